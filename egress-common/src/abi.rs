@@ -1,0 +1,87 @@
+//! Names, capacities and the version that both sides agree on.
+
+/// Changes with every change of a record or a map that an older daemon could not read.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
+pub mod map {
+    /// cgroup id → [`crate::sandbox::Sandbox`].
+    pub const SANDBOXES: &str = "SANDBOXES";
+    /// [`crate::pin::PinKey`] → [`crate::pin::PinValue`].
+    pub const PINS: &str = "PINS";
+    /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleAction`] as `u32`.
+    pub const ADDRESSES: &str = "ADDRESSES";
+    /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of redirected TCP connections.
+    pub const FLOWS: &str = "FLOWS";
+    /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of the sockets that asked the DNS
+    /// listener over UDP.
+    pub const ASKERS: &str = "ASKERS";
+    /// Socket storage: [`crate::flow::SocketState`].
+    pub const SOCKETS: &str = "SOCKETS";
+    /// Ring buffer of [`crate::event::Event`].
+    pub const EVENTS: &str = "EVENTS";
+    /// [`crate::event::Counter`] → count, per CPU.
+    pub const COUNTERS: &str = "COUNTERS";
+}
+
+/// Capacities of the maps. What happens when one is full stands with each map in
+/// `egress-ebpf/src/maps.rs`.
+pub mod capacity {
+    /// Sandboxes of one loaded object.
+    pub const SANDBOXES: u32 = 1024;
+    /// Pins: (sandbox, address) pairs.
+    pub const PINS: u32 = 65_536;
+    /// Address rules and non-public ranges, over all sandboxes.
+    pub const ADDRESSES: u32 = 65_536;
+    /// Redirected TCP connections between their SYN and their close.
+    pub const FLOWS: u32 = 65_536;
+    /// UDP sockets that asked the DNS listener lately.
+    pub const ASKERS: u32 = 16_384;
+    /// Octets of the event ring; a power of two and of the page size.
+    pub const EVENT_BYTES: u32 = 1 << 18;
+}
+
+/// Deepest cgroup level at which a sandbox is searched for, root being 0. A process deeper than
+/// this below its sandbox is in no sandbox that the kernel side can see, and is refused.
+pub const MAX_CGROUP_LEVEL: i32 = 16;
+
+/// How a program of the object is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSpec {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// `enum bpf_attach_type` of `linux/bpf.h`.
+    pub attach_type: u32,
+    /// What goes unenforced without it; for the message when it cannot be loaded.
+    pub enforces: &'static str,
+}
+
+/// Every program, in the order of attachment: what closes comes before what redirects.
+pub const PROGRAMS: &[ProgramSpec] = &[
+    ProgramSpec { name: "egress_packet", attach_type: 1, enforces: "the packet backstop" },
+    ProgramSpec {
+        name: "egress_create",
+        attach_type: 2,
+        enforces: "the allowlist of socket types",
+    },
+    ProgramSpec { name: "egress_sockopt", attach_type: 22, enforces: "refusal of routing options" },
+    ProgramSpec { name: "egress_sockops", attach_type: 3, enforces: "original destinations" },
+    ProgramSpec { name: "egress_connect4", attach_type: 10, enforces: "IPv4 connect" },
+    ProgramSpec { name: "egress_connect6", attach_type: 11, enforces: "IPv6 connect" },
+    ProgramSpec { name: "egress_sendmsg4", attach_type: 14, enforces: "IPv4 datagrams" },
+    ProgramSpec { name: "egress_sendmsg6", attach_type: 15, enforces: "IPv6 datagrams" },
+    ProgramSpec { name: "egress_recvmsg4", attach_type: 19, enforces: "IPv4 DNS answers' source" },
+    ProgramSpec { name: "egress_recvmsg6", attach_type: 20, enforces: "IPv6 DNS answers' source" },
+    ProgramSpec { name: "egress_peer4", attach_type: 29, enforces: "getpeername over IPv4" },
+    ProgramSpec { name: "egress_peer6", attach_type: 30, enforces: "getpeername over IPv6" },
+];
+
+/// Constants that the loader writes into the object's read-only data.
+pub mod global {
+    /// 1 where the kernel has `bpf_set_retval` for cgroup hooks (5.18): then refused socket types
+    /// get EPROTONOSUPPORT, otherwise EPERM.
+    pub const HAVE_SET_RETVAL: &str = "HAVE_SET_RETVAL";
+}
+
+/// The DNS port, which the DNS listener always takes.
+pub const DNS_PORT: u16 = 53;

@@ -1,0 +1,83 @@
+//! What the kernel side tells: refusals, and counters that no full buffer can lose.
+
+use crate::address::Address;
+
+/// A record of the ring buffer [`crate::abi::map::EVENTS`]: one refusal.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// CLOCK_BOOTTIME nanoseconds.
+    pub time_ns: u64,
+    /// [`crate::sandbox::Sandbox::id`]; 0 when the process is in no sandbox that the hook knows.
+    pub sandbox: u64,
+    /// The socket's cookie, 0 where there is none yet.
+    pub cookie: u64,
+    /// The destination as the program gave it; unspecified for hooks without one.
+    pub address: Address,
+    /// Destination port, host byte order. For [`Hook::Create`] the protocol, for
+    /// [`Hook::Option`] the option's name.
+    pub port: u16,
+    /// [`Hook`] as a number.
+    pub hook: u8,
+    /// [`crate::Reason`] as a number.
+    pub reason: u8,
+    /// IP protocol number; for [`Hook::Option`] the level.
+    pub protocol: u16,
+    /// `AF_INET` or `AF_INET6` of the socket.
+    pub family: u8,
+    /// `SOCK_STREAM`, `SOCK_DGRAM`, ... of the socket.
+    pub socket_type: u8,
+    /// Thread group of the program; 0 in the packet hook, which runs in any context.
+    pub tgid: u32,
+    /// Its user, as the initial user namespace sees it.
+    pub uid: u32,
+    /// Its command name, zero-padded.
+    pub comm: [u8; 16],
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// Which hook refused.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// connect(2) and TCP Fast Open.
+    Connect = 1,
+    /// sendto(2), sendmsg(2) on an unconnected datagram socket.
+    Send = 2,
+    /// socket(2).
+    Create = 3,
+    /// setsockopt(2).
+    Option = 4,
+    /// A packet that no other hook had approved.
+    Packet = 5,
+}
+
+impl Hook {
+    /// The hook with this number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Connect),
+            2 => Some(Self::Send),
+            3 => Some(Self::Create),
+            4 => Some(Self::Option),
+            5 => Some(Self::Packet),
+            _ => None,
+        }
+    }
+}
+
+/// Index into the per-CPU array [`crate::abi::map::COUNTERS`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Events that found the ring buffer full.
+    EventsLost = 0,
+    /// Connections refused because a map was full or socket storage could not be had.
+    MapFull = 1,
+    /// Packets dropped by the backstop.
+    PacketsDropped = 2,
+}
+
+/// Number of counters.
+pub const COUNTERS: u32 = 3;

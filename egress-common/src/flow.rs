@@ -1,0 +1,85 @@
+//! Original destinations: how the proxy and the DNS listener learn who asked for what.
+
+use crate::address::Address;
+
+/// Key of the maps [`crate::abi::map::FLOWS`] and [`crate::abi::map::ASKERS`]: the sandboxed
+/// socket as its peer sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// Cookie of the socket's network namespace (`SO_NETNS_COOKIE`).
+    pub netns: u64,
+    /// The socket's local address: a sandbox may bind 127.0.0.2 with a port that another uses.
+    pub address: Address,
+    /// The socket's local port, host byte order.
+    pub port: u16,
+    /// IPPROTO_TCP or IPPROTO_UDP.
+    pub protocol: u16,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Value of the maps [`crate::abi::map::FLOWS`] and [`crate::abi::map::ASKERS`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowValue {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// [`crate::sandbox::Sandbox::id`] of the sandbox that connected or sent.
+    pub sandbox: u64,
+    /// CLOCK_BOOTTIME nanoseconds when the record was written.
+    pub seen_ns: u64,
+    /// Where the program wanted to go.
+    pub original: Address,
+    /// Its port, host byte order.
+    pub original_port: u16,
+    /// [`kind`].
+    pub kind: u16,
+    /// Thread group of the program that connected or sent.
+    pub tgid: u32,
+    /// Its user, as the initial user namespace sees it.
+    pub uid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Its command name, zero-padded.
+    pub comm: [u8; 16],
+    /// Zero.
+    pub reserved2: u64,
+}
+
+/// Socket storage, written by the connect and sendmsg hooks and read by sockops, the packet hook
+/// and getpeername. A socket without it sends nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SocketState {
+    /// [`crate::sandbox::Sandbox::id`].
+    pub sandbox: u64,
+    /// Cookie of the network namespace (not readable in the packet hook before 6.18).
+    pub netns: u64,
+    /// Where the program wanted to go.
+    pub original: Address,
+    /// Its port, host byte order.
+    pub original_port: u16,
+    /// [`kind`]; 0 means that the socket may send nothing.
+    pub kind: u16,
+    /// The listener's port that the socket was redirected to, host byte order.
+    pub listener_port: u16,
+    /// 4 when redirected to 127.0.0.1, 6 when to `::1`.
+    pub listener_family: u16,
+    /// Thread group of the program.
+    pub tgid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// Values of [`FlowValue::kind`] and [`SocketState::kind`].
+pub mod kind {
+    /// TCP to the transparent listener.
+    pub const TCP: u16 = 1;
+    /// TCP port 53, to the DNS listener.
+    pub const DNS_TCP: u16 = 2;
+    /// UDP port 53, to the DNS listener.
+    pub const DNS_UDP: u16 = 3;
+}

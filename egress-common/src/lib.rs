@@ -1,0 +1,20 @@
+//! The contract between egress's kernel side (`egress-ebpf`) and its user side (`egress-user`).
+//!
+//! No `std`, no dependencies: both sides compile this crate, each with its own toolchain, and a
+//! digest over it is stored beside the committed kernel object, so that a record cannot change on
+//! one side only.
+#![no_std]
+#![warn(missing_docs)]
+
+pub mod abi;
+pub mod address;
+pub mod event;
+pub mod flow;
+pub mod pin;
+pub mod pod;
+pub mod reason;
+pub mod sandbox;
+
+pub use address::Address;
+pub use pod::Pod;
+pub use reason::Reason;

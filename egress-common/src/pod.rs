@@ -1,0 +1,37 @@
+//! Records that may be read from and written to the kernel's maps octet by octet.
+
+use crate::{
+    address::Address,
+    event::Event,
+    flow::{FlowKey, FlowValue, SocketState},
+    pin::{PinKey, PinValue, RuleKey},
+    sandbox::Sandbox,
+};
+
+/// A plain record: `repr(C)`, `Copy`, no padding, every bit pattern valid.
+///
+/// # Safety
+/// An implementor has no padding octets (the kernel's verifier refuses to copy uninitialised
+/// stack, and user space would read uninitialised memory) and no invalid bit patterns.
+pub unsafe trait Pod: Copy + 'static {}
+
+macro_rules! pod {
+    ($($record:ty = $size:literal),+ $(,)?) => {$(
+        const _: () = assert!(size_of::<$record>() == $size);
+        // SAFETY: repr(C) over integers and arrays of integers; the asserted size is the sum of
+        // the fields' sizes, so there is no padding.
+        unsafe impl Pod for $record {}
+    )+};
+}
+
+pod! {
+    Address = 16,
+    Sandbox = 32,
+    PinKey = 24,
+    PinValue = 16,
+    RuleKey = 24,
+    FlowKey = 32,
+    FlowValue = 80,
+    SocketState = 56,
+    Event = 88,
+}

@@ -1,0 +1,33 @@
+//! What the kernel knows of a sandbox.
+
+/// Value of the map [`crate::abi::map::SANDBOXES`], keyed by the id of the sandbox's cgroup.
+///
+/// A port of 0 means that there is no such listener; what would have gone to it is refused.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// Identity in every other map and record: the id of the sandbox's cgroup.
+    pub id: u64,
+    /// [`flags`].
+    pub flags: u32,
+    /// Transparent TCP listener on 127.0.0.1, host byte order, as are all ports here.
+    pub tcp4_port: u16,
+    /// Transparent TCP listener on `::1`.
+    pub tcp6_port: u16,
+    /// DNS over UDP on 127.0.0.1.
+    pub dns_udp4_port: u16,
+    /// DNS over UDP on `::1`.
+    pub dns_udp6_port: u16,
+    /// DNS over TCP on 127.0.0.1.
+    pub dns_tcp4_port: u16,
+    /// DNS over TCP on `::1`.
+    pub dns_tcp6_port: u16,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// Bits of [`Sandbox::flags`].
+pub mod flags {
+    /// A rule `*` allows public addresses that nothing else names.
+    pub const PUBLIC: u32 = 1;
+}

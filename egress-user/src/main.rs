@@ -1,0 +1,6 @@
+//! The `egress` command.
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
