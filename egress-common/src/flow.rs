@@ -41,10 +41,6 @@ pub struct FlowValue {
     pub uid: u32,
     /// Zero.
     pub reserved: u32,
-    /// Its command name, zero-padded.
-    pub comm: [u8; 16],
-    /// Zero.
-    pub reserved2: u64,
 }
 
 /// Socket storage, written by the connect and sendmsg hooks and read by sockops, the packet hook

@@ -31,7 +31,7 @@ pod! {
     PinValue = 16,
     RuleKey = 24,
     FlowKey = 32,
-    FlowValue = 80,
+    FlowValue = 56,
     SocketState = 56,
     Event = 88,
 }

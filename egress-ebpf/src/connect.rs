@@ -1,0 +1,78 @@
+//! connect(2), and every other call that connects (TCP Fast Open, io_uring).
+
+use egress_common::{
+    Address, Reason,
+    abi::DNS_PORT,
+    event::{Counter, Hook},
+    flow::{SocketState, kind},
+    sandbox::Sandbox,
+};
+
+use crate::{
+    context::{
+        Family, IPPROTO_TCP, IPPROTO_UDP, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr, count,
+    },
+    decide, emit,
+    maps::COUNTERS,
+};
+
+const LOOPBACK4: Address = Address::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
+const LOOPBACK6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
+
+#[inline(always)]
+pub fn connect(call: &SockAddr) -> i32 {
+    let Some(sandbox) = decide::sandbox() else {
+        return emit::refuse_address(call, 0, Hook::Connect, Reason::NotAllowed);
+    };
+    let tcp = call.socket_type() == SOCK_STREAM && call.protocol() == IPPROTO_TCP;
+    let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
+    if call.port() == DNS_PORT && (tcp || udp) {
+        let kind = if tcp { kind::DNS_TCP } else { kind::DNS_UDP };
+        return redirect(call, &sandbox, kind, Hook::Connect);
+    }
+    if !tcp {
+        return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::ProtocolNotAllowed);
+    }
+    match decide::gate(&sandbox, &call.address()) {
+        Ok(()) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
+        Err(reason) => emit::refuse_address(call, sandbox.id, Hook::Connect, reason),
+    }
+}
+
+/// Sends the socket to the sandbox's listener and remembers where it wanted to go.
+#[inline(always)]
+pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i32 {
+    let original = call.address();
+    // A v4-mapped destination of a v6 socket travels as IPv4.
+    let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
+    let (listener, listener_port) = match (kind, to_v4) {
+        (kind::TCP, true) => (LOOPBACK4, sandbox.tcp4_port),
+        (kind::TCP, false) => (LOOPBACK6, sandbox.tcp6_port),
+        (kind::DNS_TCP, true) => (LOOPBACK4, sandbox.dns_tcp4_port),
+        (kind::DNS_TCP, false) => (LOOPBACK6, sandbox.dns_tcp6_port),
+        (_, true) => (LOOPBACK4, sandbox.dns_udp4_port),
+        (_, false) => (LOOPBACK6, sandbox.dns_udp6_port),
+    };
+    if listener_port == 0 {
+        return emit::refuse_address(call, sandbox.id, hook, Reason::NotAllowed);
+    }
+    let process = Process::current();
+    let state = SocketState {
+        sandbox: sandbox.id,
+        netns: call.netns(),
+        original,
+        original_port: call.port(),
+        kind,
+        listener_port,
+        listener_family: if to_v4 { 4 } else { 6 },
+        tgid: process.tgid,
+        uid: process.uid,
+        reserved: 0,
+    };
+    if !call.remember(&state) {
+        count(&COUNTERS, Counter::MapFull as u32);
+        return emit::refuse_address(call, sandbox.id, hook, Reason::RateLimited);
+    }
+    call.set(&listener, listener_port);
+    PASS
+}

@@ -1,0 +1,95 @@
+//! Events: what was refused. A full ring loses the event and counts it; the refusal stands.
+
+use egress_common::{
+    Address, Reason,
+    event::{Counter, Event, Hook},
+};
+
+use crate::{
+    context::{Packet, Process, REFUSE, SockAddr, boot_ns, count},
+    maps::{COUNTERS, EVENTS},
+};
+
+/// Refuses a connect or send, with EPERM.
+#[inline(always)]
+pub fn refuse_address(call: &SockAddr, sandbox: u64, hook: Hook, reason: Reason) -> i32 {
+    let process = Process::current();
+    send(&Event {
+        time_ns: boot_ns(),
+        sandbox,
+        cookie: call.cookie(),
+        address: call.address(),
+        port: call.port(),
+        hook: hook as u8,
+        reason: reason as u8,
+        protocol: call.protocol() as u16,
+        family: call.socket_family() as u8,
+        socket_type: call.socket_type() as u8,
+        tgid: process.tgid,
+        uid: process.uid,
+        comm: process.comm,
+        reserved: [0; 2],
+    });
+    REFUSE
+}
+
+/// Tells of a refused socket (family, type, protocol) or option (level, 0, name). Who did it is
+/// not told: the helpers for it are missing from these hooks on older kernels.
+#[inline(always)]
+pub fn refuse_socket(sandbox: u64, hook: Hook, reason: Reason, what: [u32; 3]) {
+    let [family, socket_type, protocol] = what;
+    send(&Event {
+        time_ns: boot_ns(),
+        sandbox,
+        cookie: 0,
+        address: Address { words: [0; 4] },
+        port: protocol as u16,
+        hook: hook as u8,
+        reason: reason as u8,
+        protocol: protocol as u16,
+        family: family as u8,
+        socket_type: socket_type as u8,
+        tgid: 0,
+        uid: 0,
+        comm: [0; 16],
+        reserved: [0; 2],
+    });
+}
+
+#[inline(always)]
+pub fn refuse_packet(
+    packet: &Packet,
+    sandbox: u64,
+    reason: Reason,
+    address: &Address,
+    port: u16,
+    protocol: u32,
+) {
+    let process = Process::NOBODY;
+    send(&Event {
+        time_ns: boot_ns(),
+        sandbox,
+        cookie: packet.cookie(),
+        address: *address,
+        port,
+        hook: Hook::Packet as u8,
+        reason: reason as u8,
+        protocol: protocol as u16,
+        family: 0,
+        socket_type: 0,
+        tgid: process.tgid,
+        uid: process.uid,
+        comm: process.comm,
+        reserved: [0; 2],
+    });
+}
+
+#[inline(always)]
+fn send(event: &Event) {
+    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
+        count(&COUNTERS, Counter::EventsLost as u32);
+        return;
+    };
+    entry.write(*event);
+    entry.submit(0);
+}

@@ -1,0 +1,50 @@
+//! Every map: who writes it, how large, and what happens when it is full.
+
+use aya_ebpf::{
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+};
+use egress_common::{
+    abi::capacity,
+    event,
+    flow::{FlowKey, FlowValue, SocketState},
+    pin::{PinKey, PinValue, RuleKey},
+    sandbox::Sandbox,
+};
+
+/// Written by user space, one entry a sandbox. Full: a new sandbox does not start.
+#[map]
+pub static SANDBOXES: HashMap<u64, Sandbox> = HashMap::with_max_entries(capacity::SANDBOXES, 0);
+
+/// Written by user space before a DNS answer leaves. Full: the lookup fails (`dns_failed`).
+#[map]
+pub static PINS: HashMap<PinKey, PinValue> = HashMap::with_max_entries(capacity::PINS, 0);
+
+/// Written by user space when a policy is loaded. Full: the policy is refused.
+#[map]
+pub static ADDRESSES: LpmTrie<RuleKey, u32> = LpmTrie::with_max_entries(capacity::ADDRESSES, 0);
+
+/// Written by sockops when a redirected SYN is about to leave, taken by the proxy at accept,
+/// deleted at close. Not an LRU: one sandbox could evict another's records. Full: the proxy finds
+/// no record and closes the connection.
+#[map]
+pub static FLOWS: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(capacity::FLOWS, 0);
+
+/// Written by the packet hook for each datagram to the DNS listener. An LRU, since UDP has no
+/// close that these hooks see: an evicted asker gets no answer and asks again.
+#[map]
+pub static ASKERS: LruHashMap<FlowKey, FlowValue> =
+    LruHashMap::with_max_entries(capacity::ASKERS, 0);
+
+/// Written by the connect and sendmsg hooks; freed with its socket. No memory: refused.
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+
+/// Read by user space. Full: the event is lost and counted; the decision stands.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENT_BYTES, 0);
+
+/// Counters that a full ring cannot lose, indexed by `event::Counter`.
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(event::COUNTERS, 0);

@@ -1,0 +1,71 @@
+//! TCP: from "the SYN is about to leave" to close, the record by which the proxy learns the
+//! original destination of a connection it accepts.
+
+use egress_common::{
+    event::Counter,
+    flow::{FlowKey, FlowValue, SocketState},
+};
+
+use crate::{
+    context::{IPPROTO_TCP, SockOps, boot_ns, count, lookup},
+    maps::{COUNTERS, FLOWS},
+};
+
+// enum of linux/bpf.h.
+const TCP_CONNECT_CB: u32 = 3;
+const STATE_CB: u32 = 10;
+const TCP_CLOSE: u32 = 7;
+
+#[inline(always)]
+pub fn tcp(ops: &SockOps) {
+    match ops.op() {
+        TCP_CONNECT_CB => connect(ops),
+        STATE_CB if ops.new_state() == TCP_CLOSE => close(ops),
+        _ => {}
+    }
+}
+
+/// The local port is bound and the SYN not yet sent: the listener cannot accept before this.
+#[inline(always)]
+fn connect(ops: &SockOps) {
+    let Some(state) = ops.state() else { return };
+    let value = FlowValue {
+        cookie: ops.cookie(),
+        sandbox: state.sandbox,
+        seen_ns: boot_ns(),
+        original: state.original,
+        original_port: state.original_port,
+        kind: state.kind,
+        tgid: state.tgid,
+        uid: state.uid,
+        reserved: 0,
+    };
+    if FLOWS.insert(&key(ops, &state), &value, 0).is_err() {
+        // The proxy will find no record and close the connection.
+        count(&COUNTERS, Counter::MapFull as u32);
+        return;
+    }
+    ops.follow_state();
+}
+
+#[inline(always)]
+fn close(ops: &SockOps) {
+    let Some(state) = ops.state() else { return };
+    let key = key(ops, &state);
+    // A socket that reused the port may have written its own record since.
+    if lookup(&FLOWS, &key).is_some_and(|flow| flow.cookie == ops.cookie()) {
+        let _ = FLOWS.remove(&key);
+    }
+}
+
+#[inline(always)]
+fn key(ops: &SockOps, state: &SocketState) -> FlowKey {
+    FlowKey {
+        netns: state.netns,
+        // A v6 socket that was sent to 127.0.0.1 has its source in the IPv4 field.
+        address: if state.listener_family == 4 { ops.local4() } else { ops.local6() },
+        port: ops.local_port(),
+        protocol: IPPROTO_TCP as u16,
+        reserved: 0,
+    }
+}

@@ -1,0 +1,46 @@
+//! setsockopt(2): options that send packets elsewhere than the address hooks saw. The packet hook
+//! would drop such packets in silence; refusing the option gives the program an errno at once.
+//!
+//! No look-up of the sandbox: whatever is below the attach point is in one or refused anyway.
+
+use egress_common::{Reason, event::Hook};
+
+use crate::{
+    context::{Option_, PASS, REFUSE},
+    emit,
+};
+
+// linux/in.h, linux/in6.h, asm-generic/socket.h.
+const SOL_IP: i32 = 0;
+const SOL_SOCKET: i32 = 1;
+const SOL_IPV6: i32 = 41;
+
+#[inline(always)]
+pub fn set(option: &Option_) -> i32 {
+    let (level, name) = option.name();
+    if !reroutes(level, name) {
+        option.leave_value();
+        return PASS;
+    }
+    emit::refuse_socket(
+        0,
+        Hook::Option,
+        Reason::ProtocolNotAllowed,
+        [level as u32, 0, name as u32],
+    );
+    REFUSE
+}
+
+#[inline(always)]
+fn reroutes(level: i32, name: i32) -> bool {
+    match level {
+        // IP_OPTIONS, IP_TRANSPARENT, IP_UNICAST_IF
+        SOL_IP => matches!(name, 4 | 19 | 50),
+        // SO_BINDTODEVICE, SO_BINDTOIFINDEX
+        SOL_SOCKET => matches!(name, 25 | 62),
+        // 2292PKTINFO (2), 2292HOPOPTS, 2292DSTOPTS, 2292RTHDR, 2292PKTOPTIONS, PKTINFO, HOPOPTS,
+        // RTHDRDSTOPTS, RTHDR, DSTOPTS, TRANSPARENT, UNICAST_IF
+        SOL_IPV6 => matches!(name, 2..=6 | 50 | 54 | 55 | 57 | 59 | 75 | 76),
+        _ => false,
+    }
+}

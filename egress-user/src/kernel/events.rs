@@ -1,0 +1,108 @@
+//! Refusals that the kernel side tells of, put into words.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use aya::maps::{MapData, RingBuf};
+use egress_common::{
+    Reason,
+    event::{Event, Hook},
+};
+
+use crate::{audit::Refused, policy::Policy, sys};
+
+/// The event ring.
+pub struct Events {
+    ring: RingBuf<MapData>,
+}
+
+impl Events {
+    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
+        Self { ring }
+    }
+
+    /// The next event; none when the ring is empty. Records that are too short are passed over.
+    pub fn next(&mut self) -> Option<Event> {
+        loop {
+            let item = self.ring.next()?;
+            if let Some(event) = sys::pod::read::<Event>(&item) {
+                return Some(event);
+            }
+        }
+    }
+}
+
+impl AsFd for Events {
+    /// Readable when there is an event.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+/// What an event means, with the policy's own explanation where it is about an address.
+pub fn describe(event: &Event, policy: &Policy) -> Refused {
+    let reason = Reason::from_number(event.reason).unwrap_or(Reason::NotAllowed);
+    let plain = |what| Refused { what, reason, rule: None, fix: None };
+    match Hook::from_number(event.hook) {
+        Some(Hook::Create) => plain(socket_name(event)),
+        Some(Hook::Option) => {
+            plain(format!("setsockopt level {} option {}", event.family, event.protocol))
+        }
+        Some(Hook::Connect | Hook::Send) => address(event, reason, policy),
+        Some(Hook::Packet) | None => {
+            let ip: IpAddr = event.address.into();
+            plain(format!("packet of protocol {} to {}", event.protocol, target(ip, event.port)))
+        }
+    }
+}
+
+fn address(event: &Event, reason: Reason, policy: &Policy) -> Refused {
+    let ip: IpAddr = event.address.into();
+    let protocol = match i32::from(event.protocol) {
+        libc::IPPROTO_TCP => "tcp",
+        libc::IPPROTO_UDP => "udp",
+        _ => "other",
+    };
+    let what = format!("{protocol} {}", target(ip, event.port));
+    if reason == Reason::ProtocolNotAllowed {
+        return Refused { what, reason, rule: None, fix: None };
+    }
+    match policy.address(ip) {
+        Err(refusal) => Refused {
+            what,
+            reason,
+            rule: refusal.rule.as_ref().map(|rule| rule.to_string()),
+            fix: refusal.fix,
+        },
+        Ok(_) => Refused { what, reason, rule: None, fix: None },
+    }
+}
+
+fn target(ip: IpAddr, port: u16) -> String {
+    SocketAddr::new(ip, port).to_string()
+}
+
+fn socket_name(event: &Event) -> String {
+    let family = match i32::from(event.family) {
+        libc::AF_INET => "AF_INET".to_owned(),
+        libc::AF_INET6 => "AF_INET6".to_owned(),
+        other => format!("family {other}"),
+    };
+    let kind = match i32::from(event.socket_type) {
+        libc::SOCK_STREAM => "SOCK_STREAM".to_owned(),
+        libc::SOCK_DGRAM => "SOCK_DGRAM".to_owned(),
+        libc::SOCK_RAW => "SOCK_RAW".to_owned(),
+        other => format!("type {other}"),
+    };
+    let protocol = match i32::from(event.protocol) {
+        libc::IPPROTO_ICMP => "ICMP".to_owned(),
+        libc::IPPROTO_ICMPV6 => "ICMPv6".to_owned(),
+        libc::IPPROTO_SCTP => "SCTP".to_owned(),
+        libc::IPPROTO_UDPLITE => "UDP-Lite".to_owned(),
+        libc::IPPROTO_MPTCP => "MPTCP".to_owned(),
+        other => format!("protocol {other}"),
+    };
+    format!("socket({family}, {kind}, {protocol})")
+}

@@ -1,0 +1,170 @@
+//! The cgroup of a run: `egress/ID/box` below the root of cgroup v2.
+//!
+//! Programs are attached at `egress/ID`; the command lives in `box`, which is the root of its
+//! cgroup namespace, so that the directory it is judged by is out of its sight.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{dns::clock::boottime_ns, kernel::remove_pins};
+
+const PARENT: &str = "egress";
+const BOX: &str = "box";
+
+/// How long the processes of a dead run get to vanish after SIGKILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a cgroup could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}; is the cgroup file system writable, and are you root outside any container?", path.display())]
+pub struct CgroupError {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CgroupError + 'a {
+    move |source| CgroupError { what, path: path.to_owned(), source }
+}
+
+/// The cgroup of a live run. The lock on its directory says that it lives: the kernel drops it with
+/// the process, so that the next run knows a dead one's remains.
+#[derive(Debug)]
+pub struct Cgroup {
+    outer: PathBuf,
+    name: String,
+    _alive: Flock<File>,
+}
+
+impl Cgroup {
+    /// Sweeps what dead runs left, then makes a cgroup for this one.
+    ///
+    /// # Errors
+    /// When directories cannot be made or locked.
+    pub fn create(cgroup2: &Path, pins: &Path) -> Result<Self, CgroupError> {
+        let parent = cgroup2.join(PARENT);
+        match fs::create_dir(&parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("make the cgroup", &parent)(error));
+            }
+            _ => {}
+        }
+        // Held while sweeping and making, so that no other run sweeps a directory that is made but
+        // not yet locked.
+        let _turn =
+            lock(&parent, FlockArg::LockExclusive).map_err(failed("lock the cgroup", &parent))?;
+        sweep(&parent, pins);
+
+        let name = format!("run-{}-{}", std::process::id(), boottime_ns());
+        let outer = parent.join(&name);
+        fs::create_dir(&outer).map_err(failed("make the cgroup", &outer))?;
+        let alive = lock(&outer, FlockArg::LockExclusiveNonblock)
+            .map_err(failed("lock the cgroup", &outer))?;
+        let inner = outer.join(BOX);
+        fs::create_dir(&inner).map_err(failed("make the cgroup", &inner))?;
+        Ok(Self { outer, name, _alive: alive })
+    }
+
+    /// Where programs are attached.
+    pub fn outer(&self) -> &Path {
+        &self.outer
+    }
+
+    /// Where the command lives.
+    pub fn inner(&self) -> PathBuf {
+        self.outer.join(BOX)
+    }
+
+    /// A name that no other run of this boot has.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id that the kernel side knows `box` by: its inode number.
+    ///
+    /// # Errors
+    /// When the directory is gone.
+    pub fn id(&self) -> Result<u64, CgroupError> {
+        let inner = self.inner();
+        Ok(fs::metadata(&inner).map_err(failed("read the cgroup", &inner))?.ino())
+    }
+
+    /// Moves the calling process into `box`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn enter(&self) -> io::Result<()> {
+        File::options().write(true).open(self.inner().join("cgroup.procs"))?.write_all(b"0")
+    }
+
+    /// Kills what is left and removes the directories.
+    pub fn remove(&self) {
+        remove(&self.outer);
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn lock(directory: &Path, how: FlockArg) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(directory)?, how).map_err(|(_, errno)| errno.into())
+}
+
+/// Removes what runs left behind that died without tidying: their processes are dead or dying
+/// (init dies with its run), their programs still attached, which is what kept them closed.
+fn sweep(parent: &Path, pins: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+        let path = entry.path();
+        if lock(&path, FlockArg::LockExclusiveNonblock).is_err() {
+            continue;
+        }
+        if remove(&path) {
+            // Only now: the programs must hold for as long as a process could still run.
+            remove_pins(&pins.join(entry.file_name()));
+        }
+    }
+}
+
+/// Kills every process below and removes the directories; false when some survive.
+fn remove(outer: &Path) -> bool {
+    let deadline = Instant::now() + KILL_PATIENCE;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        // Linux 5.14; kills what forks meanwhile, too.
+        let _ = fs::write(outer.join("cgroup.kill"), "1");
+        remove_tree(outer);
+        if !outer.exists() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        // The kernel tells of an emptied cgroup only by an event on a file; at most a few rounds.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Removes the directories from the leaves up; the sandbox may have made some of its own.
+fn remove_tree(directory: &Path) {
+    if let Ok(entries) = fs::read_dir(directory) {
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_tree(&entry.path());
+            }
+        }
+    }
+    let _ = fs::remove_dir(directory);
+}

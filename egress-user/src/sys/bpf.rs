@@ -1,0 +1,78 @@
+//! bpf(2) calls that aya 0.14 has no way to make: a link that can be pinned for every attach type
+//! (aya's link of a setsockopt program cannot), and pinning by descriptor.
+
+use std::{
+    ffi::CString,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_LINK_CREATE: libc::c_int = 28;
+
+/// The part of `union bpf_attr` that BPF_LINK_CREATE reads for cgroups.
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// The part of `union bpf_attr` that BPF_OBJ_PIN reads.
+#[repr(C)]
+struct ObjectPin {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads exactly the given size of a live record.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Attaches a loaded cgroup program. Closing the last descriptor (and pin) of the link detaches.
+///
+/// No flags: a cgroup link always stacks, and any other flag is EINVAL (seen on 6.18).
+///
+/// # Errors
+/// What BPF_LINK_CREATE gives.
+pub fn link_create(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
+    let attributes = LinkCreate {
+        program: program.as_raw_fd().cast_unsigned(),
+        target: cgroup.as_raw_fd().cast_unsigned(),
+        attach_type,
+        flags: 0,
+    };
+    let descriptor = bpf(BPF_LINK_CREATE, &attributes)?;
+    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: a descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Pins a link, program or map at a path of a bpffs.
+///
+/// # Errors
+/// What BPF_OBJ_PIN gives; EINVAL where the path is on no bpffs.
+pub fn object_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    bpf(
+        BPF_OBJ_PIN,
+        &ObjectPin {
+            path: path.as_ptr() as u64,
+            descriptor: object.as_raw_fd().cast_unsigned(),
+            flags: 0,
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Processes: a child in namespaces of its own, and commands prepared between fork and exec.
+
+use std::{io, os::unix::process::CommandExt, process::Command};
+
+use nix::unistd::Pid;
+
+/// The two sides of [`clone_child`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloned {
+    /// In the parent: the child's process id as the parent sees it.
+    Parent(Pid),
+    /// In the child.
+    Child,
+}
+
+/// fork(2) into a new PID and mount namespace.
+///
+/// The caller must be single-threaded: in the child of a process with threads only
+/// async-signal-safe calls would be allowed.
+///
+/// # Errors
+/// EINVAL when there is more than one thread, or what clone gives.
+pub fn clone_child() -> io::Result<Cloned> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and with a null stack this is fork; there are no other threads.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match result {
+        0 => Ok(Cloned::Child),
+        child if child > 0 => {
+            Ok(Cloned::Parent(Pid::from_raw(i32::try_from(child).map_err(io::Error::other)?)))
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Runs `prepare` in the child of `command`, just before it executes the program.
+///
+/// `prepare` may allocate: the only caller is the sandbox's init, which has one thread.
+pub fn before_exec<F>(command: &mut Command, prepare: F)
+where
+    F: FnMut() -> io::Result<()> + Send + Sync + 'static,
+{
+    // SAFETY: the forking process has one thread, so the child may do whatever it could.
+    unsafe { command.pre_exec(prepare) };
+}

@@ -1,0 +1,89 @@
+//! The seccomp filter of sandboxed programs: socket families that no cgroup hook sees.
+//!
+//! AF_VSOCK reaches the hypervisor, AF_ALG and others the kernel's less-trodden paths; none of them
+//! passes a cgroup/inet hook. io_uring makes sockets without the socket(2) system call, so it is
+//! absent here. The filter never looks at pointers, and decides alone.
+
+use std::io;
+
+use libc::{
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, sock_filter, sock_fprog,
+};
+
+#[cfg(target_arch = "x86_64")]
+const NATIVE_ARCH: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const NATIVE_ARCH: u32 = 0xc000_00b7;
+
+/// System calls of the x32 ABI carry this bit and the x86-64 architecture.
+const X32_BIT: u32 = 0x4000_0000;
+
+// Offsets into struct seccomp_data; arguments are 64 bits, little-endian on both architectures.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENT_0: u32 = 16;
+const ARGUMENT_2: u32 = 32;
+
+/// Installs the filter for this thread and all that it will execute. Needs no_new_privs.
+///
+/// # Errors
+/// What seccomp(2) gives.
+pub fn install() -> io::Result<()> {
+    let program = program()?;
+    let filter = sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the program; it lives until the call returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            std::ptr::from_ref(&filter),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "opcodes of classic BPF fit 16 bits")]
+fn program() -> io::Result<Vec<sock_filter>> {
+    let load = |offset| instruction((BPF_LD | BPF_W | BPF_ABS) as u16, 0, 0, offset);
+    let answer = |value| instruction((BPF_RET | BPF_K) as u16, 0, 0, value);
+    // Falls to the next instruction when equal, else skips `skip`.
+    let unless = |value, skip| instruction((BPF_JMP | BPF_JEQ | BPF_K) as u16, 0, skip, value);
+    // Skips `skip` when equal.
+    let when = |value, skip| instruction((BPF_JMP | BPF_JEQ | BPF_K) as u16, skip, 0, value);
+    let errno = |errno: i32| SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    let number = |call: libc::c_long| u32::try_from(call).map_err(io::Error::other);
+
+    let mut program =
+        vec![load(ARCH), when(NATIVE_ARCH, 1), answer(SECCOMP_RET_KILL_PROCESS), load(NUMBER)];
+    if cfg!(target_arch = "x86_64") {
+        program.push(instruction((BPF_JMP | BPF_JGE | BPF_K) as u16, 0, 1, X32_BIT));
+        program.push(answer(SECCOMP_RET_KILL_PROCESS));
+    }
+    for call in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
+        program.push(unless(number(call)?, 1));
+        program.push(answer(errno(libc::ENOSYS)));
+    }
+    // socket and socketpair: families AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK's ROUTE.
+    program.push(when(number(libc::SYS_socket)?, 2));
+    program.push(when(number(libc::SYS_socketpair)?, 1));
+    program.push(answer(SECCOMP_RET_ALLOW));
+    program.push(load(ARGUMENT_0));
+    program.push(when(libc::AF_UNIX.cast_unsigned(), 6));
+    program.push(when(libc::AF_INET.cast_unsigned(), 5));
+    program.push(when(libc::AF_INET6.cast_unsigned(), 4));
+    program.push(unless(libc::AF_NETLINK.cast_unsigned(), 2));
+    program.push(load(ARGUMENT_2));
+    program.push(when(libc::NETLINK_ROUTE.cast_unsigned(), 1));
+    program.push(answer(errno(libc::EPROTONOSUPPORT)));
+    program.push(answer(SECCOMP_RET_ALLOW));
+    Ok(program)
+}
+
+const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
