@@ -1,0 +1,138 @@
+//! The ClientHello: two parsers that must agree.
+//!
+//! [`walk`] is a small bounded walk over records and handshake fragments (RFC 8446 section 5.1)
+//! that decides when a hello is complete and sees what servers do not report: ECH, name types,
+//! extra names. rustls then reads the same bytes as a real server does. Where the two would name
+//! different hosts, the hello is malformed: nobody may profit from a difference between parsers.
+//!
+//! Only the first hello is read. After a HelloRetryRequest the client sends a second one, which a
+//! hostile client could write differently; RFC 8446 section 4.1.2 has the server abort then, and
+//! a server that doesn't is as willing to be addressed under another name inside the encryption.
+use std::net::IpAddr;
+
+use rustls::server::Acceptor;
+
+mod body;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use walk::{Walk, Walked};
+
+/// Most bytes of a ClientHello message, its 4-byte header included. With post-quantum shares real
+/// ones reach about 1.8 KiB. A longer one is malformed.
+pub const HELLO_LIMIT_BYTES: usize = 16 * 1024;
+
+/// Most client bytes held for one hello, record headers included: memory for waiting connections
+/// is at most their number times this. Reached only by hellos cut into records of a few bytes.
+pub const HELD_LIMIT_BYTES: usize = 2 * HELLO_LIMIT_BYTES;
+
+/// What a client's first bytes say, if it speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsSniff {
+    /// No verdict yet.
+    Need,
+    /// A whole hello, read alike by both parsers.
+    Hello(Hello),
+    /// Certainly not TLS: not a handshake record of major version 3 (RFC 8446 section 5.1).
+    NotTls,
+    /// TLS by its first two bytes, but nothing that may be forwarded; the text says why.
+    Malformed(&'static str),
+}
+
+/// The facts of a ClientHello (RFC 8446 section 4.1.2) on which a verdict depends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The one `host_name` (RFC 6066 section 3), in lower case, else as sent: ASCII letters,
+    /// digits, `-`, `_` and `.`, perhaps a trailing dot; or an IP literal, which RFC 6066 forbids
+    /// and servers ignore, so that a deny rule can still see it. `None`: no extension.
+    pub server_name: Option<String>,
+    /// An encrypted ClientHello extension is there (RFC 9849), real or GREASE: nobody but the
+    /// server can tell which. Then `server_name` is only the outer name.
+    pub ech: bool,
+    /// The protocols of ALPN (RFC 7301), in the client's order.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+impl Hello {
+    /// Whether [`Self::server_name`] is an IP literal: no evidence of a name.
+    pub fn names_address(&self) -> bool {
+        self.server_name.as_deref().is_some_and(is_address)
+    }
+}
+
+/// Follows a client's bytes until its hello is complete.
+#[derive(Debug, Default)]
+pub struct TlsSniffer {
+    walk: Walk,
+    verdict: Option<TlsSniff>,
+}
+
+impl TlsSniffer {
+    /// At the start of a connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at all client bytes so far: each call has the bytes of the last one and more. A
+    /// verdict other than [`TlsSniff::Need`] is final and given again by every later call.
+    /// Bytes after the hello's last record are not looked at.
+    pub fn feed(&mut self, held: &[u8]) -> TlsSniff {
+        if let Some(verdict) = &self.verdict {
+            return verdict.clone();
+        }
+        let verdict = match self.walk.advance(held) {
+            Walked::Need => return TlsSniff::Need,
+            Walked::NotTls => TlsSniff::NotTls,
+            Walked::Malformed(why) => TlsSniff::Malformed(why),
+            Walked::Complete { records_len } => judge(held.get(..records_len).unwrap_or(held)),
+        };
+        self.verdict = Some(verdict.clone());
+        verdict
+    }
+}
+
+/// Reads the whole records of one hello with both parsers.
+fn judge(records: &[u8]) -> TlsSniff {
+    match read_and_compare(records) {
+        Ok(hello) => TlsSniff::Hello(hello),
+        Err(why) => TlsSniff::Malformed(why),
+    }
+}
+
+fn read_and_compare(mut records: &[u8]) -> Result<Hello, &'static str> {
+    let hello = body::read(&walk::message(records))?;
+
+    let mut acceptor = Acceptor::default();
+    while !records.is_empty() {
+        match acceptor.read_tls(&mut records) {
+            Ok(0) | Err(_) => return Err("a TLS server does not take these records"),
+            Ok(_) => {}
+        }
+    }
+    let accepted = match acceptor.accept() {
+        Ok(Some(accepted)) => accepted,
+        Ok(None) => return Err("a TLS server does not find the hello complete"),
+        Err(_) => return Err("a TLS server refuses the hello"),
+    };
+    let theirs = accepted.client_hello();
+    // rustls drops an address literal in silence; every other name both must have.
+    let ours = hello.server_name.as_deref().filter(|name| !is_address(name));
+    let names_agree = match (ours, theirs.server_name()) {
+        (None, None) => true,
+        (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
+        _ => false,
+    };
+    if !names_agree {
+        return Err("two parsers read different server names");
+    }
+    let theirs: Vec<&[u8]> = theirs.alpn().map(Iterator::collect).unwrap_or_default();
+    if !theirs.iter().copied().eq(hello.alpn.iter().map(Vec::as_slice)) {
+        return Err("two parsers read different application protocols");
+    }
+    Ok(hello)
+}
+
+fn is_address(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok()
+}
