@@ -53,7 +53,7 @@ const MASKED: &[&str] = &["/proc/kcore", "/proc/kallsyms", "/proc/keys"];
 /// Which mount could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {}", path.display())]
-pub struct IsolateError {
+pub(super) struct IsolateError {
     what: &'static str,
     path: PathBuf,
     #[source]
