@@ -1,15 +1,20 @@
-//! The decision.
-use std::{net::IpAddr, sync::Arc};
+//! The decision: one order of checks for every door.
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use egress_common::Reason;
 use ipnet::IpNet;
 
-use super::{Action, Grant, Host, Name, Rule, Transport};
+use super::{Grant, Host, Name, Pattern, Rule, Transport, index::Index, is_public};
 
 /// The policy of one sandbox. Immutable; shared behind an `Arc`.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    _private: (),
+    settings: Settings,
+    index: Index,
 }
 
 /// Settings of `[network]` that decisions depend on.
@@ -58,17 +63,6 @@ pub struct Request {
     pub transport: Transport,
 }
 
-/// A refusal, with all that a person needs to understand it.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// Why.
-    pub reason: Reason,
-    /// The rule that decided, where one did.
-    pub rule: Option<Arc<Rule>>,
-    /// The line or flag that would allow it.
-    pub fix: Option<String>,
-}
-
 /// What was decided about a [`Request`].
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -83,61 +77,230 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
-/// An entry of the kernel's longest-prefix map; the longest match is the policy's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KernelRule {
-    /// Block; IPv4 blocks are to be written in v4-mapped form.
-    pub block: IpNet,
-    /// Allow, or deny, or local.
-    pub action: egress_common::pin::RuleAction,
+/// A refusal, with all that a person needs to understand it.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided, where one did.
+    pub rule: Option<Arc<Rule>>,
+    /// The line or flag that would allow it.
+    pub fix: Option<String>,
 }
+
+/// The addresses that `localhost` stands for; it is never looked up.
+pub const LOCALHOST_ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// QUIC: its names are not read yet, and programs fall back to TCP when it is refused.
+const QUIC_PORT: u16 = 443;
 
 impl Policy {
     /// A policy of these rules. The order of rules does not matter.
-    pub fn new(_settings: Settings, _rules: Vec<Rule>) -> Self {
-        unimplemented!()
+    pub fn new(settings: Settings, rules: Vec<Rule>) -> Self {
+        Self { settings, index: Index::new(rules) }
     }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        unimplemented!()
+        &self.settings
     }
+
+    /// Rows 0 to 8 for a whole target.
+    pub fn decide(&self, request: &Request, lookup: &mut dyn Lookup) -> Decision {
+        match self.judge(request, lookup) {
+            Ok((grant, addresses)) => Decision::Allow { grant, addresses },
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+
     /// Rows 1 and 3 for a name, any port: asked before any lookup. `localhost`: rows 1 and 2.
-    pub fn name(&self, _name: &Name) -> Result<Grant, Refusal> {
-        unimplemented!()
+    pub fn name(&self, name: &Name) -> Result<Grant, Refusal> {
+        self.refuse_disabled()?;
+        if let Some(refusal) = self.denied_name(name) {
+            return Err(refusal);
+        }
+        let exception = || self.index.allows_exactly(name).is_some();
+        if name.is_localhost() && !self.settings.allow_local_binding && !exception() {
+            return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("domains", name)));
+        }
+        match self.index.allows_name(name) {
+            Some(rule) => Ok(Grant { rule: rule.clone() }),
+            None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("domains", name))),
+        }
     }
+
     /// Row 1 alone: for SNI, Host and CNAME names that need not be allowed.
-    pub fn denied_name(&self, _name: &Name) -> Option<Refusal> {
-        unimplemented!()
+    pub fn denied_name(&self, name: &Name) -> Option<Refusal> {
+        self.index.denies_name(name).map(Refusal::denied)
     }
+
+    /// Row 1 alone for an address, or the IPv4 address that it carries.
+    pub fn denied_address(&self, address: IpAddr) -> Option<Refusal> {
+        self.index.denies_block(IpNet::from(address.to_canonical())).map(Refusal::denied)
+    }
+
     /// Rows 1 to 3 for an address that no name vouches for, any port.
-    pub fn address(&self, _address: IpAddr) -> Result<Grant, Refusal> {
-        unimplemented!()
+    pub fn address(&self, address: IpAddr) -> Result<Grant, Refusal> {
+        self.refuse_disabled()?;
+        let address = address.to_canonical();
+        if let Some(refusal) = self.denied_address(address) {
+            return Err(refusal);
+        }
+        // A rule that writes the address, or a block around it, is an exception for local ones.
+        if let Some(rule) = self.index.allows_block(IpNet::from(address)) {
+            return Ok(Grant { rule: rule.clone() });
+        }
+        if !is_public(address) && !self.settings.allow_local_binding {
+            return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("addresses", address)));
+        }
+        match self.index.allows_any() {
+            Some(rule) => Ok(Grant { rule: rule.clone() }),
+            None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("addresses", address))),
+        }
     }
+
     /// Rows 6 to 8: judges the whole union of a lookup.
     pub fn judge_lookup<'a>(
         &self,
-        _name: &Name,
-        _answer: &'a Answer,
+        name: &Name,
+        answer: &'a Answer,
     ) -> Result<&'a [IpAddr], Refusal> {
-        unimplemented!()
+        let (chain, addresses) = match answer {
+            Answer::Found { chain, addresses } if !addresses.is_empty() => (chain, addresses),
+            Answer::Found { .. } | Answer::NxDomain | Answer::ServFail | Answer::Timeout => {
+                return Err(Refusal::new(Reason::DnsFailed));
+            }
+        };
+        let denied = chain.iter().find_map(|alias| self.denied_name(alias));
+        if let Some(refusal) =
+            denied.or_else(|| addresses.iter().find_map(|&address| self.denied_address(address)))
+        {
+            return Err(refusal);
+        }
+        // One address that is not public condemns the rest: the answer was made to lead inside.
+        let vouched = |address: &IpAddr| {
+            is_public(*address) || (name.is_localhost() && LOCALHOST_ADDRESSES.contains(address))
+        };
+        match addresses.iter().find(|address| !vouched(address)) {
+            Some(local) if !self.settings.allow_local_binding => {
+                Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(format!(
+                    "allow_local_binding = true in [network] ({name} resolves to {local}, which is \
+                     not public; a rule for the address alone opens the address, not the name)"
+                )))
+            }
+            Some(_) | None => Ok(addresses),
+        }
     }
+
     /// Row 4's refusal, with the rule that does not open the port.
-    pub fn port_refusal(&self, _grant: &Grant, _port: u16, _transport: Transport) -> Refusal {
-        unimplemented!()
+    pub fn port_refusal(&self, grant: &Grant, port: u16, transport: Transport) -> Refusal {
+        let Rule { text, origin, .. } = &*grant.rule;
+        let refusal =
+            Refusal { rule: Some(grant.rule.clone()), ..Refusal::new(Reason::PortNotAllowed) };
+        if port == 0 {
+            return refusal;
+        }
+        refusal.fixed_by(if grant.rule.permits_transport(transport) {
+            format!("add {port} to the ports of \"{text}\" ({origin})")
+        } else {
+            format!("add \"{}\" to the transport of \"{text}\" ({origin})", transport.as_str())
+        })
     }
-    /// Rows 0 to 8 for a whole target.
-    pub fn decide(&self, _request: &Request, _lookup: &mut dyn Lookup) -> Decision {
-        unimplemented!()
-    }
+
     /// Whether `*` is allowed (public addresses that nothing else names reach the proxy).
     pub fn allows_public(&self) -> bool {
-        unimplemented!()
+        self.disabled().is_none() && self.index.allows_any().is_some()
     }
-    /// Address rules and non-public ranges for the kernel.
-    pub fn kernel_rules(&self) -> Vec<KernelRule> {
-        unimplemented!()
+
+    /// A deny rule that leaves the pattern nothing to allow: the allow rule is dead.
+    pub fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
+        self.index.denies_all_of(pattern)
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The refusal of everything, where the settings give no network, or no filter.
+    pub(super) fn disabled(&self) -> Option<Refusal> {
+        let fix = match (self.settings.network_access, self.settings.enabled) {
+            (true, true) => return None,
+            (false, _) => "network_access = true in [network]",
+            (true, false) => "enabled = true in [network]",
+        };
+        Some(Refusal::new(Reason::NetworkDisabled).fixed_by(fix))
+    }
+
+    fn refuse_disabled(&self) -> Result<(), Refusal> {
+        self.disabled().map_or(Ok(()), Err)
+    }
+
+    /// The order of checks.
+    fn judge(
+        &self,
+        request: &Request,
+        lookup: &mut dyn Lookup,
+    ) -> Result<(Grant, Vec<IpAddr>), Refusal> {
+        let grant = match &request.host {
+            Host::Name(name) => self.name(name)?,
+            Host::Address(address) => self.address(*address)?,
+        };
+        if !grant.opens(request.port, request.transport) {
+            return Err(self.port_refusal(&grant, request.port, request.transport));
+        }
+        if request.transport == Transport::Udp && request.port == QUIC_PORT {
+            return Err(Refusal {
+                rule: Some(grant.rule),
+                ..Refusal::new(Reason::ProtocolNotAllowed)
+            });
+        }
+        let name = match &request.host {
+            Host::Name(name) => name,
+            Host::Address(address) => return Ok((grant, vec![address.to_canonical()])),
+        };
+        let answer = if name.is_localhost() {
+            Answer::Found { chain: Vec::new(), addresses: LOCALHOST_ADDRESSES.to_vec() }
+        } else {
+            lookup.lookup(name)
+        };
+        let addresses = self.judge_lookup(name, &answer)?;
+        Ok((grant, addresses.iter().map(IpAddr::to_canonical).collect()))
     }
 }
 
-#[expect(dead_code, reason = "stub")]
-fn unused(_: Action) {}
+impl Refusal {
+    fn new(reason: Reason) -> Self {
+        Self { reason, rule: None, fix: None }
+    }
+
+    fn denied(rule: &Arc<Rule>) -> Self {
+        Self { rule: Some(rule.clone()), ..Self::new(Reason::Denied) }
+            .fixed_by(format!("remove {rule}: no allow rule overrides it"))
+    }
+
+    fn fixed_by(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+}
+
+/// One line: the reason's name and sentence, the rule, and what would change it.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.name(), self.reason.text())?;
+        if let Some(rule) = &self.rule {
+            write!(f, " Rule: {rule}.")?;
+        }
+        match &self.fix {
+            Some(fix) => write!(f, " To change it: {fix}."),
+            None => Ok(()),
+        }
+    }
+}
+
+fn allow(table: &str, host: impl fmt::Display) -> String {
+    format!("--allow {host}, or in [network.{table}]: \"{host}\" = \"allow\"")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
-//! Rules, patterns, and what a matching rule opens.
-use std::sync::Arc;
+//! Rules, and what a matching rule opens.
+use std::{fmt, sync::Arc};
+
+use super::Pattern;
 
 /// Allow or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,6 +10,16 @@ pub enum Action {
     Allow,
     /// Closes, whatever else opens.
     Deny,
+}
+
+impl Action {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Action::Allow => "allow",
+            Action::Deny => "deny",
+        }
+    }
 }
 
 /// Transport protocol of a target.
@@ -19,6 +31,16 @@ pub enum Transport {
     Udp,
 }
 
+impl Transport {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        }
+    }
+}
+
 /// Ports that a rule opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortSet {
@@ -26,20 +48,48 @@ pub enum PortSet {
     All,
     /// These ports, sorted.
     Only(Box<[u16]>),
+    /// What two allow rules of one host open together, where they name different transports.
+    Split {
+        /// Ports of TCP.
+        tcp: Box<PortSet>,
+        /// Ports of UDP.
+        udp: Box<PortSet>,
+    },
 }
 
-/// A pattern of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {}
+impl PortSet {
+    /// These ports, sorted and each once.
+    pub fn only(mut ports: Vec<u16>) -> Self {
+        ports.sort_unstable();
+        ports.dedup();
+        PortSet::Only(ports.into())
+    }
 
-/// Why a pattern is refused at load, with what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}; {suggestion}")]
-pub struct PatternError {
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub suggestion: String,
+    /// Whether the port is one of the set; 0 never is.
+    pub fn contains(&self, port: u16, transport: Transport) -> bool {
+        port != 0
+            && match (self, transport) {
+                (PortSet::All, _) => true,
+                (PortSet::Only(ports), _) => ports.binary_search(&port).is_ok(),
+                (PortSet::Split { tcp, .. }, Transport::Tcp) => tcp.contains(port, transport),
+                (PortSet::Split { udp, .. }, Transport::Udp) => udp.contains(port, transport),
+            }
+    }
+
+    fn of(&self, transport: Transport) -> &PortSet {
+        match (self, transport) {
+            (PortSet::Split { tcp, .. }, Transport::Tcp) => tcp.of(transport),
+            (PortSet::Split { udp, .. }, Transport::Udp) => udp.of(transport),
+            (PortSet::All | PortSet::Only(_), _) => self,
+        }
+    }
+
+    fn union(&self, other: &PortSet) -> PortSet {
+        match (self, other) {
+            (PortSet::Only(a), PortSet::Only(b)) => PortSet::only([&**a, &**b].concat()),
+            _ => PortSet::All,
+        }
+    }
 }
 
 /// Where a rule was written.
@@ -53,6 +103,16 @@ pub struct Origin {
     pub layer: String,
 }
 
+/// `policy.toml:4`, or the flag.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.file),
+            None => f.write_str(&self.file),
+        }
+    }
+}
+
 /// Options of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleOptions {
@@ -62,6 +122,13 @@ pub struct RuleOptions {
     pub transport: Option<Vec<Transport>>,
     /// `protocol = "any"`.
     pub any_protocol: bool,
+}
+
+/// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
+impl Default for RuleOptions {
+    fn default() -> Self {
+        Self { ports: PortSet::All, transport: None, any_protocol: false }
+    }
 }
 
 /// One line of a policy.
@@ -79,6 +146,53 @@ pub struct Rule {
     pub origin: Origin,
 }
 
+impl Rule {
+    /// Whether the transport is one of the rule's.
+    pub fn permits_transport(&self, transport: Transport) -> bool {
+        match &self.options.transport {
+            Some(written) => written.contains(&transport),
+            None => transport == Transport::Tcp || self.pattern.is_address(),
+        }
+    }
+
+    /// The one rule that opens what either of two allow rules with one pattern opens: allows add
+    /// up, from whichever file they come. It keeps the place of the first.
+    pub(super) fn merge(&self, other: &Rule) -> Rule {
+        let ports = |transport| {
+            let of = |rule: &Rule| match rule.permits_transport(transport) {
+                true => rule.options.ports.of(transport).clone(),
+                false => PortSet::Only(Box::default()),
+            };
+            of(self).union(&of(other))
+        };
+        let (tcp, udp) = (ports(Transport::Tcp), ports(Transport::Udp));
+        let ports = if tcp == udp {
+            tcp
+        } else {
+            PortSet::Split { tcp: Box::new(tcp), udp: Box::new(udp) }
+        };
+        let transport = [Transport::Tcp, Transport::Udp]
+            .into_iter()
+            .filter(|&t| self.permits_transport(t) || other.permits_transport(t))
+            .collect();
+        // Not a union: the ports of the one would get the freedom of the other.
+        let any_protocol = self.options.any_protocol && other.options.any_protocol;
+        let options = RuleOptions { ports, transport: Some(transport), any_protocol };
+        Rule { options, ..self.clone() }
+    }
+}
+
+/// `"example.com" = "deny" (policy.toml:4)`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, action, origin, .. } = self;
+        match origin.line {
+            Some(_) => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
+            None => write!(f, "{origin} {text}"),
+        }
+    }
+}
+
 /// What the most specific matching allow rule opens. Cheap to clone; kept with pins.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -88,8 +202,8 @@ pub struct Grant {
 
 impl Grant {
     /// Row 4: whether the port (never 0) and transport are opened.
-    pub fn opens(&self, _port: u16, _transport: Transport) -> bool {
-        unimplemented!()
+    pub fn opens(&self, port: u16, transport: Transport) -> bool {
+        self.rule.permits_transport(transport) && self.rule.options.ports.contains(port, transport)
     }
     /// Whether payloads that are neither TLS nor HTTP pass on web ports.
     pub fn any_protocol(&self) -> bool {

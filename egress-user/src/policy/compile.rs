@@ -1,0 +1,124 @@
+//! A policy's address rules in the form that the kernel asks: the longest prefix is the answer.
+//!
+//! The kernel's map holds IPv6 keys, IPv4 being written as v4-mapped, and takes the entry with the
+//! longest prefix. A policy does not work so (a short deny wins over a long allow), and neither does
+//! the table of public addresses. What is written here is arranged so that both come out the same:
+//! entries that a deny, or an allow, overrules are left out.
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use egress_common::pin::RuleAction;
+use ipnet::{IpNet, Ipv6Net};
+
+use super::{
+    Policy,
+    class::{self, Class},
+};
+
+/// An entry of the kernel's longest-prefix map; the longest match is the policy's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelRule {
+    /// Block; IPv4 blocks are to be written in v4-mapped form.
+    pub block: IpNet,
+    /// Allow, or deny, or local.
+    pub action: RuleAction,
+}
+
+impl Policy {
+    /// Address rules and non-public ranges for the kernel, sorted. An address without an entry is
+    /// public and in no rule: pins, and [`Policy::allows_public`], say whether it is reached.
+    /// Without network nothing is pinned or allowed, and the list is empty.
+    pub fn kernel_rules(&self) -> Vec<KernelRule> {
+        if self.disabled().is_some() {
+            return Vec::new();
+        }
+        let index = self.index();
+        let mut entries = HashMap::new();
+        if !self.settings().allow_local_binding {
+            let overruled =
+                |block| index.denies_block(block).is_some() || index.allows_block(block).is_some();
+            let local = local_blocks().into_iter().map(canonical).filter(|&b| !overruled(b));
+            entries.extend(local.map(|block| (block, RuleAction::Local)));
+        }
+        let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
+        entries.extend(allowed.flat_map(apart_from_ipv4).map(|b| (b, RuleAction::Allow)));
+        for block in index.denied_blocks() {
+            entries.extend(apart_from_ipv4(block).into_iter().map(|b| (b, RuleAction::Deny)));
+            if let IpNet::V4(block) = block {
+                let carriers = class::carriers_of(block).map(IpNet::V6);
+                entries.extend(carriers.map(|b| (b, RuleAction::Deny)));
+            }
+        }
+        let mut rules: Vec<_> =
+            entries.into_iter().map(|(block, action)| KernelRule { block, action }).collect();
+        rules.sort_unstable_by_key(|rule| rule.block);
+        rules
+    }
+}
+
+/// The v4-mapped prefix, where IPv4 stands among the kernel's keys.
+const MAPPED: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), MAPPED_LENGTH);
+const MAPPED_LENGTH: u8 = 96;
+
+/// A rule for IPv6 says nothing about IPv4; the kernel's keys of IPv4 are cut out of its block.
+fn apart_from_ipv4(block: IpNet) -> Vec<IpNet> {
+    match block {
+        IpNet::V6(v6) if v6.contains(&MAPPED) => {
+            let beside = |length| {
+                let bits = MAPPED.addr().to_bits() ^ (1 << (128 - u32::from(length)));
+                Ipv6Net::new(Ipv6Addr::from_bits(bits), length).ok().map(|net| net.trunc().into())
+            };
+            (v6.prefix_len() + 1..=MAPPED_LENGTH).filter_map(beside).collect()
+        }
+        block => vec![block],
+    }
+}
+
+/// Everything that is not public, as blocks that do not overlap, in the kernel's key space.
+fn local_blocks() -> Vec<Ipv6Net> {
+    let to_key = |(block, class)| match block {
+        IpNet::V4(v4) => {
+            let bits = v4.network().to_ipv6_mapped();
+            Ipv6Net::new(bits, v4.prefix_len() + MAPPED_LENGTH).ok().map(|key| (key, class))
+        }
+        IpNet::V6(v6) => Some((v6, class)),
+    };
+    let mut table: Vec<_> = class::blocks().filter_map(to_key).collect();
+    table.push((MAPPED, Class::Public));
+    let mut found = Vec::new();
+    let mut waiting = vec![Ipv6Net::default()];
+    // Halves each block until one class holds for all of it. The table is small and fixed, and so
+    // is the work.
+    while let Some(block) = waiting.pop() {
+        let class = table
+            .iter()
+            .filter(|(line, _)| line.contains(&block))
+            .max_by_key(|(line, _)| line.prefix_len())
+            .map_or(Class::Local, |&(_, class)| class);
+        let mixed = table.iter().any(|(line, other)| block.contains(line) && *other != class);
+        match (mixed, class) {
+            (true, _) => {
+                waiting.extend(block.subnets(block.prefix_len() + 1).into_iter().flatten())
+            }
+            (false, Class::Local) => found.push(block),
+            (false, Class::Public) => {}
+        }
+    }
+    found
+}
+
+/// The block in the policy's own form.
+fn canonical(key: Ipv6Net) -> IpNet {
+    match IpAddr::V6(key.addr()).to_canonical() {
+        IpAddr::V4(v4) if key.prefix_len() >= MAPPED_LENGTH => {
+            IpNet::new(IpAddr::V4(v4), key.prefix_len() - MAPPED_LENGTH).unwrap_or(IpNet::V6(key))
+        }
+        _ => IpNet::V6(key),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Rules, arranged so that a decision costs the same with ten rules as with a hundred thousand.
+//!
+//! Names are asked for once a label, addresses once for each prefix length that some rule has.
+use std::{collections::HashMap, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::{Action, Name, Pattern, Rule, class};
+
+/// Every rule of a policy.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    deny: Side,
+    allow: Side,
+}
+
+impl Index {
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        let mut index = Self::default();
+        for rule in rules {
+            match rule.action {
+                Action::Allow => index.allow.insert(rule),
+                Action::Deny => index.deny.insert(rule),
+            }
+        }
+        index.deny.blocks.finish();
+        index.allow.blocks.finish();
+        index
+    }
+
+    /// A deny rule that matches the name.
+    pub(super) fn denies_name(&self, name: &Name) -> Option<&Arc<Rule>> {
+        self.deny.name(name)
+    }
+
+    /// The most specific allow rule that matches the name.
+    pub(super) fn allows_name(&self, name: &Name) -> Option<&Arc<Rule>> {
+        self.allow.name(name).or(self.allow.any.as_ref())
+    }
+
+    /// The allow rule of exactly this name, wildcards left out.
+    pub(super) fn allows_exactly(&self, name: &Name) -> Option<&Arc<Rule>> {
+        self.allow.names.get(name.as_str())?.exact.as_ref()
+    }
+
+    /// A deny rule that matches every address of the block, or of the IPv4 block that it carries.
+    pub(super) fn denies_block(&self, block: IpNet) -> Option<&Arc<Rule>> {
+        let blocks = &self.deny.blocks;
+        blocks.covering(block).or_else(|| blocks.covering(class::carried(block)?.into()))
+    }
+
+    /// The allow rule with the longest block that holds all of this one; `*` is not one.
+    pub(super) fn allows_block(&self, block: IpNet) -> Option<&Arc<Rule>> {
+        self.allow.blocks.covering(block)
+    }
+
+    /// The rule that allows `*`.
+    pub(super) fn allows_any(&self) -> Option<&Arc<Rule>> {
+        self.allow.any.as_ref()
+    }
+
+    /// A deny rule that leaves the pattern nothing to allow.
+    pub(super) fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
+        match pattern {
+            Pattern::Exact(name) => self.deny.name(name),
+            Pattern::Below(name) => self.deny.subtree(name, true),
+            Pattern::AtOrBelow(name) => self.deny.subtree(name, false),
+            Pattern::Any => None,
+            Pattern::Address(address) => self.denies_block(IpNet::from(*address)),
+            Pattern::Block(block) => self.denies_block(*block),
+        }
+    }
+
+    /// The block of every deny rule.
+    pub(super) fn denied_blocks(&self) -> impl Iterator<Item = IpNet> {
+        self.deny.blocks.iter()
+    }
+
+    /// The block of every allow rule.
+    pub(super) fn allowed_blocks(&self) -> impl Iterator<Item = IpNet> {
+        self.allow.blocks.iter()
+    }
+}
+
+/// The rules of one action.
+#[derive(Clone, Debug, Default)]
+struct Side {
+    names: HashMap<Box<str>, AtName>,
+    any: Option<Arc<Rule>>,
+    blocks: Blocks,
+}
+
+/// The rules that are written with one name.
+#[derive(Clone, Debug, Default)]
+struct AtName {
+    exact: Option<Arc<Rule>>,
+    below: Option<Arc<Rule>>,
+    at_or_below: Option<Arc<Rule>>,
+}
+
+impl Side {
+    fn insert(&mut self, rule: Rule) {
+        match &rule.pattern {
+            Pattern::Exact(name) => add(&mut self.at(name).exact, &rule),
+            Pattern::Below(name) => add(&mut self.at(name).below, &rule),
+            Pattern::AtOrBelow(name) => add(&mut self.at(name).at_or_below, &rule),
+            Pattern::Any => add(&mut self.any, &rule),
+            Pattern::Address(address) => {
+                self.blocks.insert(IpNet::from(address.to_canonical()), &rule);
+            }
+            Pattern::Block(block) => {
+                let canonical = Pattern::block(*block).as_block().unwrap_or(*block);
+                self.blocks.insert(canonical, &rule);
+            }
+        }
+    }
+
+    fn at(&mut self, name: &Name) -> &mut AtName {
+        self.names.entry(name.as_str().into()).or_default()
+    }
+
+    /// The most specific match: exact before suffix, long before short, `*.` before `**.`.
+    fn name(&self, name: &Name) -> Option<&Arc<Rule>> {
+        name.suffixes().enumerate().find_map(|(depth, suffix)| {
+            let slot = self.names.get(suffix)?;
+            match depth {
+                0 => slot.exact.as_ref(),
+                _ => slot.below.as_ref(),
+            }
+            .or(slot.at_or_below.as_ref())
+        })
+    }
+
+    /// A rule that matches every name below this one, and this one as well unless `below` is set.
+    fn subtree(&self, name: &Name, below: bool) -> Option<&Arc<Rule>> {
+        name.suffixes().enumerate().find_map(|(depth, suffix)| {
+            let slot = self.names.get(suffix)?;
+            slot.at_or_below.as_ref().or(slot.below.as_ref().filter(|_| below || depth > 0))
+        })
+    }
+}
+
+/// A second allow of one pattern adds what it opens; a second deny changes nothing.
+fn add(slot: &mut Option<Arc<Rule>>, rule: &Rule) {
+    *slot = Some(match slot.take() {
+        Some(first) if rule.action == Action::Allow => Arc::new(first.merge(rule)),
+        Some(first) => first,
+        None => Arc::new(rule.clone()),
+    });
+}
+
+/// Blocks, with the prefix lengths that occur in each family, the longest first.
+#[derive(Clone, Debug, Default)]
+struct Blocks {
+    rules: HashMap<IpNet, Option<Arc<Rule>>>,
+    v4_lengths: Vec<u8>,
+    v6_lengths: Vec<u8>,
+}
+
+impl Blocks {
+    fn insert(&mut self, block: IpNet, rule: &Rule) {
+        match block {
+            IpNet::V4(block) => self.v4_lengths.push(block.prefix_len()),
+            IpNet::V6(block) => self.v6_lengths.push(block.prefix_len()),
+        }
+        add(self.rules.entry(block).or_default(), rule);
+    }
+
+    fn finish(&mut self) {
+        for lengths in [&mut self.v4_lengths, &mut self.v6_lengths] {
+            lengths.sort_unstable_by(|a, b| b.cmp(a));
+            lengths.dedup();
+        }
+    }
+
+    /// The rule with the longest block that holds all of this one.
+    fn covering(&self, block: IpNet) -> Option<&Arc<Rule>> {
+        let lengths = match block {
+            IpNet::V4(_) => &self.v4_lengths,
+            IpNet::V6(_) => &self.v6_lengths,
+        };
+        lengths.iter().filter(|&&length| length <= block.prefix_len()).find_map(|&length| {
+            // The length is at most the family's, as a rule has it.
+            self.rules.get(&IpNet::new(block.addr(), length).ok()?.trunc())?.as_ref()
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = IpNet> {
+        self.rules.keys().copied()
+    }
+}
