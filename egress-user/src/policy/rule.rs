@@ -210,14 +210,3 @@ impl Grant {
         self.rule.options.any_protocol
     }
 }
-
-impl std::fmt::Display for Rule {
-    /// `pattern (file:line)`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` ({}", self.text, self.origin.file)?;
-        match self.origin.line {
-            Some(line) => write!(f, ":{line})"),
-            None => write!(f, ")"),
-        }
-    }
-}

@@ -1,0 +1,286 @@
+//! `egress run`: a command in a sandbox of its own.
+
+use std::{
+    ffi::OsString,
+    io::Write,
+    net::{Ipv6Addr, UdpSocket},
+    os::fd::{AsFd, OwnedFd},
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::Context;
+use clap::Args;
+use egress_common::{
+    event::Counter,
+    sandbox::{Sandbox, flags},
+};
+use egress_user::{
+    audit::Journal,
+    config::{self, Assembled},
+    dns::{self, NameServers, PinSink, PinTable},
+    flow::Flows,
+    kernel::{self, Attached, Events, Host, Loaded, Maps},
+    listen::{Listeners, Transparent},
+    policy::Policy,
+    sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
+    sys,
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::{io::unix::AsyncFd, runtime::Runtime};
+
+use super::Failure;
+
+/// Run a command that can reach only what the policy allows.
+///
+/// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
+/// Needs root; the command itself runs as the user that called sudo, or as --user says, and never
+/// with capabilities. Prints nothing but the command's own output, and at the end, on stderr, what
+/// was refused and what would allow it.
+///
+/// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 125 the
+/// sandbox could not be started; 126 the command is not executable; 127 it was not found.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    policy: super::PolicyArgs,
+    /// Run the command as this user (login name or number)
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let assembled = args.policy.assemble()?;
+    if assembled.enabled_written == Some(false) {
+        return Err(Failure::usage(
+            "the policy says `enabled = false`, which would run the command unrestricted; remove \
+             the line, or run the command without egress",
+        ));
+    }
+    for warning in &assembled.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let sudo_uid = std::env::var("SUDO_UID").ok();
+    let user = User::choose(args.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)?;
+    if user.is_none() {
+        say("running as root, without capabilities; `--user NAME` runs the command as NAME");
+    }
+    let mut command = args.command.into_iter();
+    let program = command.next().unwrap_or_default();
+    let command = Command { program, arguments: command.collect(), user };
+    in_sandbox(assembled, &command).map_err(|error| match error.downcast_ref() {
+        Some(InitError::Failed { code, .. }) => Failure { code: *code, error },
+        _ => Failure { code: exit::NOT_STARTED, error },
+    })
+}
+
+/// What the threads of a run share.
+struct Shared {
+    policy: Arc<Policy>,
+    journal: Arc<Journal>,
+    maps: Arc<Maps>,
+    pins: Arc<Mutex<PinTable>>,
+    sandbox: u64,
+}
+
+fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
+    if let Some(name) = sys::descriptors::network_stdio() {
+        anyhow::bail!(
+            "{name} is a network socket, by which the command could get around the policy; give \
+             it a pipe instead (`cat | egress run ... | cat`)"
+        );
+    }
+    let host = Host::prepare()?;
+    let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
+    let listeners = Listeners::open()?;
+    let (attached, mut maps) = Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
+    let events = maps.take_events().context("the kernel object has no event ring")?;
+    let policy = Arc::new(assembled.policy);
+    let sandbox = describe_sandbox(&cgroup, &listeners, &policy)?;
+    maps.add_sandbox(sandbox)?;
+    maps.add_rules(sandbox.id, &policy)?;
+
+    // While there is one thread: the init is forked from it.
+    let signals = Signals::block().context("block signals")?;
+    let mut init = Init::spawn(&cgroup, command)?;
+    raise_descriptor_limit();
+
+    let shared = Shared {
+        policy,
+        journal: Arc::default(),
+        maps: Arc::new(maps),
+        pins: Arc::default(),
+        sandbox: sandbox.id,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(8))
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    serve(&runtime, &shared, listeners, &assembled.dns)?;
+    let events = Arc::new(Mutex::new(events));
+    prove(&shared, &mut init, &events)?;
+    follow(&runtime, &shared, &events)?;
+
+    init.start()?;
+    let code = loop {
+        match signals.wait().context("wait for a signal")? {
+            Arrived::Child => {
+                if let Some(code) = init.ended() {
+                    break code;
+                }
+            }
+            Arrived::Pass(signal) => init.signal(signal),
+            Arrived::Terminal => {}
+        }
+    };
+    // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
+    cgroup.remove();
+    finish(&shared, &events, attached);
+    runtime.shutdown_background();
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
+}
+
+fn describe_sandbox(
+    cgroup: &Cgroup,
+    listeners: &Listeners,
+    policy: &Policy,
+) -> anyhow::Result<Sandbox> {
+    let mut sandbox = Sandbox {
+        id: cgroup.id()?,
+        flags: if policy.allows_public() { flags::PUBLIC } else { 0 },
+        tcp4_port: 0,
+        tcp6_port: 0,
+        dns_udp4_port: 0,
+        dns_udp6_port: 0,
+        dns_tcp4_port: 0,
+        dns_tcp6_port: 0,
+        reserved: 0,
+    };
+    listeners.describe(&mut sandbox).context("read the listeners' ports")?;
+    Ok(sandbox)
+}
+
+/// Starts DNS and the transparent proxy.
+fn serve(
+    runtime: &Runtime,
+    shared: &Shared,
+    listeners: Listeners,
+    settings: &config::DnsSettings,
+) -> anyhow::Result<()> {
+    let _entered = runtime.enter();
+    let flows: Arc<dyn Flows> = Arc::new(
+        shared
+            .maps
+            .flows(shared.sandbox, listeners.v4.tcp.as_fd())
+            .context("read the network namespace's cookie")?,
+    );
+    let upstream = NameServers::new(&settings.servers, settings.timeout)?;
+    let service = dns::Service::new(
+        shared.policy.clone(),
+        dns::Settings {
+            min_ttl: settings.min_ttl,
+            max_ttl: settings.max_ttl,
+            has_ipv6: has_ipv6_route(),
+            ..dns::Settings::default()
+        },
+        shared.pins.clone(),
+        Arc::new(shared.maps.pin_sink(shared.sandbox)),
+        Arc::new(upstream),
+        shared.journal.clone(),
+        flows.clone(),
+    );
+    service.pin_localhost().context("pin localhost")?;
+    let proxy = Transparent::new(
+        shared.policy.clone(),
+        shared.pins.clone(),
+        flows,
+        shared.journal.clone(),
+    );
+    for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
+        runtime.spawn(proxy.clone().serve(family.tcp));
+        runtime.spawn(service.clone().serve_udp(family.dns_udp));
+        runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
+    }
+    Ok(())
+}
+
+/// Proves the path with the kernel's real hooks before the command exists.
+fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Result<()> {
+    let probe = shared.maps.pin_sink(shared.sandbox);
+    probe.pin(PROBE_TARGET.ip(), dns::NEVER_NS).context("pin the probe's target")?;
+    let proved = init.probe();
+    probe.unpin(PROBE_TARGET.ip());
+    proved?;
+    // What the probe was refused, as it should be, is no news.
+    while lock(events).next().is_some() {}
+    Ok(())
+}
+
+/// Notes the kernel side's refusals as they happen, so that the ring does not fill.
+fn follow(
+    runtime: &Runtime,
+    shared: &Shared,
+    events: &Arc<Mutex<Events>>,
+) -> anyhow::Result<()> {
+    let _entered = runtime.enter();
+    let ring: OwnedFd = lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
+    let ring = AsyncFd::new(ring).context("watch the events")?;
+    let (events, journal, policy) = (events.clone(), shared.journal.clone(), shared.policy.clone());
+    runtime.spawn(async move {
+        while let Ok(mut ready) = ring.readable().await {
+            ready.clear_ready();
+            note(&events, &journal, &policy);
+        }
+    });
+    Ok(())
+}
+
+fn note(events: &Mutex<Events>, journal: &Journal, policy: &Policy) {
+    let mut events = lock(events);
+    while let Some(event) = events.next() {
+        journal.refused(kernel::describe(&event, policy));
+    }
+}
+
+fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
+    events.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The summary; then the programs are detached.
+fn finish(shared: &Shared, events: &Mutex<Events>, attached: Attached) {
+    note(events, &shared.journal, &shared.policy);
+    if !shared.journal.is_empty() {
+        let lost = shared.maps.counter(Counter::EventsLost);
+        let mut text = format!("egress: refused:\n{}", shared.journal);
+        if lost > 0 {
+            text.push_str(&format!("  and {lost} more that were not recorded\n"));
+        }
+        // Nobody reads stderr: nobody to tell.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    drop(attached);
+}
+
+/// Two descriptors a connection: the soft limit of 1024 would be 500 connections. The command
+/// keeps its own limit, as it was forked before this.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // At the old limit fewer connections fit; they are refused then, not opened.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Whether there is a route to the public IPv6 internet. Connecting a UDP socket sends nothing.
+fn has_ipv6_route() -> bool {
+    let public = (Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1), 53);
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect(public).is_ok())
+}
+
+fn say(text: &str) {
+    // Nobody reads stderr: nobody to tell.
+    let _ = writeln!(std::io::stderr(), "egress: {text}");
+}

@@ -1,0 +1,185 @@
+//! The client's side of an HTTP/1 connection: every request's host is judged before any byte of it
+//! is forwarded, for as long as the connection lives.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::{net::TcpStream, sync::Notify};
+
+use super::{evidence::Evidence, write_all};
+use crate::{
+    audit::Refused,
+    policy::Policy,
+    sniff::{
+        RequestHead, RequestStream, ResponseWatch, Step,
+        http1::{Awaited, ResponseState, without_upgrade},
+    },
+};
+
+/// Octets read at once; a head may need several reads.
+const CHUNK: usize = 16 * 1024;
+
+/// How the client's side ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client has sent all it will; the server may still answer.
+    Finished,
+    /// The server switched protocols: everything else passes as it is, these bytes first.
+    Tunnel(Vec<u8>),
+    /// A request is refused; nothing of it was forwarded.
+    Refused(Refused),
+    /// A request can be read in two ways; nothing of its head was forwarded.
+    Malformed(&'static str),
+}
+
+/// Watches the server's bytes while the answer to an upgrade is outstanding.
+#[derive(Debug, Default)]
+pub(super) struct Tap {
+    watch: Mutex<Option<ResponseWatch>>,
+    verdict: Mutex<Option<ResponseState>>,
+    told: Notify,
+}
+
+impl Tap {
+    /// The server's next bytes, before they are forwarded. Cheap while nothing is awaited.
+    pub(super) fn feed(&self, chunk: &[u8]) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watching) = watch.as_mut() else { return };
+        let state = watching.feed(chunk);
+        if state != ResponseState::Need {
+            *watch = None;
+            *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+            self.told.notify_one();
+        }
+    }
+
+    /// The server will say no more.
+    pub(super) fn end(&self) {
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        verdict.get_or_insert(ResponseState::Bad);
+        self.told.notify_one();
+    }
+
+    fn arm(&self) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        *watch = Some(ResponseWatch::new(Awaited::Upgrade));
+    }
+
+    async fn verdict(&self) -> ResponseState {
+        loop {
+            let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(verdict) = verdict {
+                return verdict;
+            }
+            self.told.notified().await;
+        }
+    }
+}
+
+/// One connection's requests.
+pub(super) struct Requests<'a> {
+    pub(super) client: &'a TcpStream,
+    pub(super) server: &'a TcpStream,
+    pub(super) evidence: &'a Evidence,
+    pub(super) policy: &'a Policy,
+    pub(super) tap: &'a Tap,
+    pub(super) stream: RequestStream,
+    pub(super) held: Vec<u8>,
+    /// The last head's offer to upgrade was taken out.
+    pub(super) offer_withdrawn: bool,
+}
+
+impl Requests<'_> {
+    /// Forwards requests until the connection ends or one is refused. The first head was judged.
+    pub(super) async fn forward(mut self, first: (RequestHead, usize)) -> io::Result<End> {
+        self.head(&first.0, first.1).await?;
+        loop {
+            match self.stream.step(&self.held) {
+                Step::Head(head, length) => {
+                    if let Err(refused) = self.evidence.judge_request(self.policy, &head) {
+                        return Ok(End::Refused(refused));
+                    }
+                    self.head(&head, length).await?;
+                }
+                Step::Body(length) => {
+                    write_all(self.server, self.held.get(..length).unwrap_or_default()).await?;
+                    self.held.drain(..length.min(self.held.len()));
+                }
+                Step::AwaitResponse => match self.switched().await {
+                    Some(true) => return Ok(End::Tunnel(self.held)),
+                    Some(false) => self.stream.resume(),
+                    None => return Ok(End::Malformed("no answer to the upgrade")),
+                },
+                Step::Need => {
+                    if !self.more().await? {
+                        return Ok(End::Finished);
+                    }
+                }
+                Step::Bad(why) => return Ok(End::Malformed(why)),
+                Step::NotHttp | Step::Http2Preface => {
+                    return Ok(End::Malformed("not an HTTP/1 request"));
+                }
+            }
+        }
+    }
+
+    /// Forwards a judged head. An offer to upgrade is kept only where its answer can be watched.
+    async fn head(&mut self, head: &RequestHead, length: usize) -> io::Result<()> {
+        let bytes = self.held.get(..length).unwrap_or_default();
+        if keeps_upgrade(head) {
+            self.tap.arm();
+            write_all(self.server, bytes).await?;
+        } else if head.upgrade.is_some() {
+            write_all(self.server, &without_upgrade(bytes)).await?;
+        } else {
+            write_all(self.server, bytes).await?;
+        }
+        self.held.drain(..length.min(self.held.len()));
+        if head.upgrade.is_some() && !keeps_upgrade(head) {
+            self.offer_withdrawn = true;
+        }
+        Ok(())
+    }
+
+    /// Whether the connection became a tunnel; none when the server said nothing understandable.
+    async fn switched(&mut self) -> Option<bool> {
+        if std::mem::take(&mut self.offer_withdrawn) {
+            return Some(false);
+        }
+        match self.tap.verdict().await {
+            ResponseState::Switched => Some(true),
+            ResponseState::NotSwitched => Some(false),
+            ResponseState::Need | ResponseState::Bad => None,
+        }
+    }
+
+    async fn more(&mut self) -> io::Result<bool> {
+        loop {
+            self.client.readable().await?;
+            let mut chunk = [0; CHUNK];
+            match self.client.try_read(&mut chunk) {
+                Ok(0) => return Ok(false),
+                Ok(length) => {
+                    self.held.extend_from_slice(chunk.get(..length).unwrap_or_default());
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// h2c would carry later requests that nobody judges, and behind the first request an answer cannot
+/// be told from another's: there the offer is withdrawn, and the server answers in HTTP/1.
+fn keeps_upgrade(head: &RequestHead) -> bool {
+    head.is_first
+        && head.upgrade.as_deref().is_some_and(|offer| {
+            !offer.split(',').any(|protocol| {
+                let name = protocol.trim().split('/').next().unwrap_or_default();
+                name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("h2")
+            })
+        })
+}

@@ -1,0 +1,86 @@
+//! The listeners of a sandbox: on loopback, on ports that the kernel picks.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+};
+
+use egress_common::sandbox::Sandbox;
+use nix::sys::socket::{Backlog, listen};
+
+/// Why there is nobody to send connections to.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address}; is `lo` up (`ip link set lo up`)?")]
+pub struct ListenError {
+    address: IpAddr,
+    #[source]
+    source: io::Error,
+}
+
+/// One family's listeners.
+#[derive(Debug)]
+pub struct Family {
+    /// The transparent proxy.
+    pub tcp: TcpListener,
+    /// DNS over UDP.
+    pub dns_udp: UdpSocket,
+    /// DNS over TCP.
+    pub dns_tcp: TcpListener,
+}
+
+/// All listeners of a sandbox, nonblocking.
+#[derive(Debug)]
+pub struct Listeners {
+    /// On 127.0.0.1.
+    pub v4: Family,
+    /// On `::1`; none where the host has no IPv6, and then the kernel side refuses IPv6.
+    pub v6: Option<Family>,
+}
+
+impl Listeners {
+    /// Opens them in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When 127.0.0.1 cannot be listened on.
+    pub fn open() -> Result<Self, ListenError> {
+        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        Ok(Self {
+            v4: Family::open(v4).map_err(|source| ListenError { address: v4, source })?,
+            v6: Family::open(v6).ok(),
+        })
+    }
+
+    /// Writes the ports into the kernel side's record of the sandbox.
+    ///
+    /// # Errors
+    /// When a socket does not tell its address.
+    pub fn describe(&self, sandbox: &mut Sandbox) -> io::Result<()> {
+        sandbox.tcp4_port = self.v4.tcp.local_addr()?.port();
+        sandbox.dns_udp4_port = self.v4.dns_udp.local_addr()?.port();
+        sandbox.dns_tcp4_port = self.v4.dns_tcp.local_addr()?.port();
+        if let Some(v6) = &self.v6 {
+            sandbox.tcp6_port = v6.tcp.local_addr()?.port();
+            sandbox.dns_udp6_port = v6.dns_udp.local_addr()?.port();
+            sandbox.dns_tcp6_port = v6.dns_tcp.local_addr()?.port();
+        }
+        Ok(())
+    }
+}
+
+impl Family {
+    fn open(address: IpAddr) -> io::Result<Self> {
+        let any_port = SocketAddr::new(address, 0);
+        let family = Self {
+            tcp: TcpListener::bind(any_port)?,
+            dns_udp: UdpSocket::bind(any_port)?,
+            dns_tcp: TcpListener::bind(any_port)?,
+        };
+        // std's backlog is 128; a burst beyond it would wait for SYN retransmissions.
+        listen(&family.tcp, Backlog::MAXCONN)?;
+        family.tcp.set_nonblocking(true)?;
+        family.dns_udp.set_nonblocking(true)?;
+        family.dns_tcp.set_nonblocking(true)?;
+        Ok(family)
+    }
+}

@@ -1,0 +1,360 @@
+//! The transparent door: connections that the kernel side has redirected.
+//!
+//! The original destination is dialled at once, since pins or a rule vouch for it and a server may
+//! speak first; the client's bytes are held until they are judged, so that a refused name has seen
+//! a connection at most, and never a byte.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    ops::ControlFlow,
+    os::fd::AsRawFd,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use egress_common::Reason;
+use nix::sys::socket::{Shutdown, shutdown};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+
+use super::{
+    evidence::{Evidence, plain},
+    first::{First, Stop, Then, first},
+    http::{End, Requests, Tap},
+    refuse::{self, reset},
+    write_all,
+};
+use crate::{
+    audit::{Journal, Refused},
+    dial::{self, DialAddress},
+    dns::{PinTable, clock::boottime_ns},
+    flow::{Flows, PeerAddress},
+    policy::{Name, Policy},
+    relay::{self, pump, pump_until},
+    sandbox::{PROBE_GREETING, PROBE_TARGET},
+};
+
+/// Connections of one sandbox at once; each holds two descriptors and about 3 KiB. Beyond it new
+/// ones are reset (`rate_limited`).
+const MAX_CONNECTIONS: usize = 8192;
+
+/// How long a client that has been silent since the asked address failed is given to name itself,
+/// before any pin of any of the address's names is tried.
+const NAME_WITHIN: Duration = Duration::from_millis(300);
+
+/// A refused request behind others is answered once the server has answered those.
+const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
+const AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// The transparent proxy of one sandbox, behind all of its listeners.
+pub struct Transparent {
+    policy: Arc<Policy>,
+    pins: Arc<Mutex<PinTable>>,
+    flows: Arc<dyn Flows>,
+    journal: Arc<Journal>,
+    connections: Arc<Semaphore>,
+}
+
+impl Transparent {
+    /// Nothing is served until a listener is handed to [`Transparent::serve`].
+    pub fn new(
+        policy: Arc<Policy>,
+        pins: Arc<Mutex<PinTable>>,
+        flows: Arc<dyn Flows>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Arc::new(Self { policy, pins, flows, journal, connections })
+    }
+
+    /// Serves a nonblocking listener, a task a connection, for ever.
+    ///
+    /// # Errors
+    /// When the listener cannot be registered with the runtime.
+    pub async fn serve(self: Arc<Self>, listener: StdListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (client, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%error, "accept on the transparent listener");
+                    sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+                self.journal.refused(plain("connections at once".to_owned(), Reason::RateLimited));
+                reset(&client);
+                continue;
+            };
+            let door = Arc::clone(&self);
+            tokio::spawn(async move {
+                let _permit = permit;
+                door.connection(client, peer).await;
+            });
+        }
+    }
+
+    async fn connection(&self, client: TcpStream, peer: SocketAddr) {
+        let Some(flow) = self.flows.take_tcp(PeerAddress(peer)) else {
+            tracing::debug!(%peer, "connection of nobody's socket closed");
+            return reset(&client);
+        };
+        let to = flow.original.0;
+        if to == PROBE_TARGET {
+            // `run` makes sure that this works before it starts the command.
+            let _ = write_all(&client, PROBE_GREETING).await;
+            return;
+        }
+        let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
+        match gathered {
+            Ok(evidence) => {
+                let _ = client.set_nodelay(true);
+                let connection = Connection { door: self, client, evidence };
+                connection.run().await;
+            }
+            Err(refused) => {
+                self.journal.refused(refused);
+                reset(&client);
+            }
+        }
+    }
+
+    fn pins(&self) -> MutexGuard<'_, PinTable> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection whose destination may be dialled.
+struct Connection<'a> {
+    door: &'a Transparent,
+    client: TcpStream,
+    evidence: Evidence,
+}
+
+impl Connection<'_> {
+    async fn run(&self) {
+        let mut judging = pin!(first(&self.client, &self.evidence, &self.door.policy));
+        let mut judged = None;
+        let others = self.evidence.names().next().is_some();
+        let asked = DialAddress(self.evidence.target());
+        let mut dialling = pin!(dial::asked(asked, others));
+        let dialled = loop {
+            tokio::select! {
+                verdict = &mut judging, if judged.is_none() => match verdict {
+                    Ok(first) => judged = Some(first),
+                    Err(stop) => return self.stop(stop).await,
+                },
+                dialled = &mut dialling => break dialled,
+            }
+        };
+        let server = match dialled {
+            Ok(server) => server,
+            Err(error) => {
+                if judged.is_none() {
+                    judged = match timeout(NAME_WITHIN, &mut judging).await {
+                        Ok(Ok(first)) => Some(first),
+                        Ok(Err(stop)) => return self.stop(stop).await,
+                        Err(_) => None,
+                    };
+                }
+                let name = judged.as_ref().and_then(|first| first.name.as_ref());
+                match self.dial_others(asked, name).await {
+                    Some(server) => server,
+                    None => {
+                        tracing::debug!(to = %asked.0, %error, "not reached");
+                        return reset(&self.client);
+                    }
+                }
+            }
+        };
+        let tap = Tap::default();
+        let moved = AtomicU64::new(0);
+        let down = async {
+            let watch = |chunk: &[u8]| {
+                tap.feed(chunk);
+                ControlFlow::Continue(())
+            };
+            let ended = pump_until(&server, &self.client, &moved, watch).await.map(drop);
+            tap.end();
+            ended
+        };
+        let mut down = pin!(down);
+        let mut server_ended = false;
+        let first = loop {
+            if let Some(first) = judged.take() {
+                break first;
+            }
+            tokio::select! {
+                verdict = &mut judging => match verdict {
+                    Ok(first) => judged = Some(first),
+                    Err(stop) => return self.stop(stop).await,
+                },
+                ended = &mut down, if !server_ended => match ended {
+                    Ok(()) => server_ended = true,
+                    Err(_) => return reset(&self.client),
+                },
+            }
+        };
+        if !self.serves(&server, first.name.as_ref()) {
+            return reset(&self.client);
+        }
+        let up = self.up(&server, &tap, first);
+        if server_ended {
+            match up.await {
+                Ok(end) => self.finish(end).await,
+                Err(_) => reset(&self.client),
+            }
+            return;
+        }
+        self.both(&server, up, down).await;
+    }
+
+    /// Runs both directions to their end.
+    async fn both<U, D>(&self, server: &TcpStream, up: U, down: std::pin::Pin<&mut D>)
+    where
+        U: Future<Output = Result<End, relay::PumpError>>,
+        D: Future<Output = Result<(), relay::PumpError>>,
+    {
+        let mut up = pin!(up);
+        let mut down = down;
+        let ended = tokio::select! {
+            ended = &mut up => match ended {
+                Ok(End::Finished) => down.await.map(|()| End::Finished),
+                // A refusal waits for the answers to earlier requests, but not without end.
+                Ok(end) => match timeout(EARLIER_ANSWERS_WITHIN, &mut down).await {
+                    Ok(ended) => ended.map(|()| end),
+                    Err(_) => return reset(&self.client),
+                },
+                Err(error) => {
+                    if error.side == relay::Side::Writer {
+                        // What the server sent before it went away may still be on the way.
+                        let _ = down.await;
+                    }
+                    Err(error)
+                }
+            },
+            ended = &mut down => match ended {
+                Ok(()) => up.await,
+                Err(error) => Err(error),
+            },
+        };
+        match ended {
+            Ok(end) => self.finish(end).await,
+            Err(_) => {
+                reset(&self.client);
+                reset(server);
+            }
+        }
+    }
+
+    /// The client's direction, from the held bytes on.
+    async fn up(
+        &self,
+        server: &TcpStream,
+        tap: &Tap,
+        first: First,
+    ) -> Result<End, relay::PumpError> {
+        let broken = |source| relay::PumpError { side: relay::Side::Writer, source };
+        let rest = match first.then {
+            Then::Silent => {
+                end_writing(server);
+                return Ok(End::Finished);
+            }
+            Then::Relay => first.held,
+            Then::Requests(stream, head, length) => {
+                let requests = Requests {
+                    client: &self.client,
+                    server,
+                    evidence: &self.evidence,
+                    policy: &self.door.policy,
+                    tap,
+                    stream: *stream,
+                    held: first.held,
+                    offer_withdrawn: false,
+                };
+                match requests.forward((*head, length)).await.map_err(broken)? {
+                    End::Tunnel(rest) => rest,
+                    end => {
+                        end_writing(server);
+                        return Ok(end);
+                    }
+                }
+            }
+        };
+        write_all(server, &rest).await.map_err(broken)?;
+        drop(rest);
+        pump(&self.client, server, &AtomicU64::new(0)).await?;
+        Ok(End::Finished)
+    }
+
+    /// Whether this server is one that the judged name may be served by.
+    fn serves(&self, server: &TcpStream, name: Option<&Name>) -> bool {
+        let (Some(name), Ok(address)) = (name, server.peer_addr()) else { return name.is_none() };
+        address.ip() == self.evidence.target().ip()
+            || self.door.pins().addresses_of(name, boottime_ns()).contains(&address.ip())
+    }
+
+    async fn dial_others(&self, asked: DialAddress, name: Option<&Name>) -> Option<TcpStream> {
+        let addresses: Vec<_> = {
+            let pins = self.door.pins();
+            let now_ns = boottime_ns();
+            let names =
+                self.evidence.names().filter(|known| name.is_none_or(|name| name == *known));
+            names.flat_map(|name| pins.addresses_of(name, now_ns)).collect()
+        };
+        dial::others(asked, addresses).await.ok()
+    }
+
+    /// Ends a connection of which nothing was forwarded.
+    async fn stop(&self, stop: Stop) {
+        match stop {
+            Stop::Refused { refused, http } => {
+                if http {
+                    refuse::forbidden(&self.client, &refused).await;
+                } else {
+                    reset(&self.client);
+                }
+                self.door.journal.refused(refused);
+            }
+            Stop::Malformed(why) => self.malformed(why).await,
+            Stop::Gone => reset(&self.client),
+        }
+    }
+
+    /// Ends a connection whose earlier requests were forwarded and answered.
+    async fn finish(&self, end: End) {
+        match end {
+            End::Refused(refused) => {
+                refuse::forbidden(&self.client, &refused).await;
+                self.door.journal.refused(refused);
+            }
+            End::Malformed(why) => self.malformed(why).await,
+            End::Finished | End::Tunnel(_) => {}
+        }
+    }
+
+    async fn malformed(&self, why: &'static str) {
+        let to = self.evidence.target();
+        self.door.journal.refused(Refused {
+            what: format!("http request to tcp {to} ({why})"),
+            reason: Reason::ProtocolNotAllowed,
+            rule: None,
+            fix: None,
+        });
+        refuse::malformed(&self.client, why).await;
+    }
+}
+
+/// Passes the client's end of stream on.
+fn end_writing(server: &TcpStream) {
+    // A server that is gone will say so to the other direction.
+    let _ = shutdown(server.as_raw_fd(), Shutdown::Write);
+}
