@@ -1,0 +1,140 @@
+//! Errors of policy files, with the place in the text.
+use std::{fmt, ops::Range};
+
+/// Every error of the files that were read; never empty when returned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors, file by file in the order of their lines.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn push(&mut self, error: ConfigError) {
+        self.0.push(error);
+    }
+
+    pub(super) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.0.sort_by_key(|error| error.place.as_ref().map(|place| (place.line, place.column)));
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// One error after the other, each with its line underlined.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, error) in self.0.iter().enumerate() {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}{}", error.excerpt())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// One error of a file or of a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, or the flag.
+    pub file: String,
+    /// Where in the file; none for flags and for files that cannot be read.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; empty where there is nothing to write.
+    pub suggestion: String,
+}
+
+impl ConfigError {
+    pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
+        let (message, suggestion) = (message.into(), String::new());
+        Self { file: file.to_owned(), place: None, message, suggestion }
+    }
+
+    /// The line of the file with the error underlined, after a line break; empty without a place.
+    pub fn excerpt(&self) -> String {
+        let Some(Place { line, column, length, text }) = &self.place else { return String::new() };
+        let margin = " ".repeat(line.to_string().len());
+        let before = " ".repeat(column - 1);
+        let mark = "^".repeat(*length);
+        format!("\n {margin} |\n {line} | {text}\n {margin} | {before}{mark}")
+    }
+}
+
+/// One line: `policy.toml:4:1: what is wrong; what to write`.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{}:{}:{}: ", self.file, place.line, place.column)?,
+            None => write!(f, "{}: ", self.file)?,
+        }
+        match self.suggestion.as_str() {
+            "" => f.write_str(&self.message),
+            suggestion => write!(f, "{}; {suggestion}", self.message),
+        }
+    }
+}
+
+/// A place in the text of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+    /// Characters of the line that are wrong; at least 1.
+    pub length: usize,
+    /// The line, safe to print.
+    pub text: String,
+}
+
+/// The text of a file, and where its lines begin.
+pub(super) struct Source<'a> {
+    pub(super) file: &'a str,
+    text: &'a str,
+    line_starts: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        Self { file, text, line_starts }
+    }
+
+    /// The 1-based line of a byte.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|&start| start <= at).max(1)
+    }
+
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        let line = self.line(span.start);
+        let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
+        let text = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let characters =
+            |until: usize| text.char_indices().filter(|&(at, _)| start + at < until).count();
+        let column = characters(span.start) + 1;
+        let length = (characters(span.end) + 1).saturating_sub(column).max(1);
+        // A tab would put the mark elsewhere, and other control characters could do worse.
+        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Place { line, column, length, text }
+    }
+}

@@ -1,0 +1,210 @@
+use super::*;
+use crate::policy::{Action, Name, PortSet, Transport};
+
+fn errors(text: &str) -> Vec<String> {
+    parse(text, "p.toml").unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+fn one(text: &str) -> Assembled {
+    assemble_layers(vec![parse(text, "p.toml").unwrap()], &Flags::default()).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+#[test]
+fn every_error_of_a_file_is_reported_with_its_place() {
+    let text = "[network]\nenabled = \"yes\"\nmode = \"full\"\n\n[network.domains]\n  \"a*.com\" = \"allow\"\n\"b.com\" = \"Allow\"\n\"c.com\" = { action = \"allow\", ports = [0, 443, \"x\"] }\n[network.dns]\ntimeout = 2\n";
+    assert_eq!(
+        errors(text),
+        [
+            "p.toml:2:11: \"yes\" is not a boolean; write true or false",
+            "p.toml:3:1: mode in [network] is not built yet; remove it: this version would not act on it",
+            "p.toml:6:3: \"a*.com\": `*` stands only for whole labels, at the start; write one line for each name, or a pattern such as \"*.example.com\"",
+            "p.toml:7:11: \"Allow\" is not an action; write \"allow\" or \"deny\"",
+            "p.toml:8:40: port 0 cannot be connected to; write a port of 1 to 65535",
+            "p.toml:8:48: \"x\" is not a port; write a port of 1 to 65535",
+            "p.toml:10:11: 2 is not a time; write \"2s\"",
+        ]
+    );
+}
+
+#[test]
+fn the_line_is_shown_and_underlined() {
+    let shown = parse("[network.domains]\n\t\"bü*.com\" = \"allow\"\n", "p.toml").unwrap_err();
+    let shown = shown.to_string();
+    let (_, excerpt) = shown.split_once('\n').unwrap();
+    assert_eq!(excerpt, "   |\n 2 |  \"bü*.com\" = \"allow\"\n   |  ^^^^^^^^^");
+}
+
+#[test]
+fn mistakes_get_an_error_that_helps() {
+    for (text, expected) in [
+        ("[network", "p.toml:1:9"),
+        ("x = 1", "\"x\" is no key of the file; the keys of the file are network"),
+        ("[network]\ndomain = {}", "write domains"),
+        ("[domains]\n\"a.com\" = \"allow\"", "domains belongs in [network]"),
+        ("network = 3", "a table is needed here"),
+        ("[network.domains]\nexample.com = \"allow\"", "a name with dots needs quotes"),
+        ("[network.domains]\n\"a.com\" = { ports = [1] }", "has no action"),
+        ("[network.domains]\n\"a.com\" = { action = \"deny\", ports = [1] }", "remove ports"),
+        ("[network.domains]\n\"a.com\" = { action = \"allow\", port = [1] }", "write ports"),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", methods = [\"GET\"] }",
+            "not built yet",
+        ),
+        ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = 443 }", "a list is needed"),
+        ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = [] }", "leave the key out"),
+        ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = [65536] }", "not a port"),
+        ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = [-1] }", "not a port"),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", transport = [\"sctp\"] }",
+            "\"tcp\" or \"udp\"",
+        ),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", protocol = \"ssh\" }",
+            "write \"any\"",
+        ),
+        ("[network.domains]\n\"a.com\" = \"allow\"\n\"a.com\" = \"deny\"", "p.toml:3:1"),
+        ("[network.addresses]\n\"a.com\" = \"allow\"", "[network.domains]"),
+        ("[network.dns]\nservers = [\"tls://9.9.9.9\"]", "tls:// are not built yet"),
+        ("[network.dns]\nservers = [\"https://dns.example/q\"]", "https:// are not built yet"),
+        ("[network.dns]\nservers = [\"dns.example\"]", "not a DNS server"),
+        ("[network.dns]\nservers = [\"9.9.9.9:0\"]", "not a DNS server"),
+        ("[network.dns]\nforward = {}", "not built yet"),
+        ("[network.dns]\ntimeout = \"0s\"", "no time"),
+        ("[network.dns]\ntimeout = \"99999999999999999999s\"", "not a time"),
+        ("[network.dns]\ntimeout = \"9999999999h\"", "more than a year"),
+        ("[network.dns]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"", "p.toml:2:11"),
+        ("[profiles.ci]\nextends = \"x\"", "profiles in the file is not built yet"),
+    ] {
+        let all = errors(text).join("\n");
+        assert!(all.contains(expected), "{text}\n{all}");
+    }
+}
+
+#[test]
+fn options_and_settings_are_read() {
+    let text = "[network]\nallow_local_binding = true\n[network.domains]\n\"a.com\" = { action = \"allow\", ports = [443, 0x50], transport = [\"tcp\", \"udp\"], protocol = \"any\" }\n[network.dns]\nservers = [\"system\", \"9.9.9.9\", \"9.9.9.9:5353\", \"2620:fe::fe\", \"[2620:fe::fe]:853\"]\ntimeout = \"500ms\"\nmax_ttl = \"1m\"\n";
+    let assembled = one(text);
+    assert!(assembled.policy.settings().allow_local_binding);
+    assert_eq!(assembled.enabled_written, None);
+    let address = |text: &str| DnsServer::Address(text.parse().unwrap());
+    assert_eq!(
+        assembled.dns,
+        DnsSettings {
+            servers: vec![
+                DnsServer::System,
+                address("9.9.9.9:53"),
+                address("9.9.9.9:5353"),
+                address("[2620:fe::fe]:53"),
+                address("[2620:fe::fe]:853"),
+            ],
+            timeout: Duration::from_millis(500),
+            min_ttl: Duration::from_secs(60),
+            max_ttl: Duration::from_secs(60),
+        }
+    );
+    let grant = assembled.policy.name(&name("a.com")).unwrap();
+    assert!(grant.opens(80, Transport::Udp) && !grant.opens(81, Transport::Tcp));
+    assert!(grant.any_protocol());
+    assert_eq!(grant.rule.origin.line, Some(4));
+}
+
+#[test]
+fn lines_without_effect_are_warned_of() {
+    let text = "[network.domains]\n\"**.a.com\" = \"deny\"\n\"*.b.a.com\" = \"allow\"\n\"X.com\" = \"allow\"\n\"x.com.\" = \"allow\"\n\"y.com\" = { action = \"allow\", ports = [53] }\n[network.addresses]\n\"10.0.0.0/8\" = \"deny\"\n\"10.1.0.0/16\" = \"allow\"\n\"8.0.0.0/8\" = \"allow\"\n";
+    let warnings: Vec<_> = one(text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "p.toml:3: \"*.b.a.com\" allows nothing, as \"**.a.com\" = \"deny\" (p.toml:2) covers it",
+            "p.toml:5: \"x.com.\" is a second spelling of \"X.com\" = \"allow\" (p.toml:4)",
+            "p.toml:6: port 53 of \"y.com\" has no effect: the DNS proxy answers every query to port 53",
+            "p.toml:9: \"10.1.0.0/16\" allows nothing, as \"10.0.0.0/8\" = \"deny\" (p.toml:8) covers it",
+        ]
+    );
+}
+
+fn flag(allow: &str) -> Result<(String, PortSet), String> {
+    let flags = Flags { allow: vec![allow.to_owned()], deny: Vec::new() };
+    let mut rules = flags.rules().map_err(|errors| errors.to_string())?;
+    let rule = rules.remove(0);
+    assert_eq!((rule.action, rule.origin.to_string()), (Action::Allow, "--allow".to_owned()));
+    Ok((rule.pattern.to_string(), rule.options.ports))
+}
+
+#[test]
+fn flags_take_names_addresses_and_blocks_with_ports() {
+    let only = |ports: &[u16]| PortSet::only(ports.to_vec());
+    for (text, pattern, ports) in [
+        ("example.org", "example.org", PortSet::All),
+        ("*", "*", PortSet::All),
+        ("**.Example.org:443,80", "**.example.org", only(&[80, 443])),
+        ("[2606::1]:443", "2606::1", only(&[443])),
+        ("2606::1", "2606::1", PortSet::All),
+        ("2606::443", "2606::443", PortSet::All),
+        ("10.0.0.0/8", "10.0.0.0/8", PortSet::All),
+        ("10.0.0.0/8:5432", "10.0.0.0/8", only(&[5432])),
+        ("2001:db8::/32", "2001:db8::/32", PortSet::All),
+        ("2001:db8::/32:22", "2001:db8::/32", only(&[22])),
+        ("[2001:db8::/32]:22", "2001:db8::/32", only(&[22])),
+        ("127.1:22", "127.0.0.1", only(&[22])),
+    ] {
+        assert_eq!(flag(text), Ok((pattern.to_owned(), ports)), "{text}");
+    }
+    for (text, suggestion) in [
+        ("", "host name"),
+        ("https://example.org/x", "write \"example.org\""),
+        ("https://example.org:8443/x", "write \"example.org:8443\""),
+        ("example.org/x", "write \"example.org\" alone"),
+        ("example.org:", "write --allow example.org:443"),
+        ("example.org:0", "write --allow example.org:443"),
+        ("example.org:443,", "write --allow example.org:443"),
+        ("example.org:+443", "write --allow example.org:443"),
+        ("example.org:65536", "write --allow example.org:443"),
+        ("10.0.0.1/8", "\"10.0.0.0/8\""),
+        ("a*.org", "one line for each"),
+    ] {
+        let error = flag(text).unwrap_err();
+        assert!(error.contains(suggestion), "{text}: {error}");
+    }
+    let deny = Flags { allow: Vec::new(), deny: vec!["a.test:1".into(), "*".into()] };
+    assert_eq!(deny.rules().unwrap_err().iter().count(), 2);
+}
+
+#[test]
+fn flags_and_files_add_up_and_denies_win() {
+    let higher = "[network]\nnetwork_access = true\n[network.domains]\n\"**.b.com\" = \"deny\"\n\"a.com\" = { action = \"allow\", ports = [22] }";
+    let lower = "[network]\nallow_local_binding = true\n[network.domains]\n\"x.b.com\" = \"allow\"";
+    let layers = vec![parse(higher, "h.toml").unwrap(), parse(lower, "l.toml").unwrap()];
+    let flags = Flags { allow: vec!["a.com:443".into()], deny: Vec::new() };
+    let assembled = assemble_layers(layers, &flags).unwrap();
+    let grant = assembled.policy.name(&name("a.com")).unwrap();
+    assert!(grant.opens(22, Transport::Tcp) && grant.opens(443, Transport::Tcp));
+    assert!(!grant.opens(80, Transport::Tcp));
+    let refusal = assembled.policy.name(&name("x.b.com")).unwrap_err();
+    assert_eq!(refusal.rule.unwrap().origin.layer, "managed");
+    assert_eq!(assembled.warnings.len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.toml");
+    assert!(load(&path).unwrap_err().to_string().contains("p.toml: cannot be read"));
+    std::fs::write(&path, b"[network]\n\xff").unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("is not UTF-8 text (line 2)"));
+    let both = assemble(&[path.clone(), path], &Flags::default()).unwrap_err();
+    assert_eq!(both.iter().count(), 2);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_refused_or_read(text in "\\PC{0,60}|[a-z\"=.*\\[\\]{}\n0-9 ]{0,60}") {
+        if let Err(errors) = parse(&text, "p.toml") {
+            proptest::prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+}
