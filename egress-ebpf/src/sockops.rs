@@ -60,10 +60,13 @@ fn close(ops: &SockOps) {
 
 #[inline(always)]
 fn key(ops: &SockOps, state: &SocketState) -> FlowKey {
+    // Both are read, then one is chosen: a choice between two offsets into the context would be a
+    // computed one, which the verifier refuses (6.18: "dereference of modified ctx ptr").
+    let (local4, local6) = (ops.local4(), ops.local6());
     FlowKey {
         netns: state.netns,
         // A v6 socket that was sent to 127.0.0.1 has its source in the IPv4 field.
-        address: if state.listener_family == 4 { ops.local4() } else { ops.local6() },
+        address: if state.listener_family == 4 { local4 } else { local6 },
         port: ops.local_port(),
         protocol: IPPROTO_TCP as u16,
         reserved: 0,

@@ -1,5 +1,7 @@
 //! One file a subcommand; this one parses the command line and picks.
 mod check;
+mod policy_args;
+mod run;
 
 use std::{
     io::{ErrorKind, Write},
@@ -18,6 +20,7 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::RunArgs),
     Check(check::Check),
 }
 
@@ -25,6 +28,11 @@ enum Verb {
 const USAGE: u8 = 2;
 
 pub(crate) fn main() -> ExitCode {
+    // Silent unless asked: EGRESS_LOG=debug tells on stderr what happens inside.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("EGRESS_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
     let command = match Command::try_parse() {
         Ok(command) => command,
         // `--help` and `--version` come as errors too.
@@ -37,9 +45,26 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    finish(match command.verb {
-        Verb::Check(check) => check.run(),
-    })
+    match command.verb {
+        Verb::Check(check) => finish(check.run()),
+        Verb::Run(run) => run::run(run).unwrap_or_else(|failure| {
+            complain(&format!("{:#}", failure.error));
+            ExitCode::from(failure.code)
+        }),
+    }
+}
+
+/// An error with the exit code that goes with it.
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// The command line or the policy is wrong: nothing was started.
+    fn usage(message: impl std::fmt::Display) -> Self {
+        Self { code: USAGE, error: anyhow::Error::msg(message.to_string()) }
+    }
 }
 
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {

@@ -17,8 +17,8 @@ use egress_common::{
 };
 use egress_user::{
     audit::Journal,
-    config::{self, Assembled},
-    dns::{self, NameServers, PinSink, PinTable},
+    config::{Assembled, DnsServer, DnsSettings},
+    dns::{self, NameServers, PinSink, PinTable, Servers},
     flow::Flows,
     kernel::{self, Attached, Events, Host, Loaded, Maps},
     listen::{Listeners, Transparent},
@@ -27,9 +27,9 @@ use egress_user::{
     sys,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::{io::unix::AsyncFd, runtime::Runtime};
+use tokio::runtime::Runtime;
 
-use super::Failure;
+use super::{Failure, policy_args::PolicyArgs};
 
 /// Run a command that can reach only what the policy allows.
 ///
@@ -43,12 +43,17 @@ use super::Failure;
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    policy: super::PolicyArgs,
+    policy: PolicyArgs,
     /// Run the command as this user (login name or number)
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     command: Vec<OsString>,
 }
 
@@ -96,7 +101,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let listeners = Listeners::open()?;
-    let (attached, mut maps) = Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
+    let (attached, mut maps) =
+        Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
     let events = maps.take_events().context("the kernel object has no event ring")?;
     let policy = Arc::new(assembled.policy);
     let sandbox = describe_sandbox(&cgroup, &listeners, &policy)?;
@@ -169,7 +175,7 @@ fn serve(
     runtime: &Runtime,
     shared: &Shared,
     listeners: Listeners,
-    settings: &config::DnsSettings,
+    settings: &DnsSettings,
 ) -> anyhow::Result<()> {
     let _entered = runtime.enter();
     let flows: Arc<dyn Flows> = Arc::new(
@@ -178,7 +184,7 @@ fn serve(
             .flows(shared.sandbox, listeners.v4.tcp.as_fd())
             .context("read the network namespace's cookie")?,
     );
-    let upstream = NameServers::new(&settings.servers, settings.timeout)?;
+    let upstream = NameServers::new(&servers(&settings.servers)?, settings.timeout)?;
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings {
@@ -194,18 +200,28 @@ fn serve(
         flows.clone(),
     );
     service.pin_localhost().context("pin localhost")?;
-    let proxy = Transparent::new(
-        shared.policy.clone(),
-        shared.pins.clone(),
-        flows,
-        shared.journal.clone(),
-    );
+    let proxy =
+        Transparent::new(shared.policy.clone(), shared.pins.clone(), flows, shared.journal.clone());
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
         runtime.spawn(proxy.clone().serve(family.tcp));
         runtime.spawn(service.clone().serve_udp(family.dns_udp));
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
     }
     Ok(())
+}
+
+fn servers(written: &[DnsServer]) -> anyhow::Result<Servers> {
+    let mut addresses = Vec::new();
+    for server in written {
+        match server {
+            DnsServer::System if written.len() == 1 => return Ok(Servers::System),
+            DnsServer::System => anyhow::bail!(
+                "dns servers: \"system\" beside other servers is not built yet; write one or the other"
+            ),
+            DnsServer::Address(address) => addresses.push(*address),
+        }
+    }
+    Ok(Servers::These(addresses))
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.
@@ -221,14 +237,10 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
 }
 
 /// Notes the kernel side's refusals as they happen, so that the ring does not fill.
-fn follow(
-    runtime: &Runtime,
-    shared: &Shared,
-    events: &Arc<Mutex<Events>>,
-) -> anyhow::Result<()> {
+fn follow(runtime: &Runtime, shared: &Shared, events: &Arc<Mutex<Events>>) -> anyhow::Result<()> {
     let _entered = runtime.enter();
     let ring: OwnedFd = lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
-    let ring = AsyncFd::new(ring).context("watch the events")?;
+    let ring = sys::descriptors::watch(ring).context("watch the events")?;
     let (events, journal, policy) = (events.clone(), shared.journal.clone(), shared.policy.clone());
     runtime.spawn(async move {
         while let Ok(mut ready) = ring.readable().await {

@@ -25,7 +25,7 @@ pub enum KernelError {
     #[error("load egress's kernel object{}", hint_object(.0))]
     Object(#[source] Box<EbpfError>),
     /// One program.
-    #[error("load the program {program}, which enforces {enforces}{}", hint_program(source))]
+    #[error("load the program {program}, which enforces {enforces}")]
     Load {
         /// Its name.
         program: &'static str,
@@ -33,7 +33,7 @@ pub enum KernelError {
         enforces: &'static str,
         /// What the kernel said.
         #[source]
-        source: Box<ProgramError>,
+        source: Box<Rejected>,
     },
     /// The object lacks a program of the table: object and binary do not belong together.
     #[error("the kernel object has no program {program}; rebuild it with `cargo xtask build-ebpf`")]
@@ -86,26 +86,53 @@ pub enum KernelError {
     },
 }
 
-fn hint_object(error: &EbpfError) -> &'static str {
-    let EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. }) = error else {
-        return "";
-    };
-    hint(io_error)
+/// What the kernel said of a program, without the hundreds of lines of the verifier's log.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// A right is missing.
+    #[error(
+        "not permitted: root with CAP_BPF and CAP_NET_ADMIN is needed, and a kernel whose lockdown \
+         lets cgroup programs load (see /sys/kernel/security/lockdown)"
+    )]
+    NotPermitted,
+    /// The verifier did not accept it.
+    #[error(
+        "the kernel's verifier refused it: {0}; please report this with the output of `uname -a`"
+    )]
+    Verifier(String),
+    /// Something else.
+    #[error(transparent)]
+    Other(ProgramError),
 }
 
-fn hint_program(error: &ProgramError) -> &'static str {
-    match error {
-        ProgramError::LoadError { io_error, .. } => hint(io_error),
-        _ => "",
+impl From<ProgramError> for Rejected {
+    fn from(error: ProgramError) -> Self {
+        let ProgramError::LoadError { io_error, verifier_log } = &error else {
+            return Self::Other(error);
+        };
+        if io_error.raw_os_error() == Some(libc::EPERM) {
+            return Self::NotPermitted;
+        }
+        let log = verifier_log.to_string();
+        tracing::debug!(%log, "verifier");
+        // The last lines are statistics; the line before them says what was wrong.
+        let statistics = ["processed ", "verification time", "stack depth", "mark_read"];
+        let said = log
+            .lines()
+            .rev()
+            .find(|line| !line.is_empty() && !statistics.iter().any(|word| line.starts_with(word)));
+        Self::Verifier(format!("{io_error}: {}", said.unwrap_or("no reason given")))
     }
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        " (refused: root with CAP_BPF is needed, and a kernel whose lockdown and sysctls let cgroup \
-         programs load; see /sys/kernel/security/lockdown)"
-    } else {
-        ""
+fn hint_object(error: &EbpfError) -> &'static str {
+    match error {
+        EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. })
+            if io_error.raw_os_error() == Some(libc::EPERM) =>
+        {
+            ": not permitted; root with CAP_BPF is needed"
+        }
+        _ => "",
     }
 }
 
@@ -143,7 +170,7 @@ impl Loaded {
             load_program(program(&mut ebpf, spec)?).map_err(|source| KernelError::Load {
                 program: spec.name,
                 enforces: spec.enforces,
-                source: Box::new(source),
+                source: Box::new(source.into()),
             })?;
         }
         Ok(Self { ebpf })
@@ -166,7 +193,7 @@ impl Loaded {
                 program(&mut self.ebpf, spec)?.fd().map_err(|source| KernelError::Load {
                     program: spec.name,
                     enforces: spec.enforces,
-                    source: Box::new(source),
+                    source: Box::new(source.into()),
                 })?;
             let link =
                 sys::bpf::link_create(descriptor.as_fd(), directory.as_fd(), spec.attach_type)

@@ -2,13 +2,24 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
 };
+
+use tokio::io::unix::AsyncFd;
 
 use nix::sys::{
     socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname},
     stat::{SFlag, fstat},
 };
+
+/// Lets the running tokio runtime wait for a descriptor. Must be called inside a runtime.
+///
+/// # Errors
+/// What epoll gives.
+pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open, and the same, for as long as the watch owns it.
+    unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)
+}
 
 /// Closes what this process made itself (all of it close-on-exec) above stderr, but for `keep`.
 /// For a forked child that will not execute anything.
