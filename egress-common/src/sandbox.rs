@@ -26,6 +26,27 @@ pub struct Sandbox {
     pub reserved: u64,
 }
 
+impl Sandbox {
+    /// No sandbox: nothing has this id.
+    pub const NONE: Self = Self {
+        id: 0,
+        flags: 0,
+        tcp4_port: 0,
+        tcp6_port: 0,
+        dns_udp4_port: 0,
+        dns_udp6_port: 0,
+        dns_tcp4_port: 0,
+        dns_tcp6_port: 0,
+        reserved: 0,
+    };
+
+    /// Whether this is [`Self::NONE`].
+    #[inline(always)]
+    pub const fn is_none(&self) -> bool {
+        self.id == 0
+    }
+}
+
 /// Bits of [`Sandbox::flags`].
 pub mod flags {
     /// A rule `*` allows public addresses that nothing else names.

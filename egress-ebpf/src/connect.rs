@@ -21,9 +21,10 @@ const LOOPBACK6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
 
 #[inline(always)]
 pub fn connect(call: &SockAddr) -> i32 {
-    let Some(sandbox) = decide::sandbox() else {
+    let sandbox = decide::sandbox();
+    if sandbox.is_none() {
         return emit::refuse_address(call, 0, Hook::Connect, Reason::NotAllowed);
-    };
+    }
     let tcp = call.socket_type() == SOCK_STREAM && call.protocol() == IPPROTO_TCP;
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
     if call.port() == DNS_PORT && (tcp || udp) {

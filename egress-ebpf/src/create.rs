@@ -14,17 +14,17 @@ use crate::{
 #[inline(always)]
 pub fn create(socket: &Socket) -> i32 {
     let (family, socket_type, protocol) = socket.kind();
-    let sandbox = decide::sandbox().map(|sandbox| sandbox.id);
+    let sandbox = decide::sandbox();
     let allowed = (family == AF_INET || family == AF_INET6)
         && matches!(
             (socket_type, protocol),
             (SOCK_STREAM, IPPROTO_TCP) | (SOCK_DGRAM, IPPROTO_UDP)
         );
-    if allowed && sandbox.is_some() {
+    if allowed && !sandbox.is_none() {
         return PASS;
     }
     emit::refuse_socket(
-        sandbox.unwrap_or(0),
+        sandbox.id,
         Hook::Create,
         Reason::ProtocolNotAllowed,
         [family, socket_type, protocol],

@@ -13,9 +13,10 @@ use crate::{
 
 #[inline(always)]
 pub fn send(call: &SockAddr) -> i32 {
-    let Some(sandbox) = decide::sandbox() else {
+    let sandbox = decide::sandbox();
+    if sandbox.is_none() {
         return emit::refuse_address(call, 0, Hook::Send, Reason::NotAllowed);
-    };
+    }
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
     if udp && call.port() == DNS_PORT {
         return connect::redirect(call, &sandbox, kind::DNS_UDP, Hook::Send);

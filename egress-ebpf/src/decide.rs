@@ -13,23 +13,28 @@ use crate::{
     maps::{ADDRESSES, PINS, SANDBOXES},
 };
 
-/// The sandbox of the running process: the nearest of its cgroup's ancestors that is one.
+/// The sandbox of the running process: the nearest of its cgroup's ancestors that is one, else
+/// `Sandbox::NONE`.
 ///
 /// By the current cgroup, not the socket's: a passed or inherited socket is judged by who uses it.
+/// Not an `Option`: its payload would be copied unset where it is `None`, which the verifier
+/// refuses (6.18: "R9 !read_ok").
 #[inline(always)]
-pub fn sandbox() -> Option<Sandbox> {
+pub fn sandbox() -> Sandbox {
     if let Some(sandbox) = lookup(&SANDBOXES, &current_cgroup()) {
-        return Some(sandbox);
+        return sandbox;
     }
-    let mut nearest = None;
-    for level in 1..=MAX_CGROUP_LEVEL {
+    let mut nearest = Sandbox::NONE;
+    let mut level = 1;
+    while level <= MAX_CGROUP_LEVEL {
         let ancestor = current_ancestor(level);
         if ancestor == 0 {
             break;
         }
         if let Some(sandbox) = lookup(&SANDBOXES, &ancestor) {
-            nearest = Some(sandbox);
+            nearest = sandbox;
         }
+        level += 1;
     }
     nearest
 }
