@@ -1,1 +1,123 @@
-//! Stub.
+//! Bytes both ways between a client and a server, as if they were connected directly.
+//!
+//! - An end of stream is passed on as one (half-close), a reset as a reset.
+//! - A side that doesn't read stops the other: the pump reads nothing while it holds unwritten
+//!   bytes. At rest a connection holds no buffer: reads go into one buffer a thread, and only what
+//!   the other side's kernel did not take is kept, at most [`READ_LIMIT_BYTES`] a direction.
+//!
+//! The caller composes: it can run the [`pump`] from the server while it still judges the client's
+//! bytes, write these, then [`join`] that pump with the one from the client; or [`relay`] both.
+#![deny(clippy::indexing_slicing)]
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::AtomicU64;
+
+use tokio::net::TcpStream;
+
+mod pump;
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;
+
+pub use pump::{READ_LIMIT_BYTES, pump, pump_until};
+
+/// Which socket of a pump failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one read from.
+    Reader,
+    /// The one written to.
+    Writer,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reader => "read from",
+            Self::Writer => "written to",
+        })
+    }
+}
+
+/// One direction of a relay broke. Usual causes: that side reset the connection, its host or its
+/// program went away, a keep-alive timed out.
+#[derive(Debug, thiserror::Error)]
+#[error("the side that is {side} broke the connection")]
+pub struct PumpError {
+    /// Whose fault it is.
+    pub side: Side,
+    /// What its socket said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Bytes written so far in each direction; to be read while the relay runs.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// From the client to the server.
+    pub up_bytes: AtomicU64,
+    /// From the server to the client.
+    pub down_bytes: AtomicU64,
+}
+
+/// Relays both ways until both have ended or one broke, then closes both connections: by a FIN
+/// each, or by a reset if anything broke.
+///
+/// # Errors
+/// The first failure of either direction. [`Traffic`] is right in any case.
+pub async fn relay(
+    client: TcpStream,
+    server: TcpStream,
+    traffic: &Traffic,
+) -> Result<(), PumpError> {
+    // Small writes pass through as they came; delaying them is for the ends to decide.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let up = pump(&client, &server, &traffic.up_bytes);
+    let down = pump(&server, &client, &traffic.down_bytes);
+    join(up, down).await
+}
+
+/// Waits for both directions of one connection.
+///
+/// If one side went away while it was written to, what it had sent before may still be on the way
+/// (an answer, then a close): the other direction goes on until it ends, which is soon, as its
+/// reader is dead. Any other failure ends both at once.
+///
+/// # Errors
+/// The first failure. Both sockets are then set to reset their connections when dropped.
+pub async fn join<A, B>(one: A, other: B) -> Result<(), PumpError>
+where
+    A: Future<Output = Result<(), PumpError>>,
+    B: Future<Output = Result<(), PumpError>>,
+{
+    let mut one = pin!(one);
+    let mut other = pin!(other);
+    tokio::select! {
+        ended = &mut one => match ended {
+            Ok(()) => other.await,
+            Err(error) => { drain(&error, other).await; Err(error) }
+        },
+        ended = &mut other => match ended {
+            Ok(()) => one.await,
+            Err(error) => { drain(&error, one).await; Err(error) }
+        },
+    }
+}
+
+async fn drain(error: &PumpError, other: impl Future<Output = Result<(), PumpError>>) {
+    if error.side == Side::Writer {
+        // The connection has failed already; that it fails a second time is no news.
+        let _ = other.await;
+    }
+}
+
+/// Makes the close of `stream`, when it is dropped, a reset (SO_LINGER 0), and unsent bytes
+/// forgotten: a peer must not take a broken stream for a complete one.
+pub fn reset(stream: &TcpStream) {
+    // Fails only on a socket that is no TCP socket any more; then there is nobody to tell.
+    let _ = stream.set_zero_linger();
+}

@@ -15,6 +15,7 @@ mod head;
 mod response;
 mod scan;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 mod upgrade;
 

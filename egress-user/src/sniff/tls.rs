@@ -17,6 +17,7 @@ use rustls::server::Acceptor;
 
 mod body;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 mod walk;
 

@@ -8,8 +8,10 @@ macro_rules! fixture {
     };
 }
 
+type File = (&'static str, &'static [u8]);
+
 /// Every captured hello with the name it shows.
-const FIXTURES: [((&str, &[u8]), Option<&str>); 11] = [
+const FIXTURES: [(File, Option<&str>); 11] = [
     (fixture!("curl-openssl3"), Some("curl.test")),
     (fixture!("openssl-s-client"), Some("openssl.test")),
     (fixture!("openssl-tls12-only"), Some("old.test")),
