@@ -223,6 +223,31 @@ async fn server_that_never_reads_stops_the_client() {
 }
 
 #[tokio::test]
+async fn urgent_byte_is_not_lost() {
+    use nix::sys::socket::{MsgFlags, send};
+    use std::os::fd::AsRawFd;
+
+    let World { mut client, mut server, relay, .. } = World::new().await;
+    client.write_all(b"before").await.unwrap();
+    assert_eq!(send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap(), 1);
+    client.write_all(b"after").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut got = String::new();
+    server.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, "before!after");
+    drop(server);
+    relay.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn connection_at_rest_is_small() {
+    let (client, server) = (pair().await, pair().await);
+    let traffic = Traffic::default();
+    let size = size_of_val(&relay(client.0, server.0, &traffic));
+    assert!(size <= 2048, "the state of a relay is {size} bytes");
+}
+
+#[tokio::test]
 async fn slow_reader_gets_every_byte() {
     let mut world = World::new().await;
     let sent = pattern(3 << 20, 5);

@@ -193,6 +193,10 @@ fn targets_give_one_authority() {
     let connect = head("good-connect");
     assert!(connect.is_connect());
     assert_eq!((connect.host.as_deref(), connect.path.as_str()), (Some("a.test:443"), ""));
+    for (target, path) in [("http://a", "/"), ("http://a?x", "/?x"), ("http://a//", "//")] {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+        assert_eq!(heads(&bytes)[0].path, path, "{target}");
+    }
     assert_eq!(head("good-options-asterisk").target, TargetForm::Asterisk);
     let old = head("good-http-1.0-without-host");
     assert_eq!((old.host, old.minor_version, old.is_last), (None, 0, true));
