@@ -150,6 +150,18 @@ fn bad_streams_are_refused_before_the_fault() {
     }
 }
 
+/// `reasons.tsv` says why each bad stream is refused, lest one be refused for another fault.
+#[test]
+fn each_bad_stream_is_refused_for_its_own_fault() {
+    let reasons: String = fixtures("bad-")
+        .iter()
+        .map(|(name, bytes)| format!("{}\t{}\n", name.trim_end_matches(".txt"), bad(bytes)))
+        .collect();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http/reasons.tsv");
+    let golden = fs::read_to_string(golden).unwrap();
+    assert!(reasons == golden, "reasons.tsv should be:\n{reasons}");
+}
+
 #[test]
 fn other_protocols_are_told_apart() {
     for (name, bytes) in fixtures("not-http-") {
