@@ -7,16 +7,21 @@
 //!
 //! The caller composes: it can run the [`pump`] from the server while it still judges the client's
 //! bytes, write these, then [`join`] that pump with the one from the client; or [`relay`] both.
+//! Sockets that are not given to `relay` go through [`prepare`] first.
+#![deny(clippy::indexing_slicing)]
+
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
 mod pump;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
 pub use pump::{READ_LIMIT_BYTES, pump, pump_until};
@@ -70,15 +75,24 @@ pub async fn relay(
     server: TcpStream,
     traffic: &Traffic,
 ) -> Result<(), PumpError> {
-    // Small writes pass through as they came; delaying them is for the ends to decide.
-    let _ = client.set_nodelay(true);
-    let _ = server.set_nodelay(true);
-    let up = pump(&client, &server, &traffic.up_bytes);
-    let down = pump(&server, &client, &traffic.down_bytes);
+    prepare(&client);
+    prepare(&server);
+    let up = pin!(pump(&client, &server, &traffic.up_bytes));
+    let down = pin!(pump(&server, &client, &traffic.down_bytes));
     join(up, down).await
 }
 
-/// Waits for both directions of one connection.
+/// Sets what a pumped socket needs; call it when the socket is new, before its first read.
+/// Small writes leave as they came (TCP_NODELAY: delaying is for the ends to decide), and a byte
+/// sent as urgent stays in the stream (SO_OOBINLINE), though it is urgent no more.
+pub fn prepare(stream: &TcpStream) {
+    // Both fail only on a socket that is broken; the pump then meets that error.
+    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(stream, sockopt::OobInline, &true);
+}
+
+/// Waits for both directions of one connection. Each may have run before: hand over a pinned
+/// reference to it, which is also smaller than the future itself.
 ///
 /// If one side went away while it was written to, what it had sent before may still be on the way
 /// (an answer, then a close): the other direction goes on until it ends, which is soon, as its

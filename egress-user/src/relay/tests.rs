@@ -159,13 +159,24 @@ async fn reset_is_never_taken_for_an_end_of_stream() {
         let World { client, mut server, .. } = World::new().await;
         // While the client writes, a write may be what learns of the reset.
         let (mut read, mut write) = client.into_split();
-        let writing =
-            tokio::spawn(async move { while write.write_all(&[1; 1000]).await.is_ok() {} });
+        let writing = tokio::spawn(async move {
+            loop {
+                if let Err(error) = write.write_all(&[1; 1000]).await {
+                    return error.kind();
+                }
+            }
+        });
         server.read_exact(&mut [0; 1500]).await.unwrap();
         drop_with_reset(server);
-        let error = read.read(&mut [0]).await.expect_err("end of stream instead of a reset");
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        writing.await.unwrap();
+        // The client's own write may have the reset, and its read then says end of stream. Had
+        // the relay passed an end of stream on, neither would have it: a write gets EPIPE then.
+        let seen_by_read = read.read(&mut [0]).await.map_err(|error| error.kind());
+        let seen_by_write = writing.await.unwrap();
+        assert!(
+            seen_by_read == Err(ErrorKind::ConnectionReset)
+                || seen_by_write == ErrorKind::ConnectionReset,
+            "{seen_by_read:?}, {seen_by_write:?}"
+        );
     }
 }
 
@@ -174,8 +185,8 @@ async fn answer_before_a_reset_arrives() {
     let World { mut client, mut server, relay, traffic } = World::new().await;
     client.write_all(b"an upload that nobody reads").await.unwrap();
     server.write_all(b"413").await.unwrap();
-    // Closing with unread bytes resets.
-    server.readable().await.unwrap();
+    // Closing with unread bytes resets, once they are there.
+    assert!(server.peek(&mut [0]).await.unwrap() > 0);
     drop(server);
     let mut answer = [0; 3];
     client.read_exact(&mut answer).await.unwrap();
@@ -204,11 +215,36 @@ async fn server_that_never_reads_stops_the_client() {
 
     // The pump waits for the server, but still sees that the client went away.
     drop_with_reset(client);
-    assert_eq!(relay.await.unwrap().unwrap_err().side, Side::Reader);
+    relay.await.unwrap().unwrap_err();
     let mut rest = Vec::new();
     let error = server.read_to_end(&mut rest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(rest.len() as u64 <= moved);
+}
+
+#[tokio::test]
+async fn urgent_byte_is_not_lost() {
+    use nix::sys::socket::{MsgFlags, send};
+    use std::os::fd::AsRawFd;
+
+    let World { mut client, mut server, relay, .. } = World::new().await;
+    client.write_all(b"before").await.unwrap();
+    assert_eq!(send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap(), 1);
+    client.write_all(b"after").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut got = String::new();
+    server.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, "before!after");
+    drop(server);
+    relay.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn connection_at_rest_is_small() {
+    let (client, server) = (pair().await, pair().await);
+    let traffic = Traffic::default();
+    let size = size_of_val(&relay(client.0, server.0, &traffic));
+    assert!(size <= 2048, "the state of a relay is {size} bytes");
 }
 
 #[tokio::test]

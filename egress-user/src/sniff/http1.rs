@@ -15,6 +15,7 @@ mod head;
 mod response;
 mod scan;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 mod upgrade;
 
@@ -55,6 +56,25 @@ pub enum Step {
 
 /// Follows the requests of one connection. See [`Step`] for the caller's part: it must take off
 /// exactly as many bytes as [`Step::Head`] and [`Step::Body`] name.
+///
+/// ```
+/// use egress_user::sniff::{RequestStream, Step};
+///
+/// let mut held = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nHost: b.test\r\n".to_vec();
+/// let (mut requests, mut hosts) = (RequestStream::new(), Vec::new());
+/// loop {
+///     match requests.step(&held) {
+///         Step::Head(head, len) => {
+///             hosts.extend(head.host); // judge it, then forward:
+///             held.drain(..len);
+///         }
+///         Step::Body(len) => drop(held.drain(..len)),
+///         Step::Need => break, // read more
+///         refused => panic!("{refused:?}"),
+///     }
+/// }
+/// assert_eq!(hosts, ["a.test"]); // the second head is not complete: not a byte of it left
+/// ```
 #[derive(Debug)]
 pub struct RequestStream {
     state: State,

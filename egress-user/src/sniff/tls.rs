@@ -5,6 +5,9 @@
 //! extra names. rustls then reads the same bytes as a real server does. Where the two would name
 //! different hosts, the hello is malformed: nobody may profit from a difference between parsers.
 //!
+//! rustls refuses some hellos that an old server would take: no `signature_algorithms` (TLS 1.1
+//! and before), no null compression, an ECH extension that is not well-formed. So do we.
+//!
 //! Only the first hello is read. After a HelloRetryRequest the client sends a second one, which a
 //! hostile client could write differently; RFC 8446 section 4.1.2 has the server abort then, and
 //! a server that doesn't is as willing to be addressed under another name inside the encryption.
@@ -14,6 +17,7 @@ use rustls::server::Acceptor;
 
 mod body;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 mod walk;
 

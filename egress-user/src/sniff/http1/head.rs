@@ -13,7 +13,8 @@ pub struct RequestHead {
     /// absolute or authority target equals. Characters of hosts only: letters, digits, `-`, `_`,
     /// `.`, `:`, and an address in `[ ]`. `None` only in HTTP/1.0 without Host.
     pub host: Option<String>,
-    /// Path and query as sent, without the authority; `*` for the asterisk form; empty for CONNECT.
+    /// Path and query as sent, without the authority; begins with `/`, but is `*` in the asterisk
+    /// form, and empty for CONNECT.
     pub path: String,
     /// The Upgrade header (RFC 9110 section 7.8); several are joined by `, `.
     pub upgrade: Option<String>,
@@ -96,7 +97,12 @@ pub(super) fn parse(bytes: &[u8], is_first: bool) -> Result<(RequestHead, Body),
         method: method.to_owned(),
         target,
         host: authority.or(host),
-        path: path.to_owned(),
+        // RFC 9110 section 4.2.3: an empty path of a URL is `/`.
+        path: if target == TargetForm::Absolute && !path.starts_with('/') {
+            format!("/{path}")
+        } else {
+            path.to_owned()
+        },
         upgrade: fields.joined("upgrade"),
         expects_continue,
         minor_version,

@@ -29,6 +29,15 @@ impl Scan {
             if scanned != Scanned::Need {
                 return scanned;
             }
+            // At once, not at the head's end: HTTP/0.9 has none, and its client waits.
+            let line = input.get(..self.seen).unwrap_or(input);
+            if byte == b'\n'
+                && self.lines == 1
+                && !line.ends_with(b" HTTP/1.1\r\n")
+                && !line.ends_with(b" HTTP/1.0\r\n")
+            {
+                return Scanned::Bad("not HTTP/1.0 or HTTP/1.1");
+            }
         }
         Scanned::Need
     }

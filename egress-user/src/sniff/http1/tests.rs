@@ -1,1 +1,409 @@
+use std::fs;
+use std::path::Path;
 
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a connection's bytes came to; neighbouring body steps are one.
+#[derive(Clone, Debug, PartialEq)]
+enum Event {
+    Head(RequestHead, usize),
+    Body(usize),
+    Await,
+    NotHttp,
+    Http2,
+    Bad(&'static str),
+}
+
+/// A caller that gets bytes in reads that end at `cuts`, and resumes after every awaited response.
+struct Caller {
+    stream: RequestStream,
+    held: Vec<u8>,
+    forwarded: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl Caller {
+    fn run(bytes: &[u8], cuts: &[usize]) -> Self {
+        let stream = RequestStream::new();
+        let mut caller = Self { stream, held: vec![], forwarded: vec![], events: vec![] };
+        let mut from = 0;
+        for &to in cuts.iter().chain([&bytes.len()]) {
+            caller.held.extend_from_slice(&bytes[from..to]);
+            from = to;
+            caller.drain();
+        }
+        caller
+    }
+
+    fn drain(&mut self) {
+        loop {
+            let step = self.stream.step(&self.held);
+            let (event, len) = match step {
+                Step::Need => return,
+                Step::Head(head, len) => (Event::Head(*head, len), len),
+                Step::Body(len) => {
+                    assert!(len > 0);
+                    match self.events.last_mut() {
+                        Some(Event::Body(total)) => {
+                            *total += len;
+                            self.forward(len);
+                            continue;
+                        }
+                        _ => (Event::Body(len), len),
+                    }
+                }
+                Step::AwaitResponse => {
+                    self.stream.resume();
+                    (Event::Await, 0)
+                }
+                Step::NotHttp => (Event::NotHttp, 0),
+                Step::Http2Preface => (Event::Http2, 0),
+                Step::Bad(why) => (Event::Bad(why), 0),
+            };
+            let is_final = matches!(event, Event::NotHttp | Event::Http2 | Event::Bad(_));
+            if is_final && self.events.last() == Some(&event) {
+                return;
+            }
+            self.events.push(event);
+            self.forward(len);
+            if is_final {
+                return;
+            }
+        }
+    }
+
+    fn forward(&mut self, len: usize) {
+        self.forwarded.extend(self.held.drain(..len));
+    }
+}
+
+fn events(bytes: &[u8]) -> Vec<Event> {
+    Caller::run(bytes, &[]).events
+}
+
+fn heads(bytes: &[u8]) -> Vec<RequestHead> {
+    let head = |event| if let Event::Head(head, _) = event { Some(head) } else { None };
+    events(bytes).into_iter().filter_map(head).collect()
+}
+
+fn bad(bytes: &[u8]) -> &'static str {
+    match events(bytes).last() {
+        Some(Event::Bad(why)) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn fixtures(prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
+    let mut found: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path))
+        .filter(|(name, _)| name.starts_with(prefix) && name.ends_with(".txt"))
+        .map(|(name, path)| (name, fs::read(path).unwrap()))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    fixtures(name).remove(0).1
+}
+
+#[test]
+fn every_split_of_every_fixture_gives_the_same_sequence() {
+    for (name, bytes) in fixtures("") {
+        let whole = Caller::run(&bytes, &[]);
+        let bytewise: Vec<usize> = (0..bytes.len()).collect();
+        let cuts = (0..=bytes.len()).map(|cut| vec![cut]).chain([bytewise]);
+        for cuts in cuts {
+            let split = Caller::run(&bytes, &cuts);
+            assert_eq!(split.events, whole.events, "{name} cut at {cuts:?}");
+            assert_eq!(split.forwarded, whole.forwarded, "{name} cut at {cuts:?}");
+        }
+    }
+}
+
+#[test]
+fn good_streams_are_forwarded_whole() {
+    for (name, bytes) in fixtures("good-") {
+        let caller = Caller::run(&bytes, &[]);
+        assert_eq!(caller.forwarded, bytes, "{name}: {:?}", caller.events);
+        assert!(matches!(caller.events[0], Event::Head(..)), "{name}");
+    }
+}
+
+#[test]
+fn bad_streams_are_refused_before_the_fault() {
+    for (name, bytes) in fixtures("bad-") {
+        let caller = Caller::run(&bytes, &[]);
+        assert!(matches!(caller.events.last(), Some(Event::Bad(_))), "{name}: {:?}", caller.events);
+        let good_heads = caller.events.iter().filter(|e| matches!(e, Event::Head(..))).count();
+        let behind_a_good_one =
+            ["bad-chunk-", "bad-second-", "bad-request-after-"].iter().any(|p| name.starts_with(p));
+        assert_eq!(good_heads, usize::from(behind_a_good_one), "{name}");
+        assert_eq!(caller.forwarded.is_empty(), !behind_a_good_one, "{name}");
+        assert!(!caller.held.is_empty(), "{name}: the fault itself was forwarded");
+    }
+}
+
+/// `reasons.tsv` says why each bad stream is refused, lest one be refused for another fault.
+#[test]
+fn each_bad_stream_is_refused_for_its_own_fault() {
+    let reasons: String = fixtures("bad-")
+        .iter()
+        .map(|(name, bytes)| format!("{}\t{}\n", name.trim_end_matches(".txt"), bad(bytes)))
+        .collect();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http/reasons.tsv");
+    let golden = fs::read_to_string(golden).unwrap();
+    assert!(reasons == golden, "reasons.tsv should be:\n{reasons}");
+}
+
+#[test]
+fn other_protocols_are_told_apart() {
+    for (name, bytes) in fixtures("not-http-") {
+        assert_eq!(events(&bytes), [Event::NotHttp], "{name}");
+    }
+    assert_eq!(events(&fixture("http2-preface")), [Event::Http2]);
+}
+
+#[test]
+fn every_pipelined_request_shows_its_host() {
+    let heads = heads(&fixture("good-pipelined"));
+    let facts: Vec<_> = heads
+        .iter()
+        .map(|h| (h.method.as_str(), h.host.as_deref().unwrap(), h.path.as_str(), h.is_first))
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            ("GET", "a.test", "/", true),
+            ("HEAD", "b.test:8080", "/b?c", false),
+            ("POST", "a.test", "/", false),
+            ("DELETE", "[2001:db8::1]:80", "/d", false),
+        ]
+    );
+}
+
+#[test]
+fn body_is_never_taken_for_a_request() {
+    let heads = heads(&fixture("good-body-looks-like-request"));
+    assert_eq!(heads.len(), 2);
+    assert!(heads.iter().all(|head| head.host.as_deref() == Some("a.test")));
+    assert!(heads[1].is_last);
+}
+
+#[test]
+fn targets_give_one_authority() {
+    let head = |name| heads(&fixture(name)).remove(0);
+    let absolute = head("good-absolute");
+    assert_eq!(absolute.target, TargetForm::Absolute);
+    assert_eq!((absolute.host.as_deref(), absolute.path.as_str()), (Some("a.test:80"), "/x?y"));
+    let connect = head("good-connect");
+    assert!(connect.is_connect());
+    assert_eq!((connect.host.as_deref(), connect.path.as_str()), (Some("a.test:443"), ""));
+    for (target, path) in [("http://a", "/"), ("http://a?x", "/?x"), ("http://a//", "//")] {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+        assert_eq!(heads(&bytes)[0].path, path, "{target}");
+    }
+    assert_eq!(head("good-options-asterisk").target, TargetForm::Asterisk);
+    let old = head("good-http-1.0-without-host");
+    assert_eq!((old.host, old.minor_version, old.is_last), (None, 0, true));
+    assert!(head("good-expect-continue").expects_continue);
+}
+
+#[test]
+fn absolute_target_and_host_must_name_the_same() {
+    let request = |target: &str, host: &str| {
+        format!("GET http://{target}/ HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+    };
+    for (target, host) in [("a.test", "a.test:80"), ("[::1]:80", "[::1]"), ("A.test", "a.TEST")] {
+        assert_eq!(heads(&request(target, host)).len(), 1, "{target} {host}");
+    }
+    for (target, host) in [("a.test", "a.test."), ("a.test", "a.test:81"), ("[::1]", "[::2]")] {
+        assert_eq!(bad(&request(target, host)), "target and Host header differ");
+    }
+}
+
+#[test]
+fn upgrades_wait_for_the_response() {
+    for name in ["good-websocket", "good-connect", "good-h2c-upgrade"] {
+        let bytes = fixture(name);
+        assert_eq!(events(&bytes)[1], Event::Await, "{name}");
+        let mut stream = RequestStream::new();
+        let Step::Head(_, len) = stream.step(&bytes) else { panic!("{name}") };
+        assert_eq!(len, bytes.len());
+        for held in [&b""[..], b"x", b"GET / HTTP/1.1\r\n"] {
+            assert_eq!(stream.step(held), Step::AwaitResponse);
+        }
+        stream.resume();
+        assert_eq!(stream.step(b"GET / HTTP/1.1\r\n\r\n"), Step::Bad("no Host header"));
+    }
+    let body = b"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok";
+    assert_eq!(events(body)[1..], [Event::Body(2), Event::Await]);
+}
+
+#[test]
+fn upgrade_can_be_taken_out() {
+    let head =
+        b"GET /a:b HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings, keep-alive\r\n\
+        UPGRADE: h2c\r\nHTTP2-Settings: AAMA\r\nAccept: */*\r\n\r\n";
+    let without = without_upgrade(head);
+    assert_eq!(
+        without.escape_ascii().to_string(),
+        b"GET /a:b HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive\r\nAccept: */*\r\n\r\n"
+            .escape_ascii()
+            .to_string()
+    );
+    assert_eq!(heads(&without)[0].upgrade, None);
+    assert_eq!(heads(&without_upgrade(&fixture("good-websocket")))[0].upgrade, None);
+    assert_eq!(without_upgrade(&fixture("good-get")), fixture("good-get"));
+}
+
+#[test]
+fn head_limits_are_exact() {
+    let start = b"GET / HTTP/1.1\r\nHost: a.test\r\nX: ".to_vec();
+    let padded = |total: usize| {
+        let mut head = start.clone();
+        head.resize(total - 4, b'y');
+        [&head[..], b"\r\n\r\n"].concat()
+    };
+    assert_eq!(heads(&padded(HEAD_LIMIT_BYTES)).len(), 1);
+    assert_eq!(bad(&padded(HEAD_LIMIT_BYTES + 1)), "head is too long");
+    let fields = |count: usize| {
+        let more: String = (1..count).map(|i| format!("x{i}: y\r\n")).collect();
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\n{more}\r\n").into_bytes()
+    };
+    assert_eq!(heads(&fields(HEADER_LIMIT)).len(), 1);
+    assert_eq!(bad(&fields(HEADER_LIMIT + 1)), "too many header fields");
+}
+
+#[test]
+fn largest_numbers_are_followed() {
+    let head = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n";
+    let bytes = [&head[..], &[b'x'; 100]].concat();
+    assert_eq!(events(&bytes)[1..], [Event::Body(100)]);
+    let head =
+        b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n";
+    let bytes = [&head[..], &[b'x'; 100]].concat();
+    assert_eq!(events(&bytes)[1..], [Event::Body(118)]);
+}
+
+#[test]
+fn responses_tell_whether_the_connection_switched() {
+    use Awaited::{Tunnel, Upgrade};
+    use ResponseState::{Bad, Need, NotSwitched, Switched};
+    for (bytes, awaited, state) in [
+        (&b"HTTP/1.1 101 Switching Protocols\r\n\r\n"[..], Upgrade, Switched),
+        (b"HTTP/1.1 101\r\n\r\n", Upgrade, Switched),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103\r\nA: b\r\n\r\nHTTP/1.1 101 x",
+            Upgrade,
+            Switched,
+        ),
+        (b"HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\n", Upgrade, NotSwitched),
+        (b"HTTP/1.1 103 Hints\r\nX: HTTP/1.1 101 \r\n\r\n", Upgrade, Need),
+        (b"HTTP/1.1 400 Bad\r\n", Upgrade, NotSwitched),
+        (b"HTTP/1.0 200 OK\r\n", Tunnel, Switched),
+        (b"HTTP/1.1 101 x", Tunnel, Bad),
+        (b"HTTP/1.1 407 x", Tunnel, NotSwitched),
+        (b"HTTP/1.1 1010 x", Upgrade, Bad),
+        (b"HTTP/1.1 099 x", Upgrade, Bad),
+        (b"HTTP/2 101 x", Upgrade, Bad),
+        (b"SSH-2.0-x\r\n", Upgrade, Bad),
+        (b"HTTP/1.1 100 x\n\nHTTP/1.1 101 x", Upgrade, Bad),
+        (b"HTTP/1.1 100 x\rHTTP/1.1 101 x", Upgrade, Bad),
+        (b"HTTP/1.1 101", Upgrade, Need),
+    ] {
+        let text = bytes.escape_ascii();
+        assert_eq!(ResponseWatch::new(awaited).feed(bytes), state, "{text}");
+        let mut watch = ResponseWatch::new(awaited);
+        let bytewise = bytes.chunks(1).map(|byte| watch.feed(byte)).last();
+        assert_eq!(bytewise, Some(state), "{text} bytewise");
+    }
+    let mut endless = b"HTTP/1.1 100 x\r\nX: ".to_vec();
+    endless.resize(80_000, b'y');
+    assert_eq!(ResponseWatch::new(Upgrade).feed(&endless), Bad);
+}
+
+/// A valid request whose bytes are hard to follow, and how many heads it is (one).
+fn request() -> impl Strategy<Value = Vec<u8>> {
+    let chunk = prop::collection::vec(any::<u8>(), 1..40);
+    let body = prop_oneof![
+        Just(vec![]),
+        prop::collection::vec(any::<u8>(), 0..60).prop_map(|body| {
+            [format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()
+        }),
+        (
+            prop::collection::vec((chunk, "(;[a-z=\"]{0,9})?"), 0..4),
+            "(x[a-z]{0,5}: [a-z]{0,5}\r\n)?"
+        )
+            .prop_map(|(chunks, trailer)| {
+                let mut all = b"Transfer-Encoding: chunked\r\n\r\n".to_vec();
+                for (chunk, extension) in chunks {
+                    all.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
+                    all.extend(chunk);
+                    all.extend(b"\r\n");
+                }
+                all.extend(format!("0\r\n{trailer}\r\n").bytes());
+                all
+            }),
+    ];
+    ("[A-Z]{1,7}", "[ -\"$-~]{0,20}", "[a-z]{1,9}", body).prop_map(|(method, path, host, body)| {
+        let method = if method == "CONNECT" { "GET".to_owned() } else { method };
+        let path = path.replace(' ', "+");
+        let head = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\n");
+        let end: &[u8] = if body.is_empty() { b"\r\n" } else { &body };
+        [head.as_bytes(), end].concat()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_forwarded_is_what_was_fed(
+        requests in prop::collection::vec(request(), 1..5),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let bytes = requests.concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+        cuts.sort_unstable();
+        let caller = Caller::run(&bytes, &cuts);
+        prop_assert_eq!(&caller.forwarded, &bytes, "{:?}", caller.events);
+        let heads = caller.events.iter().filter(|event| matches!(event, Event::Head(..))).count();
+        prop_assert_eq!(heads, requests.len());
+    }
+
+    #[test]
+    fn damaged_streams_get_one_verdict_and_lose_no_byte(
+        requests in prop::collection::vec(request(), 1..3),
+        at in any::<prop::sample::Index>(),
+        value in prop_oneof![Just(b'\n'), Just(b'\r'), Just(b' '), Just(b':'), any::<u8>()],
+    ) {
+        let mut bytes = requests.concat();
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+        let whole = Caller::run(&bytes, &[]);
+        let bytewise: Vec<usize> = (0..bytes.len()).collect();
+        let split = Caller::run(&bytes, &bytewise);
+        prop_assert_eq!(&split.events, &whole.events);
+        prop_assert_eq!([&whole.forwarded[..], &whole.held].concat(), bytes);
+        prop_assert_eq!(split.forwarded, whole.forwarded);
+    }
+
+    #[test]
+    fn arbitrary_bytes_get_one_verdict(
+        bytes in prop::collection::vec(any::<u8>(), 0..200), get in any::<bool>(),
+    ) {
+        let bytes = if get { [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], &bytes].concat() } else { bytes };
+        let bytewise: Vec<usize> = (0..bytes.len()).collect();
+        prop_assert_eq!(Caller::run(&bytes, &bytewise).events, events(&bytes));
+        let mut watch = ResponseWatch::new(Awaited::Upgrade);
+        let state = bytes.chunks(1).map(|byte| watch.feed(byte)).last();
+        prop_assert_eq!(ResponseWatch::new(Awaited::Upgrade).feed(&bytes), state.unwrap_or(ResponseState::Need));
+    }
+}
