@@ -62,7 +62,8 @@ impl Check {
         };
         let mut verdict = Verdict::of(&assembled, &target, &mut lookup);
         if self.method.is_some() && verdict.note.is_none() {
-            verdict.note = Some("rules for methods are not built yet: every method is judged alike");
+            verdict.note =
+                Some("rules for methods are not built yet: every method is judged alike");
         }
         let text = if self.json {
             format!("{}\n", verdict.json())
