@@ -1,5 +1,29 @@
 //! DNS: where names become addresses, and addresses become rights.
+//!
+//! A query is answered in this order, always: it is parsed ([`query`]), its name is judged, it is
+//! looked up ([`upstream`]), the whole union of its addresses is judged, the addresses are pinned
+//! ([`PinTable`], and the kernel's map behind [`PinSink`]), and only then the answer leaves
+//! ([`answer`]). A name that the policy refuses is never asked about upstream.
 
+pub mod answer;
+pub mod clock;
+mod flight;
 mod pins;
+pub mod query;
+mod server;
+mod service;
+mod tcp;
+pub mod upstream;
 
-pub use pins::{PinSink, PinTable, Pinned};
+pub use answer::Refuse;
+pub use pins::{
+    MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinSink, PinTable, Pinned,
+    expiry_ns,
+};
+pub use server::MAX_QUERIES;
+pub use service::{Judge, Service, Settings};
+pub use tcp::{IDLE, MAX_CONNECTIONS};
+pub use upstream::{Looked, NameServers, Servers, Upstream};
+
+#[cfg(test)]
+mod support;

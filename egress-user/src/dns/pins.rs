@@ -1,5 +1,12 @@
 //! Pins: (name, address, expiry) with the grant that opened them.
-use std::net::IpAddr;
+//!
+//! Pure: the caller gives the time, and kernel maps are behind [`PinSink`].
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
 
 use crate::policy::{Grant, Name};
 
@@ -14,6 +21,37 @@ pub trait PinSink: Send + Sync {
     fn unpin(&self, address: IpAddr);
 }
 
+/// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
+/// of names costs only the sandbox that makes it. Each pin costs about 200 octets here (0.8 MiB a
+/// full table) and at most one entry of the kernel's map.
+pub const MAX_PINS: usize = 4096;
+
+/// Most live addresses of one name. More than one answer's worth, because a name with a TTL of
+/// seconds that rotates eight addresses at a time collects 480 of them in the default five
+/// minutes of a pin's life. At the limit new ones are refused.
+pub const MAX_ADDRESSES_A_NAME: usize = 512;
+
+/// Most expired addresses whose last name is remembered, for [`PinTable::expired`].
+pub const MAX_EXPIRED: usize = 1024;
+
+/// Expiry of a pin that never ends.
+pub const NEVER_NS: u64 = u64::MAX;
+
+/// Least life of a pin: a connection must have time to follow its answer, whatever the TTL.
+const LEAST_LIFE: Duration = Duration::from_secs(1);
+
+/// How often expired pins are swept out while pins are added.
+const SWEEP_NS: u64 = 10_000_000_000;
+
+/// When a pin made at `now_ns` for an answer of this TTL ends: after max(TTL, `min_ttl`), bounded
+/// by `max_ttl`, and never in less than a second. CLOCK_BOOTTIME nanoseconds.
+pub fn expiry_ns(now_ns: u64, ttl_seconds: u32, min_ttl: Duration, max_ttl: Duration) -> u64 {
+    let life = Duration::from_secs(ttl_seconds.into()).max(min_ttl).min(max_ttl).max(LEAST_LIFE);
+    // One less than NEVER_NS: a clock near its end must not make a pin permanent.
+    let life_ns = u64::try_from(life.as_nanos()).unwrap_or(NEVER_NS);
+    now_ns.saturating_add(life_ns).min(NEVER_NS - 1)
+}
+
 /// A live pin of an address.
 #[derive(Clone, Debug)]
 pub struct Pinned {
@@ -23,23 +61,247 @@ pub struct Pinned {
     pub grant: Grant,
 }
 
+/// Why addresses were not pinned. Nothing of the attempt is left in the table or the sink.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// The sandbox, or the name, has as many live pins as it may have.
+    #[error("pin {name}: the quota of {limit} live pins is used up")]
+    Full {
+        /// The name whose addresses were to be pinned.
+        name: String,
+        /// [`MAX_PINS`] or [`MAX_ADDRESSES_A_NAME`].
+        limit: usize,
+    },
+    /// The kernel's map could not be written.
+    #[error("pin {address} of {name}")]
+    Sink {
+        /// The name whose addresses were to be pinned.
+        name: String,
+        /// The address whose write failed.
+        address: IpAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
 /// All pins of one sandbox. Time is the caller's, in CLOCK_BOOTTIME nanoseconds.
+///
+/// A pin is live while `now < expires`, as in the kernel. Addresses are kept in their canonical
+/// form: a v4-mapped address is its IPv4 address.
 #[derive(Debug, Default)]
 pub struct PinTable {
-    _private: (),
+    /// Pins of an address, the latest first. Never empty.
+    by_address: HashMap<IpAddr, Vec<Pin>>,
+    /// Addresses of a name in the order of the latest answer. Never empty.
+    by_name: HashMap<Name, Vec<IpAddr>>,
+    /// Pins in `by_address`, live or not yet swept.
+    count: usize,
+    expired: Expired,
+    sweep_at_ns: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Pin {
+    name: Name,
+    grant: Grant,
+    expires_ns: u64,
 }
 
 impl PinTable {
-    /// Live pins of this address: the names that vouch for it.
-    pub fn names_of(&self, _address: IpAddr, _now_ns: u64) -> Vec<Pinned> {
-        unimplemented!()
+    /// Pins the addresses for the name, each until its own expiry, all or none: writes them to
+    /// the sink first, then to the table. An earlier pin of the same name and address lives on
+    /// until the later of both expiries, under the new grant.
+    ///
+    /// # Errors
+    /// [`PinError`]; then every earlier pin stands as it stood.
+    pub fn pin(
+        &mut self,
+        sink: &dyn PinSink,
+        name: &Name,
+        grant: &Grant,
+        addresses: &[(IpAddr, u64)],
+        now_ns: u64,
+    ) -> Result<(), PinError> {
+        let wanted = distinct(addresses);
+        let new = self.new_among(name, &wanted);
+        let full = |table: &Self, new: usize| {
+            let of_name = table.by_name.get(name).map_or(0, Vec::len);
+            table.count + new > MAX_PINS || of_name + new > MAX_ADDRESSES_A_NAME
+        };
+        if now_ns >= self.sweep_at_ns || full(self, new) {
+            self.purge(sink, now_ns);
+        }
+        let new = self.new_among(name, &wanted);
+        if full(self, new) {
+            let limit = if self.count + new > MAX_PINS { MAX_PINS } else { MAX_ADDRESSES_A_NAME };
+            return Err(PinError::Full { name: name.as_str().to_owned(), limit });
+        }
+        self.write(sink, name, &wanted, now_ns)?;
+        // Backwards, because each goes to the front.
+        for &(address, expires_ns) in wanted.iter().rev() {
+            self.insert(address, Pin { name: name.clone(), grant: grant.clone(), expires_ns });
+        }
+        Ok(())
     }
+
+    /// Live pins of this address, the latest first: the names that vouch for it.
+    pub fn names_of(&self, address: IpAddr, now_ns: u64) -> Vec<Pinned> {
+        self.pins_of(address)
+            .iter()
+            .filter(|pin| now_ns < pin.expires_ns)
+            .map(|pin| Pinned { name: pin.name.clone(), grant: pin.grant.clone() })
+            .collect()
+    }
+
     /// Live addresses of this name, in the order of the answer.
-    pub fn addresses_of(&self, _name: &Name, _now_ns: u64) -> Vec<IpAddr> {
-        unimplemented!()
+    pub fn addresses_of(&self, name: &Name, now_ns: u64) -> Vec<IpAddr> {
+        let Some(addresses) = self.by_name.get(name) else { return Vec::new() };
+        addresses
+            .iter()
+            .filter(|&&address| self.expiry_of(name, address).is_some_and(|at| now_ns < at))
+            .copied()
+            .collect()
     }
-    /// The name that the address was pinned for last, if that pin has expired.
-    pub fn expired(&self, _address: IpAddr, _now_ns: u64) -> Option<Name> {
-        unimplemented!()
+
+    /// The name that the address was pinned for last, if that pin has expired and no other name
+    /// pins it; none for an address that was never pinned, or so long ago that
+    /// [`MAX_EXPIRED`] others have expired since.
+    pub fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
+        let pins = self.pins_of(address);
+        if pins.iter().any(|pin| now_ns < pin.expires_ns) {
+            return None;
+        }
+        match pins.iter().max_by_key(|pin| pin.expires_ns) {
+            Some(last) => Some(last.name.clone()),
+            None => self.expired.names.get(&address.to_canonical()).cloned(),
+        }
+    }
+
+    /// When this name's pin of the address ends or ended; none when there is none.
+    pub fn expiry_of(&self, name: &Name, address: IpAddr) -> Option<u64> {
+        self.pins_of(address).iter().find(|pin| pin.name == *name).map(|pin| pin.expires_ns)
+    }
+
+    /// Removes expired pins, and closes in the sink the addresses that no live pin is left of.
+    pub fn purge(&mut self, sink: &dyn PinSink, now_ns: u64) {
+        self.sweep_at_ns = now_ns.saturating_add(SWEEP_NS);
+        let mut ended: Vec<(Name, IpAddr)> = Vec::new();
+        let mut closed: Vec<(IpAddr, Name)> = Vec::new();
+        self.by_address.retain(|&address, pins| {
+            let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
+            pins.retain(|pin| {
+                let is_live = now_ns < pin.expires_ns;
+                if !is_live {
+                    ended.push((pin.name.clone(), address));
+                }
+                is_live
+            });
+            if pins.is_empty() {
+                closed.extend(last.map(|name| (address, name)));
+            }
+            !pins.is_empty()
+        });
+        self.count -= ended.len();
+        for (name, address) in ended {
+            if let Some(addresses) = self.by_name.get_mut(&name) {
+                addresses.retain(|&other| other != address);
+                if addresses.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+        }
+        for (address, name) in closed {
+            sink.unpin(address);
+            self.expired.remember(address, name);
+        }
+    }
+
+    /// Opens every address in the sink; on a failure puts back what stood there before.
+    fn write(
+        &self,
+        sink: &dyn PinSink,
+        name: &Name,
+        wanted: &[(IpAddr, u64)],
+        now_ns: u64,
+    ) -> Result<(), PinError> {
+        for (written, &(address, expires_ns)) in wanted.iter().enumerate() {
+            let standing = self.latest_expiry(address, now_ns);
+            // The address stays open as long as any name pins it.
+            if standing.is_some_and(|standing| standing >= expires_ns) {
+                continue;
+            }
+            let Err(source) = sink.pin(address, expires_ns) else { continue };
+            for &(address, expires_ns) in wanted.iter().take(written) {
+                match self.latest_expiry(address, now_ns) {
+                    Some(standing) if standing >= expires_ns => {}
+                    // If this fails too, the address stays open in the kernel for longer than
+                    // here; no name vouches for it here, so the proxy refuses it.
+                    Some(standing) => drop(sink.pin(address, standing)),
+                    None => sink.unpin(address),
+                }
+            }
+            return Err(PinError::Sink { name: name.as_str().to_owned(), address, source });
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, address: IpAddr, mut pin: Pin) {
+        let addresses = self.by_name.entry(pin.name.clone()).or_default();
+        addresses.retain(|&other| other != address);
+        addresses.insert(0, address);
+        let pins = self.by_address.entry(address).or_default();
+        match pins.iter().position(|other| other.name == pin.name) {
+            Some(at) => {
+                let earlier = pins.remove(at);
+                pin.expires_ns = pin.expires_ns.max(earlier.expires_ns);
+            }
+            None => self.count += 1,
+        }
+        pins.insert(0, pin);
+    }
+
+    fn pins_of(&self, address: IpAddr) -> &[Pin] {
+        self.by_address.get(&address.to_canonical()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the sink holds for the address: the latest expiry of its live pins.
+    fn latest_expiry(&self, address: IpAddr, now_ns: u64) -> Option<u64> {
+        let live = self.pins_of(address).iter().map(|pin| pin.expires_ns);
+        live.filter(|&expires_ns| now_ns < expires_ns).max()
+    }
+
+    fn new_among(&self, name: &Name, wanted: &[(IpAddr, u64)]) -> usize {
+        wanted.iter().filter(|&&(address, _)| self.expiry_of(name, address).is_none()).count()
     }
 }
+
+/// Canonical addresses, each once, in the order given.
+fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
+    let mut seen = HashSet::new();
+    let canonical = addresses.iter().map(|&(address, at)| (address.to_canonical(), at));
+    canonical.filter(|&(address, _)| seen.insert(address)).collect()
+}
+
+/// The last name of addresses that were pinned once, the oldest forgotten first.
+#[derive(Debug, Default)]
+struct Expired {
+    names: HashMap<IpAddr, Name>,
+    order: VecDeque<IpAddr>,
+}
+
+impl Expired {
+    fn remember(&mut self, address: IpAddr, name: Name) {
+        if self.names.insert(address, name).is_none() {
+            self.order.push_back(address);
+        }
+        if self.order.len() > MAX_EXPIRED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.names.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The UDP side of the DNS listener.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{net::UdpSocket, task::JoinSet};
+
+use super::{answer::Carrier, service::Service};
+use crate::flow::PeerAddress;
+
+/// Most queries of a sandbox that are being answered at once, over all its listeners. Each costs
+/// a task and its message, at most 64 KiB and commonly under 4. Beyond it queries get SERVFAIL.
+pub const MAX_QUERIES: usize = 512;
+
+/// Octets of the largest datagram.
+const DATAGRAM: usize = u16::MAX as usize;
+
+/// Wait after a failed receive or accept: what makes them fail (no memory, no descriptors) does
+/// not pass at once, and a loop must not spin on it.
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(50);
+
+impl Service {
+    /// Answers the queries that arrive on this socket, a task each, until dropped; dropping
+    /// drops the tasks too. The socket must be nonblocking.
+    ///
+    /// Only sockets that the kernel side knows get an answer: [`crate::flow::Flows::udp`].
+    ///
+    /// # Errors
+    /// When the socket cannot be registered with the runtime.
+    pub async fn serve_udp(self: Arc<Self>, socket: std::net::UdpSocket) -> io::Result<()> {
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let mut tasks = JoinSet::new();
+        let mut datagram = vec![0; DATAGRAM];
+        loop {
+            while tasks.try_join_next().is_some() {}
+            let (length, peer) = match socket.recv_from(&mut datagram).await {
+                Ok(received) => received,
+                Err(error) => {
+                    tracing::debug!(%error, "receive on the DNS listener");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            };
+            if self.flows.udp(PeerAddress(peer)).is_none() {
+                tracing::debug!(%peer, "DNS query of nobody's socket dropped");
+                continue;
+            }
+            let message = datagram.get(..length).unwrap_or_default();
+            let Ok(permit) = Arc::clone(&self.queries).try_acquire_owned() else {
+                self.note_limit("DNS queries at once");
+                if let Some(response) = self.overloaded(message, Carrier::Udp) {
+                    // The asker asks again when this one is lost, as with any datagram.
+                    drop(socket.try_send_to(&response, peer));
+                }
+                continue;
+            };
+            let (service, socket, message) =
+                (Arc::clone(&self), Arc::clone(&socket), message.to_vec());
+            tasks.spawn(async move {
+                let _permit = permit;
+                let Some(response) = service.answer(&message, Carrier::Udp).await else { return };
+                if let Err(error) = socket.send_to(&response, peer).await {
+                    tracing::debug!(%error, %peer, "send a DNS answer");
+                }
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

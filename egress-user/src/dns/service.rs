@@ -1,0 +1,353 @@
+//! The answer to one query of a sandbox: judge, look up, judge, pin, answer.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use egress_common::Reason;
+use hickory_proto::rr::{self, RecordType};
+use tokio::sync::Semaphore;
+
+use super::{
+    answer::{self, Addresses, Carrier, Refuse, Reply},
+    clock::boottime_ns,
+    flight::Flights,
+    pins::{NEVER_NS, PinSink, PinTable, expiry_ns},
+    query::{self, Asked, Query, Reverse},
+    server::MAX_QUERIES,
+    tcp::MAX_CONNECTIONS,
+    upstream::{Looked, Upstream},
+};
+use crate::{
+    audit::{Journal, Refused},
+    flow::Flows,
+    policy::{Answer, Grant, Name, Policy, Refusal, Rule},
+};
+
+/// What DNS asks the policy; a trait so that the order of questions can be tested.
+pub trait Judge: Send + Sync {
+    /// [`Policy::name`].
+    ///
+    /// # Errors
+    /// The refusal.
+    fn name(&self, name: &Name) -> Result<Grant, Refusal>;
+    /// [`Policy::judge_lookup`].
+    ///
+    /// # Errors
+    /// The refusal.
+    fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal>;
+}
+
+impl Judge for Policy {
+    fn name(&self, name: &Name) -> Result<Grant, Refusal> {
+        Policy::name(self, name)
+    }
+
+    fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal> {
+        Policy::judge_lookup(self, name, answer)
+    }
+}
+
+/// Settings of `[network.dns]`, and what the daemon knows of its own network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A pin lives at least this long. Default five minutes.
+    pub min_ttl: Duration,
+    /// A pin lives at most this long, whatever the TTL; wins over `min_ttl`. Default one hour.
+    pub max_ttl: Duration,
+    /// How refused names are answered.
+    pub refuse: Refuse,
+    /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
+    /// answered nor pinned, as nothing could be dialled there.
+    pub has_ipv6: bool,
+    /// For how long after a lookup those who ask for the same name get its outcome. Default
+    /// half a second: longer than a stub resolver takes for its second query, shorter than
+    /// anybody's patience with a stale failure.
+    pub reuse: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_ttl: Duration::from_secs(300),
+            max_ttl: Duration::from_secs(3600),
+            refuse: Refuse::default(),
+            has_ipv6: true,
+            reuse: Duration::from_millis(500),
+        }
+    }
+}
+
+/// TTL of `localhost` and its reverse names, in seconds.
+const LOCALHOST_TTL: u32 = 3600;
+
+/// DNS of one sandbox, behind all of its listeners: they share its limits.
+pub struct Service {
+    policy: Arc<dyn Judge>,
+    settings: Settings,
+    pins: Arc<Mutex<PinTable>>,
+    sink: Arc<dyn PinSink>,
+    upstream: Arc<dyn Upstream>,
+    journal: Arc<Journal>,
+    pub(super) flows: Arc<dyn Flows>,
+    flights: Flights<Outcome>,
+    pub(super) queries: Arc<Semaphore>,
+    pub(super) connections: Arc<Semaphore>,
+}
+
+/// How a lookup ended, for all who wait for it.
+#[derive(Debug)]
+enum Outcome {
+    /// Judged and pinned.
+    Pinned { addresses: Addresses, v4_expires_ns: u64, v6_expires_ns: u64 },
+    /// The policy refuses what the lookup gave.
+    Refused(Refusal),
+    /// There was nothing to judge, or it could not be pinned.
+    Failed(Refusal, Reply),
+}
+
+impl Service {
+    /// The DNS of one sandbox; nothing is served until a listener is handed to
+    /// [`Service::serve_udp`] or [`Service::serve_tcp`].
+    pub fn new(
+        policy: Arc<dyn Judge>,
+        settings: Settings,
+        pins: Arc<Mutex<PinTable>>,
+        sink: Arc<dyn PinSink>,
+        upstream: Arc<dyn Upstream>,
+        journal: Arc<Journal>,
+        flows: Arc<dyn Flows>,
+    ) -> Arc<Self> {
+        let reuse_ns = u64::try_from(settings.reuse.as_nanos()).unwrap_or(u64::MAX);
+        Arc::new(Self {
+            policy,
+            settings,
+            pins,
+            sink,
+            upstream,
+            journal,
+            flows,
+            flights: Flights::new(reuse_ns),
+            queries: Arc::new(Semaphore::new(MAX_QUERIES)),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        })
+    }
+
+    /// Pins 127.0.0.1 and `::1` for good when the policy allows `localhost`; says whether it
+    /// does. For the start of a sandbox: programs find `localhost` in /etc/hosts and never ask.
+    ///
+    /// # Errors
+    /// When the pins cannot be written.
+    pub fn pin_localhost(&self) -> std::io::Result<bool> {
+        let name = Name::parse("localhost").map_err(std::io::Error::other)?;
+        let Ok(grant) = self.policy.name(&name) else { return Ok(false) };
+        self.pin_loopback(&name, &grant).map_err(std::io::Error::other)?;
+        Ok(true)
+    }
+
+    /// Closes what has expired. Happens by itself while names are looked up; call it for a
+    /// sandbox that has gone quiet, to give its entries of the kernel's map back.
+    pub fn purge(&self) {
+        self.pins().purge(&*self.sink, boottime_ns());
+    }
+
+    /// The response to a message, or none when there is to be none.
+    pub(super) async fn answer(&self, message: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
+        let (query, reply) = match query::parse(message) {
+            Asked::Drop => return None,
+            Asked::Reject(head, code) => return answer::reject(head, code),
+            Asked::RejectQuery(query, code) => (query, Reply::Error(code)),
+            Asked::Answer(query) => {
+                let reply = self.reply(&query).await;
+                (query, reply)
+            }
+        };
+        answer::respond(&query, &reply, self.settings.refuse, carrier)
+    }
+
+    /// SERVFAIL at once, for a query beyond the limits.
+    pub(super) fn overloaded(&self, message: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
+        let (Asked::Answer(query) | Asked::RejectQuery(query, _)) = query::parse(message) else {
+            return None;
+        };
+        let reply = Reply::Failed(format!("more than {MAX_QUERIES} queries at once"));
+        answer::respond(&query, &reply, self.settings.refuse, carrier)
+    }
+
+    /// Notes that a limit was met; `what` is the same for all, so that it takes one entry.
+    pub(super) fn note_limit(&self, what: &str) {
+        let (what, reason) = (what.to_owned(), Reason::RateLimited);
+        self.journal.refused(Refused { what, reason, rule: None, fix: None });
+    }
+
+    async fn reply(&self, query: &Query) -> Reply {
+        let (wire, record_type) = (query.question.name(), query.question.query_type());
+        if record_type == RecordType::PTR
+            && let Some(reverse) = query::reverse(wire)
+        {
+            return self.pointer(reverse);
+        }
+        let name = match query::policy_name(wire) {
+            Ok(name) => name,
+            Err(_) => {
+                let refusal = Refusal { reason: Reason::InvalidHost, rule: None, fix: None };
+                return self.refuse(&shown(wire), refusal);
+            }
+        };
+        let grant = match self.policy.name(&name) {
+            Ok(grant) => grant,
+            Err(refusal) => return self.refuse(name.as_str(), refusal),
+        };
+        if !matches!(record_type, RecordType::A | RecordType::AAAA) {
+            return Reply::NoData;
+        }
+        if name.as_str() == "localhost" {
+            return self.localhost(&name, &grant);
+        }
+        let look_up = || self.look_up(&name, &grant);
+        match &*self.flights.join(&name, boottime_ns, look_up).await {
+            Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns } => {
+                let now_ns = boottime_ns();
+                let mut addresses = addresses.clone();
+                addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(*v4_expires_ns, now_ns));
+                addresses.v6_ttl = addresses.v6_ttl.min(seconds_left(*v6_expires_ns, now_ns));
+                Reply::Addresses(addresses)
+            }
+            Outcome::Refused(refusal) => self.refuse(name.as_str(), refusal.clone()),
+            Outcome::Failed(refusal, reply) => {
+                self.note(name.as_str(), refusal);
+                reply.clone()
+            }
+        }
+    }
+
+    /// One lookup of an allowed name: asked, judged as a whole, pinned.
+    async fn look_up(&self, name: &Name, grant: &Grant) -> Outcome {
+        let looked = self.upstream.lookup(name).await;
+        let judged = match self.policy.judge_lookup(name, &looked.answer) {
+            Ok(judged) => judged,
+            Err(refusal) if refusal.reason == Reason::DnsFailed => {
+                return Outcome::Failed(refusal, passed_on(&looked.answer));
+            }
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        self.open(name, grant, judged, &looked)
+    }
+
+    /// Pins what was judged; the outcome is what may be answered.
+    fn open(&self, name: &Name, grant: &Grant, judged: &[IpAddr], looked: &Looked) -> Outcome {
+        let now_ns = boottime_ns();
+        let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
+        let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
+        let v6_expires_ns = expiry_ns(now_ns, looked.v6_ttl, min_ttl, max_ttl);
+        let mut addresses =
+            Addresses { v4_ttl: looked.v4_ttl, v6_ttl: looked.v6_ttl, ..Addresses::default() };
+        let mut wanted = Vec::with_capacity(judged.len());
+        for &address in judged {
+            match address {
+                IpAddr::V4(v4) => {
+                    addresses.v4.push(v4);
+                    wanted.push((address, v4_expires_ns));
+                }
+                IpAddr::V6(v6) if has_ipv6 => {
+                    addresses.v6.push(v6);
+                    wanted.push((address, v6_expires_ns));
+                }
+                IpAddr::V6(_) => {}
+            }
+        }
+        let pinned = self.pins().pin(&*self.sink, name, grant, &wanted, now_ns);
+        match pinned {
+            Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
+                let refusal = Refusal { reason: Reason::DnsFailed, rule: None, fix: None };
+                Outcome::Failed(refusal, Reply::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// `localhost` is never looked up.
+    fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
+        match self.pin_loopback(name, grant) {
+            Ok(()) => Reply::Addresses(Addresses {
+                v4: vec![Ipv4Addr::LOCALHOST],
+                v6: vec![Ipv6Addr::LOCALHOST],
+                v4_ttl: LOCALHOST_TTL,
+                v6_ttl: LOCALHOST_TTL,
+            }),
+            Err(error) => Reply::Failed(error.to_string()),
+        }
+    }
+
+    fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), super::PinError> {
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let wanted = loopback.map(|address| (address, NEVER_NS));
+        self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())
+    }
+
+    /// Reverse names are answered from the pins and never forwarded: the question alone would
+    /// tell an upstream which addresses the sandbox is interested in.
+    fn pointer(&self, reverse: Reverse) -> Reply {
+        let now_ns = boottime_ns();
+        if let Reverse::Address(address) = reverse {
+            let pins = self.pins();
+            if let Some(pinned) = pins.names_of(address, now_ns).into_iter().next() {
+                let expires_ns = pins.expiry_of(&pinned.name, address).unwrap_or(now_ns);
+                let ttl = seconds_left(expires_ns, now_ns).min(LOCALHOST_TTL);
+                return Reply::Pointer { name: pinned.name, ttl };
+            }
+        }
+        // Not noted in the journal: tools ask for every address that they print.
+        Reply::Refused(Refusal { reason: Reason::NotPinned, rule: None, fix: None })
+    }
+
+    fn refuse(&self, what: &str, refusal: Refusal) -> Reply {
+        self.note(what, &refusal);
+        Reply::Refused(refusal)
+    }
+
+    fn note(&self, what: &str, refusal: &Refusal) {
+        self.journal.refused(Refused {
+            what: what.to_owned(),
+            reason: refusal.reason,
+            rule: refusal.rule.as_deref().map(cited),
+            fix: refusal.fix.clone(),
+        });
+    }
+
+    fn pins(&self) -> MutexGuard<'_, PinTable> {
+        // A panic elsewhere leaves at worst a pin less than the kernel has.
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the upstream said, passed on as such.
+fn passed_on(answer: &Answer) -> Reply {
+    match answer {
+        Answer::NxDomain => Reply::NxDomain,
+        Answer::Found { .. } => Reply::NoData,
+        Answer::ServFail => Reply::Failed("the name servers failed to answer".to_owned()),
+        Answer::Timeout => Reply::Failed("no name server answered in time".to_owned()),
+    }
+}
+
+fn seconds_left(expires_ns: u64, now_ns: u64) -> u32 {
+    let seconds = expires_ns.saturating_sub(now_ns) / 1_000_000_000;
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// A rule as refusals cite it: `pattern (file:line)`.
+fn cited(rule: &Rule) -> String {
+    match rule.origin.line {
+        Some(line) => format!("{} ({}:{line})", rule.text, rule.origin.file),
+        None => format!("{} ({})", rule.text, rule.origin.file),
+    }
+}
+
+/// A name that is none, for a person: what is not printable ASCII is escaped.
+fn shown(wire: &rr::Name) -> String {
+    wire.to_string().escape_default().to_string()
+}

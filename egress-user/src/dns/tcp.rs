@@ -1,0 +1,148 @@
+//! The TCP side of the DNS listener (RFC 7766).
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{answer::Carrier, server::AFTER_ERROR, service::Service};
+use crate::flow::PeerAddress;
+
+/// Most TCP connections of a sandbox to its DNS listeners; more are closed at once. Each may hold
+/// one message of 64 KiB that is still arriving, so 4 MiB in all.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// How long a connection may go without a whole query from it or a whole answer to it. A slow
+/// trickle of octets does not count.
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// Queries of one connection that are answered at once; further ones wait in the socket.
+const PIPELINE: usize = 32;
+
+/// Octets of the length before each message.
+const PREFIX: usize = 2;
+
+/// Octets of the largest message with its length.
+const FRAME: usize = PREFIX + u16::MAX as usize;
+
+impl Service {
+    /// Answers the queries that arrive on connections to this listener, until dropped; dropping
+    /// closes the connections too. The listener must be nonblocking.
+    ///
+    /// Only connections that the kernel side knows are served: [`crate::flow::Flows::take_tcp`].
+    ///
+    /// # Errors
+    /// When the listener cannot be registered with the runtime.
+    pub async fn serve_tcp(self: Arc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let mut tasks = JoinSet::new();
+        loop {
+            while tasks.try_join_next().is_some() {}
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%error, "accept on the DNS listener");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            };
+            if self.flows.take_tcp(PeerAddress(peer)).is_none() {
+                tracing::debug!(%peer, "DNS connection of nobody's socket closed");
+                continue;
+            }
+            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+                self.note_limit("DNS connections at once");
+                continue;
+            };
+            let service = Arc::clone(&self);
+            tasks.spawn(async move {
+                let _permit = permit;
+                if let Err(error) = service.converse(stream).await {
+                    tracing::debug!(%error, %peer, "DNS connection");
+                }
+            });
+        }
+    }
+
+    /// One connection: reads queries, answers each as soon as it can (RFC 7766 section 6.2.1.1),
+    /// and closes when the asker does and has its answers, or is idle.
+    async fn converse(self: Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
+        let peer: SocketAddr = stream.peer_addr()?;
+        let mut arrived: Vec<u8> = Vec::new();
+        let mut answers = JoinSet::new();
+        let mut is_open = true;
+        let mut deadline = Instant::now() + IDLE;
+        loop {
+            while answers.len() < PIPELINE
+                && let Some(message) = take_message(&mut arrived)
+            {
+                deadline = Instant::now() + IDLE;
+                answers.spawn(Arc::clone(&self).answer_one(message));
+            }
+            if !is_open && answers.is_empty() {
+                return Ok(());
+            }
+            let may_read = is_open && answers.len() < PIPELINE;
+            tokio::select! {
+                answered = answers.join_next(), if !answers.is_empty() => {
+                    // A panicked task has no answer; the asker asks again.
+                    if let Some(Ok(Some(response))) = answered {
+                        timeout(IDLE, stream.write_all(&framed(&response))).await??;
+                        deadline = Instant::now() + IDLE;
+                    }
+                }
+                read = timeout_at(deadline, read_some(&mut stream, &mut arrived)), if may_read => {
+                    match read {
+                        Ok(read) => is_open = read? > 0,
+                        Err(_idle) if answers.is_empty() => {
+                            tracing::debug!(%peer, "idle DNS connection closed");
+                            return Ok(());
+                        }
+                        // The upstream takes its time, which is no fault of the asker.
+                        Err(_busy) => deadline = Instant::now() + IDLE,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer_one(self: Arc<Self>, message: Vec<u8>) -> Option<Vec<u8>> {
+        let Ok(_permit) = Arc::clone(&self.queries).try_acquire_owned() else {
+            self.note_limit("DNS queries at once");
+            return self.overloaded(&message, Carrier::Tcp);
+        };
+        self.answer(&message, Carrier::Tcp).await
+    }
+}
+
+/// Reads what is there, up to one whole message. Safe to cancel: what was read is in `arrived`.
+async fn read_some(stream: &mut TcpStream, arrived: &mut Vec<u8>) -> io::Result<usize> {
+    let room = u64::try_from(FRAME.saturating_sub(arrived.len())).unwrap_or(0);
+    stream.take(room).read_buf(arrived).await
+}
+
+/// Cuts the first message off, once it is whole.
+fn take_message(arrived: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let prefix: [u8; PREFIX] = *arrived.first_chunk()?;
+    let end = PREFIX + usize::from(u16::from_be_bytes(prefix));
+    let message = arrived.get(PREFIX..end)?.to_vec();
+    arrived.drain(..end);
+    Some(message)
+}
+
+/// A response with its length before it, in one write: two segments would cost an asker with
+/// Nagle's algorithm a delayed acknowledgement (RFC 7766 section 8).
+fn framed(response: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(response.len()).unwrap_or(u16::MAX);
+    let mut framed = Vec::with_capacity(PREFIX + response.len());
+    framed.extend_from_slice(&length.to_be_bytes());
+    framed.extend_from_slice(response.get(..length.into()).unwrap_or(response));
+    framed
+}
+
+#[cfg(test)]
+mod tests;
