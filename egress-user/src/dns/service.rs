@@ -351,3 +351,6 @@ fn cited(rule: &Rule) -> String {
 fn shown(wire: &rr::Name) -> String {
     wire.to_string().escape_default().to_string()
 }
+
+#[cfg(test)]
+mod tests;
