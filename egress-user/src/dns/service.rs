@@ -203,7 +203,7 @@ impl Service {
         if !matches!(record_type, RecordType::A | RecordType::AAAA) {
             return Reply::NoData;
         }
-        if name.as_str() == "localhost" {
+        if name.is_localhost() {
             return self.localhost(&name, &grant);
         }
         let look_up = || self.look_up(&name, &grant);

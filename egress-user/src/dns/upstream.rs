@@ -79,7 +79,7 @@ pub enum Servers {
 pub enum ServersError {
     /// The system's configuration is missing, cannot be read, or names no server.
     #[error(
-        "read name servers from /etc/resolv.conf; write `servers = [\"ADDRESS\"]` under \
+        "read name servers from {RESOLV_CONF}; write `servers = [\"ADDRESS\"]` under \
          [network.dns] to name your own"
     )]
     System(#[source] NetError),
@@ -110,9 +110,8 @@ impl NameServers {
     pub fn new(servers: &Servers, timeout: Duration) -> Result<Self, ServersError> {
         let servers = match servers {
             Servers::System => {
-                let (config, _options) =
-                    system_conf::read_system_conf().map_err(ServersError::System)?;
-                config.name_servers().to_vec()
+                let written = std::fs::read(RESOLV_CONF).map_err(NetError::from);
+                written.and_then(|text| servers_of(&text)).map_err(ServersError::System)?
             }
             Servers::These(addresses) => addresses.iter().map(|&at| server_at(at)).collect(),
         };
@@ -215,6 +214,15 @@ fn union(v4: Family, v6: Family) -> Looked {
         }
     }
     Looked { answer: Answer::Found { chain, addresses }, v4_ttl: v4.ttl, v6_ttl: v6.ttl }
+}
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The servers that a resolv.conf names. Its options and search domains are for stub resolvers:
+/// the sandbox's own has applied them before it asked.
+fn servers_of(resolv_conf: &[u8]) -> Result<Vec<NameServerConfig>, NetError> {
+    let (config, _options) = system_conf::parse_resolv_conf(resolv_conf)?;
+    Ok(config.name_servers().to_vec())
 }
 
 fn server_at(address: SocketAddr) -> NameServerConfig {

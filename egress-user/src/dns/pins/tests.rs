@@ -1,5 +1,7 @@
 use std::{net::IpAddr, time::Duration};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::dns::support::{Diary, Entry, address, grant, name};
 
@@ -151,4 +153,71 @@ fn lives_are_bounded_on_both_sides() {
     assert_eq!(expiry_ns(5, 0, 10 * minute, minute), 5 + 60 * second_ns, "max wins");
     assert_eq!(expiry_ns(5, 0, Duration::ZERO, minute), 5 + second_ns, "never born dead");
     assert_eq!(expiry_ns(NEVER_NS, 1, minute, minute), NEVER_NS - 1, "never for good");
+}
+
+/// A step of a table's life.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Pins these addresses for a name, for so long; the write of one address may fail.
+    Pin {
+        of: u8,
+        at: Vec<(u8, u64)>,
+        fails_at: Option<u8>,
+    },
+    Purge,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = proptest::collection::vec((0..4_u8, 1..40_u64), 1..5);
+    prop_oneof![
+        4 => (0..3_u8, at, proptest::option::weighted(0.3, 0..4_u8))
+            .prop_map(|(of, at, fails_at)| Step::Pin { of, at, fails_at }),
+        1 => Just(Step::Purge),
+        2 => (1..30_u64).prop_map(Step::Wait),
+    ]
+}
+
+fn numbered(number: u8) -> IpAddr {
+    IpAddr::from([198, 51, 100, number])
+}
+
+proptest! {
+    /// Whatever happens, the kernel opens an address exactly as long as some name pins it.
+    #[test]
+    fn sink_and_table_never_disagree(steps in proptest::collection::vec(step(), 0..40)) {
+        let (mut table, sink) = (PinTable::default(), Diary::default());
+        let mut now_ns = 0;
+        for step in steps {
+            match step {
+                Step::Pin { of, at, fails_at } => {
+                    sink.fail_at(fails_at.map(numbered));
+                    let of = format!("n{of}.test");
+                    let at: Vec<_> = at.iter().map(|&(a, life)| (numbered(a), now_ns + life)).collect();
+                    let before = table.addresses_of(&name(&of), now_ns);
+                    if table.pin(&sink, &name(&of), &grant(&of), &at, now_ns).is_err() {
+                        prop_assert_eq!(table.addresses_of(&name(&of), now_ns), before);
+                    } else {
+                        let live = table.addresses_of(&name(&of), now_ns);
+                        prop_assert!(at.iter().all(|(address, _)| live.contains(address)));
+                    }
+                    sink.fail_at(None);
+                }
+                Step::Purge => table.purge(&sink, now_ns),
+                Step::Wait(ns) => now_ns += ns,
+            }
+            let open = sink.open();
+            for number in 0..4 {
+                let at = numbered(number);
+                let live = table.pins_of(at).iter().map(|pin| pin.expires_ns);
+                let live = live.filter(|&expires_ns| now_ns < expires_ns).max();
+                let opened = open.get(&at).copied().filter(|&expires_ns| now_ns < expires_ns);
+                prop_assert_eq!(live, opened);
+                prop_assert_eq!(live.is_some(), !table.names_of(at, now_ns).is_empty());
+            }
+            let count: usize = table.by_address.values().map(Vec::len).sum();
+            prop_assert_eq!(count, table.count);
+            prop_assert_eq!(count, table.by_name.values().map(Vec::len).sum::<usize>());
+        }
+    }
 }

@@ -136,7 +136,6 @@ fn reads_reverse_names() {
         "0.1.2.0.192.in-addr.arpa.",
         "x.1.2.0.192.in-addr.arpa.",
         "01.2.0.192.in-addr.arpa.",
-        "+1.2.0.192.in-addr.arpa.",
         "256.2.0.192.in-addr.arpa.",
         "1.ip6.arpa.",
         &not_hex,
@@ -145,6 +144,8 @@ fn reads_reverse_names() {
     }
     assert_eq!(reverse("1.2.0.192.in-addr.arpa.example.org."), None);
     assert_eq!(reverse("arpa."), None);
+    let signed = wire(&[b"+1", b"2", b"0", b"192", b"in-addr", b"arpa"]);
+    assert_eq!(super::reverse(&signed), Some(Reverse::Other));
 }
 
 proptest! {

@@ -300,6 +300,7 @@ async fn errors_are_answered_as_errors() {
     let mut newer = query("example.org.", RecordType::A);
     newer.edns.as_mut().unwrap().set_version(9);
     let response = answer(newer.to_vec().unwrap()).await.unwrap();
-    assert_eq!(code(&response), ResponseCode::BADVERS);
+    // 16 is BADSIG as well, which hickory reads.
+    assert_eq!(u16::from(code(&response)), 16);
     assert_eq!(world.diary.entries(), []);
 }

@@ -330,3 +330,17 @@ fn no_servers_is_an_error_with_advice() {
     let error = NameServers::new(&Servers::These(vec![]), DEFAULT_TIMEOUT).err().unwrap();
     assert!(error.to_string().contains("servers"), "{error}");
 }
+
+#[test]
+fn servers_come_from_resolv_conf_in_its_order() {
+    let text = b"search corp.test\nnameserver 192.0.2.2\nnameserver 2001:db8::1\noptions ndots:5";
+    let servers = servers_of(text).unwrap();
+    let at: Vec<_> = servers.iter().map(|server| server.ip).collect();
+    assert_eq!(at, [address("192.0.2.2"), address("2001:db8::1")]);
+    assert!(servers_of(b"search corp.test").is_err());
+    let error = ServersError::System(servers_of(b"").unwrap_err());
+    assert!(
+        error.to_string().contains("/etc/resolv.conf")
+            && error.to_string().contains("[network.dns]")
+    );
+}
