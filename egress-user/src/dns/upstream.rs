@@ -3,7 +3,7 @@
 //! Uses hickory's name server pools without the `Resolver` above them: that one answers
 //! `localhost`, `.invalid` and `.onion` by itself, chases chains through further queries, merges
 //! sections and caches, and then hides a looping chain behind "no records". Here the raw answer
-//! section is walked from the question ([`chain`]), as nothing else of a message is believed.
+//! section is walked from the question (`chain`), as nothing else of a message is believed.
 
 use std::{
     future::Future,
@@ -31,14 +31,14 @@ use hickory_resolver::{
 };
 
 use super::answer::wire_name;
-use crate::policy::{Answer, Name};
+use crate::{
+    config::DnsServer,
+    policy::{Answer, Name},
+};
 
 mod chain;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
-
-/// `timeout` of `[network.dns]` when nothing else is written.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +63,6 @@ impl Looked {
 pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
-}
-
-/// Which name servers to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Servers {
-    /// Those of `/etc/resolv.conf`, in its order.
-    System,
-    /// These, in this order, over UDP, and over TCP when an answer is truncated.
-    These(Vec<SocketAddr>),
 }
 
 /// Why there is nobody to ask.
@@ -101,20 +92,25 @@ pub struct NameServers {
 }
 
 impl NameServers {
-    /// Reads the configuration; asks nobody yet.
+    /// Reads the system's configuration where it is named; asks nobody yet.
     ///
     /// `timeout` bounds a whole lookup, and each server gets an equal share of it.
     ///
     /// # Errors
     /// [`ServersError`].
-    pub fn new(servers: &Servers, timeout: Duration) -> Result<Self, ServersError> {
-        let servers = match servers {
-            Servers::System => {
-                let written = std::fs::read(RESOLV_CONF).map_err(NetError::from);
-                written.and_then(|text| servers_of(&text)).map_err(ServersError::System)?
+    pub fn new(servers: &[DnsServer], timeout: Duration) -> Result<Self, ServersError> {
+        let mut configured = Vec::new();
+        for server in servers {
+            match server {
+                DnsServer::System => {
+                    let written = std::fs::read(RESOLV_CONF).map_err(NetError::from);
+                    let system = written.and_then(|text| servers_of(&text));
+                    configured.extend(system.map_err(ServersError::System)?);
+                }
+                DnsServer::Address(address) => configured.push(server_at(*address)),
             }
-            Servers::These(addresses) => addresses.iter().map(|&at| server_at(at)).collect(),
-        };
+        }
+        let servers = configured;
         let count = u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let share = timeout.checked_div(count).ok_or(ServersError::Empty)?;
         // A pool a server: hickory's deadline for a whole pool is the time-out of one server, so

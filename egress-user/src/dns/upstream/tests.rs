@@ -18,6 +18,9 @@ use hickory_proto::{
 use super::*;
 use crate::dns::support::{address, name};
 
+/// Long enough for whatever answers.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What the name server does with a query; none is silence.
 type Script = fn(&Message) -> Option<Message>;
 
@@ -57,12 +60,12 @@ impl NameServer {
 }
 
 async fn lookup(servers: &[&NameServer], timeout: Duration) -> Looked {
-    let servers = Servers::These(servers.iter().map(|server| server.at).collect());
+    let servers: Vec<_> = servers.iter().map(|server| DnsServer::Address(server.at)).collect();
     NameServers::new(&servers, timeout).unwrap().lookup(&name("q.test")).await
 }
 
 async fn answered_by(script: Script) -> Looked {
-    lookup(&[&NameServer::new(script)], Duration::from_secs(5)).await
+    lookup(&[&NameServer::new(script)], TIMEOUT).await
 }
 
 fn reply(query: &Message) -> Message {
@@ -116,7 +119,7 @@ fn at_home(query: &Message) -> Option<Message> {
 #[tokio::test]
 async fn asks_once_for_each_family_and_keeps_ttl_0() {
     let server = NameServer::new(at_home);
-    let looked = lookup(&[&server], Duration::from_secs(5)).await;
+    let looked = lookup(&[&server], TIMEOUT).await;
     assert_eq!(looked.answer, found(&[], &["198.51.100.1", "2001:db8::1"]));
     assert_eq!((looked.v4_ttl, looked.v6_ttl), (0, 30));
     assert_eq!(server.asked(), ["q.test. A", "q.test. AAAA"]);
@@ -125,7 +128,7 @@ async fn asks_once_for_each_family_and_keeps_ttl_0() {
 #[tokio::test]
 async fn special_names_are_nobody_elses_business() {
     let server = NameServer::new(|query| Some(with_code(query, ResponseCode::NXDomain)));
-    let servers = NameServers::new(&Servers::These(vec![server.at]), DEFAULT_TIMEOUT).unwrap();
+    let servers = NameServers::new(&[DnsServer::Address(server.at)], TIMEOUT).unwrap();
     let looked = servers.lookup(&name("x.localhost")).await;
     assert_eq!(looked.answer, Answer::NxDomain, "no 127.0.0.1 out of thin air");
     assert_eq!(server.asked().len(), 2);
@@ -244,7 +247,7 @@ async fn the_next_server_is_asked_when_one_is_silent_or_fails() {
     // But its word counts when it has one.
     let first = NameServer::new(|query| Some(with_code(query, ResponseCode::NXDomain)));
     let second = NameServer::new(at_home);
-    assert_eq!(lookup(&[&first, &second], DEFAULT_TIMEOUT).await.answer, Answer::NxDomain);
+    assert_eq!(lookup(&[&first, &second], TIMEOUT).await.answer, Answer::NxDomain);
     assert!(second.asked().is_empty());
 }
 
@@ -312,7 +315,7 @@ async fn truncated_answers_are_asked_for_again_over_tcp() {
             });
         }
     });
-    let looked = lookup(&[&server], Duration::from_secs(5)).await;
+    let looked = lookup(&[&server], TIMEOUT).await;
     assert_eq!(looked.answer, found(&[], &["198.51.100.1", "2001:db8::1"]));
 }
 
@@ -327,7 +330,7 @@ fn read_framed(stream: &mut std::net::TcpStream) -> Option<Message> {
 
 #[test]
 fn no_servers_is_an_error_with_advice() {
-    let error = NameServers::new(&Servers::These(vec![]), DEFAULT_TIMEOUT).err().unwrap();
+    let error = NameServers::new(&[], TIMEOUT).err().unwrap();
     assert!(error.to_string().contains("servers"), "{error}");
 }
 
