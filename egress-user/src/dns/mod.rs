@@ -12,6 +12,7 @@ mod pins;
 pub mod query;
 mod server;
 mod service;
+mod settings;
 mod tcp;
 pub mod upstream;
 
@@ -21,9 +22,10 @@ pub use pins::{
     expiry_ns,
 };
 pub use server::MAX_QUERIES;
-pub use service::{Judge, Service, Settings};
+pub use service::{Judge, Service};
+pub use settings::Settings;
 pub use tcp::{IDLE, MAX_CONNECTIONS};
-pub use upstream::{Looked, NameServers, Servers, Upstream};
+pub use upstream::{Looked, NameServers, ServersError, Upstream};
 
 #[cfg(test)]
 mod support;

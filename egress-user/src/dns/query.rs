@@ -124,20 +124,10 @@ fn question_is_plain(message: &[u8]) -> bool {
 /// When a label has an octet other than a letter, a digit, `-` or `_`, or when the policy's
 /// normaliser refuses the name or would change more than its case.
 pub fn policy_name(wire: &rr::Name) -> Result<Name, HostError> {
-    let mut text = String::with_capacity(wire.len());
-    for label in wire.iter() {
-        if !text.is_empty() {
-            text.push('.');
-        }
-        for &octet in label {
-            if !octet.is_ascii_alphanumeric() && octet != b'-' && octet != b'_' {
-                return Err(HostError(format!("{wire}: a label has the octet {octet:#04x}")));
-            }
-            text.push(char::from(octet.to_ascii_lowercase()));
-        }
-    }
-    let name = Name::parse(&text)?;
-    if name.as_str() != text {
+    let name = Name::from_labels(wire.iter())?;
+    // Else a deny of what the program asks for might not match what it would get.
+    let labels = wire.iter().map(<[u8]>::to_ascii_lowercase);
+    if !name.as_str().split('.').map(str::as_bytes).eq(labels) {
         return Err(HostError(format!("{wire}: not a name in its normal form")));
     }
     Ok(name)

@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use egress_common::Reason;
@@ -11,12 +10,13 @@ use hickory_proto::rr::{self, RecordType};
 use tokio::sync::Semaphore;
 
 use super::{
-    answer::{self, Addresses, Carrier, Refuse, Reply},
+    answer::{self, Addresses, Carrier, Reply},
     clock::boottime_ns,
     flight::Flights,
     pins::{NEVER_NS, PinSink, PinTable, expiry_ns},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
+    settings::Settings,
     tcp::MAX_CONNECTIONS,
     upstream::{Looked, Upstream},
 };
@@ -47,36 +47,6 @@ impl Judge for Policy {
 
     fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal> {
         Policy::judge_lookup(self, name, answer)
-    }
-}
-
-/// Settings of `[network.dns]`, and what the daemon knows of its own network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// A pin lives at least this long. Default five minutes.
-    pub min_ttl: Duration,
-    /// A pin lives at most this long, whatever the TTL; wins over `min_ttl`. Default one hour.
-    pub max_ttl: Duration,
-    /// How refused names are answered.
-    pub refuse: Refuse,
-    /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
-    /// answered nor pinned, as nothing could be dialled there.
-    pub has_ipv6: bool,
-    /// For how long after a lookup those who ask for the same name get its outcome. Default
-    /// half a second: longer than a stub resolver takes for its second query, shorter than
-    /// anybody's patience with a stale failure.
-    pub reuse: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            min_ttl: Duration::from_secs(300),
-            max_ttl: Duration::from_secs(3600),
-            refuse: Refuse::default(),
-            has_ipv6: true,
-            reuse: Duration::from_millis(500),
-        }
     }
 }
 
@@ -203,7 +173,7 @@ impl Service {
         if !matches!(record_type, RecordType::A | RecordType::AAAA) {
             return Reply::NoData;
         }
-        if name.as_str() == "localhost" {
+        if name.is_localhost() {
             return self.localhost(&name, &grant);
         }
         let look_up = || self.look_up(&name, &grant);
@@ -351,3 +321,6 @@ fn cited(rule: &Rule) -> String {
 fn shown(wire: &rr::Name) -> String {
     wire.to_string().escape_default().to_string()
 }
+
+#[cfg(test)]
+mod tests;

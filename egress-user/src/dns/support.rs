@@ -1,1 +1,258 @@
+//! The test world of DNS: a policy in words, a scripted upstream, a sink that keeps a diary.
 
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use hickory_proto::{
+    op::{Edns, Message, OpCode, Query as Question, ResponseCode},
+    rr::{self, RData, RecordType},
+};
+
+use super::{Looked, PinSink, PinTable, Service, Settings, Upstream};
+use crate::{
+    audit::Journal,
+    flow::{Flow, Flows, OriginalDestination, PeerAddress},
+    policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, PortSet, Rule},
+};
+
+pub(super) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub(super) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(super) fn grant(pattern: &str) -> Grant {
+    Grant { rule: Arc::new(rule(&format!("allow {pattern}"), 1)) }
+}
+
+/// `allow example.com` or `deny **.example.com`.
+fn rule(line: &str, number: u32) -> Rule {
+    let (action, text) = line.split_once(' ').unwrap();
+    let action = if action == "deny" { Action::Deny } else { Action::Allow };
+    let options = policy::RuleOptions { ports: PortSet::All, transport: None, any_protocol: false };
+    let origin = Origin { file: "egress.toml".into(), line: Some(number), layer: "user".into() };
+    let pattern = Pattern::parse_domain(text, action).unwrap();
+    Rule { text: text.into(), pattern, action, options, origin }
+}
+
+pub(super) fn policy(lines: &[&str]) -> Policy {
+    let settings =
+        policy::Settings { network_access: true, enabled: true, allow_local_binding: false };
+    let rules = lines.iter().zip(1..).map(|(line, number)| rule(line, number));
+    Policy::new(settings, rules.collect())
+}
+
+/// What happened, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Lookup(String),
+    Pin(IpAddr, u64),
+    Unpin(IpAddr),
+}
+
+/// Sink and upstream in one, so that their order shows.
+#[derive(Default)]
+pub(super) struct Diary {
+    entries: Mutex<Vec<Entry>>,
+    fails_at: Mutex<Option<IpAddr>>,
+    answers: Mutex<HashMap<String, Looked>>,
+    /// Closed: lookups wait.
+    gate: Mutex<Option<tokio::sync::watch::Receiver<bool>>>,
+    before_pin: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Diary {
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    pub(super) fn lookups(&self) -> usize {
+        self.entries().iter().filter(|entry| matches!(entry, Entry::Lookup(_))).count()
+    }
+
+    /// What the sink holds.
+    pub(super) fn open(&self) -> HashMap<IpAddr, u64> {
+        let mut open = HashMap::new();
+        for entry in self.entries() {
+            match entry {
+                Entry::Pin(address, expires_ns) => drop(open.insert(address, expires_ns)),
+                Entry::Unpin(address) => drop(open.remove(&address)),
+                Entry::Lookup(_) => {}
+            }
+        }
+        open
+    }
+
+    pub(super) fn fail_at(&self, at: Option<IpAddr>) {
+        *self.fails_at.lock().unwrap() = at;
+    }
+
+    pub(super) fn script(&self, name: &str, answer: Answer) {
+        let looked = Looked { answer, v4_ttl: 60, v6_ttl: 30 };
+        self.answers.lock().unwrap().insert(name.into(), looked);
+    }
+
+    pub(super) fn before_pin(&self, probe: impl Fn() + Send + 'static) {
+        *self.before_pin.lock().unwrap() = Some(Box::new(probe));
+    }
+
+    /// Lookups wait until `true` is sent.
+    pub(super) fn gate(&self) -> tokio::sync::watch::Sender<bool> {
+        let (open, gate) = tokio::sync::watch::channel(false);
+        *self.gate.lock().unwrap() = Some(gate);
+        open
+    }
+}
+
+impl PinSink for Diary {
+    fn pin(&self, address: IpAddr, expires_ns: u64) -> io::Result<()> {
+        if let Some(probe) = &*self.before_pin.lock().unwrap() {
+            probe();
+        }
+        if *self.fails_at.lock().unwrap() == Some(address) {
+            return Err(io::Error::other("map full"));
+        }
+        self.entries.lock().unwrap().push(Entry::Pin(address, expires_ns));
+        Ok(())
+    }
+
+    fn unpin(&self, address: IpAddr) {
+        self.entries.lock().unwrap().push(Entry::Unpin(address));
+    }
+}
+
+impl Upstream for Diary {
+    fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
+        self.entries.lock().unwrap().push(Entry::Lookup(name.as_str().into()));
+        let answer = self.answers.lock().unwrap().get(name.as_str()).cloned();
+        let gate = self.gate.lock().unwrap().clone();
+        Box::pin(async move {
+            if let Some(mut gate) = gate {
+                gate.wait_for(|open| *open).await.unwrap();
+            }
+            answer.unwrap_or_else(|| Looked::failed(Answer::NxDomain))
+        })
+    }
+}
+
+/// Knows every socket, or none.
+pub(super) struct Everybody(pub(super) bool);
+
+impl Everybody {
+    fn flow(&self) -> Option<Flow> {
+        let original = OriginalDestination(SocketAddr::from(([192, 0, 2, 53], 53)));
+        self.0.then(|| Flow { original, tgid: 1, uid: 1, comm: "test".into() })
+    }
+}
+
+impl Flows for Everybody {
+    fn take_tcp(&self, _peer: PeerAddress) -> Option<Flow> {
+        self.flow()
+    }
+
+    fn udp(&self, _peer: PeerAddress) -> Option<Flow> {
+        self.flow()
+    }
+}
+
+/// A sandbox's DNS with everything around it scripted.
+pub(super) struct World {
+    pub(super) diary: Arc<Diary>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) service: Arc<Service>,
+    pins: Arc<Mutex<PinTable>>,
+}
+
+impl World {
+    pub(super) fn new(rules: &[&str]) -> Self {
+        Self::with(rules, Settings::default(), true)
+    }
+
+    pub(super) fn with(rules: &[&str], settings: Settings, knows_peers: bool) -> Self {
+        let diary = Arc::new(Diary::default());
+        let journal = Arc::new(Journal::default());
+        let pins = Arc::new(Mutex::new(PinTable::default()));
+        let service = Service::new(
+            Arc::new(policy(rules)),
+            settings,
+            pins.clone(),
+            diary.clone(),
+            diary.clone(),
+            journal.clone(),
+            Arc::new(Everybody(knows_peers)),
+        );
+        Self { diary, journal, service, pins }
+    }
+
+    /// Scripts the answer to a name: addresses, without a chain.
+    pub(super) fn knows(self, name: &str, addresses: &[&str]) -> Self {
+        let addresses = addresses.iter().map(|text| address(text)).collect();
+        self.diary.script(name, Answer::Found { chain: vec![], addresses });
+        self
+    }
+
+    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
+        self.pins.lock().unwrap()
+    }
+
+    pub(super) async fn ask(&self, name: &str, record_type: RecordType) -> Message {
+        let asked = ask(name, record_type);
+        let response = self.service.answer(&asked, super::answer::Carrier::Udp).await.unwrap();
+        Message::from_vec(&response).unwrap()
+    }
+
+    /// Reasons in the journal, each as `what reason`.
+    pub(super) fn noted(&self) -> Vec<String> {
+        let entries = self.journal.entries();
+        entries.iter().map(|(r, _)| format!("{} {}", r.what, r.reason.name())).collect()
+    }
+}
+
+/// A query with EDNS, RD and the id 7.
+pub(super) fn query(name: &str, record_type: RecordType) -> Message {
+    let mut message = Message::new(7, hickory_proto::op::MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Question::query(rr::Name::from_ascii(name).unwrap(), record_type));
+    let mut edns = Edns::new();
+    edns.set_max_payload(1232);
+    message.set_edns(edns);
+    message
+}
+
+pub(super) fn ask(name: &str, record_type: RecordType) -> Vec<u8> {
+    query(name, record_type).to_vec().unwrap()
+}
+
+/// The addresses of an answer.
+pub(super) fn addresses(message: &Message) -> Vec<IpAddr> {
+    let address = |record: &rr::Record| match &record.data {
+        RData::A(a) => IpAddr::V4(a.0),
+        RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
+        other => panic!("{other:?}"),
+    };
+    message.answers.iter().map(address).collect()
+}
+
+/// Info code and text of the Extended DNS Error.
+pub(super) fn extended(message: &Message) -> Option<(u16, String)> {
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    match message.edns.as_ref()?.option(15.into())? {
+        EdnsOption::Unknown(15, data) => {
+            let (code, text) = data.split_first_chunk().unwrap();
+            Some((u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).unwrap()))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn code(message: &Message) -> ResponseCode {
+    message.metadata.response_code
+}

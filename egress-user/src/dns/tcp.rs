@@ -72,13 +72,15 @@ impl Service {
     /// and closes when the asker does and has its answers, or is idle.
     async fn converse(self: Arc<Self>, mut stream: TcpStream) -> io::Result<()> {
         let peer: SocketAddr = stream.peer_addr()?;
-        let mut arrived: Vec<u8> = Vec::new();
+        // Answers to pipelined queries must not wait for acknowledgements of each other.
+        stream.set_nodelay(true)?;
+        let mut arrived = Arrived::default();
         let mut answers = JoinSet::new();
         let mut is_open = true;
         let mut deadline = Instant::now() + IDLE;
         loop {
             while answers.len() < PIPELINE
-                && let Some(message) = take_message(&mut arrived)
+                && let Some(message) = arrived.take_message()
             {
                 deadline = Instant::now() + IDLE;
                 answers.spawn(Arc::clone(&self).answer_one(message));
@@ -95,7 +97,7 @@ impl Service {
                         deadline = Instant::now() + IDLE;
                     }
                 }
-                read = timeout_at(deadline, read_some(&mut stream, &mut arrived)), if may_read => {
+                read = timeout_at(deadline, arrived.read_from(&mut stream)), if may_read => {
                     match read {
                         Ok(read) => is_open = read? > 0,
                         Err(_idle) if answers.is_empty() => {
@@ -119,19 +121,33 @@ impl Service {
     }
 }
 
-/// Reads what is there, up to one whole message. Safe to cancel: what was read is in `arrived`.
-async fn read_some(stream: &mut TcpStream, arrived: &mut Vec<u8>) -> io::Result<usize> {
-    let room = u64::try_from(FRAME.saturating_sub(arrived.len())).unwrap_or(0);
-    stream.take(room).read_buf(arrived).await
+/// What has arrived on a connection: whole messages not yet taken, and the start of the next.
+#[derive(Default)]
+struct Arrived {
+    octets: Vec<u8>,
+    /// Octets of messages that were taken. They go with the next read, not with each message:
+    /// moving the rest for every one of 30,000 empty messages would be a cheap way to burn time.
+    taken: usize,
 }
 
-/// Cuts the first message off, once it is whole.
-fn take_message(arrived: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let prefix: [u8; PREFIX] = *arrived.first_chunk()?;
-    let end = PREFIX + usize::from(u16::from_be_bytes(prefix));
-    let message = arrived.get(PREFIX..end)?.to_vec();
-    arrived.drain(..end);
-    Some(message)
+impl Arrived {
+    /// Reads what is there, up to the largest message; 0 at the end. Safe to cancel.
+    async fn read_from(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        self.octets.drain(..self.taken);
+        self.taken = 0;
+        let room = u64::try_from(FRAME.saturating_sub(self.octets.len())).unwrap_or(0);
+        stream.take(room).read_buf(&mut self.octets).await
+    }
+
+    /// The first message that is whole.
+    fn take_message(&mut self) -> Option<Vec<u8>> {
+        let rest = self.octets.get(self.taken..)?;
+        let prefix: [u8; PREFIX] = *rest.first_chunk()?;
+        let end = PREFIX + usize::from(u16::from_be_bytes(prefix));
+        let message = rest.get(PREFIX..end)?.to_vec();
+        self.taken += end;
+        Some(message)
+    }
 }
 
 /// A response with its length before it, in one write: two segments would cost an asker with

@@ -3,7 +3,7 @@
 //! Uses hickory's name server pools without the `Resolver` above them: that one answers
 //! `localhost`, `.invalid` and `.onion` by itself, chases chains through further queries, merges
 //! sections and caches, and then hides a looping chain behind "no records". Here the raw answer
-//! section is walked from the question ([`chain`]), as nothing else of a message is believed.
+//! section is walked from the question (`chain`), as nothing else of a message is believed.
 
 use std::{
     future::Future,
@@ -31,14 +31,14 @@ use hickory_resolver::{
 };
 
 use super::answer::wire_name;
-use crate::policy::{Answer, Name};
+use crate::{
+    config::DnsServer,
+    policy::{Answer, Name},
+};
 
 mod chain;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
-
-/// `timeout` of `[network.dns]` when nothing else is written.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,21 +65,12 @@ pub trait Upstream: Send + Sync {
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
 }
 
-/// Which name servers to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Servers {
-    /// Those of `/etc/resolv.conf`, in its order.
-    System,
-    /// These, in this order, over UDP, and over TCP when an answer is truncated.
-    These(Vec<SocketAddr>),
-}
-
 /// Why there is nobody to ask.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
     /// The system's configuration is missing, cannot be read, or names no server.
     #[error(
-        "read name servers from /etc/resolv.conf; write `servers = [\"ADDRESS\"]` under \
+        "read name servers from {RESOLV_CONF}; write `servers = [\"ADDRESS\"]` under \
          [network.dns] to name your own"
     )]
     System(#[source] NetError),
@@ -101,21 +92,25 @@ pub struct NameServers {
 }
 
 impl NameServers {
-    /// Reads the configuration; asks nobody yet.
+    /// Reads the system's configuration where it is named; asks nobody yet.
     ///
     /// `timeout` bounds a whole lookup, and each server gets an equal share of it.
     ///
     /// # Errors
     /// [`ServersError`].
-    pub fn new(servers: &Servers, timeout: Duration) -> Result<Self, ServersError> {
-        let servers = match servers {
-            Servers::System => {
-                let (config, _options) =
-                    system_conf::read_system_conf().map_err(ServersError::System)?;
-                config.name_servers().to_vec()
+    pub fn new(servers: &[DnsServer], timeout: Duration) -> Result<Self, ServersError> {
+        let mut configured = Vec::new();
+        for server in servers {
+            match server {
+                DnsServer::System => {
+                    let written = std::fs::read(RESOLV_CONF).map_err(NetError::from);
+                    let system = written.and_then(|text| servers_of(&text));
+                    configured.extend(system.map_err(ServersError::System)?);
+                }
+                DnsServer::Address(address) => configured.push(server_at(*address)),
             }
-            Servers::These(addresses) => addresses.iter().map(|&at| server_at(at)).collect(),
-        };
+        }
+        let servers = configured;
         let count = u32::try_from(servers.len()).unwrap_or(u32::MAX);
         let share = timeout.checked_div(count).ok_or(ServersError::Empty)?;
         // A pool a server: hickory's deadline for a whole pool is the time-out of one server, so
@@ -215,6 +210,15 @@ fn union(v4: Family, v6: Family) -> Looked {
         }
     }
     Looked { answer: Answer::Found { chain, addresses }, v4_ttl: v4.ttl, v6_ttl: v6.ttl }
+}
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The servers that a resolv.conf names. Its options and search domains are for stub resolvers:
+/// the sandbox's own has applied them before it asked.
+fn servers_of(resolv_conf: &[u8]) -> Result<Vec<NameServerConfig>, NetError> {
+    let (config, _options) = system_conf::parse_resolv_conf(resolv_conf)?;
+    Ok(config.name_servers().to_vec())
 }
 
 fn server_at(address: SocketAddr) -> NameServerConfig {
