@@ -35,6 +35,8 @@ pub(crate) struct Contact {
     pub(crate) received: usize,
     /// The TLS server name, once the handshake told it.
     pub(crate) sni: Option<String>,
+    /// The client has closed, or has been silent for too long.
+    pub(crate) ended: bool,
 }
 
 /// Everything the servers of one namespace saw.
@@ -74,7 +76,7 @@ impl Log {
     /// Notes a contact; the index lets its bytes be counted as they come.
     pub(crate) fn contact(&self, transport: &'static str, at: SocketAddr) -> usize {
         let mut contacts = read(&self.contacts);
-        contacts.push(Contact { transport, at, received: 0, sni: None });
+        contacts.push(Contact { transport, at, received: 0, sni: None, ended: false });
         contacts.len() - 1
     }
 
@@ -85,6 +87,10 @@ impl Log {
     pub(crate) fn named(&self, contact: usize, sni: Option<String>) {
         read(&self.contacts)[contact].sni = sni;
     }
+
+    pub(crate) fn ended(&self, contact: usize) {
+        read(&self.contacts)[contact].ended = true;
+    }
 }
 
 impl fmt::Display for Log {
@@ -92,7 +98,7 @@ impl fmt::Display for Log {
         for Query { name, kind, server, transport } in self.queries() {
             writeln!(f, "  query {name} {kind} to {server} over {transport}")?;
         }
-        for Contact { transport, at, received, sni } in self.contacts() {
+        for Contact { transport, at, received, sni, .. } in self.contacts() {
             writeln!(f, "  {transport} at {at}: {received} bytes, server name {sni:?}")?;
         }
         for Request { at, method, host, path, .. } in self.requests() {

@@ -1,7 +1,8 @@
 """Small attempts at the network. Each argument is one attempt; each prints `ATTEMPT => RESULT` on a line.
 
 Results: `ok` with what came back, the name of an errno (EPERM, ...), `reset` (ECONNRESET or EPIPE after the connect),
-`closed` (an end of file where an answer was due), `timeout` (2 s of silence), or a resolver's error.
+`closed` (an end of file where an answer was due), `timeout` (2 s of silence), or a resolver's error. A result that
+took more than half of that time says so, since a refusal has to come at once. PROBE_DEADLINE gives other seconds.
 """
 import ctypes
 import errno
@@ -10,8 +11,9 @@ import socket
 import ssl
 import struct
 import sys
+import time
 
-DEADLINE = 2.0
+DEADLINE = float(os.environ.get("PROBE_DEADLINE", "2"))
 SECRET = b"secret from inside"
 CA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ca.pem")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -335,6 +337,12 @@ def descriptor(number):
     return "ok " + os.readlink(f"/proc/self/fd/{number}").split(":")[0]
 
 
+def write(number):
+    """Writes to an inherited descriptor."""
+    os.write(int(number), SECRET)
+    return "ok"
+
+
 def resolve(name):
     found = {entry[4][0] for entry in socket.getaddrinfo(name, 443, 0, socket.SOCK_STREAM)}
     return "ok " + " ".join(sorted(found))
@@ -346,7 +354,7 @@ def word(error):
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return "reset"
     if isinstance(error, ssl.SSLEOFError):
-        return "reset"
+        return "closed"
     if isinstance(error, TimeoutError):
         return "timeout" if error.errno is None else errno.errorcode[error.errno]
     if isinstance(error, socket.gaierror):
@@ -358,8 +366,11 @@ def word(error):
 
 for attempt in sys.argv[1:]:
     name, *arguments = attempt.split()
+    began = time.monotonic()
     try:
         result = globals()[name.replace("-", "_")](*arguments)
-    except OSError as error:
-        result = word(error)
-    print(f"{attempt} => {result}", flush=True)
+    except (OSError, IndexError) as error:
+        result = word(error) if isinstance(error, OSError) else "closed"
+    took = time.monotonic() - began
+    late = f" after {took:.1f} s" if took > DEADLINE / 2 and result != "timeout" else ""
+    print(f"{attempt} => {result}{late}", flush=True)

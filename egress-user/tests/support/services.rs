@@ -179,6 +179,7 @@ fn welcome(visitor: TcpStream, service: Service, shared: &Arc<Shared>) {
         wire.stream.shutdown(Shutdown::Write).ok();
         io::copy(&mut wire, &mut io::sink()).ok();
         wire.stream.shutdown(Shutdown::Both).ok();
+        shared.log.ended(contact);
     });
 }
 
