@@ -101,31 +101,39 @@ fn rejected<'w>(world: &'w World, options: &[&str]) -> Finished<'w> {
 fn a_broken_file_is_named_by_line_and_column() {
     let world = two_sites();
     let broken = [
-        // text, line and column of the offence, what the message has to name
-        ("[network]\nnetwork_access = true\nnetwork_acess = true\n", 3, 1, "network_acess"),
-        ("[network]\nenabled = \"yes\"\n", 2, 11, "enabled"),
-        ("[network.domains]\n\"a*.test\" = \"allow\"\n", 2, 1, "a*.test"),
-        ("[network.domains]\n\"allowed.test\" = \"alow\"\n", 2, 18, "alow"),
-        ("[network.domains]\n\"*\" = \"deny\"\n", 2, 1, "*"),
+        // text, line of the offence, its column where there is no doubt, what the message has to name
+        ("[network]\nnetwork_access = true\nnetwork_acess = true\n", 3, Some(1), "network_acess"),
+        ("[network]\nenabled = \"yes\"\n", 2, None, "enabled"),
+        ("[network.domains]\n\"a*.test\" = \"allow\"\n", 2, Some(1), "a*.test"),
+        ("[network.domains]\n\"allowed.test\" = \"alow\"\n", 2, Some(18), "alow"),
+        ("[network.domains]\n\"*\" = \"deny\"\n", 2, Some(1), "*"),
         (
             "[network.domains]\n\"https://allowed.test/\" = \"allow\"\n",
             2,
-            1,
+            Some(1),
             "https://allowed.test/",
         ),
-        ("[network.domains\n", 1, 17, "policy.toml"),
-        ("[network]\nmode = \"limited\"\n", 2, 1, "mode"),
+        ("[network.domains\n", 1, None, "policy.toml"),
+        // A key that is right, but not built yet.
+        ("[network]\nmode = \"limited\"\n", 2, None, "mode"),
     ];
     for (text, line, column, offence) in broken {
         let file = policy(&world, text);
         let out = rejected(&world, &["--policy", &file]);
         out.complained(&file).complained(offence);
-        let places = [format!(":{line}:{column}"), format!("line {line}, column {column}")];
+        let found = place(&out.complaints(), &file);
         assert!(
-            places.iter().any(|place| out.complaints().contains(place)),
-            "no {places:?} for {text:?}\n{out}"
+            found.is_some_and(|(l, c)| l == line && column.is_none_or(|column| c == column)),
+            "{found:?} for {text:?}\n{out}"
         );
     }
+}
+
+/// Line and column in a message of the form `FILE:LINE:COLUMN...`.
+fn place(message: &str, file: &str) -> Option<(usize, usize)> {
+    let (_, rest) = message.split_once(&format!("{file}:"))?;
+    let mut numbers = rest.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[test]

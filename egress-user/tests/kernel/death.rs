@@ -3,14 +3,13 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use super::support::processes::{eventually, with_argument};
+use super::support::processes::{Reaper, eventually, with_argument};
 use super::support::{PYTHON, World};
 use super::{ALLOWED, OTHER, PRIVATE, SITE, THIRD, two_sites};
 
 /// A word that only processes of this world have among their arguments.
-fn token(world: &World) -> String {
-    let directory = world.path("token");
-    directory.display().to_string()
+fn token(world: &World) -> Reaper {
+    Reaper { token: world.path("token").display().to_string() }
 }
 
 /// Where cgroup v2 is mounted.
@@ -68,20 +67,22 @@ fn attempts() -> String {
 #[ignore = "kernel: needs root"]
 fn stragglers_are_killed() {
     let world = World::new().build();
-    let token = token(&world);
+    let reaper = token(&world);
+    let token = reaper.token.as_str();
     let line = format!("{PYTHON} -c '{DAEMON}' {token} & wait; echo done");
     world.egress(&[]).shell(&line).succeeded().printed("done\n");
-    assert_eq!(with_argument(&token), [] as [i32; 0], "a background process outlived the run");
+    assert_eq!(with_argument(token), [] as [i32; 0], "a background process outlived the run");
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn the_cgroup_is_gone_after_the_run() {
     let world = World::new().build();
-    let token = token(&world);
-    let running = world.egress(&[]).idle_stdin().start(["sh", "-c", "echo ready; read x", &token]);
+    let reaper = token(&world);
+    let token = reaper.token.as_str();
+    let running = world.egress(&[]).idle_stdin().start(["sh", "-c", "echo ready; read x", token]);
     running.says("ready");
-    let shell = with_argument(&token)
+    let shell = with_argument(token)
         .into_iter()
         .find(|id| cgroup_is_a_box(*id))
         .expect("the command runs in a box");
@@ -100,17 +101,18 @@ fn cgroup_is_a_box(process: i32) -> bool {
 #[ignore = "kernel: needs root"]
 fn killing_it_kills_everything_inside_and_opens_nothing() {
     let world = two_sites();
-    let token = token(&world);
+    let reaper = token(&world);
+    let token = reaper.token.as_str();
     let line = format!("{PYTHON} -c '{DAEMON}' {token}; exec {PYTHON} -c \"$0\" {token}");
     let running = world.egress(ALLOWED).start(["sh", "-c", &line, &attempts()]);
     running.says("trying");
-    let processes = with_argument(&token);
+    let processes = with_argument(token);
     let boxed: Vec<_> = processes.into_iter().filter(|id| cgroup_is_a_box(*id)).collect();
     assert!(boxed.len() >= 2, "the daemon and the attempts should run: {boxed:?}");
     let cgroup = cgroup_of(boxed[0]);
 
     running.signal(Signal::SIGKILL);
-    eventually("every process of the sandbox is gone", || with_argument(&token).is_empty());
+    eventually("every process of the sandbox is gone", || with_argument(token).is_empty());
     drop(running);
     world.arrived().besides_lookups().none();
 

@@ -167,6 +167,21 @@ fn without_root_it_says_what_to_do() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn without_cgroups_it_says_what_is_missing() {
+    let world = World::new().build();
+    let hidden = world.path("no-cgroups");
+    std::fs::create_dir(&hidden).expect("make an empty directory");
+    let started = world.path("started");
+    let out = world
+        .egress(&[])
+        .mount(&hidden, "/sys/fs/cgroup")
+        .run(["touch", &started.display().to_string()]);
+    out.exited(125).complained("cgroup");
+    assert!(!started.exists(), "the command ran\n{out}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn several_sandboxes_run_side_by_side() {
     let world = two_sites();
     let first = world.egress(ALLOWED).idle_stdin().start([

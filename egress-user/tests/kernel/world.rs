@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use super::support::arrivals::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 use super::support::http::{pattern, sha256};
-use super::support::{Answer, BANNER, CLIENT_DEVICE, PYTHON, SILENT, World};
-
-const SITE: &str = "93.184.216.34";
-const OTHER: &str = "93.184.216.35";
-const SITE_V6: &str = "2606:2800:220:1::34";
+use super::support::{Answer, BANNER, CLIENT_DEVICE, NAME_SERVER, PYTHON, SILENT, World};
+use super::{OTHER, SITE, SITE_V6};
 
 #[test]
 #[ignore = "kernel: needs root"]
@@ -42,17 +39,12 @@ fn every_kind_of_resolver_asks_the_name_server() {
         .succeeded()
         .printed(&format!("{SITE}\n"));
     world.direct().run(["dig", "+short", "text.test", "TXT"]).succeeded().said("word");
-    for how in ["musl", "go", "tcp"] {
-        world
-            .direct()
-            .run([PYTHON, "resolvers.py", how, "allowed.test"])
-            .succeeded()
-            .printed(&format!("ok {SITE}\n"));
-        world
-            .direct()
-            .run([PYTHON, "resolvers.py", how, "absent.test"])
-            .succeeded()
-            .printed("NXDOMAIN\n");
+    for server in [NAME_SERVER, "2001:4860:4860::8888", &format!("::ffff:{NAME_SERVER}")] {
+        for how in ["musl", "go", "tcp"] {
+            let resolve = |name| world.direct().run([PYTHON, "resolvers.py", how, name, server]);
+            resolve("allowed.test").succeeded().printed(&format!("ok {SITE}\n"));
+            resolve("absent.test").succeeded().printed("NXDOMAIN\n");
+        }
     }
     world.arrived_at("8.8.8.8").on_port(53).some();
     world.asked_for("absent.test");

@@ -1,6 +1,9 @@
 //! What other processes do, and waiting for it.
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -24,4 +27,18 @@ pub(crate) fn with_argument(word: &str) -> Vec<i32> {
         arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
     })
     .collect()
+}
+
+/// Kills, at the end of a test, the processes that should have been dead long before.
+pub(crate) struct Reaper {
+    /// A word that only this test's own processes have among their arguments.
+    pub(crate) token: String,
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        for id in with_argument(&self.token) {
+            kill(Pid::from_raw(id), Signal::SIGKILL).ok();
+        }
+    }
 }
