@@ -74,6 +74,14 @@ impl<'w> Arrivals<'w> {
         self
     }
 
+    /// Claims that the first of them carries payload.
+    #[track_caller]
+    pub(crate) fn starts_with_payload(self) -> Self {
+        let starts = self.packets.first().is_some_and(|packet| !packet.payload.is_empty());
+        assert!(starts, "the first of {} carries no payload\n{}", self.what, self.world);
+        self
+    }
+
     /// Claims that none of them carries payload.
     #[track_caller]
     pub(crate) fn no_payload(self) -> Self {

@@ -16,8 +16,14 @@ pub(crate) const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// Scripts that stand in every world's directory.
-pub(crate) const SCRIPTS: &[(&str, &str)] =
-    &[("probe.py", include_str!("probe.py")), ("resolvers.py", include_str!("resolvers.py"))];
+pub(crate) const SCRIPTS: &[(&str, &str)] = &[
+    ("base.py", include_str!("clients/base.py")),
+    ("datagrams.py", include_str!("clients/datagrams.py")),
+    ("others.py", include_str!("clients/others.py")),
+    ("probe.py", include_str!("clients/probe.py")),
+    ("resolvers.py", include_str!("clients/resolvers.py")),
+    ("streams.py", include_str!("clients/streams.py")),
+];
 
 /// Fails with the line that installs what is missing.
 pub(crate) fn require() {
