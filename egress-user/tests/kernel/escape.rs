@@ -1,0 +1,230 @@
+//! Ways around: out of the cgroup, through other namespaces, by sockets and files of the host.
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::support::{PYTHON, World};
+use super::{ALLOWED, OTHER, OTHER_V6, PRIVATE, REFUSED, SECRET, two_sites};
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_new_network_namespace_reaches_nothing() {
+    let world = two_sites();
+    let probes = format!(
+        "'connect {OTHER} 443' 'udp {OTHER} 9999' 'connect {OTHER_V6} 443' 'ping {OTHER}' 'raw {OTHER}'"
+    );
+    for inside in ["unshare -Urn", "unshare -Un", "unshare -UrnmpCf"] {
+        let out =
+            world.egress(ALLOWED).shell(&format!("{inside} {PYTHON} probe.py {probes}; true"));
+        assert!(!out.text().contains("=> ok"), "{inside}\n{out}");
+    }
+    world.arrived().none();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_new_user_namespace_gives_no_rights_here() {
+    let world = two_sites();
+    let probes =
+        format!("'packet client0 {PRIVATE}' 'raw {OTHER}' 'raw-ip {OTHER}' 'connect {OTHER} 443'");
+    let out = world.egress(ALLOWED).shell(&format!("unshare -Ur {PYTHON} probe.py {probes}; true"));
+    assert!(!out.text().contains("=> ok"), "{out}");
+    world.egress(ALLOWED).shell("unshare -Ur ip link set lo down && echo done; true").printed("");
+    world.arrived().none();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_process_moves_itself_out() {
+    let world = two_sites();
+    let connect = format!("connect {OTHER} 443");
+    // Others' groups are opened only, and nothing is written: a filter that fails here must not disturb the host.
+    let attempts = "for file in $(find /sys/fs/cgroup -name cgroup.procs 2>/dev/null); do \
+        (: >>$file) 2>/dev/null && echo opened $file; done; \
+        root=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/mounts)/cgroup.procs; \
+        [ -e $root ] && (echo 0 >$root) 2>/dev/null && echo moved";
+    let out = world.egress(ALLOWED).shell(&format!("{attempts}; {PYTHON} probe.py '{connect}'"));
+    assert!(!out.text().contains("opened") && !out.text().contains("moved"), "{out}");
+    out.probe(&connect, REFUSED);
+    // With a mount of its own, where the kernel lets it have one: it stays below where it was.
+    let own = format!(
+        "mount -t cgroup2 none /mnt && echo 0 >/mnt/cgroup.procs; {PYTHON} probe.py '{connect}'"
+    );
+    let out = world.egress(ALLOWED).run(["unshare", "-UrmC", "sh", "-c", &own]);
+    assert!(!out.text().contains("=> ok"), "{out}");
+    world.arrived().none();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_kernels_own_files_are_closed() {
+    let world = World::new().build();
+    world.egress(&[]).shell("ls -A /sys/fs/bpf 2>/dev/null; true").succeeded().printed("");
+    // Opened and not written, made and removed: a filter that fails here must not disturb the host.
+    let writes = "for file in /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/core_pattern /sys/kernel/mm/ksm/run; do \
+        (: >>$file) 2>/dev/null && echo opened $file; done; \
+        root=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/mounts); made=$root/made-by-a-test; \
+        [ -n \"$root\" ] && mkdir $made 2>/dev/null && echo made && rmdir $made; true";
+    world.egress(&[]).shell(writes).succeeded().printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_capability_is_left() {
+    let world = World::new().build();
+    for options in [&[][..], &["--user", "nobody"]] {
+        let out = world.egress(options).shell("grep -E '^(Cap|NoNewPrivs)' /proc/self/status");
+        for line in out.succeeded().text().lines() {
+            let (key, value) = line.split_once(":\t").expect("a status line");
+            let expected = if key == "NoNewPrivs" { "1" } else { "0000000000000000" };
+            assert_eq!(value, expected, "{key}\n{out}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn processes_outside_are_out_of_sight() {
+    let world = World::new().build();
+    let own = "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]))";
+    let seen = world.egress(&[]).run([PYTHON, "-c", own]);
+    let count: usize = seen.text().trim().parse().expect("a number");
+    assert!(count <= 3, "{count} processes are seen\n{seen}");
+    // The way to the host's root through another process of the same user.
+    world.egress(&[]).shell("cat /proc/1/root/proc/1/comm; true").succeeded();
+    let outside = std::process::id();
+    world
+        .egress(&[])
+        .shell(&format!("kill -0 {outside} 2>/dev/null && echo reached; true"))
+        .printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn inherited_sockets_are_closed() {
+    let world = two_sites();
+    let connected = world
+        .client_netns()
+        .enter(|| std::net::TcpStream::connect((OTHER, 22)))
+        .expect("connect outside");
+    let datagrams = world.client_netns().enter(|| {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("bind outside");
+        socket.connect((OTHER, 9999)).expect("connect outside");
+        socket
+    });
+    let (pair, _other_end) = std::os::unix::net::UnixStream::pair().expect("make a socket pair");
+    let egress = world.egress(ALLOWED).pass(&connected, 5).pass(&datagrams, 7).pass(&pair, 9);
+    let out =
+        egress.probes(&["descriptor 5", "descriptor 7", "descriptor 9", "write 5", "write 7"]);
+    for probe in ["descriptor 5", "descriptor 7", "descriptor 9"] {
+        out.probe(probe, &["ENOENT"]);
+    }
+    out.probe("write 5", &["EBADF"]).probe("write 7", &["EBADF"]);
+    world.arrived().without(SECRET);
+    // The same descriptors without the filter: they work.
+    let out =
+        world.direct().pass(&connected, 5).pass(&datagrams, 7).probes(&["write 5", "write 7"]);
+    out.probe("write 5", &["ok"]).probe("write 7", &["ok"]);
+}
+
+/// The sockets by which a process talks the host's services into doing its work.
+const SERVICES: &[&str] = &[
+    "containerd/containerd.sock",
+    "dbus/system_bus_socket",
+    "docker.sock",
+    "nscd/socket",
+    "podman/podman.sock",
+    "systemd/private",
+    "systemd/resolve/io.systemd.Resolve",
+    "user/0/bus",
+];
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_hosts_well_known_sockets_are_hidden() {
+    let world = World::new().build();
+    let run = world.path("run");
+    let reached = Arc::new(AtomicUsize::new(0));
+    for service in SERVICES {
+        listen(&run.join(service), &reached);
+    }
+    let ways = ["/run", "/var/run"]
+        .into_iter()
+        .flat_map(|base| SERVICES.iter().map(move |s| format!("unix {base}/{s}")));
+    let probes: Vec<_> = ways.collect();
+    // Without the filter each one answers; `/var/run` is a link to `/run` on every current system.
+    let out = world.direct().mount(&run, "/run").probes(&probes);
+    for probe in &probes {
+        out.probe(probe, &["ok"]);
+    }
+    super::support::processes::eventually("every way was heard", || {
+        reached.load(Ordering::SeqCst) == probes.len()
+    });
+    let out = world.egress(&[]).mount(&run, "/run").probes(&probes);
+    for probe in &probes {
+        out.probe(probe, &["ENOENT", "EACCES", "EPERM", "ECONNREFUSED"]);
+    }
+    assert_eq!(
+        reached.load(Ordering::SeqCst),
+        probes.len(),
+        "a service of the host was reached\n{out}"
+    );
+}
+
+/// Listens on a unix socket that every user may use, and counts.
+fn listen(path: &Path, reached: &Arc<AtomicUsize>) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path.parent().expect("a directory"))
+        .expect("make the socket's directory");
+    let listener = UnixListener::bind(path)
+        .unwrap_or_else(|error| panic!("listen on {}: {error}", path.display()));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))
+        .expect("open the socket to all");
+    let reached = Arc::clone(reached);
+    // Ends with the test's process: a listener costs nothing while it waits.
+    std::thread::spawn(move || {
+        while listener.accept().is_ok() {
+            reached.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn abstract_sockets_of_the_host_are_refused() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let world = World::new().build();
+    let name = format!("egress-world-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("an abstract name");
+    let listener = world
+        .client_netns()
+        .enter(|| UnixListener::bind_addr(&address))
+        .expect("listen on the abstract name");
+    let probe = format!("unix @{name}");
+    world.direct().probes(&[&probe]).probe(&probe, &["ok"]);
+    listener.accept().expect("the unfiltered connection");
+    let out = world.egress(&[]).probes(&[&probe]);
+    if landlock_version() >= 6 {
+        out.probe(&probe, &["EPERM", "EACCES", "ECONNREFUSED"]);
+    } else {
+        println!("no Landlock scopes on this kernel: abstract sockets are not held");
+    }
+}
+
+/// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.
+fn landlock_version() -> libc::c_long {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call takes no ruleset and only answers a number.
+    unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            nothing,
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+        .max(0)
+    }
+}

@@ -1,0 +1,87 @@
+//! Network namespaces that nobody but their test can name.
+//!
+//! A [`Netns`] is a descriptor, not an entry under `/run/netns`: when the test ends, however it ends, the kernel
+//! takes the namespace and its links away with the last descriptor.
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// A network namespace, alive as long as this value, its sockets and its processes.
+pub(crate) struct Netns {
+    handle: File,
+}
+
+impl Netns {
+    /// A new namespace with nothing but a loopback device that is down.
+    pub(crate) fn new() -> Self {
+        let handle = in_new_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .expect("unshare the network namespace: the kernel tests need root");
+            File::open("/proc/thread-self/ns/net").expect("open the new network namespace")
+        });
+        Netns { handle }
+    }
+
+    /// Runs `work` in a thread inside the namespace; the sockets it makes stay there.
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        in_new_thread(|| {
+            setns(&self.handle, CloneFlags::CLONE_NEWNET).expect("enter the network namespace");
+            work()
+        })
+    }
+
+    /// Runs one `ip -batch` in the namespace. A batch, because each `ip` costs a process.
+    pub(crate) fn ip(&self, lines: &str) {
+        let mut command = Command::new("ip");
+        command
+            .args(["-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let handle = self.handle.as_raw_fd();
+        // SAFETY: between fork and exec only `setns` runs, a bare system call; the descriptor outlives the spawn, as
+        // `self` does.
+        unsafe {
+            command.pre_exec(move || {
+                let handle = BorrowedFd::borrow_raw(handle);
+                Ok(setns(handle, CloneFlags::CLONE_NEWNET)?)
+            });
+        }
+        let mut child = command.spawn().expect("start `ip`: apt-get install -y iproute2");
+        child.stdin.take().expect("ip's stdin").write_all(lines.as_bytes()).expect("write to ip");
+        let output = child.wait_with_output().expect("wait for ip");
+        assert!(
+            output.status.success(),
+            "ip -batch failed:\n{lines}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// A path by which another process can name this namespace while the test lives.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd())
+    }
+
+    /// Sets one of the namespace's own sysctls, `net/ipv4/...`.
+    pub(crate) fn sysctl(&self, key: &str, value: &str) {
+        self.enter(|| std::fs::write(format!("/proc/sys/{key}"), value))
+            .unwrap_or_else(|error| panic!("set {key} to {value}: {error}"));
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// Runs `work` in a thread that ends with it, so that no thread goes on in a namespace it did not begin in.
+fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

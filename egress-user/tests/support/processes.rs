@@ -1,0 +1,44 @@
+//! What other processes do, and waiting for it.
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds; fails with `what` when it does not come.
+#[track_caller]
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        // Nothing tells of the changes that this waits for, so it looks again and again.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Ids of living processes with `word` among their arguments; zombies have none.
+pub(crate) fn with_argument(word: &str) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").expect("read /proc");
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &i32| {
+        let arguments = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    })
+    .collect()
+}
+
+/// Kills, at the end of a test, the processes that should have been dead long before.
+pub(crate) struct Reaper {
+    /// A word that only this test's own processes have among their arguments.
+    pub(crate) token: String,
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        for id in with_argument(&self.token) {
+            kill(Pid::from_raw(id), Signal::SIGKILL).ok();
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The programs that the tests borrow from the system.
+use std::path::Path;
+
+/// The system's Python: one that any user may run.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// Programs that must be there, and the Debian package of each.
+pub(crate) const TOOLS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("dig", "dnsutils"),
+    ("getent", "libc-bin"),
+    ("ip", "iproute2"),
+    ("ping", "iputils-ping"),
+    (PYTHON, "python3"),
+    ("unshare", "util-linux"),
+];
+
+/// Scripts that stand in every world's directory.
+pub(crate) const SCRIPTS: &[(&str, &str)] = &[
+    ("base.py", include_str!("clients/base.py")),
+    ("datagrams.py", include_str!("clients/datagrams.py")),
+    ("others.py", include_str!("clients/others.py")),
+    ("probe.py", include_str!("clients/probe.py")),
+    ("resolvers.py", include_str!("clients/resolvers.py")),
+    ("streams.py", include_str!("clients/streams.py")),
+];
+
+/// Fails with the line that installs what is missing.
+pub(crate) fn require() {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let is_there =
+        |tool: &str| path.split(':').any(|directory| Path::new(directory).join(tool).exists());
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    assert!(missing.is_empty(), "the kernel tests need: apt-get install -y {}", missing.join(" "));
+    assert!(nix::unistd::geteuid().is_root(), "the kernel tests need root: run them as root");
+}
