@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         match (&kernel, group) {
             (Kernel::Skipped(reason), Group::Kernel) => row.skip(listed.len(), reason),
             (Kernel::Barred(reason), Group::Kernel) => row.bar(&listed, reason),
-            _ if listed.is_empty() && filter.is_some() => {}
+            _ if listed.is_empty() => {}
             _ => {
                 println!("\n{}: {}", group.name(), executable.label);
                 let arguments: &[&str] =
