@@ -136,8 +136,11 @@ fn kernel(options: &Options) -> Kernel {
     if packages.is_empty() {
         return Kernel::Runs;
     }
-    let line = debian::install_line(&packages);
-    Kernel::Barred(format!("missing packages; run: {line}"))
+    Kernel::Barred(if debian::has_apt() {
+        format!("missing packages; run: {}", debian::install_line(&packages))
+    } else {
+        format!("missing programs; install what Debian calls {}", packages.join(" "))
+    })
 }
 
 /// Debian's packages for the programs that are not here.
