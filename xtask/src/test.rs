@@ -10,6 +10,7 @@ mod runner;
 
 use std::process::{Command, ExitCode};
 
+use anyhow::bail;
 use clap::Args;
 
 use crate::{cargo, debian};
@@ -64,8 +65,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let mut report = Report::default();
     let kernel = kernel(options);
+    let mut found = 0;
     for executable in &executables {
         let listed = runner::list(&mut executable.command(), filter)?;
+        found += listed.len();
         let group = executable.group;
         let row = report.row(group);
         match (&kernel, group) {
@@ -80,7 +83,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    doc_tests(report.row(Group::Unit), filter)?;
+    found += doc_tests(report.row(Group::Unit), filter)?;
+    if let (0, Some(filter)) = (found, filter) {
+        bail!("no test's name contains {filter:?}; cargo xtask test --list names them all");
+    }
     if let Kernel::Runs | Kernel::Barred(_) = kernel
         && filter.is_none()
         && !executables.iter().any(|executable| executable.group == Group::Kernel)
@@ -91,8 +97,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the examples in the documentation of all library crates.
-fn doc_tests(row: &mut Row, filter: Option<&str>) -> anyhow::Result<()> {
+/// Runs the examples in the documentation of all library crates; how many there are.
+fn doc_tests(row: &mut Row, filter: Option<&str>) -> anyhow::Result<usize> {
     let command = || {
         let mut command = cargo::command();
         command.args(["test", "--workspace", "--doc", "--"]);
@@ -106,7 +112,7 @@ fn doc_tests(row: &mut Row, filter: Option<&str>) -> anyhow::Result<()> {
         runner::run(&mut command(), &listed, filter, &[])?
     };
     row.add(tally);
-    Ok(())
+    Ok(listed.len())
 }
 
 fn list(executables: &[Executable], filter: Option<&str>) -> anyhow::Result<ExitCode> {
