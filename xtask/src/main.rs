@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own commands: `cargo xtask build-ebpf` and `cargo xtask test`.
+//!
+//! Everything that needs more than plain `cargo` stands here, in Rust, so that a contributor needs
+//! no other tool to build or test.
+
+mod build_ebpf;
+mod cargo;
+mod debian;
+mod digest;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code for a wrong command line or a machine that lacks what the command needs.
+const EXIT_USAGE: u8 = 2;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds and tests egress", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the kernel object, egress-ebpf/egress.bpf.o, and the digest beside it
+    BuildEbpf(build_ebpf::Options),
+    /// Run the tests in groups and say how many ran, failed and were skipped, and why
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    // cargo calls this same executable in place of rustc while the kernel object is built.
+    if let Some(code) = toolchain::wrapped_rustc() {
+        return code;
+    }
+    let outcome = match Arguments::parse().command {
+        Command::BuildEbpf(options) => build_ebpf::run(&options),
+        Command::Test(options) => test::run(&options),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            match error.downcast_ref::<debian::Missing>() {
+                Some(_) => ExitCode::from(EXIT_USAGE),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}

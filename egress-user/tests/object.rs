@@ -1,0 +1,86 @@
+//! The committed kernel object was built from the sources beside it, carries BTF, and does not
+//! tell where it was built.
+#![expect(clippy::unwrap_used, reason = "a test's helpers stop it by panicking")]
+
+#[path = "../../xtask/src/digest.rs"]
+mod digest;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use digest::{OBJECT, RECORD, Record};
+
+/// What to do about every failure here.
+const STALE: &str = "stale: run cargo xtask build-ebpf";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn object() -> Vec<u8> {
+    fs::read(root().join(OBJECT)).unwrap_or_else(|error| panic!("{OBJECT}: {error}; {STALE}"))
+}
+
+fn record() -> (String, Record) {
+    let text = fs::read_to_string(root().join(RECORD));
+    let text = text.unwrap_or_else(|error| panic!("{RECORD}: {error}; {STALE}"));
+    let record = Record::parse(&text).unwrap_or_else(|error| panic!("{RECORD}: {error}; {STALE}"));
+    (text, record)
+}
+
+#[test]
+fn was_built_from_these_sources() {
+    let sources = digest::of_sources(&root());
+    let sources = sources.unwrap_or_else(|error| panic!("{error}; {STALE}"));
+    assert_eq!(record().1.sources, sources, "{STALE}");
+}
+
+#[test]
+fn is_the_object_that_the_record_is_about() {
+    assert_eq!(record().1.object, digest::of_bytes(&object()), "{STALE}");
+}
+
+#[test]
+fn the_record_holds_nothing_but_what_is_read() {
+    let (text, record) = record();
+    assert_eq!(text, record.to_string(), "{STALE}");
+}
+
+#[test]
+fn carries_btf() {
+    let names = section_names(&object());
+    for wanted in [".BTF", ".BTF.ext"] {
+        assert!(names.iter().any(|name| name == wanted), "no {wanted} in {names:?}; {STALE}");
+    }
+}
+
+#[test]
+fn holds_no_host_paths() {
+    let object = object();
+    for wanted in ["/home/", "/root/", "/work", "/tmp/", "/Users/"] {
+        let found = object.windows(wanted.len()).position(|window| window == wanted.as_bytes());
+        assert_eq!(found, None, "{OBJECT} holds {wanted}");
+    }
+}
+
+/// Names of an ELF64 little-endian object's sections.
+fn section_names(object: &[u8]) -> Vec<String> {
+    assert_eq!(object[..6], *b"\x7fELF\x02\x01", "{OBJECT} is no little-endian ELF64");
+    let half = |at: usize| usize::from(u16::from_le_bytes([object[at], object[at + 1]]));
+    let word = |at: usize| u32::from_le_bytes(object[at..at + 4].try_into().unwrap()) as usize;
+    let long = |at: usize| {
+        usize::try_from(u64::from_le_bytes(object[at..at + 8].try_into().unwrap())).unwrap()
+    };
+    // e_shoff, e_shentsize, e_shnum, e_shstrndx; then sh_name and sh_offset of each header.
+    let (headers, size, count, names) = (long(0x28), half(0x3a), half(0x3c), half(0x3e));
+    let strings = long(headers + names * size + 0x18);
+    (0..count)
+        .map(|index| strings + word(headers + index * size))
+        .map(|start| {
+            let end = start + object[start..].iter().position(|byte| *byte == 0).unwrap();
+            String::from_utf8_lossy(&object[start..end]).into_owned()
+        })
+        .collect()
+}

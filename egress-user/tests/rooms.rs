@@ -1,0 +1,195 @@
+//! Who may use whom (docs/architecture.md): read from the sources, so that a shortcut between
+//! rooms fails here before anybody relies on it.
+#![expect(clippy::unwrap_used, reason = "a test's helpers stop it by panicking")]
+
+#[path = "rooms/source.rs"]
+mod source;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Most lines that a source file may have. Aim at 350.
+const LINES: usize = 500;
+
+/// The folders with Rust in them.
+const FOLDERS: [&str; 5] = ["egress-common", "egress-ebpf", "egress-user", "xtask", "benches"];
+
+/// Files, or folders ending in `/`, where `unsafe` may stand.
+const UNSAFE: [&str; 5] = [
+    "egress-common/src/pod.rs",
+    "egress-ebpf/src/context.rs",
+    "egress-user/src/sys.rs",
+    "egress-user/src/sys/",
+    "egress-user/tests/support/",
+];
+
+/// Crates of the language itself.
+const LANGUAGE: [&str; 3] = ["std", "core", "alloc"];
+
+/// What of the standard library does I/O or reads a clock.
+const IMPURE: [&str; 8] = [
+    "Instant::now",
+    "SystemTime",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+];
+
+/// Modules of egress-user that do no I/O, with the crates that they may use.
+const PURE: [(&str, &[&str]); 2] = [
+    ("policy", &["egress_common", "idna", "ipnet", "thiserror"]),
+    ("sniff", &["egress_common", "httparse", "rustls", "thiserror"]),
+];
+
+#[test]
+fn pure_rooms_use_only_what_they_may() {
+    let dependencies = dependencies();
+    for (room, crates) in PURE {
+        for (file, code) in sources_of(room) {
+            for (head, next) in source::paths(&code) {
+                assert!(head != "egress_user", "{file} names its own crate: write crate::");
+                if head == "crate" {
+                    assert!(next == room, "{file} uses crate::{next}");
+                } else if dependencies.contains(&head) {
+                    assert!(crates.contains(&head.as_str()), "{file} uses {head}");
+                }
+            }
+            for impure in IMPURE {
+                assert!(!code.contains(impure), "{file} uses {impure}: this room does no I/O");
+            }
+        }
+    }
+}
+
+#[test]
+fn sys_uses_nothing_of_ours() {
+    for (file, code) in sources_of("sys") {
+        for (head, next) in source::paths(&code) {
+            let ours = head == "egress_common" || (head == "crate" && next != "sys");
+            assert!(!ours, "{file} uses {head}::{next}");
+        }
+    }
+}
+
+#[test]
+fn no_room_is_left_by_super() {
+    let modules = modules();
+    for room in PURE.iter().map(|(room, _)| *room).chain(["sys"]) {
+        for (file, code) in sources_of(room) {
+            for (count, next) in source::supers(&code) {
+                // `super` in policy/host.rs is policy; another one is the root of the crate.
+                let inside = count <= depth(&file);
+                let ours = next != room && modules.contains(&next);
+                assert!(inside || !ours, "{file} leaves its room: super::{next}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_uses_cli() {
+    for (file, code) in sources("egress-user/src") {
+        // main.rs is the edge that starts it.
+        if file.starts_with("egress-user/src/cli") || file == "egress-user/src/main.rs" {
+            continue;
+        }
+        for (head, next) in source::paths(&code) {
+            assert!(head != "cli" && !(head == "crate" && next == "cli"), "{file} uses cli");
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_only_in_its_places() {
+    for (file, code) in FOLDERS.into_iter().flat_map(sources) {
+        let inside = |place: &str| file == place || place.ends_with('/') && file.starts_with(place);
+        // `#[unsafe(no_mangle)]` and its like give a symbol its name; they hold no pointer code.
+        let code = code.replace("#[unsafe(", "#[attribute(");
+        let found = source::words(&code).any(|word| word == "unsafe");
+        let allowed = UNSAFE.into_iter().any(inside);
+        assert!(allowed || !found, "{file} has unsafe code; it may stand in {UNSAFE:?}");
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for file in FOLDERS.iter().flat_map(|folder| files(&root().join(folder))) {
+        let count = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(count <= LINES, "{} has {count} lines; split it", file.display());
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every dependency of the workspace, as code spells it.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = manifest.split("[workspace.dependencies]").nth(1).unwrap();
+    table
+        .lines()
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.trim().replace('-', "_"))
+        .filter(|name| !LANGUAGE.contains(&name.as_str()))
+        .collect()
+}
+
+/// egress-user's top-level modules.
+fn modules() -> BTreeSet<String> {
+    let places = fs::read_dir(root().join("egress-user/src")).unwrap();
+    places
+        .map(|place| place.unwrap().path().file_stem().unwrap().to_string_lossy().into())
+        .collect()
+}
+
+/// How many times `super` may be written in a file before it leads to the root of the crate: 0 times
+/// in `policy/mod.rs`, once in `policy/host.rs`.
+fn depth(file: &str) -> usize {
+    let inside = file.trim_start_matches("egress-user/src/").trim_end_matches(".rs");
+    inside.trim_end_matches("/mod").matches('/').count()
+}
+
+/// The code of a module of egress-user, which is a file or a folder or both.
+fn sources_of(module: &str) -> Vec<(String, String)> {
+    let mut found = sources("egress-user/src");
+    found.retain(|(file, _)| {
+        let inside = file.trim_start_matches("egress-user/src/");
+        inside == format!("{module}.rs") || inside.starts_with(&format!("{module}/"))
+    });
+    assert!(!found.is_empty(), "egress-user has no module {module}");
+    found
+}
+
+/// (path from the repository's root, code without comments and literals) of all Rust files below.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = root();
+    let named = |file: PathBuf| {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        (name, source::code(&fs::read_to_string(&file).unwrap()))
+    };
+    files(&root.join(folder)).into_iter().map(named).collect()
+}
+
+/// All Rust files at or below a folder, build output left out.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                found.extend(files(&path));
+            }
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}

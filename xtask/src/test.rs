@@ -1,0 +1,169 @@
+//! `cargo xtask test`: every test in its group, and an account of what ran.
+//!
+//! Plain `cargo test` cannot say "skipped, because": a run without root looks like a run with it.
+//! Here each test that exists is counted as passed, failed or skipped with a reason, and as root a
+//! kernel test that did not run is a failure.
+
+mod discover;
+mod report;
+mod runner;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::{cargo, debian};
+use discover::{Executable, Group};
+use report::{Report, Row};
+use runner::Tally;
+
+/// Programs that the kernel tests run inside sandboxes, with the Debian package of each.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("dig", "dnsutils"),
+    ("ping", "iputils-ping"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("python3", "python3"),
+];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Name the tests by group, and run none
+    #[arg(long)]
+    list: bool,
+    /// Leave the kernel group out; its tests are counted as skipped
+    #[arg(long)]
+    no_kernel: bool,
+    /// Install the packages that the kernel tests need (Debian, as root)
+    #[arg(long)]
+    install: bool,
+}
+
+/// Whether the kernel group can run here.
+enum Kernel {
+    Runs,
+    /// Counted as skipped, with this reason.
+    Skipped(String),
+    /// Counted as failed, with this reason: it should have run.
+    Barred(String),
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let packages = missing_packages();
+    if options.install && !packages.is_empty() {
+        debian::install(&packages)?;
+    }
+    println!("building the tests");
+    let executables = discover::build()?;
+    let filter = options.filter.as_deref();
+    if options.list {
+        return list(&executables, filter);
+    }
+    let mut report = Report::default();
+    let kernel = kernel(options);
+    let mut found = 0;
+    for executable in &executables {
+        let listed = runner::list(&mut executable.command(), filter)?;
+        found += listed.len();
+        let group = executable.group;
+        let row = report.row(group);
+        match (&kernel, group) {
+            (Kernel::Skipped(reason), Group::Kernel) => row.skip(listed.len(), reason),
+            (Kernel::Barred(reason), Group::Kernel) => row.bar(&listed, reason),
+            _ if listed.is_empty() => {}
+            _ => {
+                println!("\n{}: {}", group.name(), executable.label);
+                let arguments: &[&str] =
+                    if group == Group::Kernel { &["--include-ignored"] } else { &[] };
+                row.add(runner::run(&mut executable.command(), &listed, filter, arguments)?);
+            }
+        }
+    }
+    found += doc_tests(report.row(Group::Unit), filter)?;
+    if let (0, Some(filter)) = (found, filter) {
+        bail!("no test's name contains {filter:?}; cargo xtask test --list names them all");
+    }
+    if let Kernel::Runs | Kernel::Barred(_) = kernel
+        && filter.is_none()
+        && !executables.iter().any(|executable| executable.group == Group::Kernel)
+    {
+        report.row(Group::Kernel).absent("no test target `kernel` in egress-user/tests");
+    }
+    print!("\n{report}");
+    Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the examples in the documentation of all library crates; how many there are.
+fn doc_tests(row: &mut Row, filter: Option<&str>) -> anyhow::Result<usize> {
+    let command = || {
+        let mut command = cargo::command();
+        command.args(["test", "--workspace", "--doc", "--"]);
+        command
+    };
+    let listed = runner::list(&mut command(), filter)?;
+    let tally = if listed.is_empty() {
+        Tally::default()
+    } else {
+        println!("\nunit: examples in the documentation");
+        runner::run(&mut command(), &listed, filter, &[])?
+    };
+    row.add(tally);
+    Ok(listed.len())
+}
+
+fn list(executables: &[Executable], filter: Option<&str>) -> anyhow::Result<ExitCode> {
+    for executable in executables {
+        for name in runner::list(&mut executable.command(), filter)? {
+            println!("{:<11} {:<28} {name}", executable.group.name(), executable.label);
+        }
+    }
+    let mut documentation = cargo::command();
+    documentation.args(["test", "--workspace", "--doc", "--"]);
+    for name in runner::list(&mut documentation, filter)? {
+        println!("{:<11} {:<28} {name}", Group::Unit.name(), "documentation");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Decides whether the kernel group runs.
+fn kernel(options: &Options) -> Kernel {
+    if options.no_kernel {
+        return Kernel::Skipped("--no-kernel was given".to_owned());
+    }
+    if !debian::is_root() {
+        let how = "sudo env \"PATH=$PATH\" cargo xtask test";
+        return Kernel::Skipped(format!("not root; run: {how}"));
+    }
+    let packages = missing_packages();
+    if packages.is_empty() {
+        return Kernel::Runs;
+    }
+    Kernel::Barred(if debian::has_apt() {
+        format!("missing packages; run: {}", debian::install_line(&packages))
+    } else {
+        format!("missing programs; install what Debian calls {}", packages.join(" "))
+    })
+}
+
+/// Debian's packages for the programs that are not here.
+fn missing_packages() -> Vec<&'static str> {
+    PROGRAMS
+        .iter()
+        .filter(|(program, _)| debian::find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+impl Executable {
+    /// The executable as cargo would call it: in its package's folder.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        cargo::forget_package(&mut command);
+        command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
+        command
+    }
+}
