@@ -17,8 +17,8 @@ use egress_common::{
 };
 use egress_user::{
     audit::Journal,
-    config::{Assembled, DnsServer, DnsSettings},
-    dns::{self, NameServers, PinSink, PinTable, Servers},
+    config::{Assembled, DnsSettings},
+    dns::{self, NameServers, PinSink, PinTable},
     flow::Flows,
     kernel::{self, Attached, Events, Host, Loaded, Maps},
     listen::{Listeners, Transparent},
@@ -184,15 +184,10 @@ fn serve(
             .flows(shared.sandbox, listeners.v4.tcp.as_fd())
             .context("read the network namespace's cookie")?,
     );
-    let upstream = NameServers::new(&servers(&settings.servers)?, settings.timeout)?;
+    let upstream = NameServers::new(&settings.servers, settings.timeout)?;
     let service = dns::Service::new(
         shared.policy.clone(),
-        dns::Settings {
-            min_ttl: settings.min_ttl,
-            max_ttl: settings.max_ttl,
-            has_ipv6: has_ipv6_route(),
-            ..dns::Settings::default()
-        },
+        dns::Settings { has_ipv6: has_ipv6_route(), ..dns::Settings::new(settings) },
         shared.pins.clone(),
         Arc::new(shared.maps.pin_sink(shared.sandbox)),
         Arc::new(upstream),
@@ -208,20 +203,6 @@ fn serve(
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
     }
     Ok(())
-}
-
-fn servers(written: &[DnsServer]) -> anyhow::Result<Servers> {
-    let mut addresses = Vec::new();
-    for server in written {
-        match server {
-            DnsServer::System if written.len() == 1 => return Ok(Servers::System),
-            DnsServer::System => anyhow::bail!(
-                "dns servers: \"system\" beside other servers is not built yet; write one or the other"
-            ),
-            DnsServer::Address(address) => addresses.push(*address),
-        }
-    }
-    Ok(Servers::These(addresses))
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.
