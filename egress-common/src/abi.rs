@@ -9,7 +9,7 @@ pub mod map {
     pub const SANDBOXES: &str = "SANDBOXES";
     /// [`crate::pin::PinKey`] → [`crate::pin::PinValue`].
     pub const PINS: &str = "PINS";
-    /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleAction`] as `u32`.
+    /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
     /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of redirected TCP connections.
     pub const FLOWS: &str = "FLOWS";

@@ -1,7 +1,7 @@
 //! What opens or closes an address in the kernel.
 //!
 //! The kernel's answer is coarse on purpose: it lets a connection reach the proxy or refuses it
-//! with an errno; ports, names and payload are the proxy's to judge.
+//! with an errno; names and payload are the proxy's to judge, and it judges ports again.
 
 use crate::address::Address;
 
@@ -21,8 +21,83 @@ pub struct PinKey {
 pub struct PinValue {
     /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends.
     pub expires_ns: u64,
+    /// TCP ports that the rules of the pinned names open, together.
+    pub ports: Ports,
+}
+
+/// A few TCP ports, or every port.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Host byte order; 0 is no entry, and a list without any means every port.
+    list: [u16; Self::CAPACITY],
+}
+
+impl Ports {
+    /// Most ports that a list can name. A rule with more opens every port here, and the proxy alone
+    /// refuses the rest.
+    pub const CAPACITY: usize = 8;
+
+    /// Every port.
+    pub const ALL: Self = Self { list: [0; Self::CAPACITY] };
+
+    /// No port of the proxy's: 53 never comes to it, as DNS has a listener of its own.
+    pub const NONE: Self = Self { list: [crate::abi::DNS_PORT, 0, 0, 0, 0, 0, 0, 0] };
+
+    /// These ports; every port when they are too many. Port 0, which nothing opens, is left out.
+    pub fn only(ports: &[u16]) -> Self {
+        let mut all = Self::NONE;
+        for &port in ports.iter().filter(|port| **port != 0 && **port != crate::abi::DNS_PORT) {
+            if all.list.contains(&port) {
+                continue;
+            }
+            match all.list.iter_mut().find(|entry| **entry == 0) {
+                Some(entry) => *entry = port,
+                None => return Self::ALL,
+            }
+        }
+        all
+    }
+
+    /// Ports of either.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        if self == Self::ALL || other == Self::ALL {
+            return Self::ALL;
+        }
+        let mut both = [0; Self::CAPACITY * 2];
+        both[..Self::CAPACITY].copy_from_slice(&self.list);
+        both[Self::CAPACITY..].copy_from_slice(&other.list);
+        Self::only(&both)
+    }
+
+    /// Whether the port is one of them.
+    #[inline(always)]
+    pub const fn opens(&self, port: u16) -> bool {
+        let l = &self.list;
+        l[0] == 0
+            || port == l[0]
+            || (port != 0
+                && (port == l[1]
+                    || port == l[2]
+                    || port == l[3]
+                    || port == l[4]
+                    || port == l[5]
+                    || port == l[6]
+                    || port == l[7]))
+    }
+}
+
+/// Value of the map [`crate::abi::map::ADDRESSES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleValue {
+    /// [`RuleAction`] as a number.
+    pub action: u32,
     /// Zero.
-    pub reserved: u64,
+    pub reserved: u32,
+    /// TCP ports that an allow opens.
+    pub ports: Ports,
 }
 
 /// Data of a key in the longest-prefix map [`crate::abi::map::ADDRESSES`]; the prefix length is

@@ -4,7 +4,7 @@ use crate::{
     address::Address,
     event::Event,
     flow::{FlowKey, FlowValue, SocketState},
-    pin::{PinKey, PinValue, RuleKey},
+    pin::{PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -28,7 +28,8 @@ pod! {
     Address = 16,
     Sandbox = 32,
     PinKey = 24,
-    PinValue = 16,
+    PinValue = 24,
+    RuleValue = 24,
     RuleKey = 24,
     FlowKey = 32,
     FlowValue = 56,

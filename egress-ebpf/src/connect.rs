@@ -16,7 +16,7 @@ use crate::{
     maps::COUNTERS,
 };
 
-const LOOPBACK4: Address = Address::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
+pub const LOOPBACK4: Address = Address::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
 const LOOPBACK6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
 
 #[inline(always)]
@@ -34,7 +34,7 @@ pub fn connect(call: &SockAddr) -> i32 {
     if !tcp {
         return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::ProtocolNotAllowed);
     }
-    match decide::gate(&sandbox, &call.address()) {
+    match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(()) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
         Err(reason) => emit::refuse_address(call, sandbox.id, Hook::Connect, reason),
     }

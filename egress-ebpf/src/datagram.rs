@@ -7,7 +7,7 @@ use egress_common::{Reason, abi::DNS_PORT, event::Hook, flow::kind};
 
 use crate::{
     connect,
-    context::{IPPROTO_UDP, SOCK_DGRAM, SockAddr},
+    context::{IPPROTO_UDP, PASS, SOCK_DGRAM, SockAddr},
     decide, emit,
 };
 
@@ -18,8 +18,23 @@ pub fn send(call: &SockAddr) -> i32 {
         return emit::refuse_address(call, 0, Hook::Send, Reason::NotAllowed);
     }
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
+    if udp && is_own_listener(call) {
+        return PASS;
+    }
     if udp && call.port() == DNS_PORT {
         return connect::redirect(call, &sandbox, kind::DNS_UDP, Hook::Send);
     }
     emit::refuse_address(call, sandbox.id, Hook::Send, Reason::ProtocolNotAllowed)
+}
+
+/// A v6 socket *connected* to a v4-mapped address sends through the v4 path, which asks this hook
+/// with the address that the connect hook has written: our listener's (seen on 6.18).
+#[inline(always)]
+fn is_own_listener(call: &SockAddr) -> bool {
+    call.state().is_some_and(|state| {
+        state.kind == kind::DNS_UDP
+            && state.listener_family == 4
+            && call.port() == state.listener_port
+            && call.address() == connect::LOOPBACK4
+    })
 }

@@ -4,7 +4,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use egress_common::{
     Address, Reason,
     abi::MAX_CGROUP_LEVEL,
-    pin::{PinKey, RuleAction, RuleKey},
+    pin::{PinKey, PinValue, Ports, RuleAction, RuleKey, RuleValue},
     sandbox::{Sandbox, flags},
 };
 
@@ -41,21 +41,37 @@ pub fn sandbox() -> Sandbox {
 
 /// Whether a TCP connection to this address may reach the proxy, which judges the rest.
 #[inline(always)]
-pub fn gate(sandbox: &Sandbox, address: &Address) -> Result<(), Reason> {
+pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<(), Reason> {
+    const ALLOW: u32 = RuleAction::Allow as u32;
+    const DENY: u32 = RuleAction::Deny as u32;
+    const LOCAL: u32 = RuleAction::Local as u32;
     let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox: sandbox.id, address: *address });
-    let rule = ADDRESSES.get(&key).copied().unwrap_or(0);
-    if rule == RuleAction::Deny as u32 {
+    let rule = match ADDRESSES.get(&key) {
+        Some(rule) => *rule,
+        None => RuleValue { action: 0, reserved: 0, ports: Ports::ALL },
+    };
+    if rule.action == DENY {
         return Err(Reason::Denied);
     }
-    let pin = lookup(&PINS, &PinKey { sandbox: sandbox.id, address: *address });
-    if pin.is_some_and(|pin| pin.expires_ns > boot_ns()) || rule == RuleAction::Allow as u32 {
+    let pin = match lookup(&PINS, &PinKey { sandbox: sandbox.id, address: *address }) {
+        Some(pin) => pin,
+        None => PinValue { expires_ns: 0, ports: Ports::ALL },
+    };
+    let pinned = pin.expires_ns > boot_ns();
+    if (pinned && pin.ports.opens(port)) || (rule.action == ALLOW && rule.ports.opens(port)) {
         return Ok(());
     }
-    if rule == RuleAction::Local as u32 {
-        return Err(Reason::NotAllowedLocal);
-    }
-    if sandbox.flags & flags::PUBLIC != 0 {
+    // A public address under `*`: the proxy knows which ports that rule opens.
+    if rule.action == 0 && sandbox.flags & flags::PUBLIC != 0 {
         return Ok(());
     }
-    Err(if pin.is_some() { Reason::NotPinned } else { Reason::NotAllowed })
+    Err(if pinned || rule.action == ALLOW {
+        Reason::PortNotAllowed
+    } else if rule.action == LOCAL {
+        Reason::NotAllowedLocal
+    } else if pin.expires_ns != 0 {
+        Reason::NotPinned
+    } else {
+        Reason::NotAllowed
+    })
 }

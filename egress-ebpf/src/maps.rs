@@ -9,7 +9,7 @@ use egress_common::{
     abi::capacity,
     event,
     flow::{FlowKey, FlowValue, SocketState},
-    pin::{PinKey, PinValue, RuleKey},
+    pin::{PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -23,7 +23,8 @@ pub static PINS: HashMap<PinKey, PinValue> = HashMap::with_max_entries(capacity:
 
 /// Written by user space when a policy is loaded. Full: the policy is refused.
 #[map]
-pub static ADDRESSES: LpmTrie<RuleKey, u32> = LpmTrie::with_max_entries(capacity::ADDRESSES, 0);
+pub static ADDRESSES: LpmTrie<RuleKey, RuleValue> =
+    LpmTrie::with_max_entries(capacity::ADDRESSES, 0);
 
 /// Written by sockops when a redirected SYN is about to leave, taken by the proxy at accept,
 /// deleted at close. Not an LRU: one sandbox could evict another's records. Full: the proxy finds

@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use egress_common::{
     event::Counter,
+    pin::Ports,
     sandbox::{Sandbox, flags},
 };
 use egress_user::{
@@ -61,8 +62,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let assembled = args.policy.assemble()?;
     if assembled.enabled_written == Some(false) {
         return Err(Failure::usage(
-            "the policy says `enabled = false`, which would run the command unrestricted; remove \
-             the line, or run the command without egress",
+            "the policy says `enabled = false`, which would leave the command unrestricted; remove \
+             the line (`--unrestricted`, which insists on it, is not built yet)",
         ));
     }
     for warning in &assembled.warnings {
@@ -126,10 +127,10 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         .enable_all()
         .build()
         .context("start the runtime")?;
-    serve(&runtime, &shared, listeners, &assembled.dns)?;
+    let proxy = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
-    follow(&runtime, &shared, &events)?;
+    follow(&runtime, &shared.journal, &proxy, &events)?;
 
     init.start()?;
     let code = loop {
@@ -145,7 +146,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     };
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
     cgroup.remove();
-    finish(&shared, &events, attached);
+    finish(&shared, &proxy, &events, attached);
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
 }
@@ -176,7 +177,7 @@ fn serve(
     shared: &Shared,
     listeners: Listeners,
     settings: &DnsSettings,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Arc<Transparent>> {
     let _entered = runtime.enter();
     let flows: Arc<dyn Flows> = Arc::new(
         shared
@@ -202,13 +203,15 @@ fn serve(
         runtime.spawn(service.clone().serve_udp(family.dns_udp));
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
     }
-    Ok(())
+    Ok(proxy)
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.
 fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Result<()> {
     let probe = shared.maps.pin_sink(shared.sandbox);
-    probe.pin(PROBE_TARGET.ip(), dns::NEVER_NS).context("pin the probe's target")?;
+    probe
+        .pin(PROBE_TARGET.ip(), dns::NEVER_NS, Ports::only(&[PROBE_TARGET.port()]))
+        .context("pin the probe's target")?;
     let proved = init.probe();
     probe.unpin(PROBE_TARGET.ip());
     proved?;
@@ -218,24 +221,29 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
 }
 
 /// Notes the kernel side's refusals as they happen, so that the ring does not fill.
-fn follow(runtime: &Runtime, shared: &Shared, events: &Arc<Mutex<Events>>) -> anyhow::Result<()> {
+fn follow(
+    runtime: &Runtime,
+    journal: &Arc<Journal>,
+    proxy: &Arc<Transparent>,
+    events: &Arc<Mutex<Events>>,
+) -> anyhow::Result<()> {
     let _entered = runtime.enter();
     let ring: OwnedFd = lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
     let ring = sys::descriptors::watch(ring).context("watch the events")?;
-    let (events, journal, policy) = (events.clone(), shared.journal.clone(), shared.policy.clone());
+    let (events, journal, proxy) = (events.clone(), journal.clone(), proxy.clone());
     runtime.spawn(async move {
         while let Ok(mut ready) = ring.readable().await {
             ready.clear_ready();
-            note(&events, &journal, &policy);
+            note(&events, &journal, &proxy);
         }
     });
     Ok(())
 }
 
-fn note(events: &Mutex<Events>, journal: &Journal, policy: &Policy) {
+fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
     let mut events = lock(events);
     while let Some(event) = events.next() {
-        journal.refused(kernel::describe(&event, policy));
+        journal.refused(kernel::describe(&event, |to| proxy.explain(to)));
     }
 }
 
@@ -244,8 +252,8 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 }
 
 /// The summary; then the programs are detached.
-fn finish(shared: &Shared, events: &Mutex<Events>, attached: Attached) {
-    note(events, &shared.journal, &shared.policy);
+fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
+    note(events, &shared.journal, proxy);
     if !shared.journal.is_empty() {
         let lost = shared.maps.counter(Counter::EventsLost);
         let mut text = format!("egress: refused:\n{}", shared.journal);

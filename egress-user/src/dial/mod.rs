@@ -47,9 +47,7 @@ pub async fn others(
 }
 
 async fn one(address: DialAddress, patience: Duration) -> io::Result<TcpStream> {
-    let stream = timeout(patience, TcpStream::connect(address.0))
+    timeout(patience, TcpStream::connect(address.0))
         .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use egress_common::pin::Ports;
+
 use crate::policy::{Grant, Name};
 
 /// Where pins are written before an answer leaves: the kernel's map.
@@ -16,7 +18,7 @@ pub trait PinSink: Send + Sync {
     ///
     /// # Errors
     /// When the map is full or cannot be written; the answer must not leave then.
-    fn pin(&self, address: IpAddr, expires_ns: u64) -> std::io::Result<()>;
+    fn pin(&self, address: IpAddr, expires_ns: u64, ports: Ports) -> std::io::Result<()>;
     /// Closes the address.
     fn unpin(&self, address: IpAddr);
 }
@@ -137,7 +139,7 @@ impl PinTable {
             let limit = if self.count + new > MAX_PINS { MAX_PINS } else { MAX_ADDRESSES_A_NAME };
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
-        self.write(sink, name, &wanted, now_ns)?;
+        self.write(sink, name, grant, &wanted, now_ns)?;
         // Backwards, because each goes to the front.
         for &(address, expires_ns) in wanted.iter().rev() {
             self.insert(address, Pin { name: name.clone(), grant: grant.clone(), expires_ns });
@@ -222,22 +224,24 @@ impl PinTable {
         &self,
         sink: &dyn PinSink,
         name: &Name,
+        grant: &Grant,
         wanted: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Result<(), PinError> {
         for (written, &(address, expires_ns)) in wanted.iter().enumerate() {
-            let standing = self.latest_expiry(address, now_ns);
-            // The address stays open as long as any name pins it.
-            if standing.is_some_and(|standing| standing >= expires_ns) {
+            // The address stays open as long as any name pins it, on the ports of all of them.
+            let standing = self.standing(address, now_ns);
+            let (until_ns, ports) = standing.unwrap_or((0, Ports::NONE));
+            let entry = (until_ns.max(expires_ns), ports.union(grant.rule.kernel_ports()));
+            if standing == Some(entry) {
                 continue;
             }
-            let Err(source) = sink.pin(address, expires_ns) else { continue };
-            for &(address, expires_ns) in wanted.iter().take(written) {
-                match self.latest_expiry(address, now_ns) {
-                    Some(standing) if standing >= expires_ns => {}
+            let Err(source) = sink.pin(address, entry.0, entry.1) else { continue };
+            for &(address, _) in wanted.iter().take(written) {
+                match self.standing(address, now_ns) {
                     // If this fails too, the address stays open in the kernel for longer than
                     // here; no name vouches for it here, so the proxy refuses it.
-                    Some(standing) => drop(sink.pin(address, standing)),
+                    Some((until_ns, ports)) => drop(sink.pin(address, until_ns, ports)),
                     None => sink.unpin(address),
                 }
             }
@@ -265,10 +269,11 @@ impl PinTable {
         self.by_address.get(&address.to_canonical()).map_or(&[], Vec::as_slice)
     }
 
-    /// What the sink holds for the address: the latest expiry of its live pins.
-    fn latest_expiry(&self, address: IpAddr, now_ns: u64) -> Option<u64> {
-        let live = self.pins_of(address).iter().map(|pin| pin.expires_ns);
-        live.filter(|&expires_ns| now_ns < expires_ns).max()
+    /// What the sink holds for the address: the latest expiry and all ports of its live pins.
+    fn standing(&self, address: IpAddr, now_ns: u64) -> Option<(u64, Ports)> {
+        let live = self.pins_of(address).iter().filter(|pin| now_ns < pin.expires_ns);
+        live.map(|pin| (pin.expires_ns, pin.grant.rule.kernel_ports()))
+            .reduce(|(a_ns, a), (b_ns, b)| (a_ns.max(b_ns), a.union(b)))
     }
 
     fn new_among(&self, name: &Name, wanted: &[(IpAddr, u64)]) -> usize {

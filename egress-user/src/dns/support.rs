@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use egress_common::pin::Ports;
 use hickory_proto::{
     op::{Edns, Message, OpCode, Query as Question, ResponseCode},
     rr::{self, RData, RecordType},
@@ -113,7 +114,7 @@ impl Diary {
 }
 
 impl PinSink for Diary {
-    fn pin(&self, address: IpAddr, expires_ns: u64) -> io::Result<()> {
+    fn pin(&self, address: IpAddr, expires_ns: u64, _: Ports) -> io::Result<()> {
         if let Some(probe) = &*self.before_pin.lock().unwrap() {
             probe();
         }

@@ -11,7 +11,7 @@ use egress_common::{
     event::{Event, Hook},
 };
 
-use crate::{audit::Refused, policy::Policy, sys};
+use crate::{audit::Refused, sys};
 
 /// The event ring.
 pub struct Events {
@@ -41,8 +41,8 @@ impl AsFd for Events {
     }
 }
 
-/// What an event means, with the policy's own explanation where it is about an address.
-pub fn describe(event: &Event, policy: &Policy) -> Refused {
+/// What an event means. `explain` gives the policy's own words for a refused TCP destination.
+pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) -> Refused {
     let reason = Reason::from_number(event.reason).unwrap_or(Reason::NotAllowed);
     let plain = |what| Refused { what, reason, rule: None, fix: None };
     match Hook::from_number(event.hook) {
@@ -50,7 +50,7 @@ pub fn describe(event: &Event, policy: &Policy) -> Refused {
         Some(Hook::Option) => {
             plain(format!("setsockopt level {} option {}", event.family, event.protocol))
         }
-        Some(Hook::Connect | Hook::Send) => address(event, reason, policy),
+        Some(Hook::Connect | Hook::Send) => address(event, reason, explain),
         Some(Hook::Packet) | None => {
             let ip: IpAddr = event.address.into();
             plain(format!("packet of protocol {} to {}", event.protocol, target(ip, event.port)))
@@ -58,26 +58,22 @@ pub fn describe(event: &Event, policy: &Policy) -> Refused {
     }
 }
 
-fn address(event: &Event, reason: Reason, policy: &Policy) -> Refused {
-    let ip: IpAddr = event.address.into();
+fn address(
+    event: &Event,
+    reason: Reason,
+    explain: impl Fn(SocketAddr) -> Option<Refused>,
+) -> Refused {
+    let to = SocketAddr::new(event.address.into(), event.port);
     let protocol = match i32::from(event.protocol) {
         libc::IPPROTO_TCP => "tcp",
         libc::IPPROTO_UDP => "udp",
         _ => "other",
     };
-    let what = format!("{protocol} {}", target(ip, event.port));
+    let plain = Refused { what: format!("{protocol} {to}"), reason, rule: None, fix: None };
     if reason == Reason::ProtocolNotAllowed {
-        return Refused { what, reason, rule: None, fix: None };
+        return plain;
     }
-    match policy.address(ip) {
-        Err(refusal) => Refused {
-            what,
-            reason,
-            rule: refusal.rule.as_ref().map(|rule| rule.to_string()),
-            fix: refusal.fix,
-        },
-        Ok(_) => Refused { what, reason, rule: None, fix: None },
-    }
+    explain(to).unwrap_or(plain)
 }
 
 fn target(ip: IpAddr, port: u16) -> String {

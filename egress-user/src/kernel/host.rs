@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::mount::{MsFlags, mount};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs},
+};
 
 /// Where bpffs is when the host has mounted it.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -71,8 +74,10 @@ impl Host {
         }
         check_version(&release())?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(HostError::MountTable)?;
-        let cgroup2 = mount_of(&mounts, "cgroup2").ok_or(HostError::NoCgroup2)?;
-        let pins = match mount_of(&mounts, "bpf") {
+        let cgroup2 = mount_of(&mounts, "cgroup2")
+            .filter(|path| is_really(path, CGROUP2_SUPER_MAGIC))
+            .ok_or(HostError::NoCgroup2)?;
+        let pins = match mount_of(&mounts, "bpf").filter(|path| is_really(path, BPF_FS_MAGIC)) {
             Some(mounted) => mounted.join("egress"),
             None => mount_own()?.join("egress"),
         };
@@ -116,6 +121,11 @@ fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
         found.get_or_insert(point);
     }
     found
+}
+
+/// Whether the path still leads to that mount: another one may lie over it.
+fn is_really(path: &Path, magic: FsType) -> bool {
+    statfs(path).is_ok_and(|stat| stat.filesystem_type() == magic)
 }
 
 /// The mount table writes space, tab, newline and backslash as octal escapes.

@@ -16,7 +16,7 @@ use egress_common::{
     abi::map,
     event::Counter,
     flow::{FlowKey, FlowValue, kind},
-    pin::{PinKey, PinValue, RuleKey},
+    pin::{PinKey, PinValue, Ports, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -38,7 +38,7 @@ const ASKER_LIFE_NS: u64 = 10_000_000_000;
 pub struct Maps {
     sandboxes: Mutex<HashMap<MapData, u64, Wire<Sandbox>>>,
     pins: Mutex<Hash<PinKey, PinValue>>,
-    addresses: Mutex<LpmTrie<MapData, Wire<RuleKey>, u32>>,
+    addresses: Mutex<LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>>,
     flows: Mutex<Hash<FlowKey, FlowValue>>,
     askers: Hash<FlowKey, FlowValue>,
     counters: PerCpuArray<MapData, u64>,
@@ -101,7 +101,8 @@ impl Maps {
             };
             let data = RuleKey { sandbox, address: key_of(address) };
             let key = Key::new(RuleKey::SANDBOX_BITS + bits, Wire(data));
-            map.insert(&key, rule.action as u32, 0).map_err(|_| KernelError::PolicyTooLarge)?;
+            let value = RuleValue { action: rule.action as u32, reserved: 0, ports: rule.ports };
+            map.insert(&key, Wire(value), 0).map_err(|_| KernelError::PolicyTooLarge)?;
         }
         Ok(())
     }
@@ -142,9 +143,9 @@ pub struct KernelPins {
 }
 
 impl PinSink for KernelPins {
-    fn pin(&self, address: IpAddr, expires_ns: u64) -> io::Result<()> {
+    fn pin(&self, address: IpAddr, expires_ns: u64, ports: Ports) -> io::Result<()> {
         let key = PinKey { sandbox: self.sandbox, address: key_of(address) };
-        let value = PinValue { expires_ns, reserved: 0 };
+        let value = PinValue { expires_ns, ports };
         let mut map = self.maps.pins.lock().unwrap_or_else(PoisonError::into_inner);
         map.insert(Wire(key), Wire(value), 0).map_err(io::Error::other)
     }

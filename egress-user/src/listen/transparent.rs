@@ -10,7 +10,10 @@ use std::{
     ops::ControlFlow,
     os::fd::AsRawFd,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -116,7 +119,7 @@ impl Transparent {
         let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         match gathered {
             Ok(evidence) => {
-                let _ = client.set_nodelay(true);
+                relay::prepare(&client);
                 let connection = Connection { door: self, client, evidence };
                 connection.run().await;
             }
@@ -125,6 +128,11 @@ impl Transparent {
                 reset(&client);
             }
         }
+    }
+
+    /// Why a connection there is refused, in the words of the policy; none when it would not be.
+    pub fn explain(&self, to: SocketAddr) -> Option<Refused> {
+        Evidence::gather(&self.policy, &self.pins(), to, boottime_ns()).err()
     }
 
     fn pins(&self) -> MutexGuard<'_, PinTable> {
@@ -175,16 +183,24 @@ impl Connection<'_> {
                 }
             }
         };
+        relay::prepare(&server);
         let tap = Tap::default();
         let moved = AtomicU64::new(0);
+        // Set when the last words to the client are ours, behind the server's.
+        let refusing = AtomicBool::new(false);
         let down = async {
             let watch = |chunk: &[u8]| {
                 tap.feed(chunk);
                 ControlFlow::Continue(())
             };
-            let ended = pump_until(&server, &self.client, &moved, watch).await.map(drop);
+            let ended = pump_until(&server, &self.client, &moved, watch).await;
             tap.end();
-            ended
+            let _ = ended?;
+            if refusing.load(Ordering::Relaxed) {
+                Ok(())
+            } else {
+                relay::end(&server, &self.client)
+            }
         };
         let mut down = pin!(down);
         let mut server_ended = false;
@@ -206,7 +222,7 @@ impl Connection<'_> {
         if !self.serves(&server, first.name.as_ref()) {
             return reset(&self.client);
         }
-        let up = self.up(&server, &tap, first);
+        let up = self.up(&server, &tap, first, &refusing);
         if server_ended {
             match up.await {
                 Ok(end) => self.finish(end).await,
@@ -261,6 +277,7 @@ impl Connection<'_> {
         server: &TcpStream,
         tap: &Tap,
         first: First,
+        refusing: &AtomicBool,
     ) -> Result<End, relay::PumpError> {
         let broken = |source| relay::PumpError { side: relay::Side::Writer, source };
         let rest = match first.then {
@@ -283,6 +300,7 @@ impl Connection<'_> {
                 match requests.forward((*head, length)).await.map_err(broken)? {
                     End::Tunnel(rest) => rest,
                     end => {
+                        refusing.store(!matches!(end, End::Finished), Ordering::Relaxed);
                         end_writing(server);
                         return Ok(end);
                     }

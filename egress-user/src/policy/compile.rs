@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use egress_common::pin::RuleAction;
+use egress_common::pin::{Ports, RuleAction};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::{
@@ -24,6 +24,8 @@ pub struct KernelRule {
     pub block: IpNet,
     /// Allow, or deny, or local.
     pub action: RuleAction,
+    /// TCP ports that an allow opens; every port for the others.
+    pub ports: Ports,
 }
 
 impl Policy {
@@ -40,19 +42,26 @@ impl Policy {
             let overruled =
                 |block| index.denies_block(block).is_some() || index.allows_block(block).is_some();
             let local = local_blocks().into_iter().map(canonical).filter(|&b| !overruled(b));
-            entries.extend(local.map(|block| (block, RuleAction::Local)));
+            entries.extend(local.map(|block| (block, (RuleAction::Local, Ports::ALL))));
         }
         let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
-        entries.extend(allowed.flat_map(apart_from_ipv4).map(|b| (b, RuleAction::Allow)));
+        for block in allowed {
+            let ports = index.allows_block(block).map_or(Ports::NONE, |rule| rule.kernel_ports());
+            let parts = apart_from_ipv4(block).into_iter();
+            entries.extend(parts.map(|part| (part, (RuleAction::Allow, ports))));
+        }
+        let deny = (RuleAction::Deny, Ports::ALL);
         for block in index.denied_blocks() {
-            entries.extend(apart_from_ipv4(block).into_iter().map(|b| (b, RuleAction::Deny)));
+            entries.extend(apart_from_ipv4(block).into_iter().map(|part| (part, deny)));
             if let IpNet::V4(block) = block {
                 let carriers = class::carriers_of(block).map(IpNet::V6);
-                entries.extend(carriers.map(|b| (b, RuleAction::Deny)));
+                entries.extend(carriers.map(|carrier| (carrier, deny)));
             }
         }
-        let mut rules: Vec<_> =
-            entries.into_iter().map(|(block, action)| KernelRule { block, action }).collect();
+        let mut rules: Vec<_> = entries
+            .into_iter()
+            .map(|(block, (action, ports))| KernelRule { block, action, ports })
+            .collect();
         rules.sort_unstable_by_key(|rule| rule.block);
         rules
     }

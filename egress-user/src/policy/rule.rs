@@ -1,6 +1,8 @@
 //! Rules, and what a matching rule opens.
 use std::{fmt, sync::Arc};
 
+use egress_common::pin::Ports;
+
 use super::Pattern;
 
 /// Allow or deny.
@@ -74,6 +76,14 @@ impl PortSet {
                 (PortSet::Split { tcp, .. }, Transport::Tcp) => tcp.contains(port, transport),
                 (PortSet::Split { udp, .. }, Transport::Udp) => udp.contains(port, transport),
             }
+    }
+
+    /// The TCP ports in the form that the kernel asks.
+    fn kernel(&self) -> Ports {
+        match self.of(Transport::Tcp) {
+            PortSet::Only(ports) => Ports::only(ports),
+            PortSet::All | PortSet::Split { .. } => Ports::ALL,
+        }
     }
 
     fn of(&self, transport: Transport) -> &PortSet {
@@ -198,6 +208,17 @@ impl fmt::Display for Rule {
 pub struct Grant {
     /// The rule.
     pub rule: Arc<Rule>,
+}
+
+impl Rule {
+    /// The TCP ports that an allow opens, in the form that the kernel asks.
+    pub fn kernel_ports(&self) -> Ports {
+        if self.permits_transport(Transport::Tcp) {
+            self.options.ports.kernel()
+        } else {
+            Ports::NONE
+        }
+    }
 }
 
 impl Grant {

@@ -24,7 +24,7 @@ mod pump;
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
-pub use pump::{READ_LIMIT_BYTES, pump, pump_until};
+pub use pump::{READ_LIMIT_BYTES, end, pump, pump_until};
 
 /// Which socket of a pump failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

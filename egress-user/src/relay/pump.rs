@@ -39,12 +39,27 @@ pub async fn pump(
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
 ) -> Result<(), PumpError> {
-    pump_until(reader, writer, moved_bytes, |_| ControlFlow::Continue(())).await.map(drop)
+    let watch = |_: &[u8]| ControlFlow::Continue(());
+    let _ = pump_until(reader, writer, moved_bytes, watch).await?;
+    end(reader, writer)
 }
 
-/// As [`pump`], and shows each run of bytes to `watch` before it is written. After a break from
-/// `watch` these bytes are still written, then this returns, with both streams open, so that
-/// another pump can go on; `Continue` means that the stream has ended.
+/// Passes the end of `reader`'s stream on to `writer`.
+///
+/// # Errors
+/// When the writer is broken; both are then set to close by a reset.
+pub fn end(reader: &TcpStream, writer: &TcpStream) -> Result<(), PumpError> {
+    // A writer that was reset meanwhile is not connected.
+    shutdown(writer.as_raw_fd(), Shutdown::Write).map_err(|error| {
+        reset(reader);
+        reset(writer);
+        broken_writer(error.into())
+    })
+}
+
+/// As [`pump`], and shows each run of bytes to `watch` before it is written. Leaves both streams
+/// open: after a break from `watch` (its bytes are still written) another pump can go on;
+/// `Continue` means that the reader's stream has ended, for the caller to pass on by [`end`].
 ///
 /// # Errors
 /// As [`pump`].
@@ -112,8 +127,6 @@ impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
                 return Ok(flow);
             }
         }
-        // A writer that was reset meanwhile is not connected.
-        shutdown(self.writer.as_raw_fd(), Shutdown::Write).map_err(|e| broken_writer(e.into()))?;
         Ok(ControlFlow::Continue(()))
     }
 

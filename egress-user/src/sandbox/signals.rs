@@ -52,6 +52,17 @@ impl Signals {
         Ok(Self { descriptor: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)? })
     }
 
+    /// Undoes [`Signals::block`] for a process that is about to execute the command: a blocked
+    /// signal stays blocked across exec.
+    ///
+    /// # Errors
+    /// What sigprocmask gives.
+    pub(super) fn unblock() -> io::Result<()> {
+        let mut set = SigSet::from_iter(PASSED);
+        set.add(Signal::SIGCHLD);
+        Ok(set.thread_unblock()?)
+    }
+
     /// Waits for a signal.
     ///
     /// # Errors
