@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    sync::LazyLock,
 };
 
 use egress_common::pin::{Ports, RuleAction};
@@ -41,7 +42,7 @@ impl Policy {
         if !self.settings().allow_local_binding {
             let overruled =
                 |block| index.denies_block(block).is_some() || index.allows_block(block).is_some();
-            let local = local_blocks().into_iter().map(canonical).filter(|&b| !overruled(b));
+            let local = LOCAL_BLOCKS.iter().copied().filter(|&block| !overruled(block));
             entries.extend(local.map(|block| (block, (RuleAction::Local, Ports::ALL))));
         }
         let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
@@ -85,6 +86,10 @@ fn apart_from_ipv4(block: IpNet) -> Vec<IpNet> {
         block => vec![block],
     }
 }
+
+/// The same for every policy, and worth half a millisecond.
+static LOCAL_BLOCKS: LazyLock<Vec<IpNet>> =
+    LazyLock::new(|| local_blocks().into_iter().map(canonical).collect());
 
 /// Everything that is not public, as blocks that do not overlap, in the kernel's key space.
 fn local_blocks() -> Vec<Ipv6Net> {
