@@ -76,6 +76,13 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let mut command = args.command.into_iter();
     let program = command.next().unwrap_or_default();
+    if program.as_encoded_bytes().starts_with(b"-") {
+        // clap takes an unknown option for the start of the command.
+        return Err(Failure::usage(format!(
+            "unknown option {}; `egress run --help` lists them, and the command goes after `--`",
+            program.display()
+        )));
+    }
     let command = Command { program, arguments: command.collect(), user };
     in_sandbox(assembled, &command).map_err(|error| match error.downcast_ref() {
         Some(InitError::Failed { code, .. }) => Failure { code: *code, error },

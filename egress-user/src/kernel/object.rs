@@ -163,6 +163,8 @@ impl Loaded {
 
     fn load_with(have_set_retval: u8) -> Result<Self, KernelError> {
         let mut ebpf = EbpfLoader::new()
+            // No type relocations are in the object: reading the kernel's types would cost 10 ms.
+            .btf(None)
             .override_global(abi::global::HAVE_SET_RETVAL, &have_set_retval, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(Box::new(error)))?;

@@ -196,19 +196,3 @@ fn several_sandboxes_run_side_by_side() {
     world.egress(options).run(["curl", "-sS", "https://allowed.test/"]).failed();
     first.finish().succeeded().said("host=allowed.test");
 }
-
-#[test]
-#[ignore = "kernel: needs root"]
-fn starting_it_costs_little() {
-    let world = World::new().build();
-    let fastest = |run: &dyn Fn() -> Duration| (0..10).map(|_| run()).min().expect("ten runs");
-    let bare = fastest(&|| world.direct().run(["true"]).succeeded().took);
-    let begun = Instant::now();
-    let filtered = fastest(&|| world.egress(&["--user", "nobody"]).run(["true"]).succeeded().took);
-    let added = filtered.saturating_sub(bare);
-    println!(
-        "`egress run -- true` adds {added:?} to {bare:?} (fastest of ten, {:?} in all)",
-        begun.elapsed()
-    );
-    assert!(added < Duration::from_millis(150), "`egress run` adds {added:?}");
-}
