@@ -223,7 +223,7 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     probe.unpin(PROBE_TARGET.ip());
     proved?;
     // What the probe was refused, as it should be, is no news.
-    while lock(events).next().is_some() {}
+    while lock(events).take().is_some() {}
     Ok(())
 }
 
@@ -249,7 +249,7 @@ fn follow(
 
 fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
     let mut events = lock(events);
-    while let Some(event) = events.next() {
+    while let Some(event) = events.take() {
         journal.refused(kernel::describe(&event, |to| proxy.explain(to)));
     }
 }

@@ -24,7 +24,7 @@ impl Events {
     }
 
     /// The next event; none when the ring is empty. Records that are too short are passed over.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event> {
         loop {
             let item = self.ring.next()?;
             if let Some(event) = sys::pod::read::<Event>(&item) {
