@@ -1,8 +1,6 @@
 //! What `egress run` is to the one who starts it: as if the command ran alone, with a word at the end.
-use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
-
 use nix::sys::signal::Signal;
+use std::os::unix::fs::PermissionsExt;
 
 use super::support::{Finished, World};
 use super::{ALLOWED, OTHER, two_sites};
