@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::support::{PYTHON, World};
+use super::support::{PYTHON, World, landlock_version};
 use super::{ALLOWED, OTHER, OTHER_V6, PRIVATE, REFUSED, SECRET, two_sites};
 
 #[test]
@@ -210,21 +210,5 @@ fn abstract_sockets_of_the_host_are_refused() {
         out.probe(&probe, &["EPERM", "EACCES", "ECONNREFUSED"]);
     } else {
         println!("no Landlock scopes on this kernel: abstract sockets are not held");
-    }
-}
-
-/// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.
-fn landlock_version() -> libc::c_long {
-    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
-    let nothing = std::ptr::null::<libc::c_void>();
-    // SAFETY: with this flag the call takes no ruleset and only answers a number.
-    unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            nothing,
-            0_usize,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-        .max(0)
     }
 }

@@ -35,3 +35,19 @@ pub(crate) fn require() {
     assert!(missing.is_empty(), "the kernel tests need: apt-get install -y {}", missing.join(" "));
     assert!(nix::unistd::geteuid().is_root(), "the kernel tests need root: run them as root");
 }
+
+/// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.
+pub(crate) fn landlock_version() -> libc::c_long {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call takes no ruleset and only answers a number.
+    unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            nothing,
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+        .max(0)
+    }
+}
