@@ -20,7 +20,7 @@ use egress_common::{
     sandbox::Sandbox,
 };
 
-use super::{events::Events, object::KernelError};
+use super::{error::KernelError, events::Events};
 use crate::{
     dns::PinSink,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},

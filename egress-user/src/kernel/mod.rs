@@ -1,12 +1,14 @@
 //! The kernel side, as user space holds it: the object, its maps, its events, and what the host
 //! must offer.
 
+mod error;
 mod events;
 mod host;
 mod maps;
 mod object;
 
+pub use error::{KernelError, Rejected};
 pub use events::{Events, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
-pub use object::{Attached, KernelError, Loaded, remove_pins};
+pub use object::{Attached, Loaded, remove_pins};
