@@ -26,13 +26,19 @@ const HIDDEN_DIRECTORIES: &[&str] = &[
     "/run/lxd",
     "/run/incus",
     "/run/egress",
+    "/run/screen",
+    "/run/tmux",
+    "/run/uuidd",
     "/var/lib/lxd",
     "/var/lib/incus",
     "/var/snap/lxd",
     "/var/run/nscd",
-    "/tmp/.X11-unix",
     "/sys/fs/bpf",
 ];
+
+/// Names of entries of /tmp that hold the sockets of a user's own servers: whoever may speak to a
+/// terminal multiplexer or an agent has a process outside do things for him.
+const HIDDEN_IN_TMP: &[&str] = &[".X11-unix", ".ICE-unix", "tmux-", "ssh-", "screens", "dbus-"];
 
 /// Sockets that stand by themselves; each is covered by /dev/null.
 const HIDDEN_FILES: &[&str] = &[
@@ -82,20 +88,33 @@ pub(super) fn isolate() -> Result<(), IsolateError> {
     step("mount", "/proc", mount(Some("proc"), "/proc", Some("proc"), flags, none))?;
 
     let resolver = Resolver::read();
-    for directory in HIDDEN_DIRECTORIES.iter().map(Path::new) {
+    let fixed = HIDDEN_DIRECTORIES.iter().chain(HIDDEN_FILES).chain(MASKED).map(PathBuf::from);
+    for path in fixed.chain(sockets_in_tmp()) {
         // Followed links (/var/run) would hide the target again; harmless.
-        if directory.is_dir() {
-            step("hide", directory, hide_directory(directory, resolver.as_ref()))?;
+        if path.is_dir() {
+            step("hide", &path, hide_directory(&path, resolver.as_ref()))?;
+        } else if path.exists() {
+            step("hide", &path, bind("/dev/null", &path))?;
         }
-    }
-    for file in HIDDEN_FILES.iter().chain(MASKED).map(Path::new).filter(|file| file.exists()) {
-        step("hide", file, bind("/dev/null", file))?;
     }
     for path in READ_ONLY.iter().map(Path::new).filter(|path| path.exists()) {
         step("bind", path, bind(path, path))?;
         step("make read-only", path, read_only_recursively(path))?;
     }
     Ok(())
+}
+
+/// What of /tmp is to be hidden. Entries that are links are left alone: what they lead to is in the
+/// other lists or in /tmp itself.
+fn sockets_in_tmp() -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir("/tmp") else { return Vec::new() };
+    let hidden = |name: &str| HIDDEN_IN_TMP.iter().any(|prefix| name.starts_with(prefix));
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
+        .filter(|entry| entry.file_name().to_str().is_some_and(hidden))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn bind(from: impl AsRef<Path>, to: &Path) -> io::Result<()> {

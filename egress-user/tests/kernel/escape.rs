@@ -172,6 +172,33 @@ fn the_hosts_well_known_sockets_are_hidden() {
     );
 }
 
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_users_multiplexer_and_agent_are_hidden() {
+    let world = World::new().build();
+    let reached = Arc::new(AtomicUsize::new(0));
+    // The names that tmux and ssh-agent give, made unlike anybody's real ones.
+    let directories = ["tmux", "ssh"].map(|of| {
+        tempfile::Builder::new().prefix(&format!("{of}-egress-")).tempdir_in("/tmp").expect(of)
+    });
+    let sockets = directories.each_ref().map(|directory| directory.path().join("socket"));
+    for socket in &sockets {
+        listen(socket, &reached);
+    }
+    let probes = sockets.each_ref().map(|socket| format!("unix {}", socket.display()));
+    for probe in &probes {
+        world.direct().probes(&[probe]).probe(probe, &["ok"]);
+    }
+    super::support::processes::eventually("both were heard", || {
+        reached.load(Ordering::SeqCst) == sockets.len()
+    });
+    let out = world.egress(&[]).probes(&probes);
+    for probe in &probes {
+        out.probe(probe, &["ENOENT"]);
+    }
+    assert_eq!(reached.load(Ordering::SeqCst), sockets.len(), "one was reached\n{out}");
+}
+
 /// Listens on a unix socket that every user may use, and counts.
 fn listen(path: &Path, reached: &Arc<AtomicUsize>) {
     use std::os::unix::fs::PermissionsExt;
