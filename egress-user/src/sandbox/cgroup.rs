@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -97,12 +97,12 @@ impl Cgroup {
         Ok(fs::metadata(&inner).map_err(failed("read the cgroup", &inner))?.ino())
     }
 
-    /// Moves the calling process into `box`.
+    /// The directory of `box`, for a process to be born into.
     ///
     /// # Errors
-    /// When the kernel refuses.
-    pub fn enter(&self) -> io::Result<()> {
-        File::options().write(true).open(self.inner().join("cgroup.procs"))?.write_all(b"0")
+    /// When it is gone.
+    pub fn open(&self) -> io::Result<File> {
+        File::open(self.inner())
     }
 
     /// Kills what is left and removes the directories.

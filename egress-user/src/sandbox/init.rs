@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
-    os::fd::AsRawFd,
+    os::fd::{AsFd, AsRawFd},
 };
 
 use nix::{
@@ -89,7 +89,8 @@ impl Init {
         let pipes = || Ok::<_, io::Error>((io::pipe()?, io::pipe()?));
         let ((orders_out, orders_in), (reports_out, reports_in)) =
             pipes().map_err(InitError::Clone)?;
-        match sys::process::clone_child().map_err(InitError::Clone)? {
+        let inner = cgroup.open().map_err(InitError::Clone)?;
+        match sys::process::clone_child(inner.as_fd()).map_err(InitError::Clone)? {
             Cloned::Parent(pid) => Ok(Self {
                 pid,
                 orders: File::from(std::os::fd::OwnedFd::from(orders_in)),
@@ -99,7 +100,7 @@ impl Init {
                 let ours = [orders_out.as_raw_fd(), reports_in.as_raw_fd()];
                 let mut reports = File::from(std::os::fd::OwnedFd::from(reports_in));
                 let orders = File::from(std::os::fd::OwnedFd::from(orders_out));
-                let code = match be_init(cgroup, command, orders, &mut reports, ours) {
+                let code = match be_init(command, orders, &mut reports, ours) {
                     Ok(code) => code,
                     Err(failure) => {
                         let text = failure.text.replace('\n', " ");
@@ -182,7 +183,6 @@ fn not_started(error: impl std::error::Error) -> Failure {
 }
 
 fn be_init(
-    cgroup: &Cgroup,
     command: &Command,
     mut orders: File,
     reports: &mut File,
@@ -193,8 +193,7 @@ fn be_init(
     sys::descriptors::close_own(&ours).map_err(not_started)?;
     let signals = Signals::block().map_err(not_started)?;
     await_order(&mut orders, PROBE)?;
-    cgroup.enter().map_err(not_started)?;
-    // After entering, so that the cgroup is the root of what the sandbox sees.
+    // Born in the cgroup, which becomes the root of what the sandbox sees.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
     isolate().map_err(not_started)?;
     prctl::set_dumpable(false).map_err(not_started)?;
