@@ -114,8 +114,9 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let events = maps.take_events().context("the kernel object has no event ring")?;
     let policy = Arc::new(assembled.policy);
     let sandbox = describe_sandbox(&cgroup, &listeners, &policy)?;
-    maps.add_sandbox(sandbox)?;
-    maps.add_rules(sandbox.id, &policy)?;
+    // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that
+    // the probe tries.
+    maps.add_sandbox(Sandbox { flags: 0, ..sandbox })?;
 
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
@@ -137,6 +138,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let proxy = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    shared.maps.add_rules(sandbox.id, &shared.policy)?;
+    shared.maps.add_sandbox(sandbox)?;
     follow(&runtime, &shared.journal, &proxy, &events)?;
 
     init.start()?;
