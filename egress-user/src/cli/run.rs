@@ -253,7 +253,13 @@ fn follow(
 fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
     let mut events = lock(events);
     while let Some(event) = events.take() {
-        journal.refused(kernel::describe(&event, |to| proxy.explain(to)));
+        let refused = kernel::describe(&event, |to| proxy.explain(to));
+        match kernel::datagram_connect(&event) {
+            Some(to) if proxy.is_pinned(to.ip()) => {
+                journal.refused_datagram_connect(to.port(), refused);
+            }
+            _ => journal.refused(refused),
+        }
     }
 }
 
@@ -264,6 +270,7 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 /// The summary; then the programs are detached.
 fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
     note(events, &shared.journal, proxy);
+    shared.journal.settle();
     if !shared.journal.is_empty() {
         let lost = shared.maps.counter(Counter::EventsLost);
         let mut text = format!("egress: refused:\n{}", shared.journal);

@@ -6,7 +6,7 @@ mod host;
 mod maps;
 mod object;
 
-pub use events::{Events, describe};
+pub use events::{Events, datagram_connect, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
 pub use object::{Attached, KernelError, Loaded, remove_pins};

@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener},
     ops::ControlFlow,
     os::fd::AsRawFd,
     pin::pin,
@@ -116,6 +116,7 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
+        self.journal.tried(to.port());
         let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         match gathered {
             Ok(evidence) => {
@@ -133,6 +134,11 @@ impl Transparent {
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
     pub fn explain(&self, to: SocketAddr) -> Option<Refused> {
         Evidence::gather(&self.policy, &self.pins(), to, boottime_ns()).err()
+    }
+
+    /// Whether a name is pinned there.
+    pub fn is_pinned(&self, address: IpAddr) -> bool {
+        !self.pins().names_of(address, boottime_ns()).is_empty()
     }
 
     fn pins(&self) -> MutexGuard<'_, PinTable> {
