@@ -326,7 +326,8 @@ impl Connection<'_> {
 
     fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
         let (asked, now_ns) = (self.evidence.target(), boottime_ns());
-        if address == asked.ip() {
+        // The kernel dials loopback for the unspecified address, which was judged as that.
+        if address == asked.ip() || (asked.ip().is_unspecified() && address.is_loopback()) {
             return true;
         }
         match name {

@@ -159,3 +159,19 @@ fn the_end_of_a_client_reaches_a_server_that_owes_it_an_upgrade() {
         s.sendall(request); s.shutdown(socket.SHUT_WR); print(int(s.recv(100)) == len(request))";
     world.egress(ALLOWED).run([PYTHON, "-c", upgrade]).printed("True\n");
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_unspecified_address_is_no_way_around_a_deny_of_loopback() {
+    let world = two_sites();
+    let text = "[network]\nallow_local_binding = true\n[network.domains]\n\"*\" = \"allow\"\n\
+        [network.addresses]\n\"127.0.0.0/8\" = \"deny\"\n\"::1\" = \"deny\"\n";
+    let file = world.file("deny.toml", text).display().to_string();
+    let probes = ["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1"]
+        .map(|address| format!("connect {address} {}", world.host_port()));
+    let out = world.egress(&["--policy", &file]).probes(&probes);
+    for probe in &probes {
+        out.probe(probe, &["EPERM"]);
+    }
+    assert_eq!(world.host_contacts(), [], "{out}");
+}
