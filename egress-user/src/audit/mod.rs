@@ -1,7 +1,7 @@
 //! What was refused, kept for the summary that `egress run` prints at its end.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Mutex, PoisonError},
 };
@@ -10,6 +10,9 @@ use egress_common::Reason;
 
 /// Most distinct refusals kept; later ones are counted together. Each costs about 200 octets.
 pub const MAX_DISTINCT: usize = 1024;
+
+/// Most refusals that the summary lists; the rest are counted.
+const MAX_SHOWN: usize = 50;
 
 /// One refusal, said by whoever refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +31,14 @@ pub struct Refused {
 #[derive(Debug, Default)]
 pub struct Journal {
     seen: Mutex<Seen>,
+    sorting: Mutex<Sorting>,
+}
+
+#[derive(Debug, Default)]
+struct Sorting {
+    /// Port and count of each.
+    connects: BTreeMap<Refused, (u16, u64)>,
+    tcp_ports: BTreeSet<u16>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +61,35 @@ impl Journal {
         }
     }
 
+    /// Notes a connect of a datagram socket to an address of an allowed name. Resolver libraries
+    /// sort a name's addresses by such connects, to the port that they are asked for (RFC 6724),
+    /// and send nothing: it is told only if no TCP connection went to that port.
+    pub fn refused_datagram_connect(&self, port: u16, refused: Refused) {
+        let mut sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
+        if sorting.connects.len() < MAX_DISTINCT || sorting.connects.contains_key(&refused) {
+            sorting.connects.entry(refused).or_insert((port, 0)).1 += 1;
+        } else {
+            drop(sorting);
+            self.refused(refused);
+        }
+    }
+
+    /// Notes that a TCP connection was tried to this port, with whatever success.
+    pub fn tried(&self, port: u16) {
+        self.sorting.lock().unwrap_or_else(PoisonError::into_inner).tcp_ports.insert(port);
+    }
+
+    /// Ends the wait for TCP connections: what is left of the datagram connects is told.
+    pub fn settle(&self) {
+        let mut sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
+        for (refused, (port, count)) in std::mem::take(&mut sorting.connects) {
+            // Libraries that are asked for no port take one of these.
+            if !matches!(port, 0 | u16::MAX) && !sorting.tcp_ports.contains(&port) {
+                (0..count).for_each(|_| self.refused(refused.clone()));
+            }
+        }
+    }
+
     /// Every distinct refusal with how often it happened.
     pub fn entries(&self) -> Vec<(Refused, u64)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +108,7 @@ impl fmt::Display for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut entries = self.entries();
         entries.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        for (refused, count) in &entries {
+        for (refused, count) in entries.iter().take(MAX_SHOWN) {
             let times = if *count == 1 { String::new() } else { format!(" ({count} times)") };
             write!(f, "  {}: {}{times}", refused.what, refused.reason.name())?;
             if let Some(rule) = &refused.rule {
@@ -79,10 +119,43 @@ impl fmt::Display for Journal {
             }
             writeln!(f)?;
         }
-        let beyond = self.seen.lock().unwrap_or_else(PoisonError::into_inner).beyond;
+        let beyond = self.seen.lock().unwrap_or_else(PoisonError::into_inner).beyond
+            + entries.iter().skip(MAX_SHOWN).map(|(_, count)| count).sum::<u64>();
         if beyond > 0 {
             writeln!(f, "  and {beyond} more")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(what: &str) -> Refused {
+        let reason = Reason::ProtocolNotAllowed;
+        Refused { what: what.to_owned(), reason, rule: None, fix: None }
+    }
+
+    #[test]
+    fn datagram_connects_are_told_where_no_tcp_went() {
+        let journal = Journal::default();
+        for port in [0, 80, 123, 443, u16::MAX] {
+            journal.refused_datagram_connect(port, refusal(&format!("udp to {port}")));
+        }
+        journal.tried(80);
+        journal.tried(443);
+        assert!(journal.is_empty());
+        journal.settle();
+        assert_eq!(journal.entries(), [(refusal("udp to 123"), 1)]);
+    }
+
+    #[test]
+    fn a_summary_stays_short() {
+        let journal = Journal::default();
+        (0..2000).for_each(|number| journal.refused(refusal(&format!("host{number}"))));
+        let text = journal.to_string();
+        assert_eq!(text.lines().count(), MAX_SHOWN + 1);
+        assert!(text.ends_with("  and 1950 more\n"), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use egress_user::{
 use serde_json::{Value, json};
 
 use self::{
-    lookup::{Answers, CheckLookup, SystemLookup},
+    lookup::{Answers, CheckLookup, RealLookup},
     target::Target,
 };
 
@@ -56,7 +56,7 @@ impl Check {
         };
         let target = Target::from_str(&self.target)?;
         let mut lookup = if self.resolve.is_empty() {
-            CheckLookup::System(SystemLookup::new(assembled.dns.timeout))
+            CheckLookup::Real(RealLookup::new(assembled.dns.clone()))
         } else {
             CheckLookup::Given(Answers::parse(&self.resolve)?)
         };

@@ -114,8 +114,9 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let events = maps.take_events().context("the kernel object has no event ring")?;
     let policy = Arc::new(assembled.policy);
     let sandbox = describe_sandbox(&cgroup, &listeners, &policy)?;
-    maps.add_sandbox(sandbox)?;
-    maps.add_rules(sandbox.id, &policy)?;
+    // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that
+    // the probe tries.
+    maps.add_sandbox(Sandbox { flags: 0, ..sandbox })?;
 
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
@@ -137,6 +138,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let proxy = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    shared.maps.add_rules(sandbox.id, &shared.policy)?;
+    shared.maps.add_sandbox(sandbox)?;
     follow(&runtime, &shared.journal, &proxy, &events)?;
 
     init.start()?;
@@ -250,7 +253,13 @@ fn follow(
 fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
     let mut events = lock(events);
     while let Some(event) = events.take() {
-        journal.refused(kernel::describe(&event, |to| proxy.explain(to)));
+        let refused = kernel::describe(&event, |to| proxy.explain(to));
+        match kernel::datagram_connect(&event) {
+            Some(to) if proxy.is_pinned(to.ip()) => {
+                journal.refused_datagram_connect(to.port(), refused);
+            }
+            _ => journal.refused(refused),
+        }
     }
 }
 
@@ -261,6 +270,7 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 /// The summary; then the programs are detached.
 fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
     note(events, &shared.journal, proxy);
+    shared.journal.settle();
     if !shared.journal.is_empty() {
         let lost = shared.maps.counter(Counter::EventsLost);
         let mut text = format!("egress: refused:\n{}", shared.journal);

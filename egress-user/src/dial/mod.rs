@@ -6,10 +6,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 
 /// How long an address may be silent when the name has others.
 const NEXT_AFTER: Duration = Duration::from_secs(3);
+
+/// How long all other addresses of a name may take together: a name can have hundreds.
+const OTHERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the last address may be silent. The kernel's own limit is over two minutes; the
 /// program's connect has succeeded already, so it should hear of the failure before it gives up.
@@ -37,9 +43,11 @@ pub async fn others(
     pins: impl IntoIterator<Item = IpAddr>,
 ) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
+    let end = Instant::now() + OTHERS_WITHIN;
     for address in pins.into_iter().filter(|address| *address != asked.0.ip()) {
         match one(DialAddress(SocketAddr::new(address, asked.0.port())), NEXT_AFTER).await {
             Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() >= end => return Err(error),
             Err(error) => last = error,
         }
     }

@@ -13,7 +13,7 @@ use super::{
     answer::{self, Addresses, Carrier, Reply},
     clock::boottime_ns,
     flight::Flights,
-    pins::{NEVER_NS, PinSink, PinTable, expiry_ns},
+    pins::{NEVER_NS, PinError, PinSink, PinTable, expiry_ns},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
@@ -187,7 +187,10 @@ impl Service {
             }
             Outcome::Refused(refusal) => self.refuse(name.as_str(), refusal.clone()),
             Outcome::Failed(refusal, reply) => {
-                self.note(name.as_str(), refusal);
+                match refusal.reason {
+                    Reason::RateLimited => self.note_limit("live pins of names at once"),
+                    _ => self.note(name.as_str(), refusal),
+                }
                 reply.clone()
             }
         }
@@ -233,7 +236,11 @@ impl Service {
             Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
-                let refusal = Refusal { reason: Reason::DnsFailed, rule: None, fix: None };
+                let reason = match error {
+                    PinError::Full { .. } => Reason::RateLimited,
+                    PinError::Sink { .. } => Reason::DnsFailed,
+                };
+                let refusal = Refusal { reason, rule: None, fix: None };
                 Outcome::Failed(refusal, Reply::Failed(error.to_string()))
             }
         }
@@ -252,7 +259,7 @@ impl Service {
         }
     }
 
-    fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), super::PinError> {
+    fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
         self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())

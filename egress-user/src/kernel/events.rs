@@ -58,6 +58,13 @@ pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) 
     }
 }
 
+/// The destination of a refused connect of a datagram socket: nothing was sent.
+pub fn datagram_connect(event: &Event) -> Option<SocketAddr> {
+    let connect = matches!(Hook::from_number(event.hook), Some(Hook::Connect));
+    (connect && i32::from(event.protocol) == libc::IPPROTO_UDP)
+        .then(|| SocketAddr::new(event.address.into(), event.port))
+}
+
 fn address(
     event: &Event,
     reason: Reason,

@@ -8,7 +8,7 @@ mod maps;
 mod object;
 
 pub use error::{KernelError, Rejected};
-pub use events::{Events, describe};
+pub use events::{Events, datagram_connect, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, remove_pins};

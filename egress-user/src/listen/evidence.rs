@@ -11,7 +11,7 @@ use egress_common::Reason;
 use crate::{
     audit::Refused,
     dns::{PinTable, Pinned},
-    policy::{Grant, Host, Name, Policy, Refusal, Transport},
+    policy::{Grant, Host, Name, Policy, PortSet, Refusal, Rule, Transport},
     sniff::{Hello, RequestHead},
 };
 
@@ -82,6 +82,13 @@ impl Evidence {
         self.names.iter().map(|pin| &pin.name)
     }
 
+    /// Whether whatever passes at `asked` without naming anybody passes here too: the same port of
+    /// another address.
+    pub(super) fn opens_as(&self, asked: &Self) -> bool {
+        (self.literal.is_some() || asked.literal.is_none())
+            && (self.any_protocol() || !asked.any_protocol() || !self.is_web())
+    }
+
     /// Judges a TLS hello; gives the name that it is for, where there is evidence of one.
     pub(super) fn judge_hello(
         &self,
@@ -92,7 +99,8 @@ impl Evidence {
             if hello.ech {
                 return Err(plain(format!("tls {}", self.to), Reason::EchRefused));
             }
-            return self.judge_unnamed(format!("tls without a server name to {}", self.to));
+            let what = format!("tls without a server name to {}", self.to);
+            return self.judge_unnamed(what, Reason::SniMismatch);
         };
         let what = format!("tls {text} at {}", self.to);
         if hello.ech {
@@ -116,7 +124,8 @@ impl Evidence {
             return Err(plain(what, Reason::ProtocolNotAllowed));
         }
         let Some(text) = head.host.as_deref() else {
-            return self.judge_unnamed(format!("http without a host to {}", self.to));
+            let what = format!("http without a host to {}", self.to);
+            return self.judge_unnamed(what, Reason::HostMismatch);
         };
         let what = format!("http {text} at {}", self.to);
         match Host::parse_with_port(text) {
@@ -131,17 +140,8 @@ impl Evidence {
         if !self.is_web() || self.any_protocol() {
             return Ok(None);
         }
-        Err(Refused {
-            what,
-            reason: Reason::ProtocolNotAllowed,
-            rule: None,
-            fix: self.names.first().map(|pin| {
-                format!(
-                    "[network.domains] \"{}\" = {{ action = \"allow\", protocol = \"any\" }}",
-                    pin.name.as_str()
-                )
-            }),
-        })
+        let (reason, fix) = (Reason::ProtocolNotAllowed, self.any_protocol_fix());
+        Err(Refused { what, reason, rule: None, fix })
     }
 
     fn judge_host(
@@ -180,22 +180,45 @@ impl Evidence {
         match policy.address(address) {
             Err(refusal) if refusal.reason == Reason::Denied => Err(told(what, &refusal)),
             _ if self.literal.is_some() => Ok(None),
+            // Only a rule for the address that was dialled would help.
+            Err(refusal) if address == self.to.ip() => {
+                Err(Refused { what, reason: mismatch, rule: None, fix: refusal.fix })
+            }
             _ => Err(plain(what, mismatch)),
         }
     }
 
     /// TLS or HTTP that names nobody: on ports of other protocols the pin suffices.
-    fn judge_unnamed(&self, what: String) -> Result<Option<Name>, Refused> {
+    fn judge_unnamed(&self, what: String, mismatch: Reason) -> Result<Option<Name>, Refused> {
         if self.literal.is_some() || self.any_protocol() || !self.is_web() {
             Ok(None)
         } else {
-            Err(plain(what, Reason::SniMismatch))
+            Err(Refused { what, reason: mismatch, rule: None, fix: self.any_protocol_fix() })
         }
     }
 
     /// Whether TLS or HTTP is expected on the port.
     pub(super) fn is_web(&self) -> bool {
         WEB_PORTS.contains(&self.to.port())
+    }
+
+    /// The option, and the rule that has to have it: a second rule for the host would not add it.
+    fn any_protocol_fix(&self) -> Option<String> {
+        let grant = self.names.first().map(|pin| &pin.grant).or(self.literal.as_ref())?;
+        let Rule { text, pattern, origin, options, .. } = &*grant.rule;
+        let option = "protocol = \"any\"";
+        if origin.line.is_some() {
+            return Some(format!("add {option} to \"{text}\" ({origin})"));
+        }
+        let table = if pattern.is_address() { "addresses" } else { "domains" };
+        let ports = match &options.ports {
+            PortSet::Only(ports) => format!("ports = {ports:?}, "),
+            PortSet::All | PortSet::Split { .. } => String::new(),
+        };
+        Some(format!(
+            "instead of {origin} {text}, in [network.{table}]: \"{pattern}\" = {{ action = \"allow\", \
+             {ports}{option} }}"
+        ))
     }
 
     fn any_protocol(&self) -> bool {
@@ -214,5 +237,75 @@ fn told(what: String, refusal: &Refusal) -> Refused {
         reason: refusal.reason,
         rule: refusal.rule.as_ref().map(ToString::to_string),
         fix: refusal.fix.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Flags, assemble},
+        dns::{NEVER_NS, PinSink},
+    };
+
+    struct Anywhere;
+
+    impl PinSink for Anywhere {
+        fn pin(&self, _: IpAddr, _: u64, _: egress_common::pin::Ports) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn unpin(&self, _: IpAddr) {}
+    }
+
+    const FIRST: &str = "93.184.216.34";
+    const SECOND: &str = "93.184.216.35";
+
+    /// Evidence at two addresses, port 443; `free.test` is on the first, `bound.test` on both.
+    fn at_both(text: &str) -> [Evidence; 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, text).unwrap();
+        let policy = assemble(&[path], &Flags::default()).unwrap().policy;
+        let mut pins = PinTable::default();
+        for (name, addresses) in [("free.test", &[FIRST][..]), ("bound.test", &[FIRST, SECOND])] {
+            let name = Name::parse(name).unwrap();
+            let wanted: Vec<_> = addresses.iter().map(|a| (a.parse().unwrap(), NEVER_NS)).collect();
+            let Ok(grant) = policy.name(&name) else { continue };
+            pins.pin(&Anywhere, &name, &grant, &wanted, 0).unwrap();
+        }
+        [FIRST, SECOND].map(|address| {
+            let to = SocketAddr::new(address.parse().unwrap(), 443);
+            Evidence::gather(&policy, &pins, to, 0).unwrap()
+        })
+    }
+
+    #[test]
+    fn what_names_nobody_goes_only_where_as_much_is_open() {
+        for (text, same) in [
+            ("[network.domains]\n\"bound.test\" = \"allow\"\n", true),
+            // Opaque payloads for the one name are none for the other.
+            (
+                "[network.domains]\n\"bound.test\" = \"allow\"\n\"free.test\" = { action = \"allow\", protocol = \"any\" }\n",
+                false,
+            ),
+            // Any host at the first address, which a rule opens, but not at the second.
+            (
+                "[network.domains]\n\"bound.test\" = \"allow\"\n[network.addresses]\n\"93.184.216.34\" = \"allow\"\n",
+                false,
+            ),
+            ("[network.domains]\n\"*\" = \"allow\"\n", true),
+        ] {
+            let [first, second] = at_both(text);
+            assert_eq!(second.opens_as(&first), same, "{text}");
+            assert!(first.opens_as(&second), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_second_rule_is_not_advised_where_it_would_not_help() {
+        let [first, _] = at_both("[network.domains]\n\"bound.test\" = \"allow\"\n");
+        let refused = first.judge_opaque().unwrap_err();
+        let fix = refused.fix.unwrap();
+        assert!(fix.starts_with("add protocol = \"any\" to \"bound.test\" ("), "{fix}");
     }
 }

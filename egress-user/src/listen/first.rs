@@ -21,7 +21,7 @@ use crate::{
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 
 /// On ports of other protocols, a client that stops in the middle of what could still become
-/// anything is taken for what it is: not TLS, not HTTP (a person typing into a text protocol).
+/// anything but TLS and HTTP is taken for what it is (a person typing into a text protocol).
 const OPAQUE_AFTER: Duration = Duration::from_secs(2);
 
 /// Octets read at once while a verdict is pending.
@@ -82,7 +82,7 @@ pub(super) async fn first(
     policy: &Policy,
 ) -> Result<First, Stop> {
     let mut reading = Reading { client, held: Vec::new(), deadline: None };
-    let protocol = match reading.protocol(evidence.is_web()).await? {
+    let protocol = match reading.protocol(evidence).await? {
         Some(protocol) => protocol,
         None => return Ok(reading.done(None, Then::Silent)),
     };
@@ -158,14 +158,15 @@ impl Reading<'_> {
     }
 
     /// What the client speaks; none when it ended without a byte.
-    async fn protocol(&mut self, web: bool) -> Result<Option<Protocol>, Stop> {
+    async fn protocol(&mut self, evidence: &Evidence) -> Result<Option<Protocol>, Stop> {
         let mut sniffer = Sniffer::new();
         loop {
             match sniffer.feed(&self.held) {
                 Protocol::Need => {}
                 certain => return Ok(Some(certain)),
             }
-            let more = if web || self.held.is_empty() {
+            let pause_tells = !evidence.is_web() && Sniffer::is_opaque_behind_a_pause(&self.held);
+            let more = if !pause_tells {
                 self.more().await?
             } else {
                 match tokio::time::timeout(OPAQUE_AFTER, self.more()).await {
@@ -173,6 +174,12 @@ impl Reading<'_> {
                     Err(_) => return Ok(Some(Protocol::Opaque)),
                 }
             };
+            let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
+            if !more && !in_time && !Sniffer::is_opaque_behind_a_pause(&self.held) {
+                return Err(
+                    self.unfinished("the beginning of a TLS hello or HTTP request", evidence)
+                );
+            }
             if !more {
                 return Ok((!self.held.is_empty()).then_some(Protocol::Opaque));
             }

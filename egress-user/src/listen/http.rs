@@ -21,6 +21,9 @@ use crate::{
 /// Octets read at once; a head may need several reads.
 const CHUNK: usize = 16 * 1024;
 
+/// Octets held at most of what a client sends before the answer to its upgrade.
+const EARLY: usize = 64 * 1024;
+
 /// How the client's side ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -55,10 +58,10 @@ impl Tap {
         }
     }
 
-    /// The server will say no more.
+    /// The server will say no more: an answer that has not come will not.
     pub(super) fn end(&self) {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        verdict.get_or_insert(ResponseState::Bad);
+        verdict.get_or_insert(ResponseState::Need);
         self.told.notify_one();
     }
 
@@ -107,10 +110,14 @@ impl Requests<'_> {
                     write_all(self.server, self.held.get(..length).unwrap_or_default()).await?;
                     self.held.drain(..length.min(self.held.len()));
                 }
-                Step::AwaitResponse => match self.switched().await {
-                    Some(true) => return Ok(End::Tunnel(self.held)),
-                    Some(false) => self.stream.resume(),
-                    None => return Ok(End::Malformed("no answer to the upgrade")),
+                Step::AwaitResponse => match self.switched().await? {
+                    ResponseState::Switched => return Ok(End::Tunnel(self.held)),
+                    ResponseState::NotSwitched => self.stream.resume(),
+                    // One side went away, which is no refusal of ours.
+                    ResponseState::Need => return Ok(End::Finished),
+                    ResponseState::Bad => {
+                        return Ok(End::Malformed("the answer to its upgrade is not HTTP"));
+                    }
                 },
                 Step::Need => {
                     if !self.more().await? {
@@ -143,16 +150,24 @@ impl Requests<'_> {
         Ok(())
     }
 
-    /// Whether the connection became a tunnel; none when the server said nothing understandable.
-    async fn switched(&mut self) -> Option<bool> {
+    /// Whether the connection became a tunnel; `Need` when the server ended without an answer, or
+    /// the client without waiting for it: its end must reach a server that says nothing.
+    async fn switched(&mut self) -> io::Result<ResponseState> {
         if std::mem::take(&mut self.offer_withdrawn) {
-            return Some(false);
+            return Ok(ResponseState::NotSwitched);
         }
-        match self.tap.verdict().await {
-            ResponseState::Switched => Some(true),
-            ResponseState::NotSwitched => Some(false),
-            ResponseState::Need | ResponseState::Bad => None,
+        let tap = self.tap;
+        while self.held.len() < EARLY {
+            tokio::select! {
+                verdict = tap.verdict() => return Ok(verdict),
+                more = self.more() => match more? {
+                    true => {}
+                    false if self.held.is_empty() => return Ok(ResponseState::Need),
+                    false => break,
+                },
+            }
         }
+        Ok(tap.verdict().await)
     }
 
     async fn more(&mut self) -> io::Result<bool> {
@@ -172,14 +187,14 @@ impl Requests<'_> {
     }
 }
 
-/// h2c would carry later requests that nobody judges, and behind the first request an answer cannot
+/// h2c would carry later requests that nobody judges, TLS (RFC 2817) a server name, and behind the first request an answer cannot
 /// be told from another's: there the offer is withdrawn, and the server answers in HTTP/1.
 fn keeps_upgrade(head: &RequestHead) -> bool {
     head.is_first
         && head.upgrade.as_deref().is_some_and(|offer| {
             !offer.split(',').any(|protocol| {
                 let name = protocol.trim().split('/').next().unwrap_or_default();
-                name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("h2")
+                ["h2c", "h2", "tls"].iter().any(|never| name.eq_ignore_ascii_case(never))
             })
         })
 }

@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener},
     ops::ControlFlow,
     os::fd::AsRawFd,
     pin::pin,
@@ -116,6 +116,7 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
+        self.journal.tried(to.port());
         let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         match gathered {
             Ok(evidence) => {
@@ -135,6 +136,11 @@ impl Transparent {
         Evidence::gather(&self.policy, &self.pins(), to, boottime_ns()).err()
     }
 
+    /// Whether a name is pinned there.
+    pub fn is_pinned(&self, address: IpAddr) -> bool {
+        !self.pins().names_of(address, boottime_ns()).is_empty()
+    }
+
     fn pins(&self) -> MutexGuard<'_, PinTable> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,8 +157,8 @@ impl Connection<'_> {
     async fn run(&self) {
         let mut judging = pin!(first(&self.client, &self.evidence, &self.door.policy));
         let mut judged = None;
-        let others = self.evidence.names().next().is_some();
         let asked = DialAddress(self.evidence.target());
+        let others = !self.other_pins(None).is_empty();
         let mut dialling = pin!(dial::asked(asked, others));
         let dialled = loop {
             tokio::select! {
@@ -173,8 +179,8 @@ impl Connection<'_> {
                         Err(_) => None,
                     };
                 }
-                let name = judged.as_ref().and_then(|first| first.name.as_ref());
-                match self.dial_others(asked, name).await {
+                let said = judged.as_ref().map(|first| first.name.as_ref());
+                match dial::others(asked, self.other_pins(said)).await.ok() {
                     Some(server) => server,
                     None => {
                         tracing::debug!(to = %asked.0, %error, "not reached");
@@ -313,34 +319,53 @@ impl Connection<'_> {
         Ok(End::Finished)
     }
 
-    /// Whether this server is one that the judged name may be served by.
+    /// Whether this server is one that what was judged may be sent to.
     fn serves(&self, server: &TcpStream, name: Option<&Name>) -> bool {
-        let (Some(name), Ok(address)) = (name, server.peer_addr()) else { return name.is_none() };
-        address.ip() == self.evidence.target().ip()
-            || self.door.pins().addresses_of(name, boottime_ns()).contains(&address.ip())
+        server.peer_addr().is_ok_and(|at| self.may_serve(&self.door.pins(), at.ip(), name))
     }
 
-    async fn dial_others(&self, asked: DialAddress, name: Option<&Name>) -> Option<TcpStream> {
-        let addresses: Vec<_> = {
-            let pins = self.door.pins();
-            let now_ns = boottime_ns();
-            let names =
-                self.evidence.names().filter(|known| name.is_none_or(|name| name == *known));
-            names.flat_map(|name| pins.addresses_of(name, now_ns)).collect()
-        };
-        dial::others(asked, addresses).await.ok()
+    fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
+        let (asked, now_ns) = (self.evidence.target(), boottime_ns());
+        // The kernel dials loopback for the unspecified address, which was judged as that.
+        if address == asked.ip() || (asked.ip().is_unspecified() && address.is_loopback()) {
+            return true;
+        }
+        match name {
+            Some(name) => pins.addresses_of(name, now_ns).contains(&address),
+            // What named nobody was let through by what vouches for the asked address, which may be
+            // more than vouches for this one.
+            None => {
+                let at = SocketAddr::new(address, asked.port());
+                Evidence::gather(&self.door.policy, pins, at, now_ns)
+                    .is_ok_and(|there| there.opens_as(&self.evidence))
+            }
+        }
+    }
+
+    /// Other pins of the names of the asked address: all of them before the client has said
+    /// anything, then those that may serve what it said.
+    fn other_pins(&self, said: Option<Option<&Name>>) -> Vec<IpAddr> {
+        let (pins, now_ns) = (self.door.pins(), boottime_ns());
+        let names = self.evidence.names();
+        let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));
+        of_names
+            .filter(|&address| address != self.evidence.target().ip())
+            .filter(|&address| said.is_none_or(|name| self.may_serve(&pins, address, name)))
+            .collect()
     }
 
     /// Ends a connection of which nothing was forwarded.
     async fn stop(&self, stop: Stop) {
         match stop {
             Stop::Refused { refused, http } => {
+                // Noted first: the program may end as soon as it has its answer, and the summary
+                // is written then.
+                self.door.journal.refused(refused.clone());
                 if http {
                     refuse::forbidden(&self.client, &refused).await;
                 } else {
                     reset(&self.client);
                 }
-                self.door.journal.refused(refused);
             }
             Stop::Malformed(why) => self.malformed(why).await,
             Stop::Gone => reset(&self.client),
@@ -351,8 +376,8 @@ impl Connection<'_> {
     async fn finish(&self, end: End) {
         match end {
             End::Refused(refused) => {
+                self.door.journal.refused(refused.clone());
                 refuse::forbidden(&self.client, &refused).await;
-                self.door.journal.refused(refused);
             }
             End::Malformed(why) => self.malformed(why).await,
             End::Finished | End::Tunnel(_) => {}

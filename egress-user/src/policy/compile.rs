@@ -6,7 +6,7 @@
 //! entries that a deny, or an allow, overrules are left out.
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::LazyLock,
 };
 
@@ -57,6 +57,12 @@ impl Policy {
             if let IpNet::V4(block) = block {
                 let carriers = class::carriers_of(block).map(IpNet::V6);
                 entries.extend(carriers.map(|carrier| (carrier, deny)));
+            }
+        }
+        // Another address reached, as `Policy::denied_address` says.
+        for address in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+            if self.denied_address(address).is_some() {
+                entries.insert(IpNet::from(address), deny);
             }
         }
         let mut rules: Vec<_> = entries

@@ -137,7 +137,17 @@ impl Policy {
 
     /// Row 1 alone for an address, or the IPv4 address that it carries.
     pub fn denied_address(&self, address: IpAddr) -> Option<Refusal> {
-        self.index.denies_block(IpNet::from(address.to_canonical())).map(Refusal::denied)
+        // Linux connects `0.0.0.0` and `::` to loopback: a deny of that is one of these.
+        let reached = match address.to_canonical() {
+            IpAddr::V4(address) if address.is_unspecified() => Some(LOCALHOST_ADDRESSES[0]),
+            IpAddr::V6(address) if address.is_unspecified() => Some(LOCALHOST_ADDRESSES[1]),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        };
+        [Some(address.to_canonical()), reached]
+            .into_iter()
+            .flatten()
+            .find_map(|address| self.index.denies_block(IpNet::from(address)))
+            .map(Refusal::denied)
     }
 
     /// Rows 1 to 3 for an address that no name vouches for, any port.

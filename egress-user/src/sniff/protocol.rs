@@ -1,5 +1,5 @@
 //! Which protocol does a client speak? Decided as early as it is certain.
-use super::http1::first_line::{FirstLine, Line};
+use super::http1::first_line::{FirstLine, Line, may_begin_request};
 
 /// What a client's first bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,13 @@ impl Sniffer {
                 Line::NotHttp => Protocol::Opaque,
             },
         }
+    }
+
+    /// Whether a client that pauses behind these bytes, of which nothing certain is known, speaks
+    /// some text protocol. Never behind the first byte of TLS or inside of a method of HTTP: else
+    /// a pause there would take a hello or a request past its check.
+    pub fn is_opaque_behind_a_pause(held: &[u8]) -> bool {
+        held != [0x16] && !may_begin_request(held)
     }
 }
 
@@ -90,6 +97,16 @@ mod tests {
             (b"GET / HTTX", Protocol::Need, 10),
         ] {
             assert_eq!(verdict_at(bytes), (protocol, at), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_pause_makes_nothing_opaque_that_tls_or_http_begins_with() {
+        for held in [&b"\x16"[..], b"", b"G", b"ge", b"GET", b"GET ", b"POST\t/x HT", b"CONN"] {
+            assert!(!Sniffer::is_opaque_behind_a_pause(held), "{}", held.escape_ascii());
+        }
+        for held in [&b"PING"[..], b"HELO", b"GETS", b"USER anna", b"*"] {
+            assert!(Sniffer::is_opaque_behind_a_pause(held), "{}", held.escape_ascii());
         }
     }
 

@@ -19,6 +19,7 @@ mod dns;
 mod escape;
 mod lifecycle;
 mod names;
+mod proxy;
 mod rebinding;
 mod sockets;
 mod transfer;

@@ -1,19 +1,17 @@
-//! Lookups of `egress check`: given on the command line, or by the system's resolver.
-use std::{
-    collections::HashMap,
-    net::{IpAddr, ToSocketAddrs},
-    sync::mpsc::{self, RecvTimeoutError},
-    thread,
-    time::Duration,
-};
+//! Lookups of `egress check`: given on the command line, or by the name servers of the policy.
+use std::{collections::HashMap, net::IpAddr};
 
 use anyhow::{Context, anyhow};
-use egress_user::policy::{Answer, Lookup, Name};
+use egress_user::{
+    config::DnsSettings,
+    dns::{NameServers, Upstream as _},
+    policy::{Answer, Lookup, Name},
+};
 
 /// One of the two, with what it answered.
 pub(super) enum CheckLookup {
     Given(Answers),
-    System(SystemLookup),
+    Real(RealLookup),
 }
 
 impl CheckLookup {
@@ -21,7 +19,7 @@ impl CheckLookup {
     pub(super) fn seen(&self) -> &[IpAddr] {
         match self {
             CheckLookup::Given(answers) => &answers.seen,
-            CheckLookup::System(system) => &system.seen,
+            CheckLookup::Real(real) => &real.seen,
         }
     }
 }
@@ -30,7 +28,7 @@ impl Lookup for CheckLookup {
     fn lookup(&mut self, name: &Name) -> Answer {
         let (answer, seen) = match self {
             CheckLookup::Given(answers) => (answers.answer(name), &mut answers.seen),
-            CheckLookup::System(system) => (system.ask(name), &mut system.seen),
+            CheckLookup::Real(real) => (real.ask(name), &mut real.seen),
         };
         if let Answer::Found { addresses, .. } = &answer {
             seen.clone_from(addresses);
@@ -80,43 +78,30 @@ fn parse_answer(text: &str) -> anyhow::Result<Answer> {
     Ok(Answer::Found { chain: Vec::new(), addresses })
 }
 
-/// The host's own resolver, as far as std gives it: addresses without the names of the chain.
-pub(super) struct SystemLookup {
-    timeout: Duration,
+/// The name servers that `egress run` would ask, in its way: without hosts file and search domains,
+/// and with the names of the chain.
+pub(super) struct RealLookup {
+    settings: DnsSettings,
     seen: Vec<IpAddr>,
 }
 
-impl SystemLookup {
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, seen: Vec::new() }
+impl RealLookup {
+    pub(super) fn new(settings: DnsSettings) -> Self {
+        Self { settings, seen: Vec::new() }
     }
 
     fn ask(&self, name: &Name) -> Answer {
-        let (sender, receiver) = mpsc::channel();
-        let host = name.to_string();
-        // getaddrinfo takes as long as it likes; at the timeout its thread is left behind, and ends
-        // with the process.
-        thread::spawn(move || {
-            let found = (host.as_str(), 0).to_socket_addrs();
-            // Nobody waits any more after the timeout.
-            let _ = sender.send(found.map(|list| list.map(|address| address.ip()).collect()));
-        });
-        match receiver.recv_timeout(self.timeout) {
-            Ok(Ok(addresses)) => {
-                Answer::Found { chain: Vec::new(), addresses: once_each(addresses) }
-            }
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Answer::ServFail,
-            Err(RecvTimeoutError::Timeout) => Answer::Timeout,
-        }
+        self.look_up(name).unwrap_or_else(|error| {
+            crate::cli::complain(&format!("{error:#}"));
+            Answer::ServFail
+        })
     }
-}
 
-fn once_each(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let mut unique = Vec::new();
-    for address in addresses {
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
+    fn look_up(&self, name: &Name) -> anyhow::Result<Answer> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let servers = NameServers::new(&self.settings.servers, self.settings.timeout)?;
+            Ok(servers.lookup(name).await.answer)
+        })
     }
-    unique
 }

@@ -266,3 +266,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_deny_of_loopback_is_one_of_the_unspecified_address() {
+    let settings = Settings { allow_local_binding: true, ..settings() };
+    let denies = ["127.0.0.1", "::1"].map(|text| rule(text, Action::Deny));
+    let rules = denies.into_iter().chain([rule("*", Action::Allow)]).collect();
+    let policy = Policy::new(settings, rules);
+    for text in ["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1"] {
+        assert_eq!(refused(policy.address(text.parse().unwrap())), Some(Reason::Denied), "{text}");
+        assert!(
+            policy.kernel_rules().iter().any(|rule| {
+                let address: IpAddr = text.parse().unwrap();
+                rule.block == IpNet::from(address.to_canonical())
+                    && rule.action == egress_common::pin::RuleAction::Deny
+            }),
+            "{text}"
+        );
+    }
+    assert_eq!(refused(policy.address("127.0.0.2".parse().unwrap())), None);
+}

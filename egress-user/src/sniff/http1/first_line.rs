@@ -89,6 +89,16 @@ fn rest(byte: u8, line: &[u8], method_len: usize) -> Line {
     }
 }
 
+/// Whether a well-known method begins with these bytes, or they with it and a blank.
+pub(in crate::sniff) fn may_begin_request(held: &[u8]) -> bool {
+    KNOWN_METHODS.iter().any(|method| match held.split_at_checked(method.len()) {
+        Some((begun, rest)) => {
+            begun.eq_ignore_ascii_case(method) && matches!(rest, [] | [b' ' | b'\t', ..])
+        }
+        None => method.get(..held.len()).is_some_and(|part| part.eq_ignore_ascii_case(held)),
+    })
+}
+
 /// `GET /path` without a version: HTTP/0.9, which some servers still answer.
 fn is_http_0_9(line: &[u8], method_len: usize) -> bool {
     let (method, target) = line.split_at_checked(method_len).unwrap_or((line, &[]));
