@@ -5,8 +5,10 @@ mod events;
 mod host;
 mod maps;
 mod object;
+mod survey;
 
 pub use events::{Events, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
 pub use object::{Attached, KernelError, Loaded, remove_pins};
+pub use survey::{Finding, Status, Survey};
