@@ -1,6 +1,5 @@
 //! The README shows what `cargo xtask demo` prints when all is as intended; the demo itself fails
 //! when it is not.
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 #![allow(dead_code, reason = "the demo's own program uses the rest of its words")]
 
 #[path = "demo/attempts.rs"]

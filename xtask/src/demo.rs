@@ -33,7 +33,7 @@ const PROGRAMS: [(&str, &str); 7] = [
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    println!("building egress and the demo; the first time this takes a minute or two");
+    println!("building egress and the demo; the first time this takes some minutes");
     let built = build()?;
     let packages = missing_packages(PATH);
     if !debian::is_root() {

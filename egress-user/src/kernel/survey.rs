@@ -105,7 +105,11 @@ impl Survey {
         let mut findings = vec![version(&release())];
         findings.extend(rights::all());
         match &mounts {
-            Ok(mounts) => findings.extend([cgroup2(mounts, is_root), bpffs(mounts, is_root)]),
+            Ok(mounts) => findings.extend([
+                cgroup2(mounts, is_root),
+                bpffs(mounts, is_root),
+                root_mount(mounts),
+            ]),
             Err(error) => findings.push(
                 Finding::missing("mount table", format!("read /proc/self/mountinfo: {error}"))
                     .advise("mount -t proc proc /proc"),
@@ -186,6 +190,17 @@ fn bpffs(mounts: &str, is_root: bool) -> Finding {
                 "boot a kernel with CONFIG_BPF_SYSCALL, then: mount -t bpf bpf {BPFFS}"
             )),
     }
+}
+
+/// A directory that chroot(8) made the root is in no table, and mounts cannot be made private there.
+fn root_mount(mounts: &str) -> Finding {
+    const CHECK: &str = "root mount";
+    if mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {
+        return Finding::ok(CHECK, "/ is a mount point");
+    }
+    Finding::missing(CHECK, "/ is no mount point, as in a plain chroot")
+        .loses("everything: a sandbox cannot have mounts of its own")
+        .advise("outside, before the chroot: mount --bind DIRECTORY DIRECTORY")
 }
 
 /// Whether the kernel's table of file systems names one.

@@ -22,6 +22,15 @@ fn no_cgroup2_says_how_to_mount_one() {
 }
 
 #[test]
+fn a_plain_chroot_is_told_apart() {
+    let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /proc rw - proc proc rw\n";
+    assert_eq!(root_mount(table).status, Status::Ok);
+    let finding = root_mount("23 22 0:5 / /proc rw - proc proc rw\n");
+    assert_eq!(finding.status, Status::Missing);
+    assert!(finding.advice.unwrap().contains("mount --bind"));
+}
+
+#[test]
 fn file_systems_are_known_with_and_without_a_device() {
     let table = "nodev\tsysfs\nnodev\tbpf\n\text4\n";
     assert!(knows(table, "bpf") && knows(table, "ext4") && knows(table, "sysfs"));
