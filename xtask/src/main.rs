@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build-ebpf` and `cargo xtask test`.
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask build-ebpf`.
 //!
 //! Everything that needs more than plain `cargo` stands here, in Rust, so that a contributor needs
 //! no other tool to build or test.
@@ -6,6 +6,7 @@
 mod build_ebpf;
 mod cargo;
 mod debian;
+mod demo;
 mod digest;
 mod test;
 mod toolchain;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show egress at work on ordinary programs, in an internet of network namespaces (root)
+    Demo,
     /// Build the kernel object, egress-ebpf/egress.bpf.o, and the digest beside it
     BuildEbpf(build_ebpf::Options),
     /// Run the tests in groups and say how many ran, failed and were skipped, and why
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         return code;
     }
     let outcome = match Arguments::parse().command {
+        Command::Demo => demo::run(),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
     };

@@ -1,5 +1,6 @@
 //! One file a subcommand; this one parses the command line and picks.
 mod check;
+mod doctor;
 mod policy_args;
 mod run;
 
@@ -22,6 +23,7 @@ struct Command {
 enum Verb {
     Run(run::RunArgs),
     Check(check::Check),
+    Doctor(doctor::Doctor),
 }
 
 /// The exit status of an error in the command line or in a policy file.
@@ -47,6 +49,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match command.verb {
         Verb::Check(check) => finish(check.run()),
+        Verb::Doctor(doctor) => finish(doctor.run()),
         Verb::Run(run) => run::run(run).unwrap_or_else(|failure| {
             complain(&format!("{:#}", failure.error));
             ExitCode::from(failure.code)

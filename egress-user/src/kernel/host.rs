@@ -11,11 +11,11 @@ use nix::{
 };
 
 /// Where bpffs is when the host has mounted it.
-const BPFFS: &str = "/sys/fs/bpf";
+pub(super) const BPFFS: &str = "/sys/fs/bpf";
 /// Where we mount one of our own otherwise: ours alone, so that nothing else of the host changes.
-const OWN_BPFFS: &str = "/run/egress/bpf";
+pub(super) const OWN_BPFFS: &str = "/run/egress/bpf";
 /// First kernel with what the hooks need: socket cookies of network namespaces in sockops.
-const MINIMUM: (u32, u32) = (5, 15);
+pub(super) const MINIMUM: (u32, u32) = (5, 15);
 
 /// Places that a sandbox is made in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,14 +86,14 @@ impl Host {
     }
 }
 
-fn release() -> String {
+pub(super) fn release() -> String {
     nix::sys::utsname::uname()
         .map(|uname| uname.release().to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
 /// An unreadable version passes: the probes decide then.
-fn check_version(release: &str) -> Result<(), HostError> {
+pub(super) fn check_version(release: &str) -> Result<(), HostError> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) < MINIMUM => {
@@ -104,7 +104,7 @@ fn check_version(release: &str) -> Result<(), HostError> {
 }
 
 /// First mount point of a file system type, preferring the usual place of bpffs.
-fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
+pub(super) fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
     let mut found = None;
     for line in mountinfo.lines() {
         // proc_pid_mountinfo(5): fields, a lone dash, then the type.
@@ -124,7 +124,7 @@ fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
 }
 
 /// Whether the path still leads to that mount: another one may lie over it.
-fn is_really(path: &Path, magic: FsType) -> bool {
+pub(super) fn is_really(path: &Path, magic: FsType) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == magic)
 }
 

@@ -6,9 +6,11 @@ mod events;
 mod host;
 mod maps;
 mod object;
+mod survey;
 
 pub use error::{KernelError, Rejected};
 pub use events::{Events, datagram_connect, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, remove_pins};
+pub use survey::{Finding, Status, Survey};

@@ -21,6 +21,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../egress-ebpf/egress.
 /// The loaded object, its programs not yet attached.
 pub struct Loaded {
     ebpf: Ebpf,
+    chooses_errno: bool,
 }
 
 /// Links that hold the programs at a cgroup; closing them and removing their pins detaches.
@@ -57,7 +58,13 @@ impl Loaded {
                 source: Box::new(source.into()),
             })?;
         }
-        Ok(Self { ebpf })
+        Ok(Self { ebpf, chooses_errno: have_set_retval == 1 })
+    }
+
+    /// Whether the kernel has `bpf_set_retval`, so that each refusal has the errno that fits it;
+    /// without it all of them are EPERM.
+    pub fn chooses_errno(&self) -> bool {
+        self.chooses_errno
     }
 
     /// Attaches everything at a cgroup, pins the links below `pins`, and hands out the maps.

@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod descriptors;
+pub mod landlock;
 pub mod mounts;
 pub mod pod;
 pub mod process;

@@ -148,7 +148,7 @@ fn open_connections_end_with_it() {
         while True:\n  \
           s.send(b'x' * 100); s.recv(100)";
     let running = world.egress(ALLOWED).start([PYTHON, "-c", talk]);
-    running.says("220");
+    running.says("speaks first");
     running.signal(Signal::SIGKILL);
     drop(running);
     eventually("the server sees the end of the connection", || {

@@ -16,6 +16,7 @@ mod addresses;
 mod config;
 mod death;
 mod dns;
+mod doctor;
 mod escape;
 mod lifecycle;
 mod names;

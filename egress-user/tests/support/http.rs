@@ -18,6 +18,7 @@ pub(crate) struct Place<'l> {
 /// Answers requests until the client closes.
 ///
 /// - `/bytes/N` gives N bytes of [`pattern`].
+/// - `/info/refs` gives one branch, to a git that asks which there are.
 /// - `/sink` reads the body and answers its length and SHA-256.
 /// - anything else answers the host, the TLS server name and the path, as the server saw them.
 pub(crate) fn serve(stream: &mut (impl Read + Write), place: &Place<'_>) -> io::Result<()> {
@@ -72,6 +73,10 @@ fn answer(head: &Head, body: &[u8], place: &Place<'_>) -> Vec<u8> {
     }
     if head.path == "/sink" {
         return format!("{} {}\n", body.len(), sha256(body)).into_bytes();
+    }
+    if head.path.starts_with("/info/refs") {
+        // Git's older protocol: without a content type of its own, the answer is a plain list.
+        return format!("{}\trefs/heads/main\n", "5e".repeat(20)).into_bytes();
     }
     let sni = place.sni.as_deref().unwrap_or("-");
     format!("host={} sni={sni} path={}\n", head.host, head.path).into_bytes()

@@ -34,8 +34,8 @@ pub(crate) enum Service {
     Echo,
 }
 
-/// Line that [`Service::Banner`] and [`Service::Farewell`] begin with.
-pub(crate) const BANNER: &str = "220 the far side speaks first\r\n";
+/// Line that [`Service::Banner`] and [`Service::Farewell`] begin with: one that an SSH client takes for its server's.
+pub(crate) const BANNER: &str = "SSH-2.0-far_side speaks first\r\n";
 
 /// TCP doors on every open address of the far side.
 pub(crate) const TCP: &[(u16, Service)] = &[

@@ -25,15 +25,15 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("streams.py", include_str!("clients/streams.py")),
 ];
 
-/// Fails with the line that installs what is missing.
-pub(crate) fn require() {
+/// Fails with the line that installs what of `tools` is missing.
+pub(crate) fn require(tools: &[(&str, &str)]) {
     let path = std::env::var("PATH").unwrap_or_default();
     let is_there =
         |tool: &str| path.split(':').any(|directory| Path::new(directory).join(tool).exists());
     let missing: Vec<_> =
-        TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
-    assert!(missing.is_empty(), "the kernel tests need: apt-get install -y {}", missing.join(" "));
-    assert!(nix::unistd::geteuid().is_root(), "the kernel tests need root: run them as root");
+        tools.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    assert!(missing.is_empty(), "this needs: apt-get install -y {}", missing.join(" "));
+    assert!(nix::unistd::geteuid().is_root(), "this needs root: run it as root");
 }
 
 /// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.

@@ -52,9 +52,15 @@ pub(crate) struct Builder {
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     closed: Vec<IpAddr>,
+    tools: &'static [(&'static str, &'static str)],
 }
 
 impl Builder {
+    /// Other programs than those of the tests must be there: (program, Debian package) each.
+    pub(crate) fn tools(self, tools: &'static [(&'static str, &'static str)]) -> Self {
+        Builder { tools, ..self }
+    }
+
     /// A name with one address, and all servers there.
     pub(crate) fn site(self, name: &str, address: &str) -> Self {
         self.address(address).record(name, &[address])
@@ -100,7 +106,7 @@ impl Builder {
 
     /// Makes the namespaces, the link and the servers.
     pub(crate) fn build(mut self) -> World {
-        tools::require();
+        tools::require(self.tools);
         self.addresses.extend(parsed(FAR));
         self.addresses.retain(|address| !self.closed.contains(address));
         self.addresses.sort_unstable();
@@ -154,6 +160,7 @@ impl World {
             names: Vec::new(),
             addresses: Vec::new(),
             closed: Vec::new(),
+            tools: tools::TOOLS,
         }
     }
 

@@ -1,0 +1,47 @@
+//! `egress doctor` as root: able here, and not where something was taken away.
+use super::support::World;
+
+const DOCTOR: [&str; 2] = [env!("CARGO_BIN_EXE_egress"), "doctor"];
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn this_machine_is_able() {
+    let world = World::new().build();
+    let out = world.direct().run(DOCTOR);
+    out.succeeded().said("programs load").said("\nable: ");
+    assert!(!out.text().contains("missing"), "{out}");
+    let out = world.direct().run(DOCTOR.into_iter().chain(["--json"]));
+    out.succeeded().said("\"able\":true");
+    world.arrived().none();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_loopback_that_is_down_is_named_with_what_to_do() {
+    let world = World::new().build();
+    let out = world.direct().run(["unshare", "-n"].into_iter().chain(DOCTOR));
+    out.exited(1).said("missing  loopback").said("to do: ip link set lo up");
+    out.said("not able; missing: loopback\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_machine_without_cgroup2_is_told_how_to_mount_it() {
+    let world = World::new().build();
+    // The program has a mount namespace of its own: the host keeps its mounts.
+    let line = format!("umount -R /sys/fs/cgroup && exec {}", DOCTOR.join(" "));
+    let out = world.direct().shell(&line);
+    out.exited(1).said("missing  cgroup v2").said("to do: no cgroup v2 is mounted; mount one with");
+    out.said("not able; missing: cgroup v2\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_root_without_rights_is_told_which_are_missing() {
+    let world = World::new().build();
+    let less = "-sys_admin,-net_admin,-bpf";
+    let setpriv = format!("setpriv --bounding-set={less} --inh-caps={less}");
+    let out = world.direct().shell(&format!("{setpriv} {}", DOCTOR.join(" ")));
+    out.exited(1).said("without CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN\n");
+    out.said("missing  kernel object").said("not permitted");
+}
