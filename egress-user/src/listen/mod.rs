@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::net::TcpStream;
 
+mod connection;
 mod evidence;
 mod first;
 mod http;

@@ -1,44 +1,31 @@
 //! The transparent door: connections that the kernel side has redirected.
-//!
-//! The original destination is dialled at once, since pins or a rule vouch for it and a server may
-//! speak first; the client's bytes are held until they are judged, so that a refused name has seen
-//! a connection at most, and never a byte.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
-    ops::ControlFlow,
-    os::fd::AsRawFd,
-    pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use egress_common::Reason;
-use nix::sys::socket::{Shutdown, shutdown};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
+    connection::Connection,
     evidence::{Evidence, plain},
-    first::{First, Stop, Then, first},
-    http::{End, Requests, Tap},
-    refuse::{self, reset},
+    refuse::reset,
     write_all,
 };
 use crate::{
     audit::{Journal, Refused},
-    dial::{self, DialAddress},
     dns::{PinTable, clock::boottime_ns},
     flow::{Flows, PeerAddress},
-    policy::{Name, Policy},
-    relay::{self, pump, pump_until},
+    policy::Policy,
+    relay,
     sandbox::{PROBE_GREETING, PROBE_TARGET},
 };
 
@@ -46,22 +33,15 @@ use crate::{
 /// ones are reset (`rate_limited`).
 const MAX_CONNECTIONS: usize = 8192;
 
-/// How long a client that has been silent since the asked address failed is given to name itself,
-/// before any pin of any of the address's names is tried.
-const NAME_WITHIN: Duration = Duration::from_millis(300);
-
-/// A refused request behind others is answered once the server has answered those.
-const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
-    policy: Arc<Policy>,
+    pub(super) policy: Arc<Policy>,
     pins: Arc<Mutex<PinTable>>,
     flows: Arc<dyn Flows>,
-    journal: Arc<Journal>,
+    pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
 }
 
@@ -141,263 +121,7 @@ impl Transparent {
         !self.pins().names_of(address, boottime_ns()).is_empty()
     }
 
-    fn pins(&self) -> MutexGuard<'_, PinTable> {
+    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A connection whose destination may be dialled.
-struct Connection<'a> {
-    door: &'a Transparent,
-    client: TcpStream,
-    evidence: Evidence,
-}
-
-impl Connection<'_> {
-    async fn run(&self) {
-        let mut judging = pin!(first(&self.client, &self.evidence, &self.door.policy));
-        let mut judged = None;
-        let asked = DialAddress(self.evidence.target());
-        let others = !self.other_pins(None).is_empty();
-        let mut dialling = pin!(dial::asked(asked, others));
-        let dialled = loop {
-            tokio::select! {
-                verdict = &mut judging, if judged.is_none() => match verdict {
-                    Ok(first) => judged = Some(first),
-                    Err(stop) => return self.stop(stop).await,
-                },
-                dialled = &mut dialling => break dialled,
-            }
-        };
-        let server = match dialled {
-            Ok(server) => server,
-            Err(error) => {
-                if judged.is_none() {
-                    judged = match timeout(NAME_WITHIN, &mut judging).await {
-                        Ok(Ok(first)) => Some(first),
-                        Ok(Err(stop)) => return self.stop(stop).await,
-                        Err(_) => None,
-                    };
-                }
-                let said = judged.as_ref().map(|first| first.name.as_ref());
-                match dial::others(asked, self.other_pins(said)).await.ok() {
-                    Some(server) => server,
-                    None => {
-                        tracing::debug!(to = %asked.0, %error, "not reached");
-                        return reset(&self.client);
-                    }
-                }
-            }
-        };
-        relay::prepare(&server);
-        let tap = Tap::default();
-        let moved = AtomicU64::new(0);
-        // Set when the last words to the client are ours, behind the server's.
-        let refusing = AtomicBool::new(false);
-        let down = async {
-            let watch = |chunk: &[u8]| {
-                tap.feed(chunk);
-                ControlFlow::Continue(())
-            };
-            let ended = pump_until(&server, &self.client, &moved, watch).await;
-            tap.end();
-            let _ = ended?;
-            if refusing.load(Ordering::Relaxed) {
-                Ok(())
-            } else {
-                relay::end(&server, &self.client)
-            }
-        };
-        let mut down = pin!(down);
-        let mut server_ended = false;
-        let first = loop {
-            if let Some(first) = judged.take() {
-                break first;
-            }
-            tokio::select! {
-                verdict = &mut judging => match verdict {
-                    Ok(first) => judged = Some(first),
-                    Err(stop) => return self.stop(stop).await,
-                },
-                ended = &mut down, if !server_ended => match ended {
-                    Ok(()) => server_ended = true,
-                    Err(_) => return reset(&self.client),
-                },
-            }
-        };
-        if !self.serves(&server, first.name.as_ref()) {
-            return reset(&self.client);
-        }
-        let up = self.up(&server, &tap, first, &refusing);
-        if server_ended {
-            match up.await {
-                Ok(end) => self.finish(end).await,
-                Err(_) => reset(&self.client),
-            }
-            return;
-        }
-        self.both(&server, up, down).await;
-    }
-
-    /// Runs both directions to their end.
-    async fn both<U, D>(&self, server: &TcpStream, up: U, down: std::pin::Pin<&mut D>)
-    where
-        U: Future<Output = Result<End, relay::PumpError>>,
-        D: Future<Output = Result<(), relay::PumpError>>,
-    {
-        let mut up = pin!(up);
-        let mut down = down;
-        let ended = tokio::select! {
-            ended = &mut up => match ended {
-                Ok(End::Finished) => down.await.map(|()| End::Finished),
-                // A refusal waits for the answers to earlier requests, but not without end.
-                Ok(end) => match timeout(EARLIER_ANSWERS_WITHIN, &mut down).await {
-                    Ok(ended) => ended.map(|()| end),
-                    Err(_) => return reset(&self.client),
-                },
-                Err(error) => {
-                    if error.side == relay::Side::Writer {
-                        // What the server sent before it went away may still be on the way.
-                        let _ = down.await;
-                    }
-                    Err(error)
-                }
-            },
-            ended = &mut down => match ended {
-                Ok(()) => up.await,
-                Err(error) => Err(error),
-            },
-        };
-        match ended {
-            Ok(end) => self.finish(end).await,
-            Err(_) => {
-                reset(&self.client);
-                reset(server);
-            }
-        }
-    }
-
-    /// The client's direction, from the held bytes on.
-    async fn up(
-        &self,
-        server: &TcpStream,
-        tap: &Tap,
-        first: First,
-        refusing: &AtomicBool,
-    ) -> Result<End, relay::PumpError> {
-        let broken = |source| relay::PumpError { side: relay::Side::Writer, source };
-        let rest = match first.then {
-            Then::Silent => {
-                end_writing(server);
-                return Ok(End::Finished);
-            }
-            Then::Relay => first.held,
-            Then::Requests(stream, head, length) => {
-                let requests = Requests {
-                    client: &self.client,
-                    server,
-                    evidence: &self.evidence,
-                    policy: &self.door.policy,
-                    tap,
-                    stream: *stream,
-                    held: first.held,
-                    offer_withdrawn: false,
-                };
-                match requests.forward((*head, length)).await.map_err(broken)? {
-                    End::Tunnel(rest) => rest,
-                    end => {
-                        refusing.store(!matches!(end, End::Finished), Ordering::Relaxed);
-                        end_writing(server);
-                        return Ok(end);
-                    }
-                }
-            }
-        };
-        write_all(server, &rest).await.map_err(broken)?;
-        drop(rest);
-        pump(&self.client, server, &AtomicU64::new(0)).await?;
-        Ok(End::Finished)
-    }
-
-    /// Whether this server is one that what was judged may be sent to.
-    fn serves(&self, server: &TcpStream, name: Option<&Name>) -> bool {
-        server.peer_addr().is_ok_and(|at| self.may_serve(&self.door.pins(), at.ip(), name))
-    }
-
-    fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
-        let (asked, now_ns) = (self.evidence.target(), boottime_ns());
-        // The kernel dials loopback for the unspecified address, which was judged as that.
-        if address == asked.ip() || (asked.ip().is_unspecified() && address.is_loopback()) {
-            return true;
-        }
-        match name {
-            Some(name) => pins.addresses_of(name, now_ns).contains(&address),
-            // What named nobody was let through by what vouches for the asked address, which may be
-            // more than vouches for this one.
-            None => {
-                let at = SocketAddr::new(address, asked.port());
-                Evidence::gather(&self.door.policy, pins, at, now_ns)
-                    .is_ok_and(|there| there.opens_as(&self.evidence))
-            }
-        }
-    }
-
-    /// Other pins of the names of the asked address: all of them before the client has said
-    /// anything, then those that may serve what it said.
-    fn other_pins(&self, said: Option<Option<&Name>>) -> Vec<IpAddr> {
-        let (pins, now_ns) = (self.door.pins(), boottime_ns());
-        let names = self.evidence.names();
-        let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));
-        of_names
-            .filter(|&address| address != self.evidence.target().ip())
-            .filter(|&address| said.is_none_or(|name| self.may_serve(&pins, address, name)))
-            .collect()
-    }
-
-    /// Ends a connection of which nothing was forwarded.
-    async fn stop(&self, stop: Stop) {
-        match stop {
-            Stop::Refused { refused, http } => {
-                // Noted first: the program may end as soon as it has its answer, and the summary
-                // is written then.
-                self.door.journal.refused(refused.clone());
-                if http {
-                    refuse::forbidden(&self.client, &refused).await;
-                } else {
-                    reset(&self.client);
-                }
-            }
-            Stop::Malformed(why) => self.malformed(why).await,
-            Stop::Gone => reset(&self.client),
-        }
-    }
-
-    /// Ends a connection whose earlier requests were forwarded and answered.
-    async fn finish(&self, end: End) {
-        match end {
-            End::Refused(refused) => {
-                self.door.journal.refused(refused.clone());
-                refuse::forbidden(&self.client, &refused).await;
-            }
-            End::Malformed(why) => self.malformed(why).await,
-            End::Finished | End::Tunnel(_) => {}
-        }
-    }
-
-    async fn malformed(&self, why: &'static str) {
-        let to = self.evidence.target();
-        self.door.journal.refused(Refused {
-            what: format!("http request to tcp {to} ({why})"),
-            reason: Reason::ProtocolNotAllowed,
-            rule: None,
-            fix: None,
-        });
-        refuse::malformed(&self.client, why).await;
-    }
-}
-
-/// Passes the client's end of stream on.
-fn end_writing(server: &TcpStream) {
-    // A server that is gone will say so to the other direction.
-    let _ = shutdown(server.as_raw_fd(), Shutdown::Write);
 }

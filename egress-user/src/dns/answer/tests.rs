@@ -117,7 +117,7 @@ fn large_answers_are_truncated_to_what_the_asker_takes() {
         let limit = size_limit(&asked(&octets), Carrier::Udp);
         assert!((512..=1232).contains(&limit) && response.to_vec().unwrap().len() <= limit);
         let tcp = respond(&asked(&octets), &many(count), Refuse::NxDomain, Carrier::Tcp).unwrap();
-        assert_eq!(addresses(&Message::from_vec(&tcp).unwrap()).len(), count.into());
+        assert_eq!(addresses(&Message::from_vec(&tcp).unwrap()).len(), usize::from(count));
     }
 }
 
