@@ -17,6 +17,7 @@ mod config;
 mod death;
 mod dns;
 mod escape;
+mod isolation;
 mod lifecycle;
 mod names;
 mod rebinding;

@@ -90,6 +90,11 @@ impl<'w> Arrivals<'w> {
         self
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.packets.len()
+    }
+
     /// Payload bytes in all of them, repeats included.
     pub(crate) fn payload(&self) -> usize {
         self.packets.iter().map(|packet| packet.payload.len()).sum()
