@@ -35,3 +35,37 @@ fn joining_a_group_tells_the_network_nothing() {
         world.arrived().of(IGMP).count() > 0
     });
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn nothing_is_typed_into_a_terminal() {
+    let world = World::new().build();
+    // EPERM from the filter; a file that is no terminal would give ENOTTY. The kernel ignores the
+    // request's upper half, and so must the filter.
+    let attempt = "import ctypes\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        for request in (0x5412, 0x541c, 0x100005412, 0xffffffff0000541c):\n  \
+          ctypes.set_errno(0)\n  \
+          libc.syscall(ctypes.c_long(IOCTL), ctypes.c_long(0), ctypes.c_ulong(request), b'x')\n  \
+          print(ctypes.get_errno())";
+    let attempt = attempt.replace("IOCTL", &libc::SYS_ioctl.to_string());
+    world.egress(&[]).run([PYTHON, "-c", &attempt]).succeeded().printed("1\n1\n1\n1\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn keyrings_are_absent() {
+    let world = World::new().build();
+    let attempt = format!(
+        "import ctypes\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         for call in ({}, {}, {}):\n  \
+           libc.syscall(ctypes.c_long(call), b'dns_resolver', b'secret.test', b'', ctypes.c_long(-2))\n  \
+           print(ctypes.get_errno())",
+        libc::SYS_request_key,
+        libc::SYS_add_key,
+        libc::SYS_keyctl
+    );
+    let absent = format!("{}\n", libc::ENOSYS).repeat(3);
+    world.egress(&[]).run([PYTHON, "-c", &attempt]).succeeded().printed(&absent);
+}
