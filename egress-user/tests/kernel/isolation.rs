@@ -69,3 +69,13 @@ fn keyrings_are_absent() {
     let absent = format!("{}\n", libc::ENOSYS).repeat(3);
     world.egress(&[]).run([PYTHON, "-c", &attempt]).succeeded().printed(&absent);
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_caller_that_ignores_its_children_is_no_reason_to_hang() {
+    let world = World::new().build();
+    let ignoring = "import os, signal, sys\n\
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
+        os.execv(sys.argv[1], [sys.argv[1], 'run', '--', 'sh', '-c', 'sleep 0.1; exit 3'])";
+    world.direct().run([PYTHON, "-c", ignoring, env!("CARGO_BIN_EXE_egress")]).exited(3);
+}
