@@ -7,6 +7,6 @@ mod maps;
 mod object;
 
 pub use events::{Events, describe};
-pub use host::{Host, HostError};
+pub use host::{Host, HostError, Mounted, mounts};
 pub use maps::Maps;
 pub use object::{Attached, KernelError, Loaded, remove_pins};

@@ -196,7 +196,7 @@ fn be_init(
     cgroup.enter().map_err(not_started)?;
     // After entering, so that the cgroup is the root of what the sandbox sees.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
-    isolate().map_err(not_started)?;
+    isolate(&cgroup.inner()).map_err(not_started)?;
     prctl::set_dumpable(false).map_err(not_started)?;
     probe().map_err(not_started)?;
     say(reports, "probed")?;

@@ -1,4 +1,7 @@
 //! What a process may ask of the kernel and of the machine outside, besides sockets.
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use super::support::{PYTHON, World};
 use super::{ALLOWED, two_sites};
@@ -72,10 +75,88 @@ fn keyrings_are_absent() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn second_mounts_of_the_kernels_controls_are_closed() {
+    let world = World::new().build();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read the mounts");
+    let cgroup2 = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields[2] == "cgroup2")
+        .map(|fields| fields[1].to_owned())
+        .expect("cgroup v2 is mounted");
+    let points = ["groups", "processes", "kernel"].map(|name| world.path(name));
+    for point in &points {
+        std::fs::create_dir(point).expect("make a mount point");
+    }
+    // Opened and not written: a filter that fails here must not disturb the host.
+    let attempt = "for file in groups/cgroup.procs processes/sys/net/ipv4/ip_forward kernel/mm/ksm/run; do \
+        (: >>$file) 2>/dev/null && echo opened $file; done; \
+        [ -e groups/egress ] && echo sees the other groups; ls processes; true";
+    let egress = world.egress(&[]);
+    let egress = egress.mount(Path::new(&cgroup2), &points[0].display().to_string());
+    let egress = egress.mount(Path::new("/proc"), &points[1].display().to_string());
+    let egress = egress.mount(Path::new("/sys/kernel"), &points[2].display().to_string());
+    egress.shell(attempt).succeeded().printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_service_that_restarts_stays_hidden() {
+    let world = World::new().build();
+    let run = world.path("run");
+    let sockets = ["docker.sock", "podman/podman.sock", "new.sock"].map(|name| run.join(name));
+    let serve = |path: &Path| {
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("make a directory");
+        let listener = UnixListener::bind(path).expect("listen");
+        let everyone = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(path, everyone).expect("open the socket to all");
+        listener
+    };
+    let before = (serve(&sockets[0]), serve(&sockets[1]));
+    std::fs::write(run.join("kept"), "kept").expect("write a file");
+    let probes = sockets.iter().map(|path| {
+        let name = path.strip_prefix(&run).expect("below run").display().to_string();
+        format!("'unix /run/{name}'")
+    });
+    let probes: Vec<_> = probes.collect();
+    let line =
+        format!("cat /run/kept; echo; echo ready; read x; {PYTHON} probe.py {}", probes.join(" "));
+    let running =
+        world.egress(&[]).mount(&run, "/run").idle_stdin().start(["sh", "-c", line.as_str()]);
+    running.says("kept\nready");
+    // What a service manager does: the socket, or its whole directory, is removed and made anew.
+    drop(before);
+    std::fs::remove_file(&sockets[0]).expect("remove a socket");
+    std::fs::remove_dir_all(run.join("podman")).expect("remove a directory");
+    let _after: Vec<_> = sockets.iter().map(|path| serve(path)).collect();
+    let out = running.finish();
+    out.succeeded();
+    assert_eq!(out.text().matches("=> ENOENT").count(), 3, "{out}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn a_caller_that_ignores_its_children_is_no_reason_to_hang() {
     let world = World::new().build();
     let ignoring = "import os, signal, sys\n\
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
         os.execv(sys.argv[1], [sys.argv[1], 'run', '--', 'sh', '-c', 'sleep 0.1; exit 3'])";
     world.direct().run([PYTHON, "-c", ignoring, env!("CARGO_BIN_EXE_egress")]).exited(3);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn nobody_else_can_lock_the_groups() {
+    let world = World::new().build();
+    // Every run takes this lock when it starts: who holds it would keep them all waiting.
+    let attempt = "import fcntl, os, sys\n\
+        for line in open('/proc/mounts'):\n  \
+          kind, point = line.split()[2], line.split()[1]\n  \
+          if kind != 'cgroup2': continue\n  \
+          try: fcntl.flock(os.open(point + '/egress', os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB); print('locked')\n  \
+          except BlockingIOError: print('could wait for it')\n  \
+          except OSError as e: pass";
+    world.egress(&[]).run([PYTHON, "-c", attempt]).succeeded().printed("");
+    let outside = ["setpriv", "--reuid", "65534", "--clear-groups", PYTHON, "-c", attempt];
+    world.direct().run(outside).succeeded().printed("");
 }
