@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::support::{PYTHON, World};
-use super::{ALLOWED, two_sites};
+use super::{ALLOWED, SITE, two_sites};
 
 /// IP protocol number of group reports.
 const IGMP: u8 = 2;
@@ -159,4 +159,30 @@ fn nobody_else_can_lock_the_groups() {
     world.egress(&[]).run([PYTHON, "-c", attempt]).succeeded().printed("");
     let outside = ["setpriv", "--reuid", "65534", "--clear-groups", PYTHON, "-c", attempt];
     world.direct().run(outside).succeeded().printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_flood_of_refusals_keeps_no_connection_waiting() {
+    let world = two_sites();
+    let flood = format!(
+        "import os, signal, socket, time\n\
+         children = []\n\
+         for k in range(3):\n  \
+           child = os.fork()\n  \
+           if child: children.append(child); continue\n  \
+           s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); i = 0\n  \
+           while True:\n    \
+             i += 1\n    \
+             try: s.sendto(b'x', ('10.%d.%d.%d' % (k, i // 250 % 250, i % 250), 99))\n    \
+             except OSError: pass\n\
+         time.sleep(0.5)\n\
+         try:\n  \
+           socket.getaddrinfo('allowed.test', 22)\n  \
+           s = socket.create_connection(('{SITE}', 22), 10); s.settimeout(10)\n  \
+           print(s.recv(3).decode())\n\
+         finally:\n  \
+           for child in children: os.kill(child, signal.SIGKILL)"
+    );
+    world.egress(ALLOWED).run([PYTHON, "-c", &flood]).succeeded().printed("220\n");
 }
