@@ -1,6 +1,10 @@
 //! setsockopt(2): options that send packets elsewhere than the address hooks saw. The packet hook
 //! would drop such packets in silence; refusing the option gives the program an errno at once.
 //!
+//! Joining a multicast group is refused here alone: the kernel reports it to the network (IGMP, MLD)
+//! from a socket of its own, which no hook of the cgroup sees, and the group's address is whatever
+//! the program wants to tell (seen on 6.18).
+//!
 //! No look-up of the sandbox: whatever is below the attach point is in one or refused anyway.
 
 use egress_common::{Reason, event::Hook};
@@ -34,13 +38,19 @@ pub fn set(option: &Option_) -> i32 {
 #[inline(always)]
 fn reroutes(level: i32, name: i32) -> bool {
     match level {
-        // IP_OPTIONS, IP_TRANSPARENT, IP_UNICAST_IF
-        SOL_IP => matches!(name, 4 | 19 | 50),
+        // IP_OPTIONS, IP_TRANSPARENT, IP_UNICAST_IF; ADD_MEMBERSHIP, DROP_MEMBERSHIP,
+        // UNBLOCK_SOURCE, BLOCK_SOURCE, ADD_SOURCE_MEMBERSHIP, DROP_SOURCE_MEMBERSHIP, MSFILTER,
+        // and their MCAST_ forms
+        SOL_IP => matches!(name, 4 | 19 | 50 | 35..=48),
         // SO_BINDTODEVICE, SO_BINDTOIFINDEX
         SOL_SOCKET => matches!(name, 25 | 62),
         // 2292PKTINFO (2), 2292HOPOPTS, 2292DSTOPTS, 2292RTHDR, 2292PKTOPTIONS, PKTINFO, HOPOPTS,
-        // RTHDRDSTOPTS, RTHDR, DSTOPTS, TRANSPARENT, UNICAST_IF
-        SOL_IPV6 => matches!(name, 2..=6 | 50 | 54 | 55 | 57 | 59 | 75 | 76),
+        // RTHDRDSTOPTS, RTHDR, DSTOPTS, TRANSPARENT, UNICAST_IF; ADD_MEMBERSHIP, DROP_MEMBERSHIP,
+        // JOIN_ANYCAST, LEAVE_ANYCAST, the MCAST_ options; FLOWLABEL_MGR, whose labels carry
+        // extension headers
+        SOL_IPV6 => {
+            matches!(name, 2..=6 | 20 | 21 | 27 | 28 | 32 | 42..=48 | 50 | 54 | 55 | 57 | 59 | 75 | 76)
+        },
         _ => false,
     }
 }

@@ -244,15 +244,22 @@ fn follow(
     runtime.spawn(async move {
         while let Ok(mut ready) = ring.readable().await {
             ready.clear_ready();
-            note(&events, &journal, &proxy);
+            // A program that does nothing but get refused must not keep the others' connections
+            // waiting: their tasks run in between.
+            while !note_some(&events, &journal, &proxy) {
+                tokio::task::yield_now().await;
+            }
         }
     });
     Ok(())
 }
 
-fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
+/// Notes a few events; true when there are no more.
+fn note_some(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) -> bool {
+    const FEW: usize = 64;
     let mut events = lock(events);
-    while let Some(event) = events.take() {
+    for _ in 0..FEW {
+        let Some(event) = events.take() else { return true };
         let refused = kernel::describe(&event, |to| proxy.explain(to));
         match kernel::datagram_connect(&event) {
             Some(to) if proxy.is_pinned(to.ip()) => {
@@ -261,6 +268,7 @@ fn note(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) {
             _ => journal.refused(refused),
         }
     }
+    false
 }
 
 fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
@@ -269,7 +277,7 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 
 /// The summary; then the programs are detached.
 fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
-    note(events, &shared.journal, proxy);
+    while !note_some(events, &shared.journal, proxy) {}
     shared.journal.settle();
     if !shared.journal.is_empty() {
         let lost = shared.maps.counter(Counter::EventsLost);

@@ -103,22 +103,36 @@ pub(super) fn check_version(release: &str) -> Result<(), HostError> {
     }
 }
 
+/// A line of the mount table.
+#[derive(Debug)]
+pub struct Mounted<'a> {
+    /// What of the file system is mounted.
+    pub root: &'a str,
+    /// Where.
+    pub point: PathBuf,
+    /// The file system's type.
+    pub kind: &'a str,
+}
+
+/// The lines of a mountinfo file, a later mount at the same point hiding an earlier one.
+pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mounted<'_>> {
+    mountinfo.lines().filter_map(|line| {
+        // proc_pid_mountinfo(5): fields, a lone dash, then the type.
+        let (fields, rest) = line.split_once(" - ")?;
+        let mut fields = fields.split(' ');
+        let (root, point) = (fields.nth(3)?, fields.next()?);
+        Some(Mounted { root, point: unescape(point).into(), kind: rest.split(' ').next()? })
+    })
+}
+
 /// First mount point of a file system type, preferring the usual place of bpffs.
 pub(super) fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
     let mut found = None;
-    for line in mountinfo.lines() {
-        // proc_pid_mountinfo(5): fields, a lone dash, then the type.
-        let Some((fields, rest)) = line.split_once(" - ") else { continue };
-        let mut fields = fields.split(' ');
-        let (Some(root), Some(point)) = (fields.nth(3), fields.next()) else { continue };
-        if rest.split(' ').next() != Some(wanted) || root != "/" {
-            continue;
+    for mount in mounts(mountinfo).filter(|mount| mount.kind == wanted && mount.root == "/") {
+        if mount.point == Path::new(BPFFS) {
+            return Some(mount.point);
         }
-        let point = PathBuf::from(unescape(point));
-        if point == Path::new(BPFFS) {
-            return Some(point);
-        }
-        found.get_or_insert(point);
+        found.get_or_insert(mount.point);
     }
     found
 }

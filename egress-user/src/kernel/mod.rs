@@ -10,7 +10,7 @@ mod survey;
 
 pub use error::{KernelError, Rejected};
 pub use events::{Events, datagram_connect, describe};
-pub use host::{Host, HostError};
+pub use host::{Host, HostError, Mounted, mounts};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, remove_pins};
 pub use survey::{Finding, Status, Survey};

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -57,6 +57,9 @@ impl Cgroup {
             }
             _ => {}
         }
+        // Root's alone: whoever can open the directory can lock it, and keep every run waiting.
+        fs::set_permissions(&parent, fs::Permissions::from_mode(0o700))
+            .map_err(failed("close to other users the cgroup", &parent))?;
         // Held while sweeping and making, so that no other run sweeps a directory that is made but
         // not yet locked.
         let _turn =

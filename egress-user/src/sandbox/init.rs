@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::fd::{AsFd, AsRawFd},
+    path::Path,
 };
 
 use nix::{
@@ -100,7 +101,7 @@ impl Init {
                 let ours = [orders_out.as_raw_fd(), reports_in.as_raw_fd()];
                 let mut reports = File::from(std::os::fd::OwnedFd::from(reports_in));
                 let orders = File::from(std::os::fd::OwnedFd::from(orders_out));
-                let code = match be_init(command, orders, &mut reports, ours) {
+                let code = match be_init(&cgroup.inner(), command, orders, &mut reports, ours) {
                     Ok(code) => code,
                     Err(failure) => {
                         let text = failure.text.replace('\n', " ");
@@ -183,6 +184,7 @@ fn not_started(error: impl std::error::Error) -> Failure {
 }
 
 fn be_init(
+    cgroup: &Path,
     command: &Command,
     mut orders: File,
     reports: &mut File,
@@ -195,7 +197,7 @@ fn be_init(
     await_order(&mut orders, PROBE)?;
     // Born in the cgroup, which becomes the root of what the sandbox sees.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
-    isolate().map_err(not_started)?;
+    isolate(cgroup).map_err(not_started)?;
     prctl::set_dumpable(false).map_err(not_started)?;
     probe().map_err(not_started)?;
     say(reports, "probed")?;

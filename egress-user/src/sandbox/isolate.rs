@@ -2,53 +2,70 @@
 //! sockets by which a local service would do what the sandbox may not.
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::fs::symlink},
     path::{Path, PathBuf},
 };
 
-use nix::mount::{MsFlags, mount};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::stat::{Mode, umask},
+};
 
-use crate::sys::mounts::read_only_recursively;
+use crate::{kernel::mounts, sys::mounts::read_only_recursively};
 
-/// Directories whose sockets lead around the policy; each is hidden by an empty, read-only tmpfs.
-const HIDDEN_DIRECTORIES: &[&str] = &[
-    "/run/user",
-    "/run/dbus",
-    "/run/systemd",
-    "/run/nscd",
-    "/run/docker",
-    "/run/containerd",
-    "/run/podman",
-    "/run/crio",
-    "/run/libvirt",
-    "/run/avahi-daemon",
-    "/run/cups",
-    "/run/lxd",
-    "/run/incus",
-    "/run/egress",
-    "/run/screen",
-    "/run/tmux",
-    "/run/uuidd",
-    "/var/lib/lxd",
-    "/var/lib/incus",
-    "/var/snap/lxd",
-    "/var/run/nscd",
-    "/sys/fs/bpf",
+/// Where services put their sockets. `/var/run` is a link to `/run` on most systems.
+const RUN: &[&str] = &["/run", "/var/run"];
+
+/// What of it leads around the policy: services that connect, resolve names, or start programs on
+/// the caller's behalf.
+const NOT_IN_RUN: &[&str] = &[
+    "WSL",
+    "acpid.socket",
+    "avahi-daemon",
+    "buildkit",
+    "containerd",
+    "cri-dockerd.sock",
+    "crio",
+    "cups",
+    "dbus",
+    "docker",
+    "docker.sock",
+    "egress",
+    "incus",
+    "k0s",
+    "k3s",
+    "libvirt",
+    "lxd",
+    "nscd",
+    "podman",
+    "rpcbind.sock",
+    "screen",
+    "snapd-snap.socket",
+    "snapd.socket",
+    "systemd",
+    "tailscale",
+    "tmux",
+    "tor",
+    "uscreens",
+    "user",
 ];
 
-/// Names of entries of /tmp that hold the sockets of a user's own servers: whoever may speak to a
+/// Directories elsewhere of the same kind; each is hidden by an empty, read-only tmpfs.
+const HIDDEN_DIRECTORIES: &[&str] =
+    &["/var/lib/lxd", "/var/lib/incus", "/var/snap/lxd", "/sys/fs/bpf"];
+
+/// Beginnings of names in /tmp that hold the sockets of a user's own servers: whoever may speak to a
 /// terminal multiplexer or an agent has a process outside do things for him.
-const HIDDEN_IN_TMP: &[&str] = &[".X11-unix", ".ICE-unix", "tmux-", "ssh-", "screens", "dbus-"];
+const HIDDEN_IN_TMP: &[&str] =
+    &[".X11-unix", ".ICE-unix", "tmux-", "screens", "uscreens", "ssh-", "dbus-"];
 
-/// Sockets that stand by themselves; each is covered by /dev/null.
-const HIDDEN_FILES: &[&str] = &[
-    "/run/docker.sock",
-    "/run/snapd.socket",
-    "/run/snapd-snap.socket",
-    "/run/rpcbind.sock",
-    "/run/cri-dockerd.sock",
-    "/run/acpid.socket",
-];
+/// File systems of the kernel's controls, which are writable for their owner wherever they are
+/// mounted.
+const CONTROLS: &[&str] =
+    &["cgroup", "cgroup2", "sysfs", "securityfs", "debugfs", "tracefs", "configfs", "efivarfs"];
 
 /// What a root without capabilities could still write to, as its owner.
 const READ_ONLY: &[&str] = &["/sys", "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"];
@@ -75,11 +92,19 @@ fn step<T>(
     result.map_err(|source| IsolateError { what, path: path.to_owned(), source: source.into() })
 }
 
-/// Runs in the sandbox's mount and PID namespaces, as root.
+/// Runs in the sandbox's mount and PID namespaces, as root; `cgroup` is the sandbox's own.
 ///
 /// # Errors
 /// When something cannot be hidden: the sandbox does not start then.
-pub(super) fn isolate() -> Result<(), IsolateError> {
+pub(super) fn isolate(cgroup: &Path) -> Result<(), IsolateError> {
+    // What is made here is for the command's user to see, whatever mask the caller has.
+    let mask = umask(Mode::from_bits_truncate(0o022));
+    let isolated = isolate_all(cgroup);
+    umask(mask);
+    isolated
+}
+
+fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
     let none = None::<&str>;
     let recursive = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     step("make private the mounts below", "/", mount(none, "/", none, recursive, none))?;
@@ -87,15 +112,22 @@ pub(super) fn isolate() -> Result<(), IsolateError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     step("mount", "/proc", mount(Some("proc"), "/proc", Some("proc"), flags, none))?;
 
+    close_controls(cgroup)?;
     let resolver = Resolver::read();
-    let fixed = HIDDEN_DIRECTORIES.iter().chain(HIDDEN_FILES).chain(MASKED).map(PathBuf::from);
-    for path in fixed.chain(sockets_in_tmp()) {
-        // Followed links (/var/run) would hide the target again; harmless.
+    for path in HIDDEN_DIRECTORIES.iter().map(PathBuf::from).chain(sockets_in_tmp()) {
         if path.is_dir() {
-            step("hide", &path, hide_directory(&path, resolver.as_ref()))?;
+            step("hide", &path, hide_directory(&path))?;
         } else if path.exists() {
             step("hide", &path, bind("/dev/null", &path))?;
         }
+    }
+    for run in RUN.iter().map(Path::new) {
+        if fs::symlink_metadata(run).is_ok_and(|data| data.is_dir()) {
+            step("replace", run, own_run(run, resolver.as_ref()))?;
+        }
+    }
+    for file in MASKED.iter().map(Path::new).filter(|file| file.exists()) {
+        step("hide", file, bind("/dev/null", file))?;
     }
     for path in READ_ONLY.iter().map(Path::new).filter(|path| path.exists()) {
         step("bind", path, bind(path, path))?;
@@ -104,17 +136,85 @@ pub(super) fn isolate() -> Result<(), IsolateError> {
     Ok(())
 }
 
-/// What of /tmp is to be hidden. Entries that are links are left alone: what they lead to is in the
-/// other lists or in /tmp itself.
-fn sockets_in_tmp() -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir("/tmp") else { return Vec::new() };
-    let hidden = |name: &str| HIDDEN_IN_TMP.iter().any(|prefix| name.starts_with(prefix));
-    entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()))
-        .filter(|entry| entry.file_name().to_str().is_some_and(hidden))
-        .map(|entry| entry.path())
-        .collect()
+/// What of /tmp is to be hidden. Links are left alone: what they lead to is in the other lists or in
+/// /tmp itself.
+fn sockets_in_tmp() -> impl Iterator<Item = PathBuf> {
+    let listed = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        HIDDEN_IN_TMP.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
+            && entry.file_type().is_ok_and(|kind| !kind.is_symlink())
+    };
+    let entries = fs::read_dir("/tmp").into_iter().flatten().flatten();
+    entries.filter(listed).map(|entry| entry.path())
+}
+
+/// Closes the kernel's controls wherever the host has mounted them: a second mount of cgroup v2 lets
+/// root without capabilities move itself out, a second /proc shows the processes outside.
+fn close_controls(cgroup: &Path) -> Result<(), IsolateError> {
+    let table = step("read", "/proc/self/mountinfo", fs::read_to_string("/proc/self/mountinfo"))?;
+    // By descriptor: the path goes through the first of the mounts that it is bound over.
+    let own = step("open", cgroup, File::open(cgroup))?;
+    let own_path = format!("/proc/self/fd/{}", own.as_raw_fd());
+    // The last mount at a point is the one that is seen.
+    let seen: BTreeMap<_, _> =
+        mounts(&table).map(|mount| (mount.point, (mount.kind, mount.root))).collect();
+    for (point, (kind, root)) in &seen {
+        // Below another mount, or hidden by now.
+        let Ok(data) = fs::symlink_metadata(point) else { continue };
+        let elsewhere = !point.starts_with("/proc");
+        match *kind {
+            "proc" | "bpf" if elsewhere && data.is_dir() => {
+                step("hide", point, hide_directory(point))?;
+            }
+            "proc" | "bpf" if elsewhere => step("hide", point, bind("/dev/null", point))?,
+            // Seen from the sandbox's cgroup namespace, what is above it begins with dots. The
+            // sandbox gets its own cgroup instead, which its namespace calls the root.
+            "cgroup2" if root.starts_with("/..") => {
+                step("bind the sandbox's cgroup over", point, bind(&own_path, point))?;
+                step("make read-only", point, read_only_recursively(point))?;
+            }
+            kind if CONTROLS.contains(&kind) => {
+                step("make read-only", point, read_only_recursively(point))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a directory by one with the same entries but for [`NOT_IN_RUN`].
+///
+/// Not by covering these: a cover goes away with what it covers, when a service outside restarts and
+/// makes its socket anew. What is made outside later does not appear here at all.
+fn own_run(directory: &Path, resolver: Option<&Resolver>) -> io::Result<()> {
+    let old = File::open(directory)?;
+    let entries = fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), directory, Some("tmpfs"), flags, Some("mode=0755,size=16m"))?;
+    for entry in entries {
+        let name = entry.file_name();
+        if NOT_IN_RUN.iter().any(|hidden| name == *hidden) {
+            continue;
+        }
+        let from = PathBuf::from(format!("/proc/self/fd/{}", old.as_raw_fd())).join(&name);
+        let to = directory.join(&name);
+        // What has gone away meanwhile is left out.
+        let Ok(data) = fs::symlink_metadata(&from) else { continue };
+        if data.is_symlink() {
+            symlink(fs::read_link(&from)?, &to)?;
+            continue;
+        }
+        if data.is_dir() {
+            fs::create_dir(&to)?;
+        } else {
+            File::create(&to)?;
+        }
+        match bind(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            bound => bound?,
+        }
+    }
+    resolver.map_or(Ok(()), |resolver| resolver.restore_below(directory))
 }
 
 fn bind(from: impl AsRef<Path>, to: &Path) -> io::Result<()> {
@@ -122,12 +222,9 @@ fn bind(from: impl AsRef<Path>, to: &Path) -> io::Result<()> {
     Ok(mount(Some(from.as_ref()), to, None::<&str>, flags, None::<&str>)?)
 }
 
-fn hide_directory(directory: &Path, resolver: Option<&Resolver>) -> io::Result<()> {
+fn hide_directory(directory: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), directory, Some("tmpfs"), flags, Some("mode=0755,size=64k"))?;
-    if let Some(resolver) = resolver {
-        resolver.restore_below(directory)?;
-    }
     read_only_recursively(directory)
 }
 
@@ -145,7 +242,7 @@ impl Resolver {
     }
 
     fn restore_below(&self, directory: &Path) -> io::Result<()> {
-        if !self.path.starts_with(directory) {
+        if !self.path.starts_with(directory) || self.path.exists() {
             return Ok(());
         }
         if let Some(parent) = self.path.parent() {

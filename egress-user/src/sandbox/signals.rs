@@ -13,6 +13,8 @@ use nix::sys::{
     signalfd::{SfdFlags, SignalFd},
 };
 
+use crate::sys;
+
 /// What `run` and the sandbox's init pass on.
 const PASSED: [Signal; 6] = [
     Signal::SIGHUP,
@@ -46,6 +48,7 @@ impl Signals {
     /// # Errors
     /// What signalfd gives.
     pub fn block() -> io::Result<Self> {
+        sys::process::heed_children()?;
         let mut set = SigSet::from_iter(PASSED);
         set.add(Signal::SIGCHLD);
         set.thread_block()?;

@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{SigHandler, Signal, signal},
+    unistd::Pid,
+};
 
 /// The two sides of [`clone_child`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,17 @@ pub fn clone_child(cgroup: BorrowedFd<'_>) -> io::Result<Cloned> {
         }
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Undoes a disposition of SIGCHLD that the caller left us: where it is ignored, the kernel forgets
+/// a child's end and tells nobody of it, and whoever waits for it waits for ever.
+///
+/// # Errors
+/// What sigaction gives.
+pub fn heed_children() -> io::Result<()> {
+    // SAFETY: the default action runs no code of ours.
+    let set = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    set.map(drop).map_err(io::Error::from)
 }
 
 /// Runs `prepare` in the child of `command`, just before it executes the program.

@@ -1,8 +1,11 @@
-//! The seccomp filter of sandboxed programs: socket families that no cgroup hook sees.
+//! The seccomp filter of sandboxed programs: what no cgroup hook sees.
 //!
 //! AF_VSOCK reaches the hypervisor, AF_ALG and others the kernel's less-trodden paths; none of them
 //! passes a cgroup/inet hook. io_uring makes sockets without the socket(2) system call, so it is
-//! absent here. The filter never looks at pointers, and decides alone.
+//! absent here. Keyrings know no namespaces, and a key that is asked for makes the kernel run a helper
+//! outside the sandbox, which looks names up (`dns_resolver`). A terminal that is shared with the
+//! caller's shell takes input from TIOCSTI, which the shell would then execute outside. The filter
+//! never looks at pointers, and decides alone.
 
 use std::io;
 
@@ -23,7 +26,21 @@ const X32_BIT: u32 = 0x4000_0000;
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENT_0: u32 = 16;
+const ARGUMENT_1: u32 = 24;
 const ARGUMENT_2: u32 = 32;
+
+/// Requests of ioctl(2) that write into a terminal's input: TIOCSTI, and TIOCLINUX, which pastes.
+const TERMINAL_INPUT: [u32; 2] = [0x5412, 0x541c];
+
+/// Absent calls, as in a kernel without them.
+const ABSENT: [libc::c_long; 6] = [
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+];
 
 /// Installs the filter for this thread and all that it will execute. Needs no_new_privs.
 ///
@@ -64,10 +81,17 @@ fn program() -> io::Result<Vec<sock_filter>> {
         program.push(instruction((BPF_JMP | BPF_JGE | BPF_K) as u16, 0, 1, X32_BIT));
         program.push(answer(SECCOMP_RET_KILL_PROCESS));
     }
-    for call in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
+    for call in ABSENT {
         program.push(unless(number(call)?, 1));
         program.push(answer(errno(libc::ENOSYS)));
     }
+    // The kernel takes the low half of the request, which is all that is compared here.
+    program.push(unless(number(libc::SYS_ioctl)?, 5));
+    program.push(load(ARGUMENT_1));
+    program.push(when(TERMINAL_INPUT[0], 2));
+    program.push(when(TERMINAL_INPUT[1], 1));
+    program.push(answer(SECCOMP_RET_ALLOW));
+    program.push(answer(errno(libc::EPERM)));
     // socket and socketpair: families AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK's ROUTE.
     program.push(when(number(libc::SYS_socket)?, 2));
     program.push(when(number(libc::SYS_socketpair)?, 1));

@@ -18,6 +18,7 @@ mod death;
 mod dns;
 mod doctor;
 mod escape;
+mod isolation;
 mod lifecycle;
 mod names;
 mod proxy;
