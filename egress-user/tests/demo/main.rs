@@ -24,6 +24,9 @@ use support::{Client, Finished, World};
 /// Exit code of `egress run` when no sandbox could be made.
 const NOT_STARTED: i32 = 125;
 
+/// Lookups in the demo go where the world's own copy of this says.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("show") => show(),
@@ -38,6 +41,12 @@ fn main() -> ExitCode {
 
 /// Runs everything and prints the account; fails when anything is not as intended.
 fn show() -> ExitCode {
+    if !Path::new(RESOLV_CONF).exists() {
+        eprintln!(
+            "no {RESOLV_CONF}, over which each program gets one of its own; run: touch {RESOLV_CONF}"
+        );
+        return ExitCode::FAILURE;
+    }
     eprintln!("making the namespaces and their servers ...");
     let world = world();
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(attempts::POLICY);
