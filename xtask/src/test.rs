@@ -99,17 +99,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Runs the examples in the documentation of all library crates; how many there are.
 fn doc_tests(row: &mut Row, filter: Option<&str>) -> anyhow::Result<usize> {
-    let command = || {
-        let mut command = cargo::command();
+    let command = || -> anyhow::Result<Command> {
+        let mut command = cargo::command_of_owner()?;
         command.args(["test", "--workspace", "--doc", "--"]);
-        command
+        Ok(command)
     };
-    let listed = runner::list(&mut command(), filter)?;
+    let listed = runner::list(&mut command()?, filter)?;
     let tally = if listed.is_empty() {
         Tally::default()
     } else {
         println!("\nunit: examples in the documentation");
-        runner::run(&mut command(), &listed, filter, &[])?
+        runner::run(&mut command()?, &listed, filter, &[])?
     };
     row.add(tally);
     Ok(listed.len())
@@ -121,7 +121,7 @@ fn list(executables: &[Executable], filter: Option<&str>) -> anyhow::Result<Exit
             println!("{:<11} {:<28} {name}", executable.group.name(), executable.label);
         }
     }
-    let mut documentation = cargo::command();
+    let mut documentation = cargo::command_of_owner()?;
     documentation.args(["test", "--workspace", "--doc", "--"]);
     for name in runner::list(&mut documentation, filter)? {
         println!("{:<11} {:<28} {name}", Group::Unit.name(), "documentation");
@@ -135,7 +135,7 @@ fn kernel(options: &Options) -> Kernel {
         return Kernel::Skipped("--no-kernel was given".to_owned());
     }
     if !debian::is_root() {
-        let how = "sudo env \"PATH=$PATH\" cargo xtask test";
+        let how = "sudo target/debug/xtask test";
         return Kernel::Skipped(format!("not root; run: {how}"));
     }
     let packages = missing_packages();

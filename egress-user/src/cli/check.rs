@@ -43,7 +43,11 @@ pub(super) struct Check {
     /// HTTP method of an http:// or https:// target
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
-    /// host:port, [v6]:port, tcp://host:port, udp://host:port, http://host/path, https://host/path
+    /// What to judge.
+    #[arg(
+        value_name = "TARGET",
+        help = "host:port, [v6]:port, tcp://host:port, udp://host:port, http://host/path, https://host/path"
+    )]
     target: String,
 }
 

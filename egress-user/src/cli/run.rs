@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use egress_common::{
     event::Counter,
+    flow::kind,
     pin::Ports,
     sandbox::{Sandbox, flags},
 };
@@ -100,10 +101,10 @@ struct Shared {
 }
 
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
-    if let Some(name) = sys::descriptors::network_stdio() {
+    if let Some((name, what)) = sys::descriptors::unsafe_stdio() {
         anyhow::bail!(
-            "{name} is a network socket, by which the command could get around the policy; give \
-             it a pipe instead (`cat | egress run ... | cat`)"
+            "{name} is {what}, by which the command could get around the policy; give it a pipe or \
+             a file instead (`cat | egress run ... | cat`)"
         );
     }
     let host = Host::prepare()?;
@@ -189,12 +190,12 @@ fn serve(
     settings: &DnsSettings,
 ) -> anyhow::Result<Arc<Transparent>> {
     let _entered = runtime.enter();
-    let flows: Arc<dyn Flows> = Arc::new(
-        shared
-            .maps
-            .flows(shared.sandbox, listeners.v4.tcp.as_fd())
-            .context("read the network namespace's cookie")?,
-    );
+    let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
+        let socket = listeners.v4.tcp.as_fd();
+        let flows = shared.maps.flows(shared.sandbox, tcp_kind, socket);
+        Ok(Arc::new(flows.context("read the network namespace's cookie")?))
+    };
+    let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
     let upstream = NameServers::new(&settings.servers, settings.timeout)?;
     let service = dns::Service::new(
         shared.policy.clone(),
@@ -203,11 +204,15 @@ fn serve(
         Arc::new(shared.maps.pin_sink(shared.sandbox)),
         Arc::new(upstream),
         shared.journal.clone(),
-        flows.clone(),
+        to_dns,
     );
     service.pin_localhost().context("pin localhost")?;
-    let proxy =
-        Transparent::new(shared.policy.clone(), shared.pins.clone(), flows, shared.journal.clone());
+    let proxy = Transparent::new(
+        shared.policy.clone(),
+        shared.pins.clone(),
+        to_proxy,
+        shared.journal.clone(),
+    );
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
         runtime.spawn(proxy.clone().serve(family.tcp));
         runtime.spawn(service.clone().serve_udp(family.dns_udp));

@@ -117,17 +117,20 @@ impl Maps {
         KernelPins { maps: self.clone(), sandbox }
     }
 
-    /// The [`Flows`] of listeners in the network namespace of `socket`.
+    /// The [`Flows`] of a listener in the network namespace of `socket`, for TCP connections of
+    /// this [`kind`] alone: two sockets bound to one port, one connecting to port 53, must not get
+    /// each other's records.
     ///
     /// # Errors
     /// When the kernel does not tell the namespace's cookie.
     pub fn flows(
         self: &std::sync::Arc<Self>,
         sandbox: u64,
+        tcp_kind: u16,
         socket: BorrowedFd<'_>,
     ) -> io::Result<KernelFlows> {
         let netns = sys::sockets::netns_cookie(socket)?;
-        Ok(KernelFlows { maps: self.clone(), sandbox, netns })
+        Ok(KernelFlows { maps: self.clone(), sandbox, tcp_kind, netns })
     }
 }
 
@@ -162,6 +165,7 @@ impl PinSink for KernelPins {
 pub struct KernelFlows {
     maps: std::sync::Arc<Maps>,
     sandbox: u64,
+    tcp_kind: u16,
     netns: u64,
 }
 
@@ -201,6 +205,9 @@ impl Flows for KernelFlows {
         // Gone already when the client has closed meanwhile.
         let _ = map.remove(&key);
         drop(map);
+        if value.0.kind != self.tcp_kind {
+            return None;
+        }
         self.flow(value.0)
     }
 

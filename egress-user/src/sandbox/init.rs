@@ -233,6 +233,11 @@ fn spawn(command: &Command) -> Result<Pid, Failure> {
             code: exit::NOT_FOUND,
             text: format!("{name}: command not found (or its interpreter is missing)"),
         },
+        // capabilities(7): the kernel refuses a file whose capabilities it could not give.
+        _ if error.raw_os_error() == Some(libc::EPERM) => Failure {
+            code: exit::NOT_EXECUTABLE,
+            text: format!("{name}: needs capabilities, which no program in a sandbox has"),
+        },
         io::ErrorKind::PermissionDenied => Failure {
             code: exit::NOT_EXECUTABLE,
             text: format!("{name}: not executable by the user that runs it"),

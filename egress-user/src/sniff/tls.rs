@@ -1,6 +1,6 @@
 //! The ClientHello: two parsers that must agree.
 //!
-//! [`walk`] is a small bounded walk over records and handshake fragments (RFC 8446 section 5.1)
+//! `walk` is a small bounded walk over records and handshake fragments (RFC 8446 section 5.1)
 //! that decides when a hello is complete and sees what servers do not report: ECH, name types,
 //! extra names. rustls then reads the same bytes as a real server does. Where the two would name
 //! different hosts, the hello is malformed: nobody may profit from a difference between parsers.

@@ -70,16 +70,18 @@ fn open() -> io::Result<Vec<RawFd>> {
     Ok(open)
 }
 
-/// Which of stdin, stdout and stderr is a network socket: a way out that no hook would see.
-pub fn network_stdio() -> Option<&'static str> {
+/// What of stdin, stdout and stderr would be a way out that no hook sees, and why: a network socket,
+/// or a directory, which leads around the mounts that hide things.
+pub fn unsafe_stdio() -> Option<(&'static str, &'static str)> {
     const NAMES: [(RawFd, &str); 3] = [(0, "stdin"), (1, "stdout"), (2, "stderr")];
-    NAMES.into_iter().find_map(|(descriptor, name)| {
-        if kind(descriptor) != Some(SFlag::S_IFSOCK) {
-            return None;
+    NAMES.into_iter().find_map(|(descriptor, name)| match kind(descriptor)? {
+        SFlag::S_IFDIR => Some((name, "a directory")),
+        SFlag::S_IFSOCK => {
+            let address = getsockname::<SockaddrStorage>(descriptor).ok();
+            let unix = address.and_then(|address| address.family()) == Some(AddressFamily::Unix);
+            (!unix).then_some((name, "a network socket"))
         }
-        let address = getsockname::<SockaddrStorage>(descriptor).ok();
-        let unix = address.and_then(|address| address.family()) == Some(AddressFamily::Unix);
-        (!unix).then_some(name)
+        _ => None,
     })
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Executable {
 
 /// Builds every test of the workspace; the executables, by group.
 pub(super) fn build() -> anyhow::Result<Vec<Executable>> {
-    let output = cargo::command()
+    let output = cargo::command_of_owner()?
         .args(["test", "--workspace", "--tests", "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
