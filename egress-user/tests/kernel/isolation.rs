@@ -184,5 +184,5 @@ fn a_flood_of_refusals_keeps_no_connection_waiting() {
          finally:\n  \
            for child in children: os.kill(child, signal.SIGKILL)"
     );
-    world.egress(ALLOWED).run([PYTHON, "-c", &flood]).succeeded().printed("220\n");
+    world.egress(ALLOWED).run([PYTHON, "-c", &flood]).succeeded().printed("SSH\n");
 }
