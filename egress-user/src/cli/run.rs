@@ -72,7 +72,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let sudo_uid = std::env::var("SUDO_UID").ok();
     let user = User::choose(args.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)?;
-    if user.is_none() {
+    if user.is_none() && nix::unistd::geteuid().is_root() {
         say("running as root, without capabilities; `--user NAME` runs the command as NAME");
     }
     let mut command = args.command.into_iter();
