@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::support::{PYTHON, World, landlock_version};
+use super::support::{Finished, PYTHON, World, landlock_version};
 use super::{ALLOWED, OTHER, OTHER_V6, PRIVATE, REFUSED, SECRET, two_sites};
 
 #[test]
@@ -14,10 +14,13 @@ fn a_new_network_namespace_reaches_nothing() {
     let probes = format!(
         "'connect {OTHER} 443' 'udp {OTHER} 9999' 'connect {OTHER_V6} 443' 'ping {OTHER}' 'raw {OTHER}'"
     );
-    for inside in ["unshare -Urn", "unshare -Un", "unshare -UrnmpCf"] {
-        let out =
-            world.egress(ALLOWED).shell(&format!("{inside} {PYTHON} probe.py {probes}; true"));
-        assert!(!out.text().contains("=> ok"), "{inside}\n{out}");
+    for options in BOTH {
+        for inside in ["unshare -Urn", "unshare -Un", "unshare -UrnmpCf"] {
+            let out =
+                world.egress(options).shell(&format!("{inside} {PYTHON} probe.py {probes}; true"));
+            assert!(!out.text().contains("=> ok"), "{options:?} {inside}\n{out}");
+            entered(&out, options, inside);
+        }
     }
     world.arrived().none();
 }
@@ -28,10 +31,28 @@ fn a_new_user_namespace_gives_no_rights_here() {
     let world = two_sites();
     let probes =
         format!("'packet client0 {PRIVATE}' 'raw {OTHER}' 'raw-ip {OTHER}' 'connect {OTHER} 443'");
-    let out = world.egress(ALLOWED).shell(&format!("unshare -Ur {PYTHON} probe.py {probes}; true"));
-    assert!(!out.text().contains("=> ok"), "{out}");
-    world.egress(ALLOWED).shell("unshare -Ur ip link set lo down && echo done; true").printed("");
+    for options in BOTH {
+        let inside = format!("unshare -Ur {PYTHON} probe.py {probes}; true");
+        let out = world.egress(options).shell(&inside);
+        assert!(!out.text().contains("=> ok"), "{options:?}\n{out}");
+        entered(&out, options, &inside);
+        let down = "unshare -Ur ip link set lo down && echo done; true";
+        world.egress(options).shell(down).printed("");
+    }
     world.arrived().none();
+}
+
+/// As root a sandbox may not map itself into a user namespace; as another user it may, and then has
+/// every capability in there.
+const BOTH: [&[&str]; 2] = [ALLOWED, &["--allow", "allowed.test", "--user", "nobody"]];
+
+/// An attempt that never got into its namespaces proves nothing. Hosts may forbid them to users.
+fn entered(out: &Finished, options: &[&str], attempt: &str) {
+    let forbidden = std::fs::read_to_string("/proc/sys/user/max_user_namespaces")
+        .is_ok_and(|most| most.trim() == "0");
+    if options.contains(&"nobody") && !forbidden {
+        assert!(out.text().contains("=>"), "the probes did not run: {attempt}\n{out}");
+    }
 }
 
 #[test]
