@@ -31,6 +31,7 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flag_rules: Vec<Rule>) -> Assemb
         layers.into_iter().flat_map(|layer| layer.rules).chain(flag_rules).collect();
     let mut warnings = second_spellings(&rules);
     warnings.extend(rules.iter().filter_map(port_53));
+    warnings.extend(rules.iter().filter_map(wide));
     let policy = Policy::new(settings, rules.clone());
     warnings.extend(rules.iter().filter_map(|rule| dead(&policy, rule)));
     warnings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
@@ -80,6 +81,18 @@ fn port_53(rule: &Rule) -> Option<Warning> {
     ports.contains(&DNS_PORT).then(|| Warning {
         message: format!(
             "port 53 of \"{}\" has no effect: the DNS proxy answers every query to port 53",
+            rule.text
+        ),
+        origin: rule.origin.clone(),
+    })
+}
+
+/// A block is an exact exception also for what is not public in it.
+fn wide(rule: &Rule) -> Option<Warning> {
+    (rule.action == Action::Allow && rule.pattern.is_mixed_block()).then(|| Warning {
+        message: format!(
+            "\"{}\" also opens private, loopback or metadata addresses; for public addresses alone \
+             write \"*\" = \"allow\" in [network.domains], or narrower blocks",
             rule.text
         ),
         origin: rule.origin.clone(),

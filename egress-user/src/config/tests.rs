@@ -127,6 +127,26 @@ fn lines_without_effect_are_warned_of() {
     );
 }
 
+#[test]
+fn a_block_with_private_addresses_among_public_ones_is_warned_of() {
+    for (block, warned) in [
+        ("0.0.0.0/0", true),
+        ("160.0.0.0/3", true),
+        ("::/0", true),
+        ("2001::/16", true),
+        ("10.0.0.0/8", false),
+        ("8.8.8.0/24", false),
+        ("127.0.0.1", false),
+        ("2606:4700::/32", false),
+        ("fd00::/8", false),
+    ] {
+        let text = format!("[network.addresses]\n\"{block}\" = \"allow\"\n");
+        let warnings = one(&text).warnings;
+        let found = warnings.iter().any(|warning| warning.message.contains("metadata"));
+        assert_eq!(found, warned, "{block}: {warnings:?}");
+    }
+}
+
 fn flag(allow: &str) -> Result<(String, PortSet), String> {
     let flags = Flags { allow: vec![allow.to_owned()], deny: Vec::new() };
     let mut rules = flags.rules().map_err(|errors| errors.to_string())?;

@@ -53,6 +53,14 @@ pub(super) enum Class {
     Local,
 }
 
+/// Whether the block has public addresses and others as well: an allow of it opens those too, which
+/// who writes it for the public ones may not see.
+pub(super) fn is_mixed(block: IpNet) -> bool {
+    let around = blocks().filter(|(line, _)| line.contains(&block));
+    let own = around.max_by_key(|(line, _)| line.prefix_len()).map_or(Public, |(_, class)| class);
+    blocks().any(|(line, class)| block != line && block.contains(&line) && class != own)
+}
+
 fn class_v4(address: Ipv4Addr) -> Class {
     longest(V4.iter().filter(|(net, ..)| net.contains(&address)), |line| line.0.prefix_len())
         .map_or(Public, |line| line.1)

@@ -3,7 +3,7 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Action, Host, Name};
+use super::{Action, Host, Name, class};
 
 /// A pattern of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +100,11 @@ impl Pattern {
     /// Whether the pattern is an address or a block.
     pub fn is_address(&self) -> bool {
         self.as_block().is_some()
+    }
+
+    /// Whether it is a block of public addresses with others among them, such as `0.0.0.0/0`.
+    pub fn is_mixed_block(&self) -> bool {
+        self.as_block().is_some_and(class::is_mixed)
     }
 
     /// The block of an address pattern, one address being the smallest block.

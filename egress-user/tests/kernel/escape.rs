@@ -47,7 +47,7 @@ fn a_new_user_namespace_gives_no_rights_here() {
 const BOTH: [&[&str]; 2] = [ALLOWED, &["--allow", "allowed.test", "--user", "nobody"]];
 
 /// An attempt that never got into its namespaces proves nothing. Hosts may forbid them to users.
-fn entered(out: &Finished, options: &[&str], attempt: &str) {
+fn entered(out: &Finished<'_>, options: &[&str], attempt: &str) {
     let forbidden = std::fs::read_to_string("/proc/sys/user/max_user_namespaces")
         .is_ok_and(|most| most.trim() == "0");
     if options.contains(&"nobody") && !forbidden {
