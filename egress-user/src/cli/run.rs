@@ -196,12 +196,13 @@ fn serve(
         Ok(Arc::new(flows.context("read the network namespace's cookie")?))
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
+    let sink: Arc<dyn PinSink> = Arc::new(shared.maps.pin_sink(shared.sandbox));
     let upstream = NameServers::new(&settings.servers, settings.timeout)?;
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings { has_ipv6: has_ipv6_route(), ..dns::Settings::new(settings) },
         shared.pins.clone(),
-        Arc::new(shared.maps.pin_sink(shared.sandbox)),
+        sink.clone(),
         Arc::new(upstream),
         shared.journal.clone(),
         to_dns,
@@ -210,6 +211,7 @@ fn serve(
     let proxy = Transparent::new(
         shared.policy.clone(),
         shared.pins.clone(),
+        sink,
         to_proxy,
         shared.journal.clone(),
     );

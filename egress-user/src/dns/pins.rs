@@ -2,6 +2,8 @@
 //!
 //! Pure: the caller gives the time, and kernel maps are behind [`PinSink`].
 
+mod hold;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
@@ -89,7 +91,8 @@ pub enum PinError {
 
 /// All pins of one sandbox. Time is the caller's, in CLOCK_BOOTTIME nanoseconds.
 ///
-/// A pin is live while `now < expires`, as in the kernel. Addresses are kept in their canonical
+/// A pin is live while `now < expires`, as in the kernel, and while a connection made under it is
+/// ([`PinTable::hold`]). Addresses are kept in their canonical
 /// form: a v4-mapped address is its IPv4 address.
 #[derive(Debug, Default)]
 pub struct PinTable {
@@ -108,6 +111,20 @@ struct Pin {
     name: Name,
     grant: Grant,
     expires_ns: u64,
+    /// Connections made under it that still live.
+    held: u32,
+}
+
+impl Pin {
+    /// As in the kernel, and as long as a connection made under it lives.
+    fn is_live(&self, now_ns: u64) -> bool {
+        self.held > 0 || now_ns < self.expires_ns
+    }
+
+    /// When it ends, as far as is known.
+    fn ends_ns(&self) -> u64 {
+        if self.held > 0 { NEVER_NS } else { self.expires_ns }
+    }
 }
 
 impl PinTable {
@@ -142,7 +159,8 @@ impl PinTable {
         self.write(sink, name, grant, &wanted, now_ns)?;
         // Backwards, because each goes to the front.
         for &(address, expires_ns) in wanted.iter().rev() {
-            self.insert(address, Pin { name: name.clone(), grant: grant.clone(), expires_ns });
+            let (name, grant) = (name.clone(), grant.clone());
+            self.insert(address, Pin { name, grant, expires_ns, held: 0 });
         }
         Ok(())
     }
@@ -151,7 +169,7 @@ impl PinTable {
     pub fn names_of(&self, address: IpAddr, now_ns: u64) -> Vec<Pinned> {
         self.pins_of(address)
             .iter()
-            .filter(|pin| now_ns < pin.expires_ns)
+            .filter(|pin| pin.is_live(now_ns))
             .map(|pin| Pinned { name: pin.name.clone(), grant: pin.grant.clone() })
             .collect()
     }
@@ -171,7 +189,7 @@ impl PinTable {
     /// [`MAX_EXPIRED`] others have expired since.
     pub fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
         let pins = self.pins_of(address);
-        if pins.iter().any(|pin| now_ns < pin.expires_ns) {
+        if pins.iter().any(|pin| pin.is_live(now_ns)) {
             return None;
         }
         match pins.iter().max_by_key(|pin| pin.expires_ns) {
@@ -182,7 +200,7 @@ impl PinTable {
 
     /// When this name's pin of the address ends or ended; none when there is none.
     pub fn expiry_of(&self, name: &Name, address: IpAddr) -> Option<u64> {
-        self.pins_of(address).iter().find(|pin| pin.name == *name).map(|pin| pin.expires_ns)
+        self.pins_of(address).iter().find(|pin| pin.name == *name).map(Pin::ends_ns)
     }
 
     /// Removes expired pins, and closes in the sink the addresses that no live pin is left of.
@@ -193,7 +211,7 @@ impl PinTable {
         self.by_address.retain(|&address, pins| {
             let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
             pins.retain(|pin| {
-                let is_live = now_ns < pin.expires_ns;
+                let is_live = pin.is_live(now_ns);
                 if !is_live {
                     ended.push((pin.name.clone(), address));
                 }
@@ -259,6 +277,7 @@ impl PinTable {
             Some(at) => {
                 let earlier = pins.remove(at);
                 pin.expires_ns = pin.expires_ns.max(earlier.expires_ns);
+                pin.held = earlier.held;
             }
             None => self.count += 1,
         }
@@ -271,8 +290,8 @@ impl PinTable {
 
     /// What the sink holds for the address: the latest expiry and all ports of its live pins.
     fn standing(&self, address: IpAddr, now_ns: u64) -> Option<(u64, Ports)> {
-        let live = self.pins_of(address).iter().filter(|pin| now_ns < pin.expires_ns);
-        live.map(|pin| (pin.expires_ns, pin.grant.rule.kernel_ports()))
+        let live = self.pins_of(address).iter().filter(|pin| pin.is_live(now_ns));
+        live.map(|pin| (pin.ends_ns(), pin.grant.rule.kernel_ports()))
             .reduce(|(a_ns, a), (b_ns, b)| (a_ns.max(b_ns), a.union(b)))
     }
 

@@ -49,6 +49,9 @@ pub(super) struct Connection<'a> {
 
 impl Connection<'_> {
     pub(super) async fn run(&self) {
+        // From here on, not from the verdict: a silent client may wait for hours.
+        let asked = self.evidence.target().ip();
+        let _held = self.hold(asked);
         let mut judging = pin!(first(&self.client, &self.evidence, &self.door.policy));
         let mut judged = None;
         let server = match self.dial(judging.as_mut(), &mut judged).await {
@@ -95,6 +98,7 @@ impl Connection<'_> {
         if !self.serves(&server, first.name.as_ref()) {
             return reset(&self.client);
         }
+        let _other = self.hold(server.peer_addr().map_or(asked, |at| at.ip()));
         let up = self.up(&server, &tap, first, &refusing);
         if server_ended {
             match up.await {
@@ -141,6 +145,16 @@ impl Connection<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Keeps the pins under which the connection was made from ending before it.
+    fn hold(&self, address: IpAddr) -> Held<'_> {
+        let mut pins = self.door.pins();
+        let now_ns = boottime_ns();
+        let names = self.evidence.names();
+        let names =
+            names.filter(|name| pins.hold(self.door.sink(), name, address, now_ns)).cloned();
+        Held { door: self.door, address, names: names.collect() }
     }
 
     /// Runs both directions to their end.
@@ -297,6 +311,22 @@ impl Connection<'_> {
             fix: None,
         });
         refuse::malformed(&self.client, why).await;
+    }
+}
+
+/// Pins that a live connection holds.
+struct Held<'a> {
+    door: &'a Transparent,
+    address: IpAddr,
+    names: Vec<Name>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut pins = self.door.pins();
+        for name in &self.names {
+            pins.release(self.door.sink(), name, self.address, boottime_ns());
+        }
     }
 }
 

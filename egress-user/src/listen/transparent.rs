@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     audit::{Journal, Refused},
-    dns::{PinTable, clock::boottime_ns},
+    dns::{PinSink, PinTable, clock::boottime_ns},
     flow::{Flows, PeerAddress},
     policy::Policy,
     relay,
@@ -40,6 +40,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 pub struct Transparent {
     pub(super) policy: Arc<Policy>,
     pins: Arc<Mutex<PinTable>>,
+    sink: Arc<dyn PinSink>,
     flows: Arc<dyn Flows>,
     pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
@@ -50,11 +51,12 @@ impl Transparent {
     pub fn new(
         policy: Arc<Policy>,
         pins: Arc<Mutex<PinTable>>,
+        sink: Arc<dyn PinSink>,
         flows: Arc<dyn Flows>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Self { policy, pins, flows, journal, connections })
+        Arc::new(Self { policy, pins, sink, flows, journal, connections })
     }
 
     /// Serves a nonblocking listener, a task a connection, for ever.
@@ -119,6 +121,10 @@ impl Transparent {
     /// Whether a name is pinned there.
     pub fn is_pinned(&self, address: IpAddr) -> bool {
         !self.pins().names_of(address, boottime_ns()).is_empty()
+    }
+
+    pub(super) fn sink(&self) -> &dyn PinSink {
+        self.sink.as_ref()
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {

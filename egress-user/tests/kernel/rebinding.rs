@@ -102,3 +102,39 @@ fn a_name_whose_only_address_is_dead_fails_as_such() {
     let timed_out = 28;
     assert!(out.status.code().is_some_and(|code| code != 0 && code != timed_out), "{out}");
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_pin_outlives_its_time_while_a_connection_lives() {
+    let world = two_sites();
+    let text = "[network.domains]\n\"allowed.test\" = \"allow\"\n\
+                [network.dns]\nmin_ttl = \"1s\"\nmax_ttl = \"1s\"\n";
+    let policy = world.file("policy.toml", text).display().to_string();
+    // The first connection is kept; another name server answer is never asked for. What ends a pin
+    // is time, so this waits for it, on another address that nothing holds.
+    let program = format!(
+        "import errno, socket, time\n\
+         def open_at(address):\n  \
+           try: s = socket.create_connection((address, 22), 5)\n  \
+           except OSError as e: return errno.errorcode[e.errno]\n  \
+           s.settimeout(5); s.recv(3); return s\n\
+         def until_refused(address):\n  \
+           for _ in range(100):\n    \
+             s = open_at(address)\n    \
+             if isinstance(s, str): return s\n    \
+             s.close(); time.sleep(0.1)\n  \
+           return 'still open'\n\
+         socket.getaddrinfo('allowed.test', 22)\n\
+         kept = open_at('{SITE}')\n\
+         time.sleep(1.5)\n\
+         print('while one lives:', 'refused' if isinstance(open_at('{SITE}'), str) else 'open')\n\
+         kept.close()\n\
+         print('after:', until_refused('{SITE}'))"
+    );
+    world
+        .egress(&["--policy", &policy])
+        .run([PYTHON, "-c", &program])
+        .succeeded()
+        .printed("while one lives: open\nafter: EPERM\n")
+        .complained("expired pin of allowed.test");
+}

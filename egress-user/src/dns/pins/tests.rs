@@ -221,3 +221,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pin_lives_as_long_as_a_connection_made_under_it() {
+    let (mut table, sink) = (PinTable::default(), Diary::default());
+    let of = name("a.test");
+    pin(&mut table, &sink, "a.test", &[(A, 100)], 0);
+    assert!(table.hold(&sink, &of, address(A), 50) && table.hold(&sink, &of, address(A), 60));
+    // The kernel must not close it either.
+    assert_eq!(sink.entries().last(), Some(&Entry::Pin(address(A), NEVER_NS)));
+    table.purge(&sink, 500);
+    assert_eq!(names(&table, A, 500), ["a.test"]);
+    assert_eq!(table.expired(address(A), 500), None);
+    // Another lookup meanwhile changes its end, not that it is held.
+    pin(&mut table, &sink, "a.test", &[(A, 600)], 500);
+    table.release(&sink, &of, address(A), 700);
+    assert_eq!(names(&table, A, 700), ["a.test"]);
+    table.release(&sink, &of, address(A), 700);
+    assert!(names(&table, A, 700).is_empty());
+    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(A))));
+    assert_eq!(table.expired(address(A), 700), Some(of));
+}
+
+#[test]
+fn a_hold_that_ends_early_leaves_the_pin_its_time() {
+    let (mut table, sink) = (PinTable::default(), Diary::default());
+    pin(&mut table, &sink, "a.test", &[(A, 100)], 0);
+    assert!(table.hold(&sink, &name("a.test"), address(A), 10));
+    table.release(&sink, &name("a.test"), address(A), 20);
+    assert_eq!(sink.entries().last(), Some(&Entry::Pin(address(A), 100)));
+    assert_eq!(names(&table, A, 99), ["a.test"]);
+    assert!(names(&table, A, 100).is_empty());
+    assert!(!table.hold(&sink, &name("b.test"), address(A), 10), "not pinned for that name");
+}
