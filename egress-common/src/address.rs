@@ -13,6 +13,11 @@ impl Address {
     /// The third word of every v4-mapped address.
     pub const MAPPED_WORD: u32 = 0x0000_ffff_u32.to_be();
 
+    /// 127.0.0.1, where the listeners for IPv4 are.
+    pub const LOOPBACK4: Self = Self::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
+    /// `::1`, where those for IPv6 are.
+    pub const LOOPBACK6: Self = Self { words: [0, 0, 0, 1_u32.to_be()] };
+
     /// An IPv4 address from its word in network order.
     #[inline(always)]
     pub const fn from_v4_word(word: u32) -> Self {

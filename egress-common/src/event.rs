@@ -14,20 +14,20 @@ pub struct Event {
     pub cookie: u64,
     /// The destination as the program gave it; unspecified for hooks without one.
     pub address: Address,
-    /// Destination port, host byte order. For [`Hook::Create`] the protocol, for
-    /// [`Hook::Option`] the option's name.
+    /// Destination port, host byte order; 0 for hooks without one.
     pub port: u16,
     /// [`Hook`] as a number.
     pub hook: u8,
     /// [`crate::Reason`] as a number.
     pub reason: u8,
-    /// IP protocol number; for [`Hook::Option`] the level.
+    /// IP protocol number; for [`Hook::Option`] the option's name.
     pub protocol: u16,
-    /// `AF_INET` or `AF_INET6` of the socket.
+    /// `AF_INET` or `AF_INET6` of the socket, 0 in the packet hook; for [`Hook::Option`] the level.
     pub family: u8,
-    /// `SOCK_STREAM`, `SOCK_DGRAM`, ... of the socket.
+    /// `SOCK_STREAM`, `SOCK_DGRAM`, ... of the socket; 0 where the hook is not told.
     pub socket_type: u8,
-    /// Thread group of the program; 0 in the packet hook, which runs in any context.
+    /// Thread group of the program; 0 for [`Hook::Create`] and [`Hook::Option`], and in the packet
+    /// hook, which runs in any context. So are the next two.
     pub tgid: u32,
     /// Its user, as the initial user namespace sees it.
     pub uid: u32,

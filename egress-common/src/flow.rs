@@ -70,6 +70,24 @@ pub struct SocketState {
     pub reserved: u64,
 }
 
+impl SocketState {
+    /// The record of a flow of this socket, for those who see its packets arrive.
+    #[inline(always)]
+    pub const fn flow(&self, cookie: u64, seen_ns: u64) -> FlowValue {
+        FlowValue {
+            cookie,
+            sandbox: self.sandbox,
+            seen_ns,
+            original: self.original,
+            original_port: self.original_port,
+            kind: self.kind,
+            tgid: self.tgid,
+            uid: self.uid,
+            reserved: 0,
+        }
+    }
+}
+
 /// Values of [`FlowValue::kind`] and [`SocketState::kind`].
 pub mod kind {
     /// TCP to the transparent listener.

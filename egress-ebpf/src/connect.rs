@@ -16,9 +16,6 @@ use crate::{
     maps::COUNTERS,
 };
 
-pub const LOOPBACK4: Address = Address::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
-const LOOPBACK6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
-
 #[inline(always)]
 pub fn connect(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
@@ -47,12 +44,12 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     // A v4-mapped destination of a v6 socket travels as IPv4.
     let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
     let (listener, listener_port) = match (kind, to_v4) {
-        (kind::TCP, true) => (LOOPBACK4, sandbox.tcp4_port),
-        (kind::TCP, false) => (LOOPBACK6, sandbox.tcp6_port),
-        (kind::DNS_TCP, true) => (LOOPBACK4, sandbox.dns_tcp4_port),
-        (kind::DNS_TCP, false) => (LOOPBACK6, sandbox.dns_tcp6_port),
-        (_, true) => (LOOPBACK4, sandbox.dns_udp4_port),
-        (_, false) => (LOOPBACK6, sandbox.dns_udp6_port),
+        (kind::TCP, true) => (Address::LOOPBACK4, sandbox.tcp4_port),
+        (kind::TCP, false) => (Address::LOOPBACK6, sandbox.tcp6_port),
+        (kind::DNS_TCP, true) => (Address::LOOPBACK4, sandbox.dns_tcp4_port),
+        (kind::DNS_TCP, false) => (Address::LOOPBACK6, sandbox.dns_tcp6_port),
+        (_, true) => (Address::LOOPBACK4, sandbox.dns_udp4_port),
+        (_, false) => (Address::LOOPBACK6, sandbox.dns_udp6_port),
     };
     if listener_port == 0 {
         return emit::refuse_address(call, sandbox.id, hook, Reason::NotAllowed);

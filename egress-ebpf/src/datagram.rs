@@ -3,7 +3,7 @@
 //!
 //! An unconnected send of a v6 socket to a v4-mapped address arrives in the v4 hook (seen on 6.18).
 
-use egress_common::{Reason, abi::DNS_PORT, event::Hook, flow::kind};
+use egress_common::{Address, Reason, abi::DNS_PORT, event::Hook, flow::kind};
 
 use crate::{
     connect,
@@ -35,6 +35,6 @@ fn is_own_listener(call: &SockAddr) -> bool {
         state.kind == kind::DNS_UDP
             && state.listener_family == 4
             && call.port() == state.listener_port
-            && call.address() == connect::LOOPBACK4
+            && call.address() == Address::LOOPBACK4
     })
 }

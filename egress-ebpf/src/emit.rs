@@ -43,7 +43,7 @@ pub fn refuse_socket(sandbox: u64, hook: Hook, reason: Reason, what: [u32; 3]) {
         sandbox,
         cookie: 0,
         address: Address { words: [0; 4] },
-        port: protocol as u16,
+        port: 0,
         hook: hook as u8,
         reason: reason as u8,
         protocol: protocol as u16,

@@ -23,7 +23,8 @@ pub static SANDBOXES: HashMap<u64, Sandbox> = HashMap::with_max_entries(capacity
 
 /// Written by user space before a DNS answer leaves. Full: the lookup fails (`dns_failed`).
 #[map]
-pub static PINS: HashMap<PinKey, PinValue> = HashMap::with_max_entries(capacity::PINS, BPF_F_NO_PREALLOC);
+pub static PINS: HashMap<PinKey, PinValue> =
+    HashMap::with_max_entries(capacity::PINS, BPF_F_NO_PREALLOC);
 
 /// Written by user space when a policy is loaded. Full: the policy is refused.
 #[map]
@@ -34,7 +35,8 @@ pub static ADDRESSES: LpmTrie<RuleKey, RuleValue> =
 /// deleted at close. Not an LRU: one sandbox could evict another's records. Full: the proxy finds
 /// no record and closes the connection.
 #[map]
-pub static FLOWS: HashMap<FlowKey, FlowValue> = HashMap::with_max_entries(capacity::FLOWS, BPF_F_NO_PREALLOC);
+pub static FLOWS: HashMap<FlowKey, FlowValue> =
+    HashMap::with_max_entries(capacity::FLOWS, BPF_F_NO_PREALLOC);
 
 /// Written by the packet hook for each datagram to the DNS listener. An LRU, since UDP has no
 /// close that these hooks see: an evicted asker gets no answer and asks again.

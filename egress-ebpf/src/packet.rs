@@ -7,7 +7,7 @@
 use egress_common::{
     Address, Reason,
     event::Counter,
-    flow::{FlowKey, FlowValue, SocketState, kind},
+    flow::{FlowKey, SocketState, kind},
 };
 
 use crate::{
@@ -51,14 +51,12 @@ pub fn leave(packet: &Packet) -> i32 {
 
 #[inline(always)]
 fn approved(packet: &Packet, state: &SocketState, headers: &Headers) -> bool {
-    const LOOPBACK4: Address = Address::from_v4_word(u32::from_ne_bytes([127, 0, 0, 1]));
-    const LOOPBACK6: Address = Address { words: [0, 0, 0, 1_u32.to_be()] };
     let protocol = match state.kind {
         kind::TCP | kind::DNS_TCP => IPPROTO_TCP,
         kind::DNS_UDP => IPPROTO_UDP,
         _ => return false,
     };
-    let listener = if state.listener_family == 4 { LOOPBACK4 } else { LOOPBACK6 };
+    let listener = if state.listener_family == 4 { Address::LOOPBACK4 } else { Address::LOOPBACK6 };
     headers.protocol == protocol
         && headers.destination == listener
         && headers.destination_port == state.listener_port
@@ -118,17 +116,7 @@ fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) {
         protocol: IPPROTO_UDP as u16,
         reserved: 0,
     };
-    let value = FlowValue {
-        cookie: packet.cookie(),
-        sandbox: state.sandbox,
-        seen_ns: boot_ns(),
-        original: state.original,
-        original_port: state.original_port,
-        kind: state.kind,
-        tgid: state.tgid,
-        uid: state.uid,
-        reserved: 0,
-    };
+    let value = state.flow(packet.cookie(), boot_ns());
     if ASKERS.insert(&key, &value, 0).is_err() {
         count(&COUNTERS, Counter::MapFull as u32);
     }

@@ -3,7 +3,7 @@
 
 use egress_common::{
     event::Counter,
-    flow::{FlowKey, FlowValue, SocketState},
+    flow::{FlowKey, SocketState},
 };
 
 use crate::{
@@ -29,17 +29,7 @@ pub fn tcp(ops: &SockOps) {
 #[inline(always)]
 fn connect(ops: &SockOps) {
     let Some(state) = ops.state() else { return };
-    let value = FlowValue {
-        cookie: ops.cookie(),
-        sandbox: state.sandbox,
-        seen_ns: boot_ns(),
-        original: state.original,
-        original_port: state.original_port,
-        kind: state.kind,
-        tgid: state.tgid,
-        uid: state.uid,
-        reserved: 0,
-    };
+    let value = state.flow(ops.cookie(), boot_ns());
     if FLOWS.insert(&key(ops, &state), &value, 0).is_err() {
         // The proxy will find no record and close the connection.
         count(&COUNTERS, Counter::MapFull as u32);

@@ -50,7 +50,7 @@ fn reroutes(level: i32, name: i32) -> bool {
         // extension headers
         SOL_IPV6 => {
             matches!(name, 2..=6 | 20 | 21 | 27 | 28 | 32 | 42..=48 | 50 | 54 | 55 | 57 | 59 | 75 | 76)
-        },
+        }
         _ => false,
     }
 }
