@@ -20,8 +20,6 @@ pub struct Flow {
     pub tgid: u32,
     /// User in the initial user namespace.
     pub uid: u32,
-    /// Command name, lossy UTF-8.
-    pub comm: String,
 }
 
 /// The kernel's records, behind a trait so that listeners can be tested without a kernel.

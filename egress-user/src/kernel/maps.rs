@@ -184,7 +184,6 @@ impl KernelFlows {
         if value.sandbox != self.sandbox {
             return None;
         }
-        let comm = std::fs::read_to_string(format!("/proc/{}/comm", value.tgid));
         Some(Flow {
             original: OriginalDestination(SocketAddr::new(
                 value.original.into(),
@@ -192,7 +191,6 @@ impl KernelFlows {
             )),
             tgid: value.tgid,
             uid: value.uid,
-            comm: comm.map(|comm| comm.trim_end().to_owned()).unwrap_or_default(),
         })
     }
 }
