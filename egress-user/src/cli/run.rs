@@ -170,13 +170,7 @@ fn describe_sandbox(
     let mut sandbox = Sandbox {
         id: cgroup.id()?,
         flags: if policy.allows_public() { flags::PUBLIC } else { 0 },
-        tcp4_port: 0,
-        tcp6_port: 0,
-        dns_udp4_port: 0,
-        dns_udp6_port: 0,
-        dns_tcp4_port: 0,
-        dns_tcp6_port: 0,
-        reserved: 0,
+        ..Sandbox::NONE
     };
     listeners.describe(&mut sandbox).context("read the listeners' ports")?;
     Ok(sandbox)

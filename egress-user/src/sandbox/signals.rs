@@ -3,10 +3,7 @@
 //! A signal from the terminal reaches the command by itself, since it is in the same process
 //! group; passing it on would deliver it twice. So only signals that a process sent are passed.
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::io;
 
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -82,11 +79,5 @@ impl Signals {
                 passed => Arrived::Pass(passed),
             });
         }
-    }
-}
-
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
     }
 }
