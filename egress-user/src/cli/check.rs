@@ -2,13 +2,13 @@
 mod lookup;
 mod target;
 
-use std::{fmt::Write, net::IpAddr, path::PathBuf, process::ExitCode, str::FromStr};
+use std::{fmt::Write, net::IpAddr, process::ExitCode, str::FromStr};
 
 use anyhow::bail;
 use clap::Args;
 use egress_common::Reason;
 use egress_user::{
-    config::{self, Assembled, ConfigErrors, Flags},
+    config::Assembled,
     policy::{Decision, Host, Refusal, Request, Rule, Transport},
 };
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use self::{
     lookup::{Answers, CheckLookup, RealLookup},
     target::Target,
 };
+use super::policy_args::{PolicyArgs, describe};
 
 /// Say whether the policy lets a target be reached, and which rule decides
 ///
@@ -24,15 +25,8 @@ use self::{
 /// Needs no root.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Policy file; more than one may be given, the highest layer first
-    #[arg(long, value_name = "FILE")]
-    policy: Vec<PathBuf>,
-    /// Allow a name, `*.name`, `**.name`, address or block, with `:port[,port]` or without
-    #[arg(long, value_name = "PATTERN")]
-    allow: Vec<String>,
-    /// Deny a name, `*.name`, `**.name`, address or block
-    #[arg(long, value_name = "PATTERN")]
-    deny: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Answer for the lookup of NAME instead of a real one; NAME may be `*`, and ADDR one of
     /// SERVFAIL, NXDOMAIN, TIMEOUT, EMPTY
     #[arg(long, value_name = "NAME=ADDR[,ADDR]")]
@@ -53,10 +47,9 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let flags = Flags { allow: self.allow.clone(), deny: self.deny.clone() };
-        let assembled = match config::assemble(&self.policy, &flags) {
+        let assembled = match self.policy.read() {
             Ok(assembled) => assembled,
-            Err(errors) => bail!(self.describe(&errors)),
+            Err(errors) => bail!(describe(&errors, !self.json)),
         };
         let target = Target::from_str(&self.target)?;
         let mut lookup = if self.resolve.is_empty() {
@@ -76,15 +69,6 @@ impl Check {
         };
         super::print(&text)?;
         Ok(if verdict.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-    }
-
-    /// One line each for programs; for a person, with the line of the file below.
-    fn describe(&self, errors: &ConfigErrors) -> String {
-        let describe = |error: &config::ConfigError| match self.json {
-            true => error.to_string(),
-            false => format!("{error}{}", error.excerpt()),
-        };
-        errors.iter().map(describe).collect::<Vec<_>>().join("\negress: ")
     }
 }
 

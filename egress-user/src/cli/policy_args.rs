@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use egress_user::config::{self, Assembled, Flags};
+use egress_user::config::{self, Assembled, ConfigErrors, Flags};
 
 use super::Failure;
 
@@ -24,11 +24,20 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     /// Reads everything. Errors come all at once, each with the line it is about.
     pub(super) fn assemble(self) -> Result<Assembled, Failure> {
-        let flags = Flags { allow: self.allow, deny: self.deny };
-        config::assemble(&self.policy, &flags).map_err(|errors| {
-            let described: Vec<_> =
-                errors.iter().map(|error| format!("{error}{}", error.excerpt())).collect();
-            Failure::usage(described.join("\negress: "))
-        })
+        self.read().map_err(|errors| Failure::usage(describe(&errors, true)))
     }
+
+    /// Reads everything; what is to be said of errors is the caller's to choose.
+    pub(super) fn read(self) -> Result<Assembled, ConfigErrors> {
+        config::assemble(&self.policy, &Flags { allow: self.allow, deny: self.deny })
+    }
+}
+
+/// One line each for programs; for a person, with the line of the file below (`excerpts`).
+pub(super) fn describe(errors: &ConfigErrors, excerpts: bool) -> String {
+    let describe = |error: &config::ConfigError| match excerpts {
+        true => format!("{error}{}", error.excerpt()),
+        false => error.to_string(),
+    };
+    errors.iter().map(describe).collect::<Vec<_>>().join("\negress: ")
 }
