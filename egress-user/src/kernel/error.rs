@@ -117,7 +117,8 @@ fn hint_object(error: &EbpfError) -> &'static str {
         EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. })
             if io_error.raw_os_error() == Some(libc::EPERM) =>
         {
-            ": not permitted; root with CAP_BPF is needed"
+            ": not permitted; root with CAP_BPF is needed, outside any container (`egress doctor` says what \
+             is missing)"
         }
         _ => "",
     }

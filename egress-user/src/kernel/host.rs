@@ -35,7 +35,11 @@ pub enum HostError {
     )]
     NotRoot,
     /// An old kernel.
-    #[error("Linux {found} is too old: egress needs {}.{} or newer", MINIMUM.0, MINIMUM.1)]
+    #[error(
+        "Linux {found} is too old: egress needs {}.{} or newer; boot a newer kernel (Debian 12 has 6.1)",
+        MINIMUM.0,
+        MINIMUM.1
+    )]
     TooOld {
         /// As `uname -r` says.
         found: String,

@@ -231,7 +231,10 @@ fn spawn(command: &Command) -> Result<Pid, Failure> {
     let child = process.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure {
             code: exit::NOT_FOUND,
-            text: format!("{name}: command not found (or its interpreter is missing)"),
+            text: format!(
+                "{name}: command not found, or the interpreter in its first line; give its path, or \
+                 look at PATH"
+            ),
         },
         // capabilities(7): the kernel refuses a file whose capabilities it could not give.
         _ if error.raw_os_error() == Some(libc::EPERM) => Failure {
