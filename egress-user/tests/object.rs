@@ -58,10 +58,14 @@ fn carries_btf() {
 
 #[test]
 fn holds_no_host_paths() {
-    let object = object();
-    for wanted in ["/home/", "/root/", "/work", "/tmp/", "/Users/"] {
-        let found = object.windows(wanted.len()).position(|window| window == wanted.as_bytes());
-        assert_eq!(found, None, "{OBJECT} holds {wanted}");
+    // What stands for the compiler's, cargo's and the repository's folders (docs/kernel-build.md).
+    const KNOWN: [&str; 3] = ["/rust", "/cargo", "/egress"];
+    for text in object().split(|byte| !(b'!'..=b'~').contains(byte)) {
+        let text = String::from_utf8_lossy(text);
+        // Octets of code may look like a shorter one.
+        let is_path = text.len() > 8 && text.starts_with('/') && text[1..].contains('/');
+        let is_known = KNOWN.iter().any(|known| text.starts_with(&format!("{known}/")));
+        assert!(!is_path || is_known, "{OBJECT} holds the path {text}");
     }
 }
 
