@@ -148,7 +148,9 @@ fn without_root_it_says_what_to_do() {
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_egress"));
     // A copy where every user may run it.
     let copy = world.path("egress");
-    std::fs::copy(binary, &copy).expect("copy the binary");
+    // By another process: a child forked while this one writes would keep the copy from being run.
+    let status = std::process::Command::new("cp").arg(binary).arg(&copy).status();
+    assert!(status.expect("start cp").success(), "copy the binary");
     let copy = copy.display().to_string();
     let out = world.direct().run([
         "setpriv",
