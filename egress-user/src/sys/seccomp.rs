@@ -2,10 +2,10 @@
 //!
 //! AF_VSOCK reaches the hypervisor, AF_ALG and others the kernel's less-trodden paths; none of them
 //! passes a cgroup/inet hook. io_uring makes sockets without the socket(2) system call, so it is
-//! absent here. Keyrings know no namespaces, and a key that is asked for makes the kernel run a helper
-//! outside the sandbox, which looks names up (`dns_resolver`). A terminal that is shared with the
-//! caller's shell takes input from TIOCSTI, which the shell would then execute outside. The filter
-//! never looks at pointers, and decides alone.
+//! absent here. Keyrings know no namespaces, and a key that is asked for makes the kernel run a
+//! helper outside the sandbox, which looks names up (`dns_resolver`). A terminal that is shared with
+//! the caller's shell takes input from TIOCSTI, which the shell would then execute outside. The
+//! filter never looks at pointers, and decides alone.
 
 use std::io;
 
