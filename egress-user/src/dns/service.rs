@@ -117,12 +117,6 @@ impl Service {
         Ok(true)
     }
 
-    /// Closes what has expired. Happens by itself while names are looked up; call it for a
-    /// sandbox that has gone quiet, to give its entries of the kernel's map back.
-    pub fn purge(&self) {
-        self.pins().purge(&*self.sink, boottime_ns());
-    }
-
     /// The response to a message, or none when there is to be none.
     pub(super) async fn answer(&self, message: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
         let (query, reply) = match query::parse(message) {
