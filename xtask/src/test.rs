@@ -24,7 +24,7 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("ping", "iputils-ping"),
     ("curl", "curl"),
     ("ip", "iproute2"),
-    ("python3", "python3"),
+    ("/usr/bin/python3", "python3"),
 ];
 
 #[derive(Args)]
