@@ -37,17 +37,6 @@ pub(crate) fn require(tools: &[(&str, &str)]) {
 }
 
 /// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.
-pub(crate) fn landlock_version() -> libc::c_long {
-    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
-    let nothing = std::ptr::null::<libc::c_void>();
-    // SAFETY: with this flag the call takes no ruleset and only answers a number.
-    unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            nothing,
-            0_usize,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-        .max(0)
-    }
+pub(crate) fn landlock_version() -> u32 {
+    egress_user::sys::landlock::abi().unwrap_or(0)
 }
