@@ -1,6 +1,8 @@
 //! Ends, natural and violent: nothing of a sandbox outlives it, and nothing opens meanwhile.
+use std::fs::File;
 use std::path::PathBuf;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use super::support::processes::{Reaper, eventually, with_argument};
@@ -111,9 +113,13 @@ fn killing_it_kills_everything_inside_and_opens_nothing() {
     assert!(boxed.len() >= 2, "the daemon and the attempts should run: {boxed:?}");
     let cgroup = cgroup_of(boxed[0]);
 
+    // Another test's run would sweep this one's remains, and so kill what should have died by itself.
+    let parent = File::open(cgroup.parent().expect("egress's cgroup")).expect("open it");
+    let others_wait = Flock::lock(parent, FlockArg::LockExclusive).expect("lock it");
     running.signal(Signal::SIGKILL);
     eventually("every process of the sandbox is gone", || with_argument(token).is_empty());
     drop(running);
+    drop(others_wait);
     world.arrived().besides_lookups().none();
 
     // What the killed one could not clear away, the next one does.
