@@ -1,7 +1,7 @@
 //! Programs run inside the client's namespaces, filtered or not, each with a deadline.
 use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -79,7 +80,12 @@ impl<'w> Client<'w> {
 
     /// Lets the program inherit a descriptor under this number.
     pub(crate) fn pass(mut self, descriptor: impl AsFd, number: RawFd) -> Self {
-        let copy = descriptor.as_fd().try_clone_to_owned().expect("copy a descriptor");
+        // Above every number that is asked for: dup2 onto itself, or onto the next one to be passed,
+        // would leave a descriptor that is closed at exec, or another's.
+        let high = FcntlArg::F_DUPFD_CLOEXEC(200);
+        let copy = fcntl(descriptor, high).expect("copy a descriptor");
+        // SAFETY: a descriptor that the kernel has just made for us.
+        let copy = unsafe { OwnedFd::from_raw_fd(copy) };
         self.passed.push((copy, number));
         self
     }
