@@ -7,6 +7,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -144,6 +145,14 @@ impl Toolchain {
     /// Builds the kernel side of the repository at `root` into `target`; the object's path.
     pub(crate) fn build(&self, root: &Path, target: &Path) -> anyhow::Result<PathBuf> {
         let me = env::current_exe().context("find this executable")?;
+        // First, since the flags name the folders that the sources are unpacked in.
+        let mut fetch = self.origin.cargo();
+        fetch.current_dir(root.join("egress-ebpf")).args(["fetch", "--locked"]);
+        cargo::forget_package(&mut fetch);
+        let status = fetch.status().context("start cargo")?;
+        if !status.success() {
+            bail!("fetching the dependencies of egress-ebpf failed ({status})");
+        }
         let mut command = self.origin.cargo();
         command
             .current_dir(root.join("egress-ebpf"))
@@ -194,6 +203,10 @@ impl Toolchain {
         }
         if let Some(home) = cargo::home() {
             remap(&home, "/cargo");
+            // Named after the registry, or its mirror: with either the octets are the same.
+            for folder in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
+                remap(&folder.path(), "/cargo/src");
+            }
         }
         remap(root, "/egress");
         flags

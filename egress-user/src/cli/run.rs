@@ -28,7 +28,10 @@ use egress_user::{
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     sys,
 };
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::geteuid,
+};
 use tokio::runtime::Runtime;
 
 use super::{Failure, policy_args::PolicyArgs};
@@ -72,7 +75,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let sudo_uid = std::env::var("SUDO_UID").ok();
     let user = User::choose(args.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)?;
-    if user.is_none() && nix::unistd::geteuid().is_root() {
+    let as_root = user.as_ref().map_or_else(geteuid, |user| user.uid).is_root();
+    if as_root && args.user.is_none() {
         say("running as root, without capabilities; `--user NAME` runs the command as NAME");
     }
     let mut command = args.command.into_iter();
@@ -139,6 +143,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let proxy = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
     shared.maps.add_sandbox(sandbox)?;
     follow(&runtime, &shared.journal, &proxy, &events)?;
@@ -280,11 +285,21 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
     while !note_some(events, &shared.journal, proxy) {}
     shared.journal.settle();
-    if !shared.journal.is_empty() {
-        let lost = shared.maps.counter(Counter::EventsLost);
+    // What no full ring can lose.
+    let lost = shared.maps.counter(Counter::EventsLost);
+    let full = shared.maps.counter(Counter::MapFull);
+    if !shared.journal.is_empty() || lost > 0 || full > 0 {
         let mut text = format!("egress: refused:\n{}", shared.journal);
         if lost > 0 {
-            text.push_str(&format!("  and {lost} more that were not recorded\n"));
+            let packets = shared.maps.counter(Counter::PacketsDropped);
+            text.push_str(&format!(
+                "  and {lost} more that were not recorded ({packets} packets were dropped in all)\n"
+            ));
+        }
+        if full > 0 {
+            text.push_str(&format!(
+                "  {full} connections or lookups, as a kernel table was full\n"
+            ));
         }
         // Nobody reads stderr: nobody to tell.
         let _ = std::io::stderr().write_all(text.as_bytes());

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,8 @@ pub struct Transparent {
     flows: Arc<dyn Flows>,
     pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
+    /// The start-up probe is answered; later its address is one like any other.
+    proving: AtomicBool,
 }
 
 impl Transparent {
@@ -56,7 +61,8 @@ impl Transparent {
         journal: Arc<Journal>,
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Self { policy, pins, sink, flows, journal, connections })
+        let proving = AtomicBool::new(true);
+        Arc::new(Self { policy, pins, sink, flows, journal, connections, proving })
     }
 
     /// Serves a nonblocking listener, a task a connection, for ever.
@@ -93,7 +99,7 @@ impl Transparent {
             return reset(&client);
         };
         let to = flow.original.0;
-        if to == PROBE_TARGET {
+        if to == PROBE_TARGET && self.proving.load(Ordering::Relaxed) {
             // `run` makes sure that this works before it starts the command.
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
@@ -111,6 +117,11 @@ impl Transparent {
                 reset(&client);
             }
         }
+    }
+
+    /// The path is proved: no connection is the probe's from here on.
+    pub fn proved(&self) {
+        self.proving.store(false, Ordering::Relaxed);
     }
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
