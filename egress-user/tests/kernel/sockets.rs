@@ -1,6 +1,6 @@
 //! Kinds of sockets and options by which packets go where no destination was judged.
 use super::support::arrivals::{ICMP, ICMPV6};
-use super::support::{CLIENT_DEVICE, NAME_SERVER, World};
+use super::support::{CLIENT_DEVICE, NAME_SERVER, PYTHON, World};
 use super::{
     ALLOWED, OTHER, OTHER_V6, PRIVATE, REFUSED, REFUSED_SOCKET, SECRET, SITE, SITE_V6, THIRD,
     two_sites,
@@ -154,4 +154,28 @@ fn nothing_is_exempt_by_a_mark() {
     out.succeeded().said("Operation not permitted");
     assert!(!out.text().contains("connected"), "{out}");
     world.arrived_at(OTHER).none();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn families_without_a_hook_and_io_uring_are_absent() {
+    let world = World::new().build();
+    // AF_KEY, AF_TIPC, AF_ALG, AF_VSOCK, AF_SMC, AF_XDP; netlink but for ROUTE; io_uring_setup. A
+    // family that the kernel lacks gives EAFNOSUPPORT, so each answer here is the filter's own.
+    let attempts = "import ctypes, errno, socket\n\
+        def made(*kind):\n  \
+          try: socket.socket(*kind).close(); return 'made'\n  \
+          except OSError as e: return errno.errorcode[e.errno]\n\
+        for family in (15, 30, 38, 40, 43, 44): print(family, made(family, socket.SOCK_DGRAM, 0))\n\
+        print('netlink', made(16, socket.SOCK_RAW, 9), made(16, socket.SOCK_RAW, 0))\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        libc.syscall(425, 8, ctypes.create_string_buffer(120))\n\
+        print('io_uring', errno.errorcode[ctypes.get_errno()])";
+    let refused: String =
+        [15, 30, 38, 40, 43, 44].map(|family| format!("{family} EPROTONOSUPPORT\n")).concat();
+    world
+        .egress(&[])
+        .run([PYTHON, "-c", attempts])
+        .succeeded()
+        .printed(&format!("{refused}netlink EPROTONOSUPPORT made\nio_uring ENOSYS\n"));
 }
