@@ -95,6 +95,24 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     })
 }
 
+/// The cgroup and the programs at it, which on every way out, an error's too, go in this order:
+/// nothing may be left to run when the programs go.
+struct Hold {
+    cgroup: Cgroup,
+    attached: Attached,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.cgroup.remove() {
+            say(
+                "some of the command's processes do not die; they stay filtered, and the next run removes what is left",
+            );
+            self.attached.leave();
+        }
+    }
+}
+
 /// What the threads of a run share.
 struct Shared {
     policy: Arc<Policy>,
@@ -116,16 +134,17 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let listeners = Listeners::open()?;
     let (attached, mut maps) =
         Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
+    let hold = Hold { cgroup, attached };
     let events = maps.take_events().context("the kernel object has no event ring")?;
     let policy = Arc::new(assembled.policy);
-    let sandbox = describe_sandbox(&cgroup, &listeners, &policy)?;
+    let sandbox = describe_sandbox(&hold.cgroup, &listeners, &policy)?;
     // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that
     // the probe tries.
     maps.add_sandbox(Sandbox { flags: 0, ..sandbox })?;
 
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
-    let mut init = Init::spawn(&cgroup, command)?;
+    let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
 
     let shared = Shared {
@@ -161,8 +180,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         }
     };
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
-    cgroup.remove();
-    finish(&shared, &proxy, &events, attached);
+    drop(hold);
+    finish(&shared, &proxy, &events);
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
 }
@@ -281,8 +300,8 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
     events.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The summary; then the programs are detached.
-fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached: Attached) {
+/// The summary.
+fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>) {
     while !note_some(events, &shared.journal, proxy) {}
     shared.journal.settle();
     // What no full ring can lose.
@@ -304,7 +323,6 @@ fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>, attached
         // Nobody reads stderr: nobody to tell.
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
-    drop(attached);
 }
 
 /// Two descriptors a connection: the soft limit of 1024 would be 500 connections. The command

@@ -105,10 +105,20 @@ impl Loaded {
     }
 }
 
+impl Attached {
+    /// Lets the programs hold on after this process, by their pins alone: for a cgroup in which
+    /// something still lives. The next run that finds it empty removes them.
+    pub fn leave(&mut self) {
+        self.pins = PathBuf::new();
+    }
+}
+
 impl Drop for Attached {
     /// Detaches: by the time this runs, nothing is left in the cgroup.
     fn drop(&mut self) {
-        remove_pins(&self.pins);
+        if !self.pins.as_os_str().is_empty() {
+            remove_pins(&self.pins);
+        }
         self.links.clear();
     }
 }

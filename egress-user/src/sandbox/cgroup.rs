@@ -108,15 +108,16 @@ impl Cgroup {
         File::open(self.inner())
     }
 
-    /// Kills what is left and removes the directories.
-    pub fn remove(&self) {
-        remove(&self.outer);
+    /// Kills what is left and removes the directories; false when something does not die in time.
+    pub fn remove(&self) -> bool {
+        remove(&self.outer)
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        self.remove();
+        // What does not die now is swept by the next run.
+        let _ = self.remove();
     }
 }
 
