@@ -21,10 +21,10 @@ fn policy(count: u32) -> Policy {
         let pattern = Pattern::parse_address(&text)
             .or_else(|_| Pattern::parse_domain(&text, action))
             .unwrap_or(Pattern::Any);
-        let origin = Origin { file: "bench.toml".into(), line: Some(n), layer: "user".into() };
+        let origin = Origin::new("bench.toml", Some(n));
         Rule { text, pattern, action, options: RuleOptions::default(), origin }
     });
-    let settings = Settings { network_access: true, enabled: true, allow_local_binding: false };
+    let settings = Settings::default();
     Policy::new(settings, rules.collect())
 }
 

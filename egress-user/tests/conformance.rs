@@ -11,7 +11,7 @@ use std::{
 
 use egress_user::{
     config::{self, Assembled, Flags},
-    policy::{Answer, Decision, Host, Lookup, Name, Request, Transport},
+    policy::{Answer, Decision, Host, Lookup, Name, Payload, Request, Transport},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -146,7 +146,10 @@ fn decide(case: &Case, assembled: &Assembled, target: &str) -> Outcome {
     };
     let port = written_port.or(port).unwrap();
     let mut lookup = CaseLookup { case, stray: Vec::new() };
-    match assembled.policy.decide(&Request { host, port, transport }, &mut lookup) {
+    match assembled
+        .policy
+        .decide(&Request { host, port, transport, payload: Payload::Unknown }, &mut lookup)
+    {
         Decision::Allow { addresses, .. } => {
             assert!(!addresses.is_empty(), "{}: allowed, with nothing to dial", case.id);
             Outcome { stray_lookups: lookup.stray, ..Outcome::plain(Expect::Allow) }

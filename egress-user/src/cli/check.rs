@@ -9,7 +9,7 @@ use clap::Args;
 use egress_common::Reason;
 use egress_user::{
     config::Assembled,
-    policy::{Decision, Host, Refusal, Request, Rule, Transport},
+    policy::{Decision, Host, Payload, Refusal, Request, Rule, Transport},
 };
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ impl Verdict {
             }
         };
         let Target { port, transport, .. } = *target;
-        let request = Request { host: host.clone(), port, transport };
+        let request = Request { host: host.clone(), port, transport, payload: Payload::Unknown };
         match assembled.policy.decide(&request, lookup) {
             Decision::Allow { grant, addresses } => Self {
                 host: host.to_string(),
@@ -180,9 +180,9 @@ impl Verdict {
 fn rule_json(rule: &Rule) -> Value {
     json!({
         "pattern": rule.text,
-        "file": rule.origin.file,
+        "file": &*rule.origin.file,
         "line": rule.origin.line,
-        "layer": rule.origin.layer,
+        "layer": rule.origin.layer.as_str(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! One file a subcommand; this one parses the command line and picks.
 mod check;
 mod doctor;
+mod policy;
 mod policy_args;
 mod run;
 
@@ -23,6 +24,7 @@ struct Command {
 enum Verb {
     Run(run::RunArgs),
     Check(check::Check),
+    Policy(policy::PolicyCommand),
     Doctor(doctor::Doctor),
 }
 
@@ -49,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match command.verb {
         Verb::Check(check) => finish(check.run()),
+        Verb::Policy(policy) => finish(policy.run()),
         Verb::Doctor(doctor) => finish(doctor.run()),
         Verb::Run(run) => run::run(run).unwrap_or_else(|failure| {
             complain(&format!("{:#}", failure.error));

@@ -1,63 +1,81 @@
 //! Layers, from the highest to the lowest, and the rules of flags become one policy.
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use super::{Assembled, DnsSettings, Loaded, Warning, read::USER_LAYER};
-use crate::policy::{Action, Policy, PortSet, Rule, Settings};
+use super::{Assembled, DnsSettings, Loaded, NetworkSettings, Warning, Written};
+use crate::policy::{Action, Layer, Policy, PortSet, Rule, Settings};
 
-/// Names of the layers above the user's, from the lowest.
-const HIGHER_LAYERS: [&str; 2] = ["managed", "requirements"];
 /// Always answered by the DNS proxy, whatever a rule says.
 const DNS_PORT: u16 = 53;
 
 pub(super) fn assemble(mut layers: Vec<Loaded>, flag_rules: Vec<Rule>) -> Assembled {
     for (height, layer) in layers.iter_mut().rev().enumerate() {
-        for rule in &mut layer.rules {
-            rule.origin.layer = layer_name(height);
+        layer.layer = layer_of(height);
+        for rule in &mut layer.network.rules {
+            rule.origin.layer = layer.layer;
         }
     }
     // A switch that widens stays off once any layer turns it off.
-    let all = |pick: fn(&Loaded) -> Option<bool>, default: bool| {
-        let mut written = layers.iter().filter_map(pick).peekable();
-        if written.peek().is_none() { default } else { written.all(|value| value) }
+    let all = |pick: fn(&Loaded) -> &Option<Written<bool>>, default: bool| {
+        let mut written = layers.iter().filter_map(|layer| pick(layer).as_ref()).peekable();
+        if written.peek().is_none() { default } else { written.all(|written| written.value) }
     };
-    let enabled_written = layers.iter().find_map(|layer| layer.enabled);
+    let enabled_written = layers.iter().find_map(|layer| value(&layer.network.enabled));
     let settings = Settings {
-        network_access: all(|layer| layer.network_access, true),
+        network_access: all(|layer| &layer.network.network_access, true),
         enabled: enabled_written.unwrap_or(true),
-        allow_local_binding: all(|layer| layer.allow_local_binding, false),
+        allow_local_binding: all(|layer| &layer.network.allow_local_binding, false),
+        ..Settings::default()
     };
     let dns = dns(&layers);
     let rules: Vec<Rule> =
-        layers.into_iter().flat_map(|layer| layer.rules).chain(flag_rules).collect();
+        layers.into_iter().flat_map(|layer| layer.network.rules).chain(flag_rules).collect();
     let mut warnings = second_spellings(&rules);
     warnings.extend(rules.iter().filter_map(port_53));
     warnings.extend(rules.iter().filter_map(wide));
     let policy = Policy::new(settings, rules.clone());
     warnings.extend(rules.iter().filter_map(|rule| dead(&policy, rule)));
     warnings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
-    Assembled { policy, dns, enabled_written, warnings }
+    Assembled {
+        policy,
+        dns,
+        enabled_written,
+        network: NetworkSettings::default(),
+        attach: Vec::new(),
+        warnings,
+        not_built: Vec::new(),
+    }
 }
 
-fn layer_name(height: usize) -> String {
-    match height.checked_sub(1) {
-        None => USER_LAYER.to_owned(),
-        Some(above) => HIGHER_LAYERS
-            .get(above)
-            .map_or_else(|| format!("layer {}", height + 1), |&name| name.to_owned()),
+fn layer_of(height: usize) -> Layer {
+    match height {
+        0 => Layer::User,
+        1 => Layer::Managed,
+        _ => Layer::Requirements,
     }
+}
+
+fn value<T: Clone>(written: &Option<Written<T>>) -> Option<T> {
+    written.as_ref().map(|written| written.value.clone())
 }
 
 /// Of each key, the highest layer that writes it.
 fn dns(layers: &[Loaded]) -> DnsSettings {
     let default = DnsSettings::default();
-    let max_ttl = layers.iter().find_map(|l| l.dns.max_ttl).unwrap_or(default.max_ttl);
-    let min_ttl = layers.iter().find_map(|l| l.dns.min_ttl).unwrap_or(default.min_ttl);
+    let pick = |dns: fn(&Loaded) -> &Option<Written<Duration>>, default| {
+        layers.iter().find_map(|layer| value(dns(layer))).unwrap_or(default)
+    };
+    let max_ttl = pick(|layer| &layer.network.dns.max_ttl, default.max_ttl);
+    let min_ttl = pick(|layer| &layer.network.dns.min_ttl, default.min_ttl);
     DnsSettings {
-        servers: layers.iter().find_map(|l| l.dns.servers.clone()).unwrap_or(default.servers),
-        timeout: layers.iter().find_map(|l| l.dns.timeout).unwrap_or(default.timeout),
+        servers: layers
+            .iter()
+            .find_map(|layer| value(&layer.network.dns.servers))
+            .unwrap_or(default.servers),
+        timeout: pick(|layer| &layer.network.dns.timeout, default.timeout),
         // A short max_ttl shortens a min_ttl that nobody wrote beside it.
         min_ttl: min_ttl.min(max_ttl),
         max_ttl,
+        ..DnsSettings::default()
     }
 }
 

@@ -1,5 +1,5 @@
 //! `--allow` and `--deny`.
-use super::{ConfigError, ConfigErrors, read::USER_LAYER};
+use super::{ConfigError, ConfigErrors};
 use crate::policy::{Action, Host, Origin, Pattern, PatternError, PortSet, Rule, RuleOptions};
 
 /// Rules of the command line; they belong to the user's layer.
@@ -20,11 +20,10 @@ impl Flags {
             [(Action::Allow, "--allow", &self.allow), (Action::Deny, "--deny", &self.deny)]
         {
             for text in texts {
-                let file = flag.to_owned();
                 match parse(text, action) {
                     Ok((pattern, ports)) => {
                         let options = RuleOptions { ports, ..RuleOptions::default() };
-                        let origin = Origin { file, line: None, layer: USER_LAYER.to_owned() };
+                        let origin = Origin::new(flag, None);
                         let text = text.clone();
                         rules.push(Rule { text, pattern, action, options, origin });
                     }

@@ -9,6 +9,7 @@ mod flag;
 mod read;
 mod schema;
 mod value;
+mod written;
 
 use std::{
     fmt,
@@ -19,8 +20,12 @@ use std::{
 
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
+pub use written::{
+    AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
+    RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
+};
 
-use crate::policy::{Origin, Policy, Rule};
+use crate::policy::{Origin, Policy};
 
 /// Reads a policy file.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
@@ -66,34 +71,6 @@ pub fn assemble_layers(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, 
     Ok(assemble::assemble(layers, flags.rules()?))
 }
 
-/// What one file says. What it leaves out is `None`, as only written keys constrain other layers.
-#[derive(Clone, Debug, Default)]
-pub struct Loaded {
-    /// `network_access`.
-    pub network_access: Option<bool>,
-    /// `enabled`.
-    pub enabled: Option<bool>,
-    /// `allow_local_binding`.
-    pub allow_local_binding: Option<bool>,
-    /// Rules, in the order of the file.
-    pub rules: Vec<Rule>,
-    /// `[network.dns]`.
-    pub dns: DnsWritten,
-}
-
-/// What one file says about DNS.
-#[derive(Clone, Debug, Default)]
-pub struct DnsWritten {
-    /// `servers`.
-    pub servers: Option<Vec<DnsServer>>,
-    /// `timeout`.
-    pub timeout: Option<Duration>,
-    /// `min_ttl`.
-    pub min_ttl: Option<Duration>,
-    /// `max_ttl`.
-    pub max_ttl: Option<Duration>,
-}
-
 /// Files and flags, put together.
 #[derive(Clone, Debug)]
 pub struct Assembled {
@@ -103,8 +80,65 @@ pub struct Assembled {
     pub dns: DnsSettings,
     /// `enabled`, where a file has it.
     pub enabled_written: Option<bool>,
+    /// The keys of `[network]` that no decision depends on.
+    pub network: NetworkSettings,
+    /// `[[attach]]`, of every file.
+    pub attach: Vec<AttachWritten>,
     /// Lines that do not do what they seem to.
     pub warnings: Vec<Warning>,
+    /// Lines that `egress run` of this version does not act on: it refuses to start with them.
+    pub not_built: Vec<Warning>,
+}
+
+/// The keys of `[network]` that no decision depends on, each with its default where no file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Reach loopback listeners of the same sandbox. Default false.
+    pub allow_own_loopback: bool,
+    /// Answer connections that others open. Default false.
+    pub allow_inbound: bool,
+    /// Take a proxy to leave by from the environment. Default true.
+    pub allow_upstream_proxy: bool,
+    /// The explicit SOCKS5 listener. Default true.
+    pub enable_socks5: bool,
+    /// UDP ASSOCIATE there. Default true.
+    pub enable_socks5_udp: bool,
+    /// The explicit HTTP listener. Default none until it is written.
+    pub proxy_url: Option<ListenUrl>,
+    /// The explicit SOCKS5 listener's place. Default none until it is written.
+    pub socks_url: Option<ListenUrl>,
+    /// Set proxy variables for children. Default false.
+    pub proxy_env: bool,
+    /// Default false.
+    pub dangerously_allow_non_loopback_proxy: bool,
+    /// `unix_enforcement = "required"`. Default true.
+    pub unix_required: bool,
+    /// `[network.upstream] url`.
+    pub upstream: Option<UpstreamUrl>,
+    /// `[network.upstream] no_proxy`.
+    pub no_proxy: Vec<String>,
+    /// `[network.upstream] resolve = "proxy"`. Default false.
+    pub resolve_at_proxy: bool,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            allow_own_loopback: false,
+            allow_inbound: false,
+            allow_upstream_proxy: true,
+            enable_socks5: true,
+            enable_socks5_udp: true,
+            proxy_url: None,
+            socks_url: None,
+            proxy_env: false,
+            dangerously_allow_non_loopback_proxy: false,
+            unix_required: true,
+            upstream: None,
+            no_proxy: Vec::new(),
+            resolve_at_proxy: false,
+        }
+    }
 }
 
 /// `[network.dns]`.
@@ -112,32 +146,61 @@ pub struct Assembled {
 pub struct DnsSettings {
     /// Asked in this order. Default: the system's.
     pub servers: Vec<DnsServer>,
+    /// Servers of single domains; the longest domain wins. Default none.
+    pub forward: Vec<Forward>,
     /// Time for one lookup; at its end the lookup has failed. Default 2 s.
     pub timeout: Duration,
     /// A pin lives at least this long, even when the record does not. Default 5 min.
     pub min_ttl: Duration,
     /// A pin lives at most this long without another lookup. Default 1 h.
     pub max_ttl: Duration,
+    /// Types that are answered beyond A, AAAA, HTTPS, SVCB and PTR of pins. Default none.
+    pub record_types: Vec<RecordType>,
+    /// How refused names are answered. Default NXDOMAIN.
+    pub refusal: RefusalCode,
+    /// Whether answers are validated. Default false.
+    pub dnssec: bool,
 }
 
 impl Default for DnsSettings {
     fn default() -> Self {
         Self {
             servers: vec![DnsServer::System],
+            forward: Vec::new(),
             timeout: Duration::from_secs(2),
             min_ttl: Duration::from_secs(5 * 60),
             max_ttl: Duration::from_secs(60 * 60),
+            record_types: Vec::new(),
+            refusal: RefusalCode::default(),
+            dnssec: false,
         }
     }
 }
 
 /// A DNS server to ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DnsServer {
     /// Those of the host's resolver configuration.
     System,
     /// This one, by UDP and TCP.
     Address(SocketAddr),
+    /// DNS over TLS (RFC 7858): `tls://9.9.9.9#dns.quad9.net`, port 853 unless written.
+    Tls {
+        /// Where.
+        address: SocketAddr,
+        /// The name in its certificate; none = the address.
+        name: Option<crate::policy::Name>,
+    },
+    /// DNS over HTTPS (RFC 8484): `https://9.9.9.9/dns-query#dns.quad9.net`, port 443 unless
+    /// written.
+    Https {
+        /// Where.
+        address: SocketAddr,
+        /// The name in its certificate; none = the address.
+        name: Option<crate::policy::Name>,
+        /// The path of the query; `/dns-query` unless written.
+        path: Box<str>,
+    },
 }
 
 /// A line that does not do what it seems to.

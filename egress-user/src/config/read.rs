@@ -1,5 +1,5 @@
 //! From the tree of a TOML file to [`Loaded`].
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use toml::{
     Spanned,
@@ -7,19 +7,16 @@ use toml::{
 };
 
 use super::{
-    ConfigError, ConfigErrors, DnsWritten, Loaded,
+    ConfigError, ConfigErrors, DnsWritten, Loaded, NetworkWritten, Written,
     error::Source,
     schema::{self, Key, Table},
     value,
 };
 use crate::policy::{Action, Origin, Pattern, PatternError, PortSet, Rule, RuleOptions, Transport};
 
-/// The layer of a file that stands alone.
-pub(super) const USER_LAYER: &str = "user";
-
 pub(super) fn read(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
-    let mut reader =
-        Reader { source: Source::new(text, file_name), errors: ConfigErrors::default() };
+    let source = Source::new(text, file_name);
+    let mut reader = Reader { source, file: file_name.into(), errors: ConfigErrors::default() };
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     for error in &syntax_errors {
         let message = error.message().trim().replace('\n', ", ");
@@ -39,6 +36,7 @@ type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, Node<'t, 'i>);
 
 struct Reader<'a> {
     source: Source<'a>,
+    file: Arc<str>,
     errors: ConfigErrors,
 }
 
@@ -48,20 +46,22 @@ impl Reader<'_> {
         for (_, network) in self.known(root, &schema::TOP) {
             let Some(network) = self.table(network) else { continue };
             for (key, node) in self.known(network, &schema::NETWORK) {
-                self.network_key(&mut loaded, key.get_ref(), node);
+                self.network_key(&mut loaded.network, key.get_ref(), node);
             }
         }
         loaded
     }
 
-    fn network_key(&mut self, loaded: &mut Loaded, key: &str, node: Node<'_, '_>) {
+    fn network_key(&mut self, network: &mut NetworkWritten, key: &str, node: Node<'_, '_>) {
         match key {
-            "network_access" => loaded.network_access = self.value(node, value::boolean),
-            "enabled" => loaded.enabled = self.value(node, value::boolean),
-            "allow_local_binding" => loaded.allow_local_binding = self.value(node, value::boolean),
-            "dns" => loaded.dns = self.dns(node),
-            "domains" => self.rules(loaded, node, Pattern::parse_domain),
-            "addresses" => self.rules(loaded, node, |text, _| Pattern::parse_address(text)),
+            "network_access" => network.network_access = self.written(node, value::boolean),
+            "enabled" => network.enabled = self.written(node, value::boolean),
+            "allow_local_binding" => {
+                network.allow_local_binding = self.written(node, value::boolean);
+            }
+            "dns" => network.dns = self.dns(node),
+            "domains" => self.rules(network, node, Pattern::parse_domain),
+            "addresses" => self.rules(network, node, |text, _| Pattern::parse_address(text)),
             // The schema names no other key.
             _ => {}
         }
@@ -72,18 +72,21 @@ impl Reader<'_> {
         let Some(table) = self.table(node) else { return dns };
         for (key, node) in self.known(table, &schema::DNS) {
             match key.get_ref().as_ref() {
-                "servers" => dns.servers = self.list(node, value::dns_server),
-                "timeout" => dns.timeout = self.value(node, value::duration),
-                "min_ttl" => dns.min_ttl = self.value(node, value::duration),
-                "max_ttl" => dns.max_ttl = self.value(node, value::duration),
+                "servers" => dns.servers = self.written_list(node, value::dns_server),
+                "timeout" => dns.timeout = self.written(node, value::duration),
+                "min_ttl" => dns.min_ttl = self.written(node, value::duration),
+                "max_ttl" => dns.max_ttl = self.written(node, value::duration),
                 _ => {}
             }
-            if key.get_ref() == "timeout" && dns.timeout == Some(Duration::ZERO) {
+            if key.get_ref() == "timeout"
+                && dns.timeout.as_ref().is_some_and(|time| time.value.is_zero())
+            {
                 let error = PatternError::new("no lookup is done in no time", "write \"2s\"");
                 self.report(node.span(), error);
             }
         }
-        if let (Some(min), Some(max)) = (dns.min_ttl, dns.max_ttl)
+        let ttl = |written: &Option<Written<Duration>>| written.as_ref().map(|ttl| ttl.value);
+        if let (Some(min), Some(max)) = (ttl(&dns.min_ttl), ttl(&dns.max_ttl))
             && min > max
         {
             let error = PatternError::new(
@@ -98,7 +101,7 @@ impl Reader<'_> {
 
     fn rules(
         &mut self,
-        loaded: &mut Loaded,
+        network: &mut NetworkWritten,
         node: Node<'_, '_>,
         parse: impl Fn(&str, Action) -> Result<Pattern, PatternError>,
     ) {
@@ -113,11 +116,9 @@ impl Reader<'_> {
             let text = key.get_ref();
             match (parse(text, action), written) {
                 (Ok(pattern), Some((action, options))) => {
-                    let line = u32::try_from(self.source.line(key.span().start)).ok();
-                    let (file, layer) = (self.source.file.to_owned(), USER_LAYER.to_owned());
-                    let origin = Origin { file, line, layer };
+                    let origin = self.origin(&key.span());
                     let text = text.clone().into_owned();
-                    loaded.rules.push(Rule { text, pattern, action, options, origin });
+                    network.rules.push(Rule { text, pattern, action, options, origin });
                 }
                 (Ok(_), None) => {}
                 (Err(error), _) => self.report(key.span(), error),
@@ -219,6 +220,30 @@ impl Reader<'_> {
         };
         self.report(node.span(), error);
         None
+    }
+
+    fn origin(&self, span: &Range<usize>) -> Origin {
+        Origin::new(self.file.clone(), u32::try_from(self.source.line(span.start)).ok())
+    }
+
+    fn written<T>(
+        &mut self,
+        node: Node<'_, '_>,
+        read: impl Fn(&DeValue<'_>) -> Result<T, PatternError>,
+    ) -> Option<Written<T>> {
+        let value = self.value(node, read)?;
+        let place = Some(self.source.place(node.span()));
+        Some(Written { value, origin: self.origin(&node.span()), place })
+    }
+
+    fn written_list<T>(
+        &mut self,
+        node: Node<'_, '_>,
+        read: impl Fn(&DeValue<'_>) -> Result<T, PatternError>,
+    ) -> Option<Written<Vec<T>>> {
+        let value = self.list(node, read)?;
+        let place = Some(self.source.place(node.span()));
+        Some(Written { value, origin: self.origin(&node.span()), place })
     }
 
     fn value<T>(

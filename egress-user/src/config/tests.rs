@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::{Action, Name, PortSet, Transport};
+use crate::policy::{Action, Layer, Name, PortSet, Transport};
 
 fn errors(text: &str) -> Vec<String> {
     parse(text, "p.toml").unwrap_err().iter().map(ToString::to_string).collect()
@@ -104,6 +104,7 @@ fn options_and_settings_are_read() {
             timeout: Duration::from_millis(500),
             min_ttl: Duration::from_secs(60),
             max_ttl: Duration::from_secs(60),
+            ..DnsSettings::default()
         }
     );
     let grant = assembled.policy.name(&name("a.com")).unwrap();
@@ -205,7 +206,7 @@ fn flags_and_files_add_up_and_denies_win() {
     assert!(grant.opens(22, Transport::Tcp) && grant.opens(443, Transport::Tcp));
     assert!(!grant.opens(80, Transport::Tcp));
     let refusal = assembled.policy.name(&name("x.b.com")).unwrap_err();
-    assert_eq!(refusal.rule.unwrap().origin.layer, "managed");
+    assert_eq!(refusal.rule.unwrap().origin.layer, Layer::Managed);
     assert_eq!(assembled.warnings.len(), 1);
 }
 

@@ -19,7 +19,7 @@ use super::{Looked, PinSink, PinTable, Service, Settings, Upstream};
 use crate::{
     audit::Journal,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
-    policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, PortSet, Rule},
+    policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, Rule},
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -38,15 +38,14 @@ pub(super) fn grant(pattern: &str) -> Grant {
 fn rule(line: &str, number: u32) -> Rule {
     let (action, text) = line.split_once(' ').unwrap();
     let action = if action == "deny" { Action::Deny } else { Action::Allow };
-    let options = policy::RuleOptions { ports: PortSet::All, transport: None, any_protocol: false };
-    let origin = Origin { file: "egress.toml".into(), line: Some(number), layer: "user".into() };
+    let options = policy::RuleOptions::default();
+    let origin = Origin::new("egress.toml", Some(number));
     let pattern = Pattern::parse_domain(text, action).unwrap();
     Rule { text: text.into(), pattern, action, options, origin }
 }
 
 pub(super) fn policy(lines: &[&str]) -> Policy {
-    let settings =
-        policy::Settings { network_access: true, enabled: true, allow_local_binding: false };
+    let settings = policy::Settings::default();
     let rules = lines.iter().zip(1..).map(|(line, number)| rule(line, number));
     Policy::new(settings, rules.collect())
 }

@@ -77,6 +77,9 @@ pub enum ServersError {
     /// An empty list.
     #[error("`servers` under [network.dns] is empty; write \"system\" or an address")]
     Empty,
+    /// A protocol that is not built yet.
+    #[error("DNS servers by tls:// and https:// are not built yet; write an address")]
+    NotBuilt,
     /// The client could not be made.
     #[error("make a DNS client")]
     Client(#[source] NetError),
@@ -108,6 +111,9 @@ impl NameServers {
                     configured.extend(system.map_err(ServersError::System)?);
                 }
                 DnsServer::Address(address) => configured.push(server_at(*address)),
+                DnsServer::Tls { .. } | DnsServer::Https { .. } => {
+                    return Err(ServersError::NotBuilt);
+                }
             }
         }
         let servers = configured;

@@ -8,7 +8,7 @@ use std::{
 use egress_common::Reason;
 use ipnet::IpNet;
 
-use super::{Grant, Host, Name, Pattern, Rule, Transport, index::Index, is_public};
+use super::{Grant, Host, Mode, Name, Pattern, Rule, Transport, index::Index, is_public};
 
 /// The policy of one sandbox. Immutable; shared behind an `Arc`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,26 @@ pub struct Settings {
     pub enabled: bool,
     /// `allow_local_binding`.
     pub allow_local_binding: bool,
+    /// `mode`.
+    pub mode: Mode,
+    /// `ech = "allow"`.
+    pub allow_ech: bool,
+    /// `dangerously_allow_all_unix_sockets`.
+    pub all_unix_sockets: bool,
+}
+
+/// As an empty `[network]` says, with the filter on.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            network_access: true,
+            enabled: true,
+            allow_local_binding: false,
+            mode: Mode::Full,
+            allow_ech: false,
+            all_unix_sockets: false,
+        }
+    }
 }
 
 /// What a lookup gave.
@@ -61,6 +81,29 @@ pub struct Request {
     pub port: u16,
     /// Transport.
     pub transport: Transport,
+    /// What is known of the bytes that it will carry.
+    pub payload: Payload,
+}
+
+/// What is known of the bytes of a target, for rows 5 and 11.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Payload {
+    /// Nothing but the port.
+    #[default]
+    Unknown,
+    /// TLS, which hides methods and paths.
+    Tls,
+    /// A request of plain HTTP.
+    Http(HttpRequest),
+}
+
+/// A request of plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Case-sensitive.
+    pub method: Box<str>,
+    /// As sent, with the query or without.
+    pub path: Box<str>,
 }
 
 /// What was decided about a [`Request`].

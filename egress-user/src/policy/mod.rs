@@ -11,12 +11,17 @@ mod host;
 mod index;
 mod pattern;
 mod rule;
+mod unix;
 
 pub use class::is_public;
 pub use compile::KernelRule;
 pub use decide::{
-    Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Refusal, Request, Settings,
+    Answer, Decision, HttpRequest, LOCALHOST_ADDRESSES, Lookup, Payload, Policy, Refusal, Request,
+    Settings,
 };
 pub use host::{Host, HostError, Name};
 pub use pattern::{Pattern, PatternError};
-pub use rule::{Action, Grant, Origin, PortSet, Rule, RuleOptions, Transport};
+pub use rule::{
+    Action, DataPath, Grant, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport,
+};
+pub use unix::{UnixAddress, UnixRule};

@@ -102,15 +102,49 @@ impl PortSet {
     }
 }
 
-/// Where a rule was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who wrote a line, from the lowest to the highest (POLICY.md, section 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layer {
+    /// The user's file, and flags.
+    #[default]
+    User,
+    /// Managed defaults: `egress.toml` of the machine.
+    Managed,
+    /// The administrator's bounds: `requirements.toml` of the machine.
+    Requirements,
+}
+
+impl Layer {
+    /// The word that messages and `--json` use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Layer::User => "user",
+            Layer::Managed => "managed",
+            Layer::Requirements => "requirements",
+        }
+    }
+}
+
+/// Where a rule or a key was written. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The file, or the flag (`--allow`).
-    pub file: String,
+    pub file: Arc<str>,
     /// 1-based line; none for flags.
     pub line: Option<u32>,
-    /// Name of the layer (`user` today).
-    pub layer: String,
+    /// Whose it is.
+    pub layer: Layer,
+    /// The profile of the file that it stands in, where it stands in one.
+    pub profile: Option<Arc<str>>,
+    /// The preset that it comes with; file and line are then those of the key `presets`.
+    pub preset: Option<Arc<str>>,
+}
+
+impl Origin {
+    /// A line of a file, or a flag, of the user's layer.
+    pub fn new(file: impl Into<Arc<str>>, line: Option<u32>) -> Self {
+        Self { file: file.into(), line, layer: Layer::User, profile: None, preset: None }
+    }
 }
 
 /// `policy.toml:4`, or the flag.
@@ -119,6 +153,45 @@ impl fmt::Display for Origin {
         match self.line {
             Some(line) => write!(f, "{}:{line}", self.file),
             None => f.write_str(&self.file),
+        }
+    }
+}
+
+/// `mode`: what HTTP methods pass at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// GET, HEAD and OPTIONS only.
+    Limited,
+    /// Every method.
+    #[default]
+    Full,
+}
+
+impl Mode {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Mode::Limited => "limited",
+            Mode::Full => "full",
+        }
+    }
+}
+
+/// `path`: the way that bytes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataPath {
+    /// Judged in the kernel, then straight to the destination.
+    Kernel,
+    /// Through the proxy.
+    Proxy,
+}
+
+impl DataPath {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DataPath::Kernel => "kernel",
+            DataPath::Proxy => "proxy",
         }
     }
 }
@@ -132,12 +205,25 @@ pub struct RuleOptions {
     pub transport: Option<Vec<Transport>>,
     /// `protocol = "any"`.
     pub any_protocol: bool,
+    /// HTTP methods, case-sensitive; none = every method that `mode` permits.
+    pub methods: Option<Box<[Box<str>]>>,
+    /// Path prefixes of HTTP requests, each ending on a segment's boundary; none = every path.
+    pub paths: Option<Box<[Box<str>]>>,
+    /// The way of the bytes; none = what suits the port.
+    pub path: Option<DataPath>,
 }
 
 /// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
 impl Default for RuleOptions {
     fn default() -> Self {
-        Self { ports: PortSet::All, transport: None, any_protocol: false }
+        Self {
+            ports: PortSet::All,
+            transport: None,
+            any_protocol: false,
+            methods: None,
+            paths: None,
+            path: None,
+        }
     }
 }
 
@@ -187,7 +273,8 @@ impl Rule {
             .collect();
         // Not a union: the ports of the one would get the freedom of the other.
         let any_protocol = self.options.any_protocol && other.options.any_protocol;
-        let options = RuleOptions { ports, transport: Some(transport), any_protocol };
+        let options =
+            RuleOptions { ports, transport: Some(transport), any_protocol, ..self.options.clone() };
         Rule { options, ..self.clone() }
     }
 }

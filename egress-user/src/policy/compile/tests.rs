@@ -12,12 +12,12 @@ fn rule(block: IpNet, action: Action) -> Rule {
         pattern: Pattern::block(block),
         action,
         options: RuleOptions::default(),
-        origin: Origin { file: "test.toml".into(), line: None, layer: "user".into() },
+        origin: Origin::new("test.toml", None),
     }
 }
 
 fn policy(allow_local_binding: bool, rules: Vec<Rule>) -> Policy {
-    Policy::new(Settings { network_access: true, enabled: true, allow_local_binding }, rules)
+    Policy::new(Settings { allow_local_binding, ..Settings::default() }, rules)
 }
 
 fn key(block: IpNet) -> Ipv6Net {

@@ -11,12 +11,12 @@ fn rule(text: &str, action: Action) -> Rule {
         pattern,
         action,
         options: RuleOptions::default(),
-        origin: Origin { file: "test.toml".into(), line: Some(1), layer: "user".into() },
+        origin: Origin::new("test.toml", Some(1)),
     }
 }
 
 fn settings() -> Settings {
-    Settings { network_access: true, enabled: true, allow_local_binding: false }
+    Settings::default()
 }
 
 fn policy(allow: &[&str], deny: &[&str]) -> Policy {
@@ -51,7 +51,8 @@ impl Lookup for Asked {
 
 fn decide(policy: &Policy, target: &str, asked: &mut Asked) -> Option<Reason> {
     let (host, port) = Host::parse_with_port(target).unwrap();
-    let request = Request { host, port: port.unwrap(), transport: Transport::Tcp };
+    let request =
+        Request { host, port: port.unwrap(), transport: Transport::Tcp, payload: Payload::Unknown };
     match policy.decide(&request, asked) {
         Decision::Allow { .. } => None,
         Decision::Refuse(refusal) => Some(refusal.reason),
@@ -152,7 +153,8 @@ fn localhost_is_an_exact_exception_and_two_addresses() {
 fn two_allows_of_one_host_open_what_each_opens_and_no_more() {
     let with = |ports: PortSet, transport| {
         let mut rule = rule("dns.test", Action::Allow);
-        rule.options = RuleOptions { ports, transport: Some(vec![transport]), any_protocol: false };
+        rule.options =
+            RuleOptions { ports, transport: Some(vec![transport]), ..RuleOptions::default() };
         rule
     };
     let rules = vec![
