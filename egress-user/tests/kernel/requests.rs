@@ -20,7 +20,7 @@ fn with_policy(world: &World, text: &str) -> Vec<String> {
     vec!["--policy".to_owned(), file]
 }
 
-fn run(world: &World, policy: &str, command: &[&str]) -> super::support::Finished {
+fn run<'w>(world: &'w World, policy: &str, command: &[&str]) -> super::support::Finished<'w> {
     let options = with_policy(world, policy);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     world.egress(&options).run(command.iter().copied())
