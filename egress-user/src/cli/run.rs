@@ -70,6 +70,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
              the line (`--unrestricted`, which insists on it, is not built yet)",
         ));
     }
+    if !assembled.not_built.is_empty() {
+        let lines: Vec<_> = assembled.not_built.iter().map(ToString::to_string).collect();
+        return Err(Failure::usage(lines.join("\negress: ")));
+    }
     for warning in &assembled.warnings {
         say(&format!("warning: {warning}"));
     }

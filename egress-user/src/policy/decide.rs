@@ -133,6 +133,16 @@ impl Policy {
         Self { unix, ..self }
     }
 
+    /// Every allow rule, in no order.
+    pub fn allow_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.allows()
+    }
+
+    /// Every deny rule, in no order; of several for one pattern the first.
+    pub fn deny_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.denies()
+    }
+
     /// The rules for unix sockets.
     pub fn unix_rules(&self) -> &[UnixRule] {
         &self.unix
