@@ -2,13 +2,13 @@
 
 use std::{
     io::Write,
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     sync::mpsc,
     thread,
 };
 
 use hickory_proto::{
-    op::Message,
+    op::{Message, ResponseCode},
     rr::{
         self, RData, Record,
         rdata::{A, AAAA, CNAME},
@@ -59,9 +59,14 @@ impl NameServer {
     }
 }
 
+fn settings(servers: impl IntoIterator<Item = SocketAddr>) -> DnsSettings {
+    let servers = servers.into_iter().map(DnsServer::Address).collect();
+    DnsSettings { servers, timeout: TIMEOUT, ..DnsSettings::default() }
+}
+
 async fn lookup(servers: &[&NameServer], timeout: Duration) -> Looked {
-    let servers: Vec<_> = servers.iter().map(|server| DnsServer::Address(server.at)).collect();
-    NameServers::new(&servers, timeout).unwrap().lookup(&name("q.test")).await
+    let settings = DnsSettings { timeout, ..settings(servers.iter().map(|server| server.at)) };
+    NameServers::new(&settings).unwrap().lookup(&name("q.test")).await
 }
 
 async fn answered_by(script: Script) -> Looked {
@@ -128,7 +133,7 @@ async fn asks_once_for_each_family_and_keeps_ttl_0() {
 #[tokio::test]
 async fn special_names_are_nobody_elses_business() {
     let server = NameServer::new(|query| Some(with_code(query, ResponseCode::NXDomain)));
-    let servers = NameServers::new(&[DnsServer::Address(server.at)], TIMEOUT).unwrap();
+    let servers = NameServers::new(&settings([server.at])).unwrap();
     let looked = servers.lookup(&name("x.localhost")).await;
     assert_eq!(looked.answer, Answer::NxDomain, "no 127.0.0.1 out of thin air");
     assert_eq!(server.asked().len(), 2);
@@ -330,20 +335,6 @@ fn read_framed(stream: &mut std::net::TcpStream) -> Option<Message> {
 
 #[test]
 fn no_servers_is_an_error_with_advice() {
-    let error = NameServers::new(&[], TIMEOUT).err().unwrap();
+    let error = NameServers::new(&settings([])).err().unwrap();
     assert!(error.to_string().contains("servers"), "{error}");
-}
-
-#[test]
-fn servers_come_from_resolv_conf_in_its_order() {
-    let text = b"search corp.test\nnameserver 192.0.2.2\nnameserver 2001:db8::1\noptions ndots:5";
-    let servers = servers_of(text).unwrap();
-    let at: Vec<_> = servers.iter().map(|server| server.ip).collect();
-    assert_eq!(at, [address("192.0.2.2"), address("2001:db8::1")]);
-    assert!(servers_of(b"search corp.test").is_err());
-    let error = ServersError::System(servers_of(b"").unwrap_err());
-    assert!(
-        error.to_string().contains("/etc/resolv.conf")
-            && error.to_string().contains("[network.dns]")
-    );
 }
