@@ -127,6 +127,12 @@ pub enum ServersError {
          the package ca-certificates, or set SSL_CERT_FILE"
     )]
     NoRoots(String),
+    /// The HTTP client takes no bare IPv6 address for the name of a server.
+    #[error(
+        "the DNS server https://[{0}] needs the name in its certificate; write \
+         `https://[{0}]/dns-query#NAME`"
+    )]
+    NeedsName(IpAddr),
     /// The client could not be made.
     #[error("make a DNS client")]
     Client(#[source] NetError),

@@ -66,6 +66,7 @@ pub(super) struct Servers {
 
 struct Server {
     handle: Handle,
+    answered_ns: AtomicU64,
     silent_until_ns: AtomicU64,
 }
 
@@ -89,6 +90,9 @@ impl Servers {
                     *address,
                     [ConnectionConfig::tls(server_name(name.as_ref(), *address))],
                 )),
+                DnsServer::Https { address, name: None, .. } if address.is_ipv6() => {
+                    return Err(ServersError::NeedsName(address.ip()));
+                }
                 DnsServer::Https { address, name, path } => {
                     let name = server_name(name.as_ref(), *address);
                     let connection = ConnectionConfig::https(name, Some((&**path).into()));
@@ -117,8 +121,7 @@ impl Servers {
                 Err(_elapsed) => Err(NetError::Timeout),
             };
             let silent = matches!(result, Err(NetError::Timeout | NetError::Io(_)));
-            let until_ns = if silent { (self.clock)().saturating_add(SILENT_NS) } else { 0 };
-            server.silent_until_ns.store(until_ns, Ordering::Relaxed);
+            server.note(silent, now_ns, (self.clock)());
             if let Err(error) = &result {
                 tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
             }
@@ -169,7 +172,20 @@ impl Server {
             }
             None => Handle::Plain(pool),
         };
-        Ok(Self { handle, silent_until_ns: AtomicU64::new(0) })
+        Ok(Self { handle, answered_ns: AtomicU64::new(0), silent_until_ns: AtomicU64::new(0) })
+    }
+
+    /// Notes whether the server was silent. One that has answered something else since it was
+    /// asked is not silent: the name's own servers are slow, and may be so on purpose, to have
+    /// everybody else's names asked elsewhere.
+    fn note(&self, silent: bool, asked_ns: u64, now_ns: u64) {
+        if !silent {
+            self.answered_ns.store(now_ns, Ordering::Relaxed);
+            self.silent_until_ns.store(0, Ordering::Relaxed);
+        } else if self.answered_ns.load(Ordering::Relaxed) <= asked_ns {
+            let until_ns = now_ns.saturating_add(SILENT_NS);
+            self.silent_until_ns.store(until_ns, Ordering::Relaxed);
+        }
     }
 
     async fn ask(&self, query: Query) -> Result<DnsResponse, NetError> {
@@ -202,7 +218,10 @@ impl From<Result<DnsResponse, NetError>> for Said {
         match result {
             Ok(response) => match response.response_code {
                 ResponseCode::NoError => Said::Response(Box::new(response)),
-                ResponseCode::NXDomain => Said::NxDomain(response.negative_ttl()),
+                // Of an alias to nothing the alias may end sooner.
+                ResponseCode::NXDomain => Said::NxDomain(response.negative_ttl().map(|ttl| {
+                    response.answers.iter().map(|record| record.ttl).fold(ttl, u32::min)
+                })),
                 _ => Said::Failure,
             },
             Err(NetError::Dns(DnsError::NoRecordsFound(NoRecords {
