@@ -179,6 +179,8 @@ struct Current {
     /// By domain.
     forward: HashMap<Box<str>, Servers>,
     timeout: Duration,
+    /// In seconds.
+    max_ttl: u32,
     looked: Cache<Name, Looked>,
     records: Cache<(Name, RecordType), Records>,
 }
@@ -279,6 +281,7 @@ impl Current {
             servers,
             forward,
             timeout: settings.timeout,
+            max_ttl: u32::try_from(settings.max_ttl.as_secs()).unwrap_or(u32::MAX),
             looked: Cache::new(cache::BUDGET, surroundings.clock.clone()),
             records: Cache::new(cache::BUDGET, surroundings.clock.clone()),
             system,
@@ -312,7 +315,7 @@ impl Upstream for NameServers {
                     tokio::join!(servers.ask(&name, v4), servers.ask(&name, v6))
                 };
                 match tokio::time::timeout(current.timeout, both).await {
-                    Ok((v4, v6)) => reply::union(v4, v6),
+                    Ok((v4, v6)) => reply::union(v4, v6, current.max_ttl),
                     Err(_elapsed) => {
                         Kept { value: Looked::failed(Answer::Timeout), seconds: FAILURE }
                     }
@@ -339,7 +342,7 @@ impl Upstream for NameServers {
                 let (current, name) = asking;
                 let asked = current.servers_for(&name).ask(&name, record_type);
                 match tokio::time::timeout(current.timeout, asked).await {
-                    Ok(reply) => reply.records(),
+                    Ok(reply) => reply.records(current.max_ttl),
                     Err(_elapsed) => Kept { value: Records::Failed, seconds: FAILURE },
                 }
             };

@@ -4,23 +4,22 @@
 //! anew. What a sandbox can do to another through it is to make lookups slower, by filling it, or to
 //! learn from the time of an answer that some sandbox has asked for a name that it may ask for too.
 //!
-//! A record's TTL bounds how long an answer is kept, and what is handed out is what remains of
-//! it. So a long TTL of a poisoned answer ends after an hour at most, and a pin made from a kept
-//! answer gets the remaining TTL, never the full one again. A TTL of 0 is looked up for every
-//! question, and judged each time.
+//! A record's TTL bounds how long an answer is kept (`max_ttl` at most, an hour by default), and
+//! what is handed out is what remains of it. So a long TTL of a poisoned answer ends with
+//! `max_ttl`, and a pin made from a kept answer gets the remaining TTL, never the full one again. A
+//! TTL of 0 is looked up for every question, and judged each time.
 
 use std::{
     collections::HashMap,
     future::Future,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
 use moka::sync::Cache as Store;
 
-use super::reply::{Kept, MAX_POSITIVE};
+use super::reply::Kept;
 
 /// Most memory of one cache, in octets, as far as it can be estimated.
 pub(super) const BUDGET: u64 = 8 << 20;
@@ -67,8 +66,6 @@ where
         let store = Store::builder()
             .max_capacity(budget)
             .weigher(|_, entry: &Arc<Entry<V>>| entry.value.weight())
-            // Frees what nobody asks for again; whether an entry is fresh is decided below.
-            .time_to_live(Duration::from_secs(MAX_POSITIVE.into()))
             .build();
         Self { clock, store, flights: Arc::new(Flights(Mutex::default())) }
     }

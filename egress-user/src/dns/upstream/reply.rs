@@ -8,8 +8,6 @@ use super::{
 };
 use crate::policy::Answer;
 
-/// A positive answer is kept at most this long, in seconds; shorter when its TTL is.
-pub(super) const MAX_POSITIVE: u32 = 60 * 60;
 /// A negative answer is kept at most this long, in seconds (RFC 2308 section 5 lets it be 1 to 3
 /// hours; a name that has just come into being should not be missing for that long).
 pub(super) const MAX_NEGATIVE: u32 = 15 * 60;
@@ -50,18 +48,21 @@ fn negative(found: &Found, negative_ttl: Option<u32>) -> u32 {
 }
 
 impl Reply {
-    /// As the outcome of a lookup of any type.
-    pub(super) fn records(self) -> Kept<Records> {
+    /// As the outcome of a lookup of any type. No TTL is more than `max_ttl` seconds.
+    pub(super) fn records(self, max_ttl: u32) -> Kept<Records> {
         match self {
             Reply::Found { found, negative_ttl } if found.records.is_empty() => {
                 let ttl = negative(&found, negative_ttl);
                 let value = Records::Found { chain: found.chain, records: found.records, ttl };
                 Kept { value, seconds: ttl }
             }
-            Reply::Found { found, .. } => {
-                let ttl = found.ttl.unwrap_or(0);
+            Reply::Found { mut found, .. } => {
+                let ttl = found.ttl.unwrap_or(0).min(max_ttl);
+                for record in &mut found.records {
+                    record.ttl = record.ttl.min(max_ttl);
+                }
                 let value = Records::Found { chain: found.chain, records: found.records, ttl };
-                Kept { value, seconds: ttl.min(MAX_POSITIVE) }
+                Kept { value, seconds: ttl }
             }
             Reply::NxDomain { negative_ttl } => {
                 let ttl = negative(&Found::default(), negative_ttl);
@@ -78,8 +79,9 @@ impl Reply {
 /// 4.2).
 ///
 /// Both are kept together, for as long as the shorter lasts: what is judged is one answer, not a
-/// mixture of an old half and a new one.
-pub(super) fn union(v4: Reply, v6: Reply) -> Kept<Looked> {
+/// mixture of an old half and a new one. No TTL is more than `max_ttl` seconds: what is handed out
+/// at the end of its keeping must not be worth more than what is left of it.
+pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<Looked> {
     let failed = |answer, seconds| Kept { value: Looked::failed(answer), seconds };
     let (v4, v6) = match (v4, v6) {
         (Reply::Timeout, _) | (_, Reply::Timeout) => return failed(Answer::Timeout, FAILURE),
@@ -90,13 +92,13 @@ pub(super) fn union(v4: Reply, v6: Reply) -> Kept<Looked> {
         }
         (v4, v6) => (half(v4), half(v6)),
     };
+    let (v4_ttl, v6_ttl) = (v4.ttl().min(max_ttl), v6.ttl().min(max_ttl));
     let seconds = match (v4.is_empty(), v6.is_empty()) {
-        (false, false) => v4.positive().min(v6.positive()),
-        (false, true) => v6.beside(v4.positive()),
-        (true, false) => v4.beside(v6.positive()),
+        (false, false) => v4_ttl.min(v6_ttl),
+        (false, true) => v6.beside(v4_ttl),
+        (true, false) => v4.beside(v6_ttl),
         (true, true) => v4.negative().min(v6.negative()),
     };
-    let (v4_ttl, v6_ttl) = (v4.ttl(), v6.ttl());
     let (v4_addresses, v6_addresses) = (v4.found.addresses(), v6.found.addresses());
     let mut chain = v4.found.chain;
     for name in v6.found.chain {
@@ -136,10 +138,6 @@ impl Half {
 
     fn ttl(&self) -> u32 {
         if self.is_empty() { 0 } else { self.found.ttl.unwrap_or(0) }
-    }
-
-    fn positive(&self) -> u32 {
-        self.ttl().min(MAX_POSITIVE)
     }
 
     fn negative(&self) -> u32 {

@@ -69,9 +69,11 @@ async fn ttl_0_is_asked_for_every_time() {
 async fn a_ttl_of_years_ends_after_an_hour() {
     let (server, clock) = (flipping(99_999_999), TestClock::default());
     let servers = servers(&server, &clock);
-    servers.lookup(&name("q.test")).await;
+    let first = servers.lookup(&name("q.test")).await;
+    assert_eq!((first.v4_ttl, first.v6_ttl), (3600, 3600));
     clock.pass(3599);
-    servers.lookup(&name("q.test")).await;
+    let last = servers.lookup(&name("q.test")).await;
+    assert_eq!((last.v4_ttl, last.v6_ttl), (1, 1));
     assert_eq!(server.asked().len(), 2);
     clock.pass(1);
     servers.lookup(&name("q.test")).await;

@@ -74,8 +74,11 @@ impl Zone {
     }
 }
 
-/// What is looked up through a server that does this to the zone's answers.
-async fn through(lies: fn(&Message, &mut Message), asked: &str) -> Looked {
+/// What is done to the zone's answer to a question.
+type Lie = fn(&Message, &mut Message);
+
+/// What is looked up through a server that tells such lies.
+async fn through(lies: Lie, asked: &str) -> Looked {
     let zone = Zone::new();
     let anchors = zone.anchors();
     let server = NameServer::new(move |query| {
@@ -100,7 +103,7 @@ async fn signed_answers_are_believed() {
 
 #[tokio::test]
 async fn what_is_not_as_it_was_signed_is_a_failure() {
-    let lies: [(&str, fn(&Message, &mut Message)); 4] = [
+    let lies: [(&str, Lie); 4] = [
         ("another address", |_, message| {
             for record in &mut message.answers {
                 if let RData::A(a) = &mut record.data {
