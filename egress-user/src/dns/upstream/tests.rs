@@ -17,6 +17,7 @@ mod forward;
 mod secured;
 mod server;
 mod system;
+mod unbound;
 
 use server::{
     NameServer, Script, at_home, cname, found, home, is_a, reply, serve_tcp, wire, with_code,

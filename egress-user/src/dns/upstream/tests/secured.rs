@@ -18,8 +18,15 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::*;
 
-/// A certificate for `name`, and the authority that signed it.
-fn certificate(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, RootCertStore) {
+/// A certificate, its key, and the authority that signed it.
+pub(super) struct Certified {
+    pub(super) leaf: rcgen::Certificate,
+    pub(super) key: KeyPair,
+    pub(super) roots: RootCertStore,
+}
+
+/// For one name or address.
+pub(super) fn certify(name: &str) -> Certified {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
@@ -27,6 +34,13 @@ fn certificate(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, RootCertStore) 
     let mut leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
     leaf.use_authority_key_identifier_extension = true;
     let leaf = leaf.signed_by(&key, &authority).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    Certified { leaf, key, roots }
+}
+
+fn certificate(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, RootCertStore) {
+    let Certified { leaf, key, roots } = certify(name);
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -36,8 +50,6 @@ fn certificate(name: &str, protocols: &[&[u8]]) -> (TlsAcceptor, RootCertStore) 
         .with_single_cert(vec![leaf.der().clone()], key)
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
     (TlsAcceptor::from(Arc::new(config)), roots)
 }
 
