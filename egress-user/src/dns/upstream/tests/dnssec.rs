@@ -150,3 +150,18 @@ async fn without_the_option_nothing_is_validated() {
     });
     assert!(matches!(lookup(&[&server], TIMEOUT).await.answer, Answer::Found { .. }));
 }
+
+#[tokio::test]
+async fn questions_to_be_validated_are_in_a_random_case_too() {
+    let seen = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let note = seen.clone();
+    let server = NameServer::new(move |query| {
+        note.lock().unwrap().push(query.queries[0].name().to_ascii());
+        Some(with_code(query, ResponseCode::ServFail))
+    });
+    let settings = DnsSettings { dnssec: true, ..settings([server.at]) };
+    let servers = NameServers::new(&settings).unwrap();
+    servers.lookup(&name("quite-a-few-letters.test")).await;
+    let seen = seen.lock().unwrap();
+    assert!(seen.iter().any(|name| name.chars().any(char::is_uppercase)), "{seen:?}");
+}

@@ -70,3 +70,24 @@ async fn a_silent_server_comes_last_for_a_while() {
     servers.lookup(&name("c.test")).await;
     assert!(!silent.asked().is_empty(), "never given another chance");
 }
+
+#[tokio::test]
+async fn a_name_that_is_slow_on_purpose_does_not_move_the_others() {
+    let first = NameServer::new(|query| {
+        let slow = query.queries[0].name().to_lowercase() == wire("slow.test.");
+        if slow { None } else { at_home(query) }
+    });
+    let (second, clock) = (NameServer::new(at_home), TestClock::default());
+    let settings =
+        DnsSettings { timeout: Duration::from_secs(2), ..settings([first.at, second.at]) };
+    let servers = NameServers::within(&settings, clock.surroundings()).unwrap();
+    let (slow, quick) = (name("slow.test"), name("q.test"));
+    tokio::join!(servers.lookup(&slow), async {
+        clock.pass(1);
+        servers.lookup(&quick).await
+    });
+    first.asked();
+    second.asked();
+    assert!(matches!(servers.lookup(&name("b.test")).await.answer, Answer::Found { .. }));
+    assert_eq!((first.asked().len(), second.asked().len()), (2, 0));
+}
