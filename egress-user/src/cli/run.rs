@@ -219,7 +219,7 @@ fn serve(
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
     let sink: Arc<dyn PinSink> = Arc::new(shared.maps.pin_sink(shared.sandbox));
-    let upstream = NameServers::new(&settings.servers, settings.timeout)?;
+    let upstream = NameServers::new(settings)?;
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings { has_ipv6: has_ipv6_route(), ..dns::Settings::new(settings) },
