@@ -120,6 +120,24 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
+impl Decision {
+    /// Why it was refused; none when allowed.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Decision::Allow { .. } => None,
+            Decision::Refuse(refusal) => Some(refusal.reason),
+        }
+    }
+
+    /// The rule that decided, where one did.
+    pub fn rule(&self) -> Option<&Arc<Rule>> {
+        match self {
+            Decision::Allow { grant, .. } => Some(&grant.rule),
+            Decision::Refuse(refusal) => refusal.rule.as_ref(),
+        }
+    }
+}
+
 /// A refusal, with all that a person needs to understand it.
 #[derive(Clone, Debug)]
 pub struct Refusal {
