@@ -103,8 +103,8 @@ impl Verdict {
         match assembled.policy.decide(&request, lookup) {
             Decision::Allow { grant, addresses } => Self {
                 host: host.to_string(),
-                rule: Some(rule_json(&grant.rule)),
-                rule_text: Some(grant.rule.to_string()),
+                rule: Some(rule_json(grant.rule())),
+                rule_text: Some(grant.rule().to_string()),
                 refusal: None,
                 addresses,
                 looked_up: lookup.seen().to_vec(),

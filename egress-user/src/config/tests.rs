@@ -109,8 +109,8 @@ fn options_and_settings_are_read() {
     );
     let grant = assembled.policy.name(&name("a.com")).unwrap();
     assert!(grant.opens(80, Transport::Udp) && !grant.opens(81, Transport::Tcp));
-    assert!(grant.any_protocol());
-    assert_eq!(grant.rule.origin.line, Some(4));
+    assert!(grant.any_protocol(443));
+    assert_eq!(grant.rule().origin.line, Some(4));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use hickory_resolver::{
     },
     proto::{
         op::{DnsRequestOptions, Query, ResponseCode},
-        rr::RecordType,
+        rr::{self, RecordType},
     },
     system_conf,
 };
@@ -63,6 +63,37 @@ impl Looked {
 pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
+
+    /// Looks up the records of one other type, of an allowed name.
+    fn records<'a>(
+        &'a self,
+        name: &'a Name,
+        record_type: RecordType,
+    ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
+        let _ = (name, record_type);
+        Box::pin(async { Records::Failed })
+    }
+}
+
+/// What a lookup of another type than A and AAAA gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Records {
+    /// Records of this type, at the end of the chain of aliases from the question; perhaps none.
+    Found {
+        /// Names of the chain, without the question: each is to be judged for denies.
+        chain: Vec<Name>,
+        /// The records as sent, without the chain's.
+        records: Vec<rr::Record>,
+        /// Least TTL on the way, in seconds; of the negative answer where there are no records.
+        ttl: u32,
+    },
+    /// The name does not exist.
+    NxDomain {
+        /// For how long, in seconds.
+        ttl: u32,
+    },
+    /// An error, no answer in time, or an answer that does not follow from the question.
+    Failed,
 }
 
 /// Why there is nobody to ask.

@@ -205,7 +205,7 @@ impl Evidence {
     /// The option, and the rule that has to have it: a second rule for the host would not add it.
     fn any_protocol_fix(&self) -> Option<String> {
         let grant = self.names.first().map(|pin| &pin.grant).or(self.literal.as_ref())?;
-        let Rule { text, pattern, origin, options, .. } = &*grant.rule;
+        let Rule { text, pattern, origin, options, .. } = &**grant.rule();
         let option = "protocol = \"any\"";
         if origin.line.is_some() {
             return Some(format!("add {option} to \"{text}\" ({origin})"));
@@ -213,7 +213,7 @@ impl Evidence {
         let table = if pattern.is_address() { "addresses" } else { "domains" };
         let ports = match &options.ports {
             PortSet::Only(ports) => format!("ports = {ports:?}, "),
-            PortSet::All | PortSet::Split { .. } => String::new(),
+            PortSet::All => String::new(),
         };
         Some(format!(
             "instead of {origin} {text}, in [network.{table}]: \"{pattern}\" = {{ action = \"allow\", \
@@ -222,7 +222,9 @@ impl Evidence {
     }
 
     fn any_protocol(&self) -> bool {
-        self.literal.iter().chain(self.names.iter().map(|pin| &pin.grant)).any(Grant::any_protocol)
+        let grants = self.literal.iter().chain(self.names.iter().map(|pin| &pin.grant));
+        let port = self.to.port();
+        grants.into_iter().any(|grant| grant.any_protocol(port))
     }
 }
 

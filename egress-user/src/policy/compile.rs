@@ -47,7 +47,7 @@ impl Policy {
         }
         let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
         for block in allowed {
-            let ports = index.allows_block(block).map_or(Ports::NONE, |rule| rule.kernel_ports());
+            let ports = index.allows_block(block).map_or(Ports::NONE, |grant| grant.kernel_ports());
             let parts = apart_from_ipv4(block).into_iter();
             entries.extend(parts.map(|part| (part, (RuleAction::Allow, ports))));
         }
