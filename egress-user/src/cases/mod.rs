@@ -8,8 +8,8 @@ use egress_common::Reason;
 
 use crate::{
     config::ConfigErrors,
-    policy::{Action, Decision, Lookup, Name, Pattern, Policy, Rule},
-    target::{Answers, Target, judge},
+    policy::{Action, Lookup, Name, Pattern, Policy, UnixAddress},
+    target::{Answers, Line, Target, Verdict, judge},
 };
 
 /// One file of cases.
@@ -63,7 +63,7 @@ pub enum Resolver {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the policy says.
-    pub decision: Decision,
+    pub verdict: Verdict,
     /// A name that was looked up though no resolver has it: the case fails.
     pub missed: Option<Name>,
     /// Whether it is what the case expects.
@@ -78,41 +78,42 @@ pub fn read(text: &str, file_name: &str) -> Result<Suite, ConfigErrors> {
 impl Case {
     /// Judges the target. `system` is asked only where the case says so.
     pub fn run(&self, policy: &Policy, system: &mut dyn Lookup) -> Outcome {
-        let (decision, missed) = match &self.resolver {
+        let (verdict, missed) = match &self.resolver {
             Resolver::System => (judge(policy, &self.target, system), None),
             Resolver::Given(answers) => {
                 let mut answers = answers.clone();
-                let decision = judge(policy, &self.target, &mut answers);
-                (decision, answers.missed().cloned())
+                let verdict = judge(policy, &self.target, &mut answers);
+                (verdict, answers.missed().cloned())
             }
         };
-        let passed = missed.is_none() && self.expected.accepts(&decision);
-        Outcome { decision, missed, passed }
+        let passed = missed.is_none() && self.expected.accepts(&verdict);
+        Outcome { verdict, missed, passed }
     }
 }
 
 impl Expected {
-    fn accepts(&self, decision: &Decision) -> bool {
-        let action = match decision {
-            Decision::Allow { .. } => Action::Allow,
-            Decision::Refuse(_) => Action::Deny,
-        };
-        let by_rule = match (&self.rule, decision.rule()) {
+    fn accepts(&self, verdict: &Verdict) -> bool {
+        let by_rule = match (&self.rule, &verdict.line) {
             (None, _) => true,
-            (Some(wanted), Some(rule)) => is_written(rule, wanted),
+            (Some(wanted), Some(line)) => is_written(line, wanted),
             (Some(_), None) => false,
         };
-        action == self.action
+        verdict.is_allow() == (self.action == Action::Allow)
             && by_rule
-            && (self.reason.is_none() || decision.reason() == self.reason)
+            && (self.reason.is_none() || verdict.reason == self.reason)
     }
 }
 
-/// Whether the rule has this pattern, in this spelling or in another one.
-fn is_written(rule: &Rule, pattern: &str) -> bool {
-    rule.text == pattern
-        || Pattern::parse_domain(pattern, rule.action).is_ok_and(|read| read == rule.pattern)
-        || Pattern::parse_address(pattern).is_ok_and(|read| read == rule.pattern)
+/// Whether the line has this pattern, in this spelling or in another one.
+fn is_written(line: &Line, pattern: &str) -> bool {
+    line.text() == pattern
+        || match line {
+            Line::Unix(rule) => UnixAddress::parse(pattern).is_ok_and(|read| read == rule.address),
+            Line::Rule(rule) => {
+                Pattern::parse_domain(pattern, rule.action).is_ok_and(|read| read == rule.pattern)
+                    || Pattern::parse_address(pattern).is_ok_and(|read| read == rule.pattern)
+            }
+        }
 }
 
 #[cfg(test)]

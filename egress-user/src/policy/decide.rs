@@ -103,24 +103,6 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
-impl Decision {
-    /// Why it was refused; none when allowed.
-    pub fn reason(&self) -> Option<Reason> {
-        match self {
-            Decision::Allow { .. } => None,
-            Decision::Refuse(refusal) => Some(refusal.reason),
-        }
-    }
-
-    /// The rule that decided, where one did.
-    pub fn rule(&self) -> Option<&Arc<Rule>> {
-        match self {
-            Decision::Allow { grant, .. } => Some(&grant.rule),
-            Decision::Refuse(refusal) => refusal.rule.as_ref(),
-        }
-    }
-}
-
 /// A refusal, with all that a person needs to understand it.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -330,6 +312,11 @@ impl Policy {
     /// A deny rule that leaves the pattern nothing to allow: the allow rule is dead.
     pub fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
         self.index.denies_all_of(pattern).map(Grant::rule)
+    }
+
+    /// The rules, in no order; of several denies of one pattern the first alone.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.rules()
     }
 
     pub(super) fn index(&self) -> &Index {

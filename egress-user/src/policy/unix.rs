@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 use super::{Action, Origin, PatternError};
 
 /// The address of a unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UnixAddress {
     /// An absolute path, without `.`, `..`, doubled or trailing slashes. Links in it are resolved
     /// by whoever may ask the file system.

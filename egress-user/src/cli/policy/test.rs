@@ -6,7 +6,8 @@ use clap::Args;
 use egress_user::{
     cases::{self, Case, Outcome, Suite},
     config::{Assembled, ConfigErrors},
-    policy::{Action, Decision, Rule},
+    policy::Action,
+    target::Verdict,
 };
 use serde_json::{Value, json};
 
@@ -91,10 +92,8 @@ fn report(
                 got(outcome),
             ),
         };
-        if let (Decision::Refuse(refusal), false, None) =
-            (&outcome.decision, outcome.passed, &outcome.missed)
-            && let (Some(fix), Action::Allow) = (&refusal.fix, case.expected.action)
-        {
+        let meant_to_pass = case.expected.action == Action::Allow && outcome.missed.is_none();
+        if let (Some(fix), true) = (&outcome.verdict.fix, meant_to_pass) {
             let _ = writeln!(text, "        to change {}", printable(fix));
         }
     }
@@ -128,19 +127,11 @@ fn got(outcome: &Outcome) -> String {
     if let Some(name) = &outcome.missed {
         return format!("a lookup of {name}, which no resolver of the file answers");
     }
-    let rule = match outcome.decision.rule() {
-        Some(rule) => printable(&rule.to_string()),
-        None => "no rule".to_owned(),
-    };
-    match outcome.decision.reason() {
-        Some(reason) => format!("deny ({}) by {rule}", reason.name()),
-        None => format!("allow by {rule}"),
-    }
+    printable(&outcome.verdict.to_string())
 }
 
 fn report_json(suite: &Suite, outcomes: &[Outcome], passed: usize) -> Value {
     let case = |(case, outcome): (&Case, &Outcome)| {
-        let reason = outcome.decision.reason().map(|reason| reason.name());
         json!({
             "line": case.line,
             "name": case.name,
@@ -151,11 +142,7 @@ fn report_json(suite: &Suite, outcomes: &[Outcome], passed: usize) -> Value {
                 "reason": case.expected.reason.map(|reason| reason.name()),
                 "rule": case.expected.rule,
             },
-            "got": {
-                "decision": if reason.is_none() { "allow" } else { "deny" },
-                "reason": reason,
-                "rule": outcome.decision.rule().map(|rule| rule_json(rule)),
-            },
+            "got": verdict_json(&outcome.verdict),
             "lookup_without_answer": outcome.missed.as_ref().map(ToString::to_string),
         })
     };
@@ -163,12 +150,16 @@ fn report_json(suite: &Suite, outcomes: &[Outcome], passed: usize) -> Value {
     json!({ "cases": cases, "passed": passed, "failed": outcomes.len() - passed })
 }
 
-/// A rule as every `--json` shows it.
-pub(super) fn rule_json(rule: &Rule) -> Value {
+/// A verdict as `--json` shows it.
+pub(super) fn verdict_json(verdict: &Verdict) -> Value {
     json!({
-        "pattern": rule.text,
-        "file": &*rule.origin.file,
-        "line": rule.origin.line,
-        "layer": rule.origin.layer.as_str(),
+        "decision": if verdict.is_allow() { "allow" } else { "deny" },
+        "reason": verdict.reason.map(|reason| reason.name()),
+        "rule": verdict.line.as_ref().map(|line| json!({
+            "pattern": line.text(),
+            "file": &*line.origin().file,
+            "line": line.origin().line,
+            "layer": line.origin().layer.as_str(),
+        })),
     })
 }
