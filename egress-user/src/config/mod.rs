@@ -6,6 +6,8 @@
 mod assemble;
 mod error;
 mod flag;
+pub mod keys;
+pub mod presets;
 mod read;
 mod schema;
 mod value;

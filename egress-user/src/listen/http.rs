@@ -209,7 +209,7 @@ impl Requests<'_> {
 /// h2c would carry later requests that nobody judges, TLS (RFC 2817) a server name, and behind the
 /// first request an answer cannot be told from another's: there the offer is withdrawn, and the
 /// server answers in HTTP/1.
-fn keeps_upgrade(head: &RequestHead) -> bool {
+pub(super) fn keeps_upgrade(head: &RequestHead) -> bool {
     head.is_first
         && head.upgrade.as_deref().is_some_and(|offer| {
             !offer.split(',').any(|protocol| {

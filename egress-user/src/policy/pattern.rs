@@ -181,9 +181,10 @@ fn foreign_part(text: &str) -> Option<PatternError> {
                 format!("write \"{text}\" in [network.addresses]"),
             )
         } else {
+            let path = text.get(host.len()..).unwrap_or_default();
             PatternError::new(
                 "a domain pattern has no path",
-                format!("write \"{host}\" (the rule option `paths` is not built yet)"),
+                format!("write \"{host}\" = {{ action = \"allow\", paths = [{path:?}] }}"),
             )
         });
     }
