@@ -25,6 +25,19 @@ pub(super) struct PolicyArgs {
 }
 
 impl PolicyArgs {
+    /// Whether nothing was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.policy.is_empty() && self.allow.is_empty() && self.deny.is_empty()
+    }
+
+    /// These files, where the command line names none.
+    pub(super) fn or_files(mut self, files: Vec<PathBuf>) -> Self {
+        if self.policy.is_empty() {
+            self.policy = files;
+        }
+        self
+    }
+
     /// Reads everything. Errors come all at once, each with the line it is about.
     pub(super) fn assemble(self) -> Result<Assembled, Failure> {
         self.read().map_err(|errors| Failure::usage(describe(&errors, true)))

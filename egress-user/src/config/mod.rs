@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use written::{

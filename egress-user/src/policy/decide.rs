@@ -133,16 +133,6 @@ impl Policy {
         Self { unix, ..self }
     }
 
-    /// Every allow rule, in no order.
-    pub fn allow_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.index.allows()
-    }
-
-    /// Every deny rule, in no order; of several for one pattern the first.
-    pub fn deny_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.index.denies()
-    }
-
     /// The rules for unix sockets.
     pub fn unix_rules(&self) -> &[UnixRule] {
         &self.unix
@@ -322,6 +312,11 @@ impl Policy {
     /// A deny rule that leaves the pattern nothing to allow: the allow rule is dead.
     pub fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
         self.index.denies_all_of(pattern).map(Grant::rule)
+    }
+
+    /// The rules, in no order; of several denies of one pattern the first alone.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.rules()
     }
 
     pub(super) fn index(&self) -> &Index {

@@ -71,14 +71,9 @@ impl Index {
         }
     }
 
-    /// Every allow rule.
-    pub(super) fn allows(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.allow.rules()
-    }
-
-    /// Every deny rule.
-    pub(super) fn denies(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.deny.rules()
+    /// Every rule, in no order.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        [&self.allow, &self.deny].into_iter().flat_map(Side::rules)
     }
 
     /// The block of every deny rule.
@@ -130,8 +125,8 @@ impl Side {
     fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         let names = self.names.values();
         let names = names.flat_map(|at| [&at.exact, &at.below, &at.at_or_below]);
-        let grants = names.chain([&self.any]).chain(self.blocks.rules.values());
-        grants.flatten().flat_map(Grant::rules)
+        let grants = names.chain([&self.any]).chain(self.blocks.rules.values()).flatten();
+        grants.flat_map(Grant::rules)
     }
 
     /// The most specific match: exact before suffix, long before short, `*.` before `**.`.

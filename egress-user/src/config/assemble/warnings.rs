@@ -24,7 +24,8 @@ pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
 
 /// Allows that a deny leaves nothing to.
 pub(super) fn of_policy(policy: &Policy) -> Vec<Warning> {
-    policy.allow_rules().filter_map(|rule| dead(policy, rule)).collect()
+    let allows = policy.rules().filter(|rule| rule.action == Action::Allow);
+    allows.filter_map(|rule| dead(policy, rule)).collect()
 }
 
 /// Two lines of one file about one host are most likely a slip.
