@@ -12,6 +12,7 @@ pub mod dial;
 pub mod diff;
 pub mod dns;
 pub mod flow;
+pub mod import;
 pub mod kernel;
 pub mod listen;
 pub mod policy;

@@ -1,7 +1,7 @@
 //! Lines that mean something in the language, and that `egress run` of this version cannot hold.
-use super::settings::Effective;
+use super::settings::{Effective, Pick};
 use crate::{
-    config::{NetworkWritten, Warning, Written},
+    config::{ListenUrl, Warning},
     policy::{Action, DataPath, Origin, Rule},
 };
 
@@ -11,7 +11,7 @@ pub(super) fn list(effective: &Effective<'_>, rules: &[Rule]) -> Vec<Warning> {
     let mut add = |origin: &Origin, message: String| {
         list.push(Warning { message, origin: origin.clone() });
     };
-    let switches: [(&str, fn(&NetworkWritten) -> &Option<Written<bool>>); 6] = [
+    let switches: [(&str, Pick<bool>); 6] = [
         ("allow_own_loopback", |n| &n.allow_own_loopback),
         ("allow_inbound", |n| &n.allow_inbound),
         ("proxy_env", |n| &n.proxy_env),
@@ -26,10 +26,9 @@ pub(super) fn list(effective: &Effective<'_>, rules: &[Rule]) -> Vec<Warning> {
             add(&written.origin, not_built(key));
         }
     }
-    for (key, pick) in [
-        ("proxy_url", (|n| &n.proxy_url) as fn(&NetworkWritten) -> &Option<Written<_>>),
-        ("socks_url", |n| &n.socks_url),
-    ] {
+    for (key, pick) in
+        [("proxy_url", (|n| &n.proxy_url) as Pick<ListenUrl>), ("socks_url", |n| &n.socks_url)]
+    {
         if let Some(written) = effective.written(pick, |_| true) {
             let message = format!(
                 "{key}: explicit listeners are not built yet; remove it: programs need no proxy \

@@ -12,7 +12,8 @@ pub(super) struct Effective<'a> {
     pub(super) lower: &'a [NetworkWritten],
 }
 
-type Pick<T> = fn(&NetworkWritten) -> &Option<Written<T>>;
+/// A key.
+pub(super) type Pick<T> = fn(&NetworkWritten) -> &Option<Written<T>>;
 
 impl Effective<'_> {
     /// The line that says so.
