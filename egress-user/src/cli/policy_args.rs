@@ -19,6 +19,9 @@ pub(super) struct PolicyArgs {
     /// Deny a name, `*.name`, `**.name`, address or block
     #[arg(long, value_name = "PATTERN")]
     deny: Vec<String>,
+    /// Set one key in place of the policy file's, as network.mode=limited
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 impl PolicyArgs {
@@ -29,7 +32,7 @@ impl PolicyArgs {
 
     /// Reads everything; what is to be said of errors is the caller's to choose.
     pub(super) fn read(self) -> Result<Assembled, ConfigErrors> {
-        config::assemble(&self.policy, &Flags { allow: self.allow, deny: self.deny })
+        config::assemble(&self.policy, &Flags { allow: self.allow, deny: self.deny, set: self.set })
     }
 }
 

@@ -111,18 +111,25 @@ pub(super) struct Source<'a> {
     pub(super) file: &'a str,
     text: &'a str,
     line_starts: Vec<usize>,
+    /// What is not shown.
+    hidden: Vec<Range<usize>>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str, file: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
-        Self { file, text, line_starts }
+        Self { file, text, line_starts, hidden: Vec::new() }
     }
 
     /// The 1-based line of a byte.
     pub(super) fn line(&self, at: usize) -> usize {
         self.line_starts.partition_point(|&start| start <= at).max(1)
+    }
+
+    /// Shows stars in the place of this from now on: it may hold a password.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        self.hidden.push(span);
     }
 
     pub(super) fn place(&self, span: Range<usize>) -> Place {
@@ -133,8 +140,25 @@ impl<'a> Source<'a> {
             |until: usize| text.char_indices().filter(|&(at, _)| start + at < until).count();
         let column = characters(span.start) + 1;
         let length = (characters(span.end) + 1).saturating_sub(column).max(1);
-        // A tab would put the mark elsewhere, and other control characters could do worse.
-        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let user_info = user_info(text);
+        let is_hidden = |at: usize| {
+            user_info.contains(&at) || self.hidden.iter().any(|span| span.contains(&(start + at)))
+        };
+        let shown = |(at, c): (usize, char)| match c {
+            _ if is_hidden(at) => '*',
+            // A tab would put the mark elsewhere, and other control characters could do worse.
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        let text = text.char_indices().map(shown).collect();
         Place { line, column, length, text }
     }
+}
+
+/// Where a URL of this line may have user and password: up to the last `@`, as these may hold
+/// others. Also of a line that is no TOML.
+fn user_info(line: &str) -> Range<usize> {
+    let end = line.rfind('@').unwrap_or_default();
+    let scheme = line.get(..end).and_then(|before| before.find("://"));
+    scheme.map_or(0..0, |at| at + 3..end)
 }

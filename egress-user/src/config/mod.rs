@@ -6,7 +6,9 @@
 mod assemble;
 mod error;
 mod flag;
+mod json_schema;
 pub mod keys;
+mod overrides;
 pub mod presets;
 mod read;
 mod schema;
@@ -22,6 +24,7 @@ use std::{
 
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
+pub use json_schema::json_schema;
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
@@ -69,8 +72,15 @@ pub fn assemble(files: &[PathBuf], flags: &Flags) -> Result<Assembled, ConfigErr
 }
 
 /// As [`assemble`], of files that were read already.
-pub fn assemble_layers(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    Ok(assemble::assemble(layers, flags.rules()?))
+pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
+    match (flags.rules(), overrides::apply(&mut layers, &flags.set)) {
+        (Ok(rules), Ok(())) => Ok(assemble::assemble(layers, rules)),
+        (Err(mut errors), Err(more)) => {
+            errors.extend(more);
+            Err(errors)
+        }
+        (Err(errors), Ok(())) | (Ok(_), Err(errors)) => Err(errors),
+    }
 }
 
 /// Files and flags, put together.

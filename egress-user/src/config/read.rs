@@ -6,7 +6,9 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
-use super::{ConfigError, ConfigErrors, Loaded, Written, error::Source, keys::Table, schema};
+use super::{
+    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys::Table, schema,
+};
 use crate::policy::{Origin, PatternError};
 
 mod dns;
@@ -15,8 +17,18 @@ mod profiles;
 mod rules;
 
 pub(super) fn read(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(text, file_name, true)
+}
+
+/// A line that a flag makes: it has no place in a file.
+pub(super) fn read_flag(text: &str, flag: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(text, flag, false)
+}
+
+fn read_as(text: &str, file_name: &str, is_file: bool) -> Result<Loaded, ConfigErrors> {
     let source = Source::new(text, file_name);
-    let mut reader = Reader { source, file: file_name.into(), errors: ConfigErrors::default() };
+    let errors = ConfigErrors::default();
+    let mut reader = Reader { source, file: file_name.into(), is_file, errors };
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     for error in &syntax_errors {
         let message = error.message().trim().replace('\n', ", ");
@@ -37,6 +49,8 @@ type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, Node<'t, 'i>);
 struct Reader<'a> {
     source: Source<'a>,
     file: Arc<str>,
+    /// Whether lines and columns mean anything to the user.
+    is_file: bool,
     errors: ConfigErrors,
 }
 
@@ -115,7 +129,12 @@ impl Reader<'_> {
     }
 
     fn origin(&self, span: &Range<usize>) -> Origin {
-        Origin::new(self.file.clone(), u32::try_from(self.source.line(span.start)).ok())
+        let line = u32::try_from(self.source.line(span.start)).ok();
+        Origin::new(self.file.clone(), line.filter(|_| self.is_file))
+    }
+
+    fn place(&self, span: Range<usize>) -> Option<Place> {
+        self.is_file.then(|| self.source.place(span))
     }
 
     fn written<T>(
@@ -138,8 +157,7 @@ impl Reader<'_> {
 
     /// A value with its place.
     fn said<T>(&self, value: T, node: Node<'_, '_>) -> Written<T> {
-        let place = Some(self.source.place(node.span()));
-        Written { value, origin: self.origin(&node.span()), place }
+        Written { value, origin: self.origin(&node.span()), place: self.place(node.span()) }
     }
 
     fn value<T>(
@@ -152,7 +170,7 @@ impl Reader<'_> {
 
     fn report(&mut self, span: Range<usize>, error: PatternError) {
         let PatternError { message, suggestion } = error;
-        let place = Some(self.source.place(span));
+        let place = self.place(span);
         let file = self.source.file.to_owned();
         self.errors.push(ConfigError { file, place, message, suggestion });
     }

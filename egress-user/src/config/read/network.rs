@@ -78,7 +78,13 @@ impl Reader<'_> {
         let Some(table) = self.table(node) else { return upstream };
         for (key, node) in self.known(table, schema::UPSTREAM) {
             match key.get_ref().as_ref() {
-                "url" => upstream.url = self.written(node, value::upstream_url),
+                "url" => {
+                    // What is no URL may be a password all over.
+                    if value::upstream_url(node.get_ref()).is_err() {
+                        self.source.hide(node.span());
+                    }
+                    upstream.url = self.written(node, value::upstream_url);
+                }
                 "no_proxy" => {
                     let hosts = self.any_list(node, value::no_proxy);
                     upstream.no_proxy = hosts.map(|hosts| self.said(hosts, node));
