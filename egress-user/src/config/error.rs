@@ -24,6 +24,12 @@ impl ConfigErrors {
         self.0.extend(more.0);
     }
 
+    /// Forgets those of these lines.
+    pub(super) fn keep_outside(&mut self, lines: &[usize]) {
+        self.0
+            .retain(|error| error.place.as_ref().is_none_or(|place| !lines.contains(&place.line)));
+    }
+
     pub(super) fn sort(&mut self) {
         self.0.sort_by_key(|error| error.place.as_ref().map(|place| (place.line, place.column)));
     }

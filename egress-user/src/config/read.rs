@@ -15,6 +15,7 @@ mod dns;
 mod network;
 mod profiles;
 mod rules;
+mod syntax;
 
 pub(super) fn read(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
     read_as(text, file_name, true)
@@ -28,14 +29,20 @@ pub(super) fn read_flag(text: &str, flag: &str) -> Result<Loaded, ConfigErrors> 
 fn read_as(text: &str, file_name: &str, is_file: bool) -> Result<Loaded, ConfigErrors> {
     let source = Source::new(text, file_name);
     let errors = ConfigErrors::default();
-    let mut reader = Reader { source, file: file_name.into(), is_file, errors };
+    let mut reader = Reader { source, file: file_name.into(), is_file, has_slips: false, errors };
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
-    for error in &syntax_errors {
-        let message = error.message().trim().replace('\n', ", ");
-        reader.report(error.span().unwrap_or(0..0), PatternError::new(message, ""));
+    let slips = syntax::explain(text, &syntax_errors);
+    let mut loaded = None;
+    // What stands after an open bracket may be read as something that nobody wrote.
+    if slips.iter().all(|slip| slip.ends_there) {
+        reader.has_slips = !slips.is_empty();
+        loaded = Some(reader.file(root.get_ref()));
     }
-    // What stands after an error of syntax may be read as something that nobody wrote.
-    let loaded = syntax_errors.is_empty().then(|| reader.file(root.get_ref()));
+    let lines: Vec<_> = slips.iter().map(|slip| reader.source.line(slip.span.start)).collect();
+    reader.errors.keep_outside(&lines);
+    for slip in slips {
+        reader.report(slip.span, slip.error);
+    }
     reader.errors.sort();
     match loaded {
         Some(loaded) if reader.errors.is_empty() => Ok(loaded),
@@ -51,6 +58,8 @@ struct Reader<'a> {
     file: Arc<str>,
     /// Whether lines and columns mean anything to the user.
     is_file: bool,
+    /// Whether some lines could not be read: what seems to be missing may be in these.
+    has_slips: bool,
     errors: ConfigErrors,
 }
 

@@ -22,9 +22,9 @@ impl Reader<'_> {
                 }
                 "ech" => network.allow_ech = self.written(node, value::ech),
                 "presets" => network.presets = self.presets(node),
-                "domains" => self.rules(&mut network, node, Pattern::parse_domain),
+                "domains" => self.rules(&mut network, key, node, Pattern::parse_domain),
                 "addresses" => {
-                    self.rules(&mut network, node, |text, _| Pattern::parse_address(text));
+                    self.rules(&mut network, key, node, |text, _| Pattern::parse_address(text));
                 }
                 "unix_sockets" => network.unix_rules = self.unix_rules(node),
                 "dns" => network.dns = self.dns(node),
