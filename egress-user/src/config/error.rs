@@ -138,6 +138,25 @@ impl<'a> Source<'a> {
         self.hidden.push(span);
     }
 
+    /// Whether a bare key goes on after a dot.
+    pub(super) fn is_dotted(&self, key: &Range<usize>) -> bool {
+        let is_bare = !self.text.get(key.clone()).is_some_and(|key| key.starts_with(['"', '\'']));
+        let rest = self.text.get(key.end..).unwrap_or_default();
+        is_bare && rest.trim_start_matches([' ', '\t']).starts_with('.')
+    }
+
+    /// From the first character of its line on.
+    pub(super) fn line_until(&self, span: &Range<usize>) -> Range<usize> {
+        let start = self.line_starts.get(self.line(span.start) - 1).copied().unwrap_or_default();
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        span.start - before.trim_start().len()..span.end
+    }
+
+    /// This part, as it stands there.
+    pub(super) fn written(&self, span: Range<usize>) -> &'a str {
+        self.text.get(span).unwrap_or_default()
+    }
+
     pub(super) fn place(&self, span: Range<usize>) -> Place {
         let line = self.line(span.start);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();

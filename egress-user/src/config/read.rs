@@ -131,7 +131,15 @@ impl Reader<'_> {
                 return entries.into_iter().collect();
             }
             Some(_) => PatternError::new("an empty list opens nothing", "leave the key out"),
-            None => PatternError::new("a list is needed here", "put it in brackets: [ ]"),
+            None => match read(node.get_ref()) {
+                Ok(_) => {
+                    let suggestion = format!("write [{}]", self.source.written(node.span()));
+                    PatternError::new("a list is needed here", suggestion)
+                }
+                Err(PatternError { message, suggestion }) => {
+                    PatternError::new(message, format!("{suggestion}, in brackets: [ ]"))
+                }
+            },
         };
         self.report(node.span(), error);
         None

@@ -46,13 +46,18 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     if table == Table::Profile && Table::Network.keys().any(|known| known.name == key) {
         return Some(format!("{key} belongs in the profile's [profiles.NAME.network]"));
     }
+    // A slip of one letter is likelier than the wrong table.
+    if let Some(known) = nearest(key, table.keys().map(|known| &known.name), 1) {
+        return Some(format!("write {known}"));
+    }
     // The one other table that has it; `network` is in two, and belongs in either.
     let others = KEYS.iter().filter(|known| known.name == key && known.table != table);
     let mut others = others.map(|known| known.table).filter(|&other| other != Table::Rule);
     if let (Some(other), None) = (others.next(), others.next()) {
         return Some(format!("{key} belongs in {}", other.name()));
     }
-    Some(match nearest(key, table.keys().map(|known| &known.name)) {
+    let few = (key.chars().count() / 3).max(1);
+    Some(match nearest(key, table.keys().map(|known| &known.name), few) {
         Some(known) => format!("write {known}"),
         None => {
             let names: Vec<_> = table.keys().map(|known| known.name).collect();
@@ -63,6 +68,9 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
 
 /// Where the rule belongs that somebody wrote beside the settings.
 fn place_of_rule(table: Table, key: &str) -> Option<String> {
+    if table == Table::Rule && matches!(key, "allow" | "deny") {
+        return Some(format!("write action = \"{key}\""));
+    }
     if !matches!(table, Table::Top | Table::Network | Table::Profile) {
         return None;
     }
@@ -82,9 +90,12 @@ fn place_of_rule(table: Table, key: &str) -> Option<String> {
     Some(format!("write this line below [{of}.{rules}]"))
 }
 
-/// The known key that differs in the fewest letters, if they are few.
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a &'static str>) -> Option<&'static str> {
-    let limit = (key.chars().count() / 3).max(1);
+/// The known key that differs in the fewest letters, of those that differ in at most `limit`.
+fn nearest<'a>(
+    key: &str,
+    known: impl Iterator<Item = &'a &'static str>,
+    limit: usize,
+) -> Option<&'static str> {
     known
         .map(|&candidate| (distance(key, candidate), candidate))
         .filter(|&(letters, _)| letters <= limit)
@@ -129,6 +140,8 @@ mod tests {
             (NETWORK, "timeout", "timeout belongs in [network.dns]"),
             (RULE, "method", "write methods"),
             (NETWORK, "*.a.com", "write this line below [network.domains]"),
+            (TOP, "profile", "write profiles"),
+            (RULE, "deny", "write action = \"deny\""),
             (TOP, "10.0.0.0/8", "write this line below [network.addresses]"),
             (NETWORK, "/run/a.sock", "write this line below [network.unix_sockets]"),
             (PROFILE, "a.com", "write this line below [profiles.NAME.network.domains]"),

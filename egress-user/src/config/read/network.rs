@@ -60,6 +60,13 @@ impl Reader<'_> {
         for (key, node) in super::in_order(table) {
             let text = key.get_ref();
             let action = self.value(node, value::unix_action);
+            // A file may have such a name, but who writes one means something else.
+            if text.contains(['*', '?']) {
+                let message = format!("{text:?}: the path of a unix socket has no wildcards");
+                let error = PatternError::new(message, "write one line for each socket");
+                self.report(key.span(), error);
+                continue;
+            }
             match UnixAddress::parse(text) {
                 Ok(address) => rules.extend(action.map(|action| UnixRule {
                     text: text.clone().into_owned(),

@@ -55,20 +55,24 @@ impl Reader<'_> {
         }
     }
 
-    /// `{ action = "allow", ports = [443] }`. Without an action nothing is said about the options:
-    /// the table may be a name without quotes.
+    /// `{ action = "allow", ports = [443] }`.
     fn rule_table(
         &mut self,
         pattern: &Spanned<DeString<'_>>,
         table: &DeTable<'_>,
     ) -> Option<(Action, RuleOptions)> {
         let Some(action) = table.get("action") else {
+            if self.source.is_dotted(&pattern.span()) {
+                self.bare_names(pattern.get_ref(), table);
+                return None;
+            }
+            self.known(table, schema::RULE);
             if self.has_slips {
                 return None;
             }
             let error = PatternError::new(
                 format!("the rule {:?} has no action", pattern.get_ref()),
-                "write action = \"allow\" in it; a name with dots needs quotes: \"example.com\" = \"allow\"",
+                "write action = \"allow\" in it",
             );
             self.report(pattern.span(), error);
             return None;
@@ -101,6 +105,27 @@ impl Reader<'_> {
         }
         self.contradictions(table, &options);
         action.map(|action| (action, options))
+    }
+
+    /// `example.com = "allow"`: to TOML a key `com` in a table `example`.
+    fn bare_names(&mut self, above: &str, table: &DeTable<'_>) {
+        for (key, node) in in_order(table) {
+            let name = format!("{above}.{}", key.get_ref());
+            match node.get_ref() {
+                DeValue::Table(inner) if inner.get("action").is_none() => {
+                    self.bare_names(&name, inner);
+                }
+                value => {
+                    let line = match value.as_str() {
+                        Some(action) => format!("\"{name}\" = \"{action}\""),
+                        None => format!("\"{name}\""),
+                    };
+                    let message = format!("the dots of {name} need quotes");
+                    let span = self.source.line_until(&key.span());
+                    self.report(span, PatternError::new(message, format!("write {line}")));
+                }
+            }
+        }
     }
 
     /// A list of words, sorted, each once.

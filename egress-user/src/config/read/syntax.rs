@@ -63,6 +63,11 @@ fn one(text: &str, error: &toml::de::Error) -> Syntax {
                 words("the key has no value", "write = and a value after the key")
             }
         }
+        "unexpected key or value" => words(
+            "the line goes on after its value",
+            "write each key in a line of its own, and a rule with options in braces: \
+             { action = \"allow\", ports = [443] }",
+        ),
         "invalid unquoted key" => bare_key(&at),
         _ if first.starts_with("invalid boolean") => bare_value(&at),
         _ if message.contains("expected `\"`") || message.contains("expected `'`") => {
@@ -74,7 +79,8 @@ fn one(text: &str, error: &toml::de::Error) -> Syntax {
 }
 
 /// Errors whose harm ends with their line. The parser begins anew at the next.
-const ENDS_THERE: [&str; 12] = [
+const ENDS_THERE: [&str; 13] = [
+    "unexpected key or value",
     "duplicate key",
     "string values must be quoted",
     "invalid boolean",

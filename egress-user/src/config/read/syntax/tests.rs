@@ -88,6 +88,11 @@ fn every_slip_is_put_in_words() {
             "p.toml:2:11: a quote is missing in this line; write one before and after each text",
         ),
         (
+            "[network.domains]\n\"a.com\" = \"allow\", ports = [1]\n",
+            "p.toml:2:18: the line goes on after its value; write each key in a line of its own, and \
+             a rule with options in braces: { action = \"allow\", ports = [443] }",
+        ),
+        (
             "\n{\n \"network\": {}\n}",
             "p.toml:2:1: this is JSON, and a policy is TOML; convert it with `egress policy import \
              FILE`, or write [network.domains] and below it \"example.com\" = \"allow\"",
