@@ -8,10 +8,13 @@ mod error;
 mod flag;
 mod json_schema;
 pub mod keys;
+mod links;
+mod merge;
 mod overrides;
 pub mod presets;
 mod read;
 mod schema;
+mod show;
 mod value;
 mod written;
 
@@ -22,15 +25,18 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use json_schema::json_schema;
+pub use links::resolve_links;
+pub use show::show;
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
 };
 
-use crate::policy::{Origin, Policy};
+use crate::policy::{Layer, Origin, Policy};
 
 /// Reads a policy file.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
@@ -71,16 +77,76 @@ pub fn assemble(files: &[PathBuf], flags: &Flags) -> Result<Assembled, ConfigErr
     }
 }
 
-/// As [`assemble`], of files that were read already.
+/// As [`assemble`], of files that were read already: the last is the user's, the one above managed
+/// defaults, all above that requirements.
 pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    match (flags.rules(), overrides::apply(&mut layers, &flags.set)) {
-        (Ok(rules), Ok(())) => Ok(assemble::assemble(layers, rules)),
-        (Err(mut errors), Err(more)) => {
+    for (height, layer) in layers.iter_mut().rev().enumerate() {
+        layer.layer = assemble::layer_of(height);
+    }
+    let errors = overrides::apply(&mut layers, &flags.set).err().unwrap_or_default();
+    complete(layers, flags, errors)
+}
+
+/// The policy of these layers, or every error: those that are known already and its own.
+fn complete(
+    layers: Vec<Loaded>,
+    flags: &Flags,
+    mut errors: ConfigErrors,
+) -> Result<Assembled, ConfigErrors> {
+    match assemble::assemble(layers, flags) {
+        Ok(assembled) if errors.is_empty() => Ok(assembled),
+        Ok(_) => Err(errors),
+        Err(more) => {
             errors.extend(more);
             Err(errors)
         }
-        (Err(errors), Ok(())) | (Ok(_), Err(errors)) => Err(errors),
     }
+}
+
+/// Where the administrator's files stand.
+pub const SYSTEM_FOLDER: &str = "/etc/egress";
+
+/// As [`assemble`], below the files of the machine: `requirements.toml` and `egress.toml` of
+/// `system`, each where it exists.
+pub fn assemble_below(
+    system: &Path,
+    files: &[PathBuf],
+    flags: &Flags,
+) -> Result<Assembled, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    let mut layers = Vec::new();
+    let of_system =
+        [("requirements.toml", Layer::Requirements), ("egress.toml", Layer::Managed)].into_iter();
+    let of_system = of_system
+        .map(|(name, layer)| (system.join(name), layer))
+        // What is there and cannot be looked at is an error, not absent.
+        .filter(|(path, _)| !matches!(path.try_exists(), Ok(false)));
+    let count = files.len();
+    let given = files
+        .iter()
+        .enumerate()
+        .map(|(at, path)| (path.clone(), assemble::layer_of(count.saturating_sub(at + 1))));
+    for (path, layer) in of_system.chain(given) {
+        match load(&path) {
+            Ok(mut loaded) => {
+                loaded.layer = layer;
+                layers.push(loaded);
+            }
+            Err(more) => errors.extend(more),
+        }
+    }
+    if let Err(more) = overrides::apply(&mut layers, &flags.set) {
+        errors.extend(more);
+    }
+    for loaded in &mut layers {
+        let profiles = loaded.profiles.iter_mut().map(|profile| &mut profile.network);
+        for network in std::iter::once(&mut loaded.network).chain(profiles) {
+            for rule in &mut network.unix_rules {
+                rule.address = resolve_links(rule.address.clone());
+            }
+        }
+    }
+    complete(layers, flags, errors)
 }
 
 /// Files and flags, put together.
@@ -94,6 +160,9 @@ pub struct Assembled {
     pub enabled_written: Option<bool>,
     /// The keys of `[network]` that no decision depends on.
     pub network: NetworkSettings,
+    /// Where each key that some file writes comes from; `dns.` and `upstream.` stand before the
+    /// keys of these tables.
+    pub origins: Vec<(&'static str, Origin)>,
     /// `[[attach]]`, of every file.
     pub attach: Vec<AttachWritten>,
     /// Lines that do not do what they seem to.

@@ -6,10 +6,10 @@ use super::{
     keys::{Kind, Table},
     read,
 };
-use crate::policy::PatternError;
+use crate::policy::{Layer, PatternError};
 
-/// Puts what each `--set` says into the user's layer, the lowest of these; where there is none, it
-/// becomes one. A later flag replaces what an earlier one says.
+/// Puts what each `--set` says into the user's layer, the lowest; where there is none, it becomes
+/// one. A later flag replaces what an earlier one says.
 pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &[String]) -> Result<(), ConfigErrors> {
     let mut errors = ConfigErrors::default();
     let mut said = Vec::new();
@@ -25,8 +25,8 @@ pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &[String]) -> Result<(), Co
     if said.is_empty() {
         return Ok(());
     }
-    if layers.is_empty() {
-        layers.push(Loaded::default());
+    if layers.last().is_none_or(|lowest| lowest.layer != Layer::User) {
+        layers.push(Loaded { layer: Layer::User, ..Loaded::default() });
     }
     if let Some(user) = layers.last_mut() {
         for over in said {

@@ -47,7 +47,7 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
         return Some(format!("{key} belongs in the profile's [profiles.NAME.network]"));
     }
     // A slip of one letter is likelier than the wrong table.
-    if let Some(known) = nearest(key, table.keys().map(|known| &known.name), 1) {
+    if let Some(known) = nearest_within(key, table.keys().map(|known| known.name), 1) {
         return Some(format!("write {known}"));
     }
     // The one other table that has it; `network` is in two, and belongs in either.
@@ -56,8 +56,7 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     if let (Some(other), None) = (others.next(), others.next()) {
         return Some(format!("{key} belongs in {}", other.name()));
     }
-    let few = (key.chars().count() / 3).max(1);
-    Some(match nearest(key, table.keys().map(|known| &known.name), few) {
+    Some(match nearest(key, table.keys().map(|known| known.name)) {
         Some(known) => format!("write {known}"),
         None => {
             let names: Vec<_> = table.keys().map(|known| known.name).collect();
@@ -90,14 +89,18 @@ fn place_of_rule(table: Table, key: &str) -> Option<String> {
     Some(format!("write this line below [{of}.{rules}]"))
 }
 
-/// The known key that differs in the fewest letters, of those that differ in at most `limit`.
-fn nearest<'a>(
+/// The known key that differs in the fewest letters, if they are few.
+pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_within(key, known, (key.chars().count() / 3).max(1))
+}
+
+fn nearest_within<'a>(
     key: &str,
-    known: impl Iterator<Item = &'a &'static str>,
+    known: impl Iterator<Item = &'a str>,
     limit: usize,
-) -> Option<&'static str> {
+) -> Option<&'a str> {
     known
-        .map(|&candidate| (distance(key, candidate), candidate))
+        .map(|candidate| (distance(key, candidate), candidate))
         .filter(|&(letters, _)| letters <= limit)
         .min()
         .map(|(_, candidate)| candidate)

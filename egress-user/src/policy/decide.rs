@@ -314,6 +314,11 @@ impl Policy {
         self.index.denies_all_of(pattern).map(Grant::rule)
     }
 
+    /// The rules, in no order; of several denies of one pattern the first alone.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.rules()
+    }
+
     pub(super) fn index(&self) -> &Index {
         &self.index
     }

@@ -71,6 +71,11 @@ impl Index {
         }
     }
 
+    /// Every rule, in no order.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        [&self.allow, &self.deny].into_iter().flat_map(Side::rules)
+    }
+
     /// The block of every deny rule.
     pub(super) fn denied_blocks(&self) -> impl Iterator<Item = IpNet> {
         self.deny.blocks.iter()
@@ -115,6 +120,13 @@ impl Side {
 
     fn at(&mut self, name: &Name) -> &mut AtName {
         self.names.entry(name.as_str().into()).or_default()
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        let names = self.names.values();
+        let names = names.flat_map(|at| [&at.exact, &at.below, &at.at_or_below]);
+        let grants = names.chain([&self.any]).chain(self.blocks.rules.values()).flatten();
+        grants.flat_map(Grant::rules)
     }
 
     /// The most specific match: exact before suffix, long before short, `*.` before `**.`.

@@ -16,7 +16,7 @@ mod payload;
 mod rule;
 mod unix;
 
-pub use class::is_public;
+pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;
 pub use decide::{
     Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Refusal, Request, Settings,

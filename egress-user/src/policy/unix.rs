@@ -7,7 +7,7 @@ use super::{Action, Origin, PatternError};
 const LONGEST: usize = 107;
 
 /// The address of a unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UnixAddress {
     /// An absolute path, without `.`, `..`, doubled or trailing slashes. Links in it are resolved
     /// by whoever may ask the file system.

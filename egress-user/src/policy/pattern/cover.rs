@@ -1,0 +1,73 @@
+//! Whether one rule allows nothing that another does not.
+use super::Pattern;
+use crate::policy::{Mode, Name, PortSet, Rule, Transport, class, payload::TLS_PORTS};
+
+impl Pattern {
+    /// Whether whatever `other` matches is matched by this one.
+    ///
+    /// `*` covers every pattern for public hosts; nothing but `*` covers `*`.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        match (self, other) {
+            (Pattern::Any, Pattern::Exact(name)) => !name.is_localhost(),
+            (Pattern::Any, Pattern::Below(_) | Pattern::AtOrBelow(_) | Pattern::Any) => true,
+            (Pattern::Any, Pattern::Address(address)) => class::is_public(*address),
+            (Pattern::Any, Pattern::Block(block)) => class::is_all_public(*block),
+            (Pattern::Exact(name), Pattern::Exact(other)) => name == other,
+            (Pattern::Below(name), Pattern::Exact(other) | Pattern::AtOrBelow(other)) => {
+                is_below(other, name)
+            }
+            (Pattern::Below(name), Pattern::Below(other)) => other == name || is_below(other, name),
+            (
+                Pattern::AtOrBelow(name),
+                Pattern::Exact(other) | Pattern::Below(other) | Pattern::AtOrBelow(other),
+            ) => other == name || is_below(other, name),
+            (Pattern::Address(address), Pattern::Address(other)) => address == other,
+            (Pattern::Block(block), Pattern::Address(other)) => block.contains(other),
+            (Pattern::Block(block), Pattern::Block(other)) => block.contains(other),
+            _ => false,
+        }
+    }
+}
+
+fn is_below(name: &Name, of: &Name) -> bool {
+    name.suffixes().skip(1).any(|suffix| suffix == of.as_str())
+}
+
+impl Rule {
+    /// Whether everything that `other` opens is opened by this rule; both are allows.
+    pub fn covers(&self, other: &Rule) -> bool {
+        let within =
+            |ours: &Option<Box<[Box<str>]>>, theirs: &Option<Box<[Box<str>]>>| match (ours, theirs)
+            {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(ours), Some(theirs)) => theirs.iter().all(|word| ours.contains(word)),
+            };
+        let (ours, theirs) = (&self.options, &other.options);
+        let transports = [Transport::Tcp, Transport::Udp]
+            .into_iter()
+            .all(|one| self.permits_transport(one) || !other.permits_transport(one));
+        self.pattern.covers(&other.pattern)
+            && ours.ports.covers(&theirs.ports)
+            && transports
+            && (ours.any_protocol || !theirs.any_protocol)
+            && within(&ours.methods, &theirs.methods)
+            // Prefixes may be longer than those that cover them.
+            && match (&ours.paths, &theirs.paths) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(ours), Some(theirs)) => {
+                    theirs.iter().all(|path| crate::policy::path::is_covered(ours, path))
+                }
+            }
+    }
+
+    /// Whether it lets nothing pass, as requests have to be read and TLS is all that its ports carry.
+    pub fn is_unreadable(&self, mode: Mode) -> bool {
+        let ports = PortSet::only(TLS_PORTS.to_vec());
+        self.reads_requests(mode) && ports.covers(&self.options.ports)
+    }
+}
+
+#[cfg(test)]
+mod tests;
