@@ -83,7 +83,7 @@ pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
     for (height, layer) in layers.iter_mut().rev().enumerate() {
         layer.layer = assemble::layer_of(height);
     }
-    let errors = overrides::apply(&mut layers, &flags.set).err().unwrap_or_default();
+    let errors = overrides::apply(&mut layers, flags).err().unwrap_or_default();
     complete(layers, flags, errors)
 }
 
@@ -135,7 +135,7 @@ pub fn assemble_below(
             Err(more) => errors.extend(more),
         }
     }
-    if let Err(more) = overrides::apply(&mut layers, &flags.set) {
+    if let Err(more) = overrides::apply(&mut layers, flags) {
         errors.extend(more);
     }
     for loaded in &mut layers {

@@ -2,7 +2,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    ConfigError, ConfigErrors, DnsWritten, Loaded, NetworkWritten, UpstreamWritten, Written,
+    ConfigError, ConfigErrors, DnsWritten, Flags, Loaded, NetworkWritten, UpstreamWritten, Written,
     keys::{Kind, Table},
     read,
 };
@@ -10,11 +10,12 @@ use crate::policy::{Layer, PatternError};
 
 /// Puts what each `--set` says into the user's layer, the lowest; where there is none, it becomes
 /// one. A later flag replaces what an earlier one says.
-pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &[String]) -> Result<(), ConfigErrors> {
+pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &Flags) -> Result<(), ConfigErrors> {
     let mut errors = ConfigErrors::default();
     let mut said = Vec::new();
-    for flag in flags {
-        match read_flag(flag) {
+    let profile = flags.profile.as_deref().filter(|&name| name != "default");
+    for flag in &flags.set {
+        match read_flag(flag, profile) {
             Ok(over) => said.push(over),
             Err(more) => errors.extend(more),
         }
@@ -159,7 +160,7 @@ fn replace<T>(own: &mut Option<Written<T>>, new: Option<Written<T>>) {
 
 /// One `KEY=VALUE`, read as the line of a file. Messages name the key alone: the value may hold a
 /// password.
-fn read_flag(flag: &str) -> Result<Loaded, ConfigErrors> {
+fn read_flag(flag: &str, profile: Option<&str>) -> Result<Loaded, ConfigErrors> {
     let at = |key: &str, error: PatternError| {
         let PatternError { message, suggestion } = error;
         let file = if key.is_empty() { "--set".to_owned() } else { format!("--set {key}") };
@@ -177,7 +178,9 @@ fn read_flag(flag: &str) -> Result<Loaded, ConfigErrors> {
         let error = PatternError::new("there is a control character in it", "write one line");
         return Err(at(&key.replace(char::is_control, " "), error));
     }
-    let value = check_key(key, value).and_then(|()| toml_value(value));
+    let value = check_key(key, value)
+        .and_then(|()| profile.map_or(Ok(()), |profile| check_profile(key, profile)))
+        .and_then(|()| toml_value(value));
     match value {
         Ok(value) => read::read_flag(&format!("{key} = {value}"), &format!("--set {key}")),
         Err(error) => Err(at(key, error)),
@@ -281,6 +284,18 @@ fn check_key(key: &str, value: &str) -> Result<(), PatternError> {
         };
     }
     Ok(())
+}
+
+/// Under a profile a key of `[network]` may do nothing, and nobody would notice.
+fn check_profile(key: &str, profile: &str) -> Result<(), PatternError> {
+    if !path(key).is_ok_and(|path| path.first().is_some_and(|first| first == "network")) {
+        return Ok(());
+    }
+    let name = if profile.contains('.') { format!("{profile:?}") } else { profile.to_owned() };
+    Err(PatternError::new(
+        format!("this is a key of [network], and --profile {profile} is in force"),
+        format!("write --set 'profiles.{name}.{key}=...'"),
+    ))
 }
 
 /// The parts of a dotted key.

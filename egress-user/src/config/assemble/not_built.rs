@@ -5,13 +5,16 @@ use crate::{
     policy::{Action, DataPath, Origin, Rule},
 };
 
+/// A key, and where it is kept.
+type Switch = (&'static str, fn(&NetworkWritten) -> &Option<Written<bool>>);
+
 /// Each with what to do.
 pub(super) fn list(effective: &Effective<'_>, rules: &[Rule]) -> Vec<Warning> {
     let mut list = Vec::new();
     let mut add = |origin: &Origin, message: String| {
         list.push(Warning { message, origin: origin.clone() });
     };
-    let switches: [(&str, fn(&NetworkWritten) -> &Option<Written<bool>>); 6] = [
+    let switches: [Switch; 6] = [
         ("allow_own_loopback", |n| &n.allow_own_loopback),
         ("allow_inbound", |n| &n.allow_inbound),
         ("proxy_env", |n| &n.proxy_env),

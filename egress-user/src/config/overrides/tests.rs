@@ -16,8 +16,7 @@ fn with(file: &str, flags: &[&str]) -> Result<Assembled, String> {
 
 fn user(file: &str, flags: &[&str]) -> Loaded {
     let mut layers = vec![parse(file, "p.toml").unwrap()];
-    let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    apply(&mut layers, &flags).unwrap();
+    apply(&mut layers, &set(flags)).unwrap();
     layers.remove(0)
 }
 
@@ -99,8 +98,31 @@ fn a_later_flag_wins_and_no_file_is_needed() {
     let flags = ["network.mode=limited", "network.mode=full"];
     assert_eq!(user("", &flags).network.mode.unwrap().value, Mode::Full);
     let mut none = Vec::new();
-    apply(&mut none, &["network.domains.\"a.com\"=allow".to_owned()]).unwrap();
+    apply(&mut none, &set(&["network.domains.\"a.com\"=allow"])).unwrap();
     assert_eq!(none.len(), 1);
+    // The administrator's file is not the user's.
+    let mut managed = parse("[network]\nmode = \"full\"", "m.toml").unwrap();
+    managed.layer = Layer::Managed;
+    let mut layers = vec![managed];
+    apply(&mut layers, &set(&flags)).unwrap();
+    assert_eq!(layers.len(), 2);
+    assert_eq!(layers[0].network.mode.as_ref().unwrap().origin.to_string(), "m.toml:2");
+}
+
+#[test]
+fn under_a_profile_its_own_keys_are_set() {
+    let file = "[profiles.ci.network]\nmode = \"full\"";
+    let of_ci = |flag: &str| {
+        let flags = Flags { profile: Some("ci".into()), ..set(&[flag]) };
+        assemble_layers(vec![parse(file, "p.toml").unwrap()], &flags)
+    };
+    assert_eq!(
+        of_ci("network.mode=limited").unwrap_err().to_string(),
+        "--set network.mode: this is a key of [network], and --profile ci is in force; write --set \
+         'profiles.ci.network.mode=...'"
+    );
+    let settings = of_ci("profiles.ci.network.mode=limited").unwrap().policy.settings().clone();
+    assert_eq!(settings.mode, Mode::Limited);
 }
 
 #[test]
