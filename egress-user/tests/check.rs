@@ -52,6 +52,21 @@ fn json_has_the_decision_and_the_rule_with_its_place() {
 }
 
 #[test]
+fn a_key_of_the_file_is_set_from_the_command_line() {
+    let target = "bad.example.com:443";
+    let set = "--set=network.domains.\"bad.example.com\"=allow";
+    let (status, out, _) = check(&["--resolve=*=93.184.216.34", set, target]);
+    assert_eq!(status, Some(0), "{out}");
+    assert!(out.contains("\"bad.example.com\" = \"allow\" (--set network.domains."), "{out}");
+    // The deny was that key's; the rule beside it is as it was.
+    let (status, ..) = check(&["--resolve=*=93.184.216.34", set, "a.example.com:80"]);
+    assert_eq!(status, Some(1));
+    let (status, out, err) = check(&["--set=network.domains.bad.example.com=allow", target]);
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    assert!(err.contains("--set 'network.domains.\"bad.example.com\"=allow'"), "{err}");
+}
+
+#[test]
 fn a_person_reads_why_and_what_would_change_it() {
     let (status, out, _) = check(&["bad.example.com:443"]);
     assert_eq!(status, Some(1));

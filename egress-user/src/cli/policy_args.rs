@@ -19,6 +19,9 @@ pub(super) struct PolicyArgs {
     /// Deny a name, `*.name`, `**.name`, address or block
     #[arg(long, value_name = "PATTERN")]
     deny: Vec<String>,
+    /// Set one key in place of the policy file's, as network.mode=limited
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Take this profile of the policy files instead of their [network]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -27,7 +30,10 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     /// Whether nothing was given.
     pub(super) fn is_empty(&self) -> bool {
-        self.policy.is_empty() && self.allow.is_empty() && self.deny.is_empty()
+        self.policy.is_empty()
+            && self.allow.is_empty()
+            && self.deny.is_empty()
+            && self.set.is_empty()
     }
 
     /// These files, where the command line names none.
@@ -45,7 +51,8 @@ impl PolicyArgs {
 
     /// Reads everything; what is to be said of errors is the caller's to choose.
     pub(super) fn read(self) -> Result<Assembled, ConfigErrors> {
-        let flags = Flags { allow: self.allow, deny: self.deny, profile: self.profile };
+        let flags =
+            Flags { allow: self.allow, deny: self.deny, set: self.set, profile: self.profile };
         config::assemble_below(Path::new(SYSTEM_FOLDER), &self.policy, &flags)
     }
 }

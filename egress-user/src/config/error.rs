@@ -24,6 +24,12 @@ impl ConfigErrors {
         self.0.extend(more.0);
     }
 
+    /// Forgets those of these lines.
+    pub(super) fn keep_outside(&mut self, lines: &[usize]) {
+        self.0
+            .retain(|error| error.place.as_ref().is_none_or(|place| !lines.contains(&place.line)));
+    }
+
     pub(crate) fn sort(&mut self) {
         self.0.sort_by_key(|error| error.place.as_ref().map(|place| (place.line, place.column)));
     }
@@ -111,18 +117,44 @@ pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     text: &'a str,
     line_starts: Vec<usize>,
+    /// What is not shown.
+    hidden: Vec<Range<usize>>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a str, file: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
-        Self { file, text, line_starts }
+        Self { file, text, line_starts, hidden: Vec::new() }
     }
 
     /// The 1-based line of a byte.
     pub(crate) fn line(&self, at: usize) -> usize {
         self.line_starts.partition_point(|&start| start <= at).max(1)
+    }
+
+    /// Shows stars in the place of this from now on: it may hold a password.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        self.hidden.push(span);
+    }
+
+    /// Whether a bare key goes on after a dot.
+    pub(super) fn is_dotted(&self, key: &Range<usize>) -> bool {
+        let is_bare = !self.text.get(key.clone()).is_some_and(|key| key.starts_with(['"', '\'']));
+        let rest = self.text.get(key.end..).unwrap_or_default();
+        is_bare && rest.trim_start_matches([' ', '\t']).starts_with('.')
+    }
+
+    /// From the first character of its line on.
+    pub(super) fn line_until(&self, span: &Range<usize>) -> Range<usize> {
+        let start = self.line_starts.get(self.line(span.start) - 1).copied().unwrap_or_default();
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        span.start - before.trim_start().len()..span.end
+    }
+
+    /// This part, as it stands there.
+    pub(super) fn written(&self, span: Range<usize>) -> &'a str {
+        self.text.get(span).unwrap_or_default()
     }
 
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
@@ -133,8 +165,25 @@ impl<'a> Source<'a> {
             |until: usize| text.char_indices().filter(|&(at, _)| start + at < until).count();
         let column = characters(span.start) + 1;
         let length = (characters(span.end) + 1).saturating_sub(column).max(1);
-        // A tab would put the mark elsewhere, and other control characters could do worse.
-        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let user_info = user_info(text);
+        let is_hidden = |at: usize| {
+            user_info.contains(&at) || self.hidden.iter().any(|span| span.contains(&(start + at)))
+        };
+        let shown = |(at, c): (usize, char)| match c {
+            _ if is_hidden(at) => '*',
+            // A tab would put the mark elsewhere, and other control characters could do worse.
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        let text = text.char_indices().map(shown).collect();
         Place { line, column, length, text }
     }
+}
+
+/// Where a URL of this line may have user and password: up to the last `@`, as these may hold
+/// others. Also of a line that is no TOML.
+fn user_info(line: &str) -> Range<usize> {
+    let end = line.rfind('@').unwrap_or_default();
+    let scheme = line.get(..end).and_then(|before| before.find("://"));
+    scheme.map_or(0..0, |at| at + 3..end)
 }

@@ -1,20 +1,22 @@
-//! `--allow` and `--deny`.
+//! `--allow`, `--deny` and `--set`.
 use super::{ConfigError, ConfigErrors};
 use crate::policy::{Action, Host, Origin, Pattern, PatternError, PortSet, Rule, RuleOptions};
 
-/// Rules of the command line; they belong to the user's layer.
+/// What the command line says; it belongs to the user's layer.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// Each `--allow`: a name pattern, an address or a block, with `:port[,port]` or without.
     pub allow: Vec<String>,
     /// Each `--deny`: the same, without ports.
     pub deny: Vec<String>,
+    /// Each `--set`: `KEY=VALUE`, a key with dots and a value of TOML, or a text without quotes.
+    pub set: Vec<String>,
     /// `--profile`; none or `default` is `[network]`.
     pub profile: Option<String>,
 }
 
 impl Flags {
-    /// The rules, or every flag that is none.
+    /// The rules of `--allow` and `--deny`, or every flag that is none.
     pub fn rules(&self) -> Result<Vec<Rule>, ConfigErrors> {
         let mut rules = Vec::new();
         let mut errors = ConfigErrors::default();

@@ -125,6 +125,17 @@ pub struct Key {
     pub example: &'static str,
 }
 
+impl Key {
+    /// Whether its table cannot be without it.
+    pub fn is_needed(&self) -> bool {
+        match self.table {
+            Table::Rule => self.name == "action",
+            Table::Attach => true,
+            Table::Top | Table::Network | Table::Dns | Table::Upstream | Table::Profile => false,
+        }
+    }
+}
+
 const fn key(
     table: Table,
     name: &'static str,

@@ -6,9 +6,11 @@
 mod assemble;
 mod error;
 mod flag;
+mod json_schema;
 pub mod keys;
 mod links;
 mod merge;
+mod overrides;
 pub mod presets;
 mod read;
 mod schema;
@@ -26,6 +28,7 @@ use std::{
 pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
+pub use json_schema::json_schema;
 pub use links::resolve_links;
 pub use show::show;
 pub use written::{
@@ -80,7 +83,24 @@ pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
     for (height, layer) in layers.iter_mut().rev().enumerate() {
         layer.layer = assemble::layer_of(height);
     }
-    assemble::assemble(layers, flags)
+    let errors = overrides::apply(&mut layers, flags).err().unwrap_or_default();
+    complete(layers, flags, errors)
+}
+
+/// The policy of these layers, or every error: those that are known already and its own.
+fn complete(
+    layers: Vec<Loaded>,
+    flags: &Flags,
+    mut errors: ConfigErrors,
+) -> Result<Assembled, ConfigErrors> {
+    match assemble::assemble(layers, flags) {
+        Ok(assembled) if errors.is_empty() => Ok(assembled),
+        Ok(_) => Err(errors),
+        Err(more) => {
+            errors.extend(more);
+            Err(errors)
+        }
+    }
 }
 
 /// Where the administrator's files stand.
@@ -110,25 +130,23 @@ pub fn assemble_below(
         match load(&path) {
             Ok(mut loaded) => {
                 loaded.layer = layer;
-                let profiles = loaded.profiles.iter_mut().map(|profile| &mut profile.network);
-                for network in std::iter::once(&mut loaded.network).chain(profiles) {
-                    for rule in &mut network.unix_rules {
-                        rule.address = resolve_links(rule.address.clone());
-                    }
-                }
                 layers.push(loaded);
             }
             Err(more) => errors.extend(more),
         }
     }
-    match assemble::assemble(layers, flags) {
-        Ok(assembled) if errors.is_empty() => Ok(assembled),
-        Ok(_) => Err(errors),
-        Err(more) => {
-            errors.extend(more);
-            Err(errors)
+    if let Err(more) = overrides::apply(&mut layers, flags) {
+        errors.extend(more);
+    }
+    for loaded in &mut layers {
+        let profiles = loaded.profiles.iter_mut().map(|profile| &mut profile.network);
+        for network in std::iter::once(&mut loaded.network).chain(profiles) {
+            for rule in &mut network.unix_rules {
+                rule.address = resolve_links(rule.address.clone());
+            }
         }
     }
+    complete(layers, flags, errors)
 }
 
 /// Files and flags, put together.

@@ -6,24 +6,43 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
-use super::{ConfigError, ConfigErrors, Loaded, Written, error::Source, keys::Table, schema};
+use super::{
+    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys::Table, schema,
+};
 use crate::policy::{Origin, PatternError};
 
 mod dns;
 mod network;
 mod profiles;
 mod rules;
+mod syntax;
 
 pub(super) fn read(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(text, file_name, true)
+}
+
+/// A line that a flag makes: it has no place in a file.
+pub(super) fn read_flag(text: &str, flag: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(text, flag, false)
+}
+
+fn read_as(text: &str, file_name: &str, is_file: bool) -> Result<Loaded, ConfigErrors> {
     let source = Source::new(text, file_name);
-    let mut reader = Reader { source, file: file_name.into(), errors: ConfigErrors::default() };
+    let errors = ConfigErrors::default();
+    let mut reader = Reader { source, file: file_name.into(), is_file, has_slips: false, errors };
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
-    for error in &syntax_errors {
-        let message = error.message().trim().replace('\n', ", ");
-        reader.report(error.span().unwrap_or(0..0), PatternError::new(message, ""));
+    let slips = syntax::explain(text, &syntax_errors);
+    let mut loaded = None;
+    // What stands after an open bracket may be read as something that nobody wrote.
+    if slips.iter().all(|slip| slip.ends_there) {
+        reader.has_slips = !slips.is_empty();
+        loaded = Some(reader.file(root.get_ref()));
     }
-    // What stands after an error of syntax may be read as something that nobody wrote.
-    let loaded = syntax_errors.is_empty().then(|| reader.file(root.get_ref()));
+    let lines: Vec<_> = slips.iter().map(|slip| reader.source.line(slip.span.start)).collect();
+    reader.errors.keep_outside(&lines);
+    for slip in slips {
+        reader.report(slip.span, slip.error);
+    }
     reader.errors.sort();
     match loaded {
         Some(loaded) if reader.errors.is_empty() => Ok(loaded),
@@ -37,6 +56,10 @@ type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, Node<'t, 'i>);
 struct Reader<'a> {
     source: Source<'a>,
     file: Arc<str>,
+    /// Whether lines and columns mean anything to the user.
+    is_file: bool,
+    /// Whether some lines could not be read: what seems to be missing may be in these.
+    has_slips: bool,
     errors: ConfigErrors,
 }
 
@@ -108,14 +131,27 @@ impl Reader<'_> {
                 return entries.into_iter().collect();
             }
             Some(_) => PatternError::new("an empty list opens nothing", "leave the key out"),
-            None => PatternError::new("a list is needed here", "put it in brackets: [ ]"),
+            None => match read(node.get_ref()) {
+                Ok(_) => {
+                    let suggestion = format!("write [{}]", self.source.written(node.span()));
+                    PatternError::new("a list is needed here", suggestion)
+                }
+                Err(PatternError { message, suggestion }) => {
+                    PatternError::new(message, format!("{suggestion}, in brackets: [ ]"))
+                }
+            },
         };
         self.report(node.span(), error);
         None
     }
 
     fn origin(&self, span: &Range<usize>) -> Origin {
-        Origin::new(self.file.clone(), u32::try_from(self.source.line(span.start)).ok())
+        let line = u32::try_from(self.source.line(span.start)).ok();
+        Origin::new(self.file.clone(), line.filter(|_| self.is_file))
+    }
+
+    fn place(&self, span: Range<usize>) -> Option<Place> {
+        self.is_file.then(|| self.source.place(span))
     }
 
     fn written<T>(
@@ -138,8 +174,7 @@ impl Reader<'_> {
 
     /// A value with its place.
     fn said<T>(&self, value: T, node: Node<'_, '_>) -> Written<T> {
-        let place = Some(self.source.place(node.span()));
-        Written { value, origin: self.origin(&node.span()), place }
+        Written { value, origin: self.origin(&node.span()), place: self.place(node.span()) }
     }
 
     fn value<T>(
@@ -152,7 +187,7 @@ impl Reader<'_> {
 
     fn report(&mut self, span: Range<usize>, error: PatternError) {
         let PatternError { message, suggestion } = error;
-        let place = Some(self.source.place(span));
+        let place = self.place(span);
         let file = self.source.file.to_owned();
         self.errors.push(ConfigError { file, place, message, suggestion });
     }

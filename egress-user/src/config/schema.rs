@@ -1,5 +1,6 @@
 //! Whether a table of the file has a key, and what may have been meant where it has not.
 use super::keys::{KEYS, Table};
+use crate::policy::Pattern;
 
 pub(super) const TOP: Table = Table::Top;
 pub(super) const NETWORK: Table = Table::Network;
@@ -10,7 +11,7 @@ pub(super) const PROFILE: Table = Table::Profile;
 pub(super) const ATTACH: Table = Table::Attach;
 
 /// Keys of other tools, and of older forms of this file's model.
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 18] = [
     "allowed_domains",
     "denied_domains",
     "allow_unix_sockets",
@@ -21,6 +22,12 @@ const FOREIGN: [&str; 12] = [
     "admin_url",
     "dangerously_allow_non_loopback_admin",
     "mitm",
+    "mitm_hooks",
+    "proxy",
+    "permissions",
+    "default_permissions",
+    "sandbox_mode",
+    "sandbox_workspace_write",
     "network_proxy",
     "experimental_network",
 ];
@@ -32,6 +39,16 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     }
     if FOREIGN.contains(&key) {
         return Some("`egress policy import FILE` converts the settings of other tools".to_owned());
+    }
+    if let Some(place) = place_of_rule(table, key) {
+        return Some(place);
+    }
+    if table == Table::Profile && Table::Network.keys().any(|known| known.name == key) {
+        return Some(format!("{key} belongs in the profile's [profiles.NAME.network]"));
+    }
+    // A slip of one letter is likelier than the wrong table.
+    if let Some(known) = nearest_within(key, table.keys().map(|known| known.name), 1) {
+        return Some(format!("write {known}"));
     }
     // The one other table that has it; `network` is in two, and belongs in either.
     let others = KEYS.iter().filter(|known| known.name == key && known.table != table);
@@ -48,9 +65,40 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     })
 }
 
+/// Where the rule belongs that somebody wrote beside the settings.
+fn place_of_rule(table: Table, key: &str) -> Option<String> {
+    if table == Table::Rule && matches!(key, "allow" | "deny") {
+        return Some(format!("write action = \"{key}\""));
+    }
+    if !matches!(table, Table::Top | Table::Network | Table::Profile) {
+        return None;
+    }
+    let of = if table == Table::Profile { "profiles.NAME.network" } else { "network" };
+    let rules = match key {
+        "allow" | "allowed" | "allowlist" | "whitelist" | "hosts" | "rules" => {
+            return Some(format!("write \"example.com\" = \"allow\" below [{of}.domains]"));
+        }
+        "deny" | "denied" | "denylist" | "blacklist" | "blocklist" | "block" => {
+            return Some(format!("write \"example.com\" = \"deny\" below [{of}.domains]"));
+        }
+        socket if socket.starts_with(['/', '@']) => "unix_sockets",
+        address if Pattern::parse_address(address).is_ok() => "addresses",
+        host if host.contains(['.', '*']) => "domains",
+        _ => return None,
+    };
+    Some(format!("write this line below [{of}.{rules}]"))
+}
+
 /// The known key that differs in the fewest letters, if they are few.
 pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (key.chars().count() / 3).max(1);
+    nearest_within(key, known, (key.chars().count() / 3).max(1))
+}
+
+fn nearest_within<'a>(
+    key: &str,
+    known: impl Iterator<Item = &'a str>,
+    limit: usize,
+) -> Option<&'a str> {
     known
         .map(|candidate| (distance(key, candidate), candidate))
         .filter(|&(letters, _)| letters <= limit)
@@ -94,6 +142,14 @@ mod tests {
             (TOP, "domains", "domains belongs in [network]"),
             (NETWORK, "timeout", "timeout belongs in [network.dns]"),
             (RULE, "method", "write methods"),
+            (NETWORK, "*.a.com", "write this line below [network.domains]"),
+            (TOP, "profile", "write profiles"),
+            (RULE, "deny", "write action = \"deny\""),
+            (TOP, "10.0.0.0/8", "write this line below [network.addresses]"),
+            (NETWORK, "/run/a.sock", "write this line below [network.unix_sockets]"),
+            (PROFILE, "a.com", "write this line below [profiles.NAME.network.domains]"),
+            (NETWORK, "deny", "write \"example.com\" = \"deny\" below [network.domains]"),
+            (PROFILE, "mode", "mode belongs in the profile's [profiles.NAME.network]"),
             (
                 NETWORK,
                 "allowed_domains",

@@ -45,8 +45,13 @@ fn mistakes_get_an_error_that_helps() {
         ("x = 1", "\"x\" is no key of the file; the keys of the file are network"),
         ("[network]\ndomain = {}", "write domains"),
         ("[domains]\n\"a.com\" = \"allow\"", "domains belongs in [network]"),
+        (
+            "[network]\ndomains = [\"a.com\"]",
+            "write [network.domains] and below it \"a.com\" = \"allow\"",
+        ),
+        ("[[network.domains]]\nhost = 1", "with one bracket on each side"),
+        ("[network.domains]\nallow = [\"a.com\"]", "write \"a.com\" = \"allow\""),
         ("network = 3", "a table is needed here"),
-        ("[network.domains]\nexample.com = \"allow\"", "a name with dots needs quotes"),
         ("[network.domains]\n\"a.com\" = { ports = [1] }", "has no action"),
         ("[network.domains]\n\"a.com\" = { action = \"deny\", ports = [1] }", "remove ports"),
         ("[network.domains]\n\"a.com\" = { action = \"allow\", port = [1] }", "write ports"),
@@ -87,6 +92,16 @@ fn mistakes_get_an_error_that_helps() {
         ("[network]\nech = true", "write \"refuse\" or \"allow\""),
         ("[network.unix_sockets]\n\"run/a.sock\" = \"allow\"", "not an absolute path"),
         ("[network.unix_sockets]\n\"/run/../a\" = \"allow\"", "write the path that is meant"),
+        ("[network.unix_sockets]\n\"/run/*.sock\" = \"allow\"", "write one line for each socket"),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", ports = [\"1-9\"] }",
+            "write each port",
+        ),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", ports = \"443\" }",
+            "write 443, in brackets: [ ]",
+        ),
+        ("[network.dns]\nservers = \"9.9.9.9\"", "write [\"9.9.9.9\"]"),
         ("[network.unix_sockets]\n\"@\" = \"allow\"", "names no unix socket"),
         ("[network.unix_sockets]\n\"/a\" = \"none\"", "or write \"deny\""),
         ("[network.upstream]\nurl = \"http://u:secret@/x\"", "no path or query"),
@@ -124,6 +139,49 @@ fn mistakes_get_an_error_that_helps() {
         let all = errors(text).join("\n");
         assert!(all.contains(expected), "{text}\n{all}");
     }
+}
+
+#[test]
+fn a_first_policy_with_mistakes_is_mended_by_its_messages() {
+    let text = "# Work\n[network]\nmode = limited\n\n[network.domains]\ngithub.com = \"allow\"\n\"https://pypi.org\" = \"allow\"\n\"db.test\" = { action = \"allow\", ports = 5432 }\n\"c.test\" = { allow = true, ports = [\"443\"] }\n";
+    assert_eq!(
+        errors(text),
+        [
+            "p.toml:3:8: a text needs quotes; write \"limited\"",
+            "p.toml:6:1: the dots of github.com need quotes; write \"github.com\" = \"allow\"",
+            "p.toml:7:1: a domain pattern has no scheme: \"https://\"; write \"pypi.org\"",
+            "p.toml:8:41: a list is needed here; write [5432]",
+            "p.toml:9:14: \"allow\" is no key of a rule; write action = \"allow\"",
+        ]
+    );
+    let mended = "# Work\n[network]\nmode = \"limited\"\n\n[network.domains]\n\"github.com\" = \"allow\"\n\"pypi.org\" = \"allow\"\n\"db.test\" = { action = \"allow\", ports = [5432] }\n\"c.test\" = { action = \"allow\", ports = [\"443\"] }\n";
+    assert_eq!(errors(mended), ["p.toml:9:41: \"443\" is not a port; write 443"]);
+    assert!(parse(&mended.replace("\"443\"", "443"), "p.toml").is_ok());
+}
+
+#[test]
+fn names_without_quotes_are_shown_whole() {
+    for (line, expected) in [
+        (
+            "api.a.com = \"allow\"",
+            "p.toml:2:1: the dots of api.a.com need quotes; write \"api.a.com\" = \"allow\"",
+        ),
+        (
+            " a.com = { action = \"deny\" }",
+            "p.toml:2:2: the dots of a.com need quotes; write \"a.com\"",
+        ),
+        (
+            "localhost = {}",
+            "p.toml:2:1: the rule \"localhost\" has no action; write action = \"allow\" in it",
+        ),
+    ] {
+        assert_eq!(errors(&format!("[network.domains]\n{line}")), [expected]);
+    }
+    let both = errors(
+        "[network.domains]\na.com = \"allow\"\na.org = \"deny\"\nlocalhost.action = \"allow\"\n",
+    );
+    assert_eq!(both.len(), 2, "{both:?}");
+    assert!(both[1].starts_with("p.toml:3:1: the dots of a.org"), "{both:?}");
 }
 
 #[test]
@@ -277,9 +335,22 @@ fn a_password_is_in_no_error() {
     for url in
         ["http://user:secret@/", "ftp://user:secret@proxy.test", "secret", "http://u:secret@p/x"]
     {
-        let all = errors(&format!("[network.upstream]\nurl = \"{url}\""));
-        assert!(!all.concat().contains("secret"), "{all:?}");
+        // With the line that each error shows, and also where the line is no TOML.
+        for line in [
+            format!("[network.upstream]\nurl = \"{url}\""),
+            format!("[network]\nupstream = {{ url = \"{url}\", resolve = \"x\" }}"),
+            format!("[network]\nupstream = {{ url = \"{url}\", resolve }}"),
+        ] {
+            let all = parse(&line, "p.toml").unwrap_err().to_string();
+            // A text without `@` is known to be a password only where it is the value of a key.
+            assert!(
+                !all.contains("secret") || url == "secret" && line.contains("resolve }"),
+                "{all}"
+            );
+        }
     }
+    let open = parse("[network.upstream]\nurl = \"http://user:secret@h", "p.toml").unwrap_err();
+    assert!(open.to_string().contains("url = \"http://***********@h"), "{open}");
 }
 
 #[test]

@@ -60,6 +60,13 @@ pub(super) fn port(value: &DeValue<'_>) -> Result<u16, PatternError> {
     match port {
         Some(0) => error("port 0 cannot be connected to", "write a port of 1 to 65535"),
         Some(port) => Ok(port),
+        None if matches!(value.as_str().map(str::parse::<u16>), Some(Ok(1..))) => {
+            let digits = value.as_str().unwrap_or_default();
+            error(format!("\"{digits}\" is not a port"), format!("write {digits}"))
+        }
+        None if value.as_str().is_some_and(|text| text.contains(['-', ':', ','])) => {
+            error(format!("{} is not a port", kind(value)), "write each port, as in [8000, 8001]")
+        }
         None => error(format!("{} is not a port", kind(value)), "write a port of 1 to 65535"),
     }
 }
@@ -239,6 +246,10 @@ pub(super) fn record_type(value: &DeValue<'_>) -> Result<RecordType, PatternErro
 /// A host that is dialled directly, as such lists are written.
 pub(super) fn no_proxy(value: &DeValue<'_>) -> Result<String, PatternError> {
     match value.as_str().map(str::trim) {
+        // Without the text: a URL may hold a password.
+        Some(text) if text.contains("://") => {
+            error("a URL is no host", "write its host alone, such as \".corp.example\"")
+        }
         Some(text) if !text.is_empty() && !text.contains([',', ' ']) => Ok(text.to_owned()),
         _ => error(
             format!("{} is no host", kind(value)),

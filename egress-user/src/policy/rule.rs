@@ -257,9 +257,10 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, action, origin, .. } = self;
-        match origin.line {
-            Some(_) => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
-            None => write!(f, "{origin} {text}"),
+        match &*origin.file {
+            // These say the action themselves.
+            "--allow" | "--deny" => write!(f, "{origin} {text}"),
+            _ => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
         }
     }
 }

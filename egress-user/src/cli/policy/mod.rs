@@ -3,6 +3,7 @@ mod diff;
 mod import;
 mod lint;
 mod presets;
+mod schema;
 mod show;
 mod test;
 
@@ -25,6 +26,7 @@ enum Verb {
     Import(import::Import),
     Diff(diff::Diff),
     Presets(presets::Presets),
+    Schema(schema::Schema),
 }
 
 impl PolicyCommand {
@@ -36,6 +38,7 @@ impl PolicyCommand {
             Verb::Import(import) => import.run(),
             Verb::Diff(diff) => diff.run(),
             Verb::Presets(presets) => presets.run(),
+            Verb::Schema(schema) => schema.run(),
         }
     }
 }

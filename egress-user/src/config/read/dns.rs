@@ -9,6 +9,20 @@ use crate::{
     policy::{Host, PatternError},
 };
 
+impl DnsWritten {
+    /// What is wrong where both bounds of a pin's life are written.
+    pub(in crate::config) fn ttl_conflict(&self) -> Option<PatternError> {
+        let ttl = |written: &Option<Written<Duration>>| written.as_ref().map(|ttl| ttl.value);
+        let (min, max) = ttl(&self.min_ttl).zip(ttl(&self.max_ttl))?;
+        (min > max).then(|| {
+            PatternError::new(
+                format!("min_ttl ({min:?}) is more than max_ttl ({max:?})"),
+                "write a min_ttl that is at most max_ttl",
+            )
+        })
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn dns(&mut self, node: Node<'_, '_>) -> DnsWritten {
         let mut dns = DnsWritten::default();
@@ -38,14 +52,7 @@ impl Reader<'_> {
                 self.report(node.span(), error);
             }
         }
-        let ttl = |written: &Option<Written<Duration>>| written.as_ref().map(|ttl| ttl.value);
-        if let (Some(min), Some(max)) = (ttl(&dns.min_ttl), ttl(&dns.max_ttl))
-            && min > max
-        {
-            let error = PatternError::new(
-                format!("min_ttl ({min:?}) is more than max_ttl ({max:?})"),
-                "write a min_ttl that is at most max_ttl",
-            );
+        if let Some(error) = dns.ttl_conflict() {
             let span = table.get("min_ttl").map_or(node.span(), Spanned::span);
             self.report(span, error);
         }

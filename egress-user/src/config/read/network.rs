@@ -22,9 +22,9 @@ impl Reader<'_> {
                 }
                 "ech" => network.allow_ech = self.written(node, value::ech),
                 "presets" => network.presets = self.presets(node),
-                "domains" => self.rules(&mut network, node, Pattern::parse_domain),
+                "domains" => self.rules(&mut network, key, node, Pattern::parse_domain),
                 "addresses" => {
-                    self.rules(&mut network, node, |text, _| Pattern::parse_address(text));
+                    self.rules(&mut network, key, node, |text, _| Pattern::parse_address(text));
                 }
                 "unix_sockets" => network.unix_rules = self.unix_rules(node),
                 "dns" => network.dns = self.dns(node),
@@ -60,6 +60,13 @@ impl Reader<'_> {
         for (key, node) in super::in_order(table) {
             let text = key.get_ref();
             let action = self.value(node, value::unix_action);
+            // A file may have such a name, but who writes one means something else.
+            if text.contains(['*', '?']) {
+                let message = format!("{text:?}: the path of a unix socket has no wildcards");
+                let error = PatternError::new(message, "write one line for each socket");
+                self.report(key.span(), error);
+                continue;
+            }
             match UnixAddress::parse(text) {
                 Ok(address) => rules.extend(action.map(|action| UnixRule {
                     text: text.clone().into_owned(),
@@ -78,7 +85,13 @@ impl Reader<'_> {
         let Some(table) = self.table(node) else { return upstream };
         for (key, node) in self.known(table, schema::UPSTREAM) {
             match key.get_ref().as_ref() {
-                "url" => upstream.url = self.written(node, value::upstream_url),
+                "url" => {
+                    // What is no URL may be a password all over.
+                    if value::upstream_url(node.get_ref()).is_err() {
+                        self.source.hide(node.span());
+                    }
+                    upstream.url = self.written(node, value::upstream_url);
+                }
                 "no_proxy" => {
                     let hosts = self.any_list(node, value::no_proxy);
                     upstream.no_proxy = hosts.map(|hosts| self.said(hosts, node));

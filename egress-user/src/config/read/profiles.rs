@@ -63,7 +63,7 @@ impl Reader<'_> {
                 }
             }
             for key in ["cgroup", "profile"] {
-                if table.get(key).is_none() {
+                if table.get(key).is_none() && !self.has_slips {
                     let error = PatternError::new(
                         format!("[[attach]] has no {key}"),
                         "write cgroup = \"/system.slice/docker-*.scope\" and profile = \"ci\"",

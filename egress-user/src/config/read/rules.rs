@@ -1,7 +1,7 @@
 //! `[network.domains]` and `[network.addresses]`.
 use toml::{
     Spanned,
-    de::{DeString, DeTable, DeValue},
+    de::{DeArray, DeString, DeTable, DeValue},
 };
 
 use super::{Node, Reader, in_order};
@@ -14,13 +14,29 @@ impl Reader<'_> {
     pub(super) fn rules(
         &mut self,
         network: &mut NetworkWritten,
+        name: &str,
         node: Node<'_, '_>,
         parse: impl Fn(&str, Action) -> Result<Pattern, PatternError>,
     ) {
+        if let Some(array) = node.get_ref().as_array() {
+            let is_heading = array.iter().any(|entry| entry.get_ref().is_table());
+            let suggestion = match is_heading {
+                true => format!("write [network.{name}], with one bracket on each side"),
+                false => format!("write [network.{name}] and below it {}", line_of(array)),
+            };
+            let message = format!("{name} is a table with a line for each host, not a list");
+            return self.report(node.span(), PatternError::new(message, suggestion));
+        }
         let Some(table) = self.table(node) else { return };
         network.rules.reserve(table.len());
         for (key, node) in in_order(table) {
             let written = match node.get_ref() {
+                DeValue::Array(array) => {
+                    let suggestion = format!("write {}", line_of(array));
+                    let error = PatternError::new("each host has a line of its own", suggestion);
+                    self.report(key.span(), error);
+                    continue;
+                }
                 DeValue::Table(table) => self.rule_table(key, table),
                 _ => self.value(node, value::action).map(|action| (action, RuleOptions::default())),
             };
@@ -39,17 +55,24 @@ impl Reader<'_> {
         }
     }
 
-    /// `{ action = "allow", ports = [443] }`. Without an action nothing is said about the options:
-    /// the table may be a name without quotes.
+    /// `{ action = "allow", ports = [443] }`.
     fn rule_table(
         &mut self,
         pattern: &Spanned<DeString<'_>>,
         table: &DeTable<'_>,
     ) -> Option<(Action, RuleOptions)> {
         let Some(action) = table.get("action") else {
+            if self.source.is_dotted(&pattern.span()) {
+                self.bare_names(pattern.get_ref(), table);
+                return None;
+            }
+            self.known(table, schema::RULE);
+            if self.has_slips {
+                return None;
+            }
             let error = PatternError::new(
                 format!("the rule {:?} has no action", pattern.get_ref()),
-                "write action = \"allow\" in it; a name with dots needs quotes: \"example.com\" = \"allow\"",
+                "write action = \"allow\" in it",
             );
             self.report(pattern.span(), error);
             return None;
@@ -84,6 +107,27 @@ impl Reader<'_> {
         action.map(|action| (action, options))
     }
 
+    /// `example.com = "allow"`: to TOML a key `com` in a table `example`.
+    fn bare_names(&mut self, above: &str, table: &DeTable<'_>) {
+        for (key, node) in in_order(table) {
+            let name = format!("{above}.{}", key.get_ref());
+            match node.get_ref() {
+                DeValue::Table(inner) if inner.get("action").is_none() => {
+                    self.bare_names(&name, inner);
+                }
+                value => {
+                    let line = match value.as_str() {
+                        Some(action) => format!("\"{name}\" = \"{action}\""),
+                        None => format!("\"{name}\""),
+                    };
+                    let message = format!("the dots of {name} need quotes");
+                    let span = self.source.line_until(&key.span());
+                    self.report(span, PatternError::new(message, format!("write {line}")));
+                }
+            }
+        }
+    }
+
     /// A list of words, sorted, each once.
     fn words(
         &mut self,
@@ -116,4 +160,10 @@ impl Reader<'_> {
             report("path", "the kernel reads no requests", remove("path"));
         }
     }
+}
+
+/// A rule of the first text in such a list.
+fn line_of(array: &DeArray<'_>) -> String {
+    let host = array.iter().find_map(|entry| entry.get_ref().as_str()).unwrap_or("example.com");
+    format!("{host:?} = \"allow\"")
 }
