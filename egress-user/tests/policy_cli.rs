@@ -54,6 +54,26 @@ warning: p.toml:3: \"b.a.test\" allows nothing, as \"**.a.test\" = \"deny\" (p.t
 }
 
 #[test]
+fn lint_looks_into_profiles_and_notes_what_run_would_refuse() {
+    let text = "\
+[network]
+proxy_env = true
+[network.domains]
+\"**.a.test\" = \"deny\"
+[profiles.ci]
+extends = \"default\"
+[profiles.ci.network.domains]
+\"b.a.test\" = \"allow\"
+";
+    let (status, out, _) = policy(&[("p.toml", text)], &["lint", "--strict", "p.toml"]);
+    assert_eq!(status, Some(1), "{out}");
+    assert!(out.contains("warning: p.toml:8: \"b.a.test\" allows nothing"), "{out}");
+    assert!(out.contains("note: p.toml:2: proxy_env is not built yet"), "{out}");
+    assert!(out.contains(" 2 | proxy_env = true\n   | ^^^^^^^^^^^^^^^^\n"), "{out}");
+    assert!(out.ends_with("\n2 rules, 1 warning, 1 note\n"), "{out}");
+}
+
+#[test]
 fn lint_shows_every_error_of_every_file() {
     let files = [
         ("a.toml", "[network.domains]\n\"a*.test\" = \"allow\"\n\"b.test\" = \"Allow\"\n"),

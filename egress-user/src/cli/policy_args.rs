@@ -1,9 +1,9 @@
 //! The flags by which every subcommand is told its policy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use egress_user::config::{self, Assembled, ConfigErrors, Flags};
+use egress_user::config::{self, Assembled, ConfigErrors, Flags, SYSTEM_FOLDER};
 
 use super::Failure;
 
@@ -19,6 +19,9 @@ pub(super) struct PolicyArgs {
     /// Deny a name, `*.name`, `**.name`, address or block
     #[arg(long, value_name = "PATTERN")]
     deny: Vec<String>,
+    /// Take this profile of the policy files instead of their [network]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 impl PolicyArgs {
@@ -42,7 +45,8 @@ impl PolicyArgs {
 
     /// Reads everything; what is to be said of errors is the caller's to choose.
     pub(super) fn read(self) -> Result<Assembled, ConfigErrors> {
-        config::assemble(&self.policy, &Flags { allow: self.allow, deny: self.deny })
+        let flags = Flags { allow: self.allow, deny: self.deny, profile: self.profile };
+        config::assemble_below(Path::new(SYSTEM_FOLDER), &self.policy, &flags)
     }
 }
 

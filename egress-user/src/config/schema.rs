@@ -39,7 +39,7 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     if let (Some(other), None) = (others.next(), others.next()) {
         return Some(format!("{key} belongs in {}", other.name()));
     }
-    Some(match nearest(key, table.keys().map(|known| &known.name)) {
+    Some(match nearest(key, table.keys().map(|known| known.name)) {
         Some(known) => format!("write {known}"),
         None => {
             let names: Vec<_> = table.keys().map(|known| known.name).collect();
@@ -49,10 +49,10 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
 }
 
 /// The known key that differs in the fewest letters, if they are few.
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a &'static str>) -> Option<&'static str> {
+pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (key.chars().count() / 3).max(1);
     known
-        .map(|&candidate| (distance(key, candidate), candidate))
+        .map(|candidate| (distance(key, candidate), candidate))
         .filter(|&(letters, _)| letters <= limit)
         .min()
         .map(|(_, candidate)| candidate)

@@ -191,7 +191,7 @@ fn a_block_with_private_addresses_among_public_ones_is_warned_of() {
 }
 
 fn flag(allow: &str) -> Result<(String, PortSet), String> {
-    let flags = Flags { allow: vec![allow.to_owned()], deny: Vec::new() };
+    let flags = Flags { allow: vec![allow.to_owned()], ..Flags::default() };
     let mut rules = flags.rules().map_err(|errors| errors.to_string())?;
     let rule = rules.remove(0);
     assert_eq!((rule.action, rule.origin.to_string()), (Action::Allow, "--allow".to_owned()));
@@ -233,7 +233,7 @@ fn flags_take_names_addresses_and_blocks_with_ports() {
         let error = flag(text).unwrap_err();
         assert!(error.contains(suggestion), "{text}: {error}");
     }
-    let deny = Flags { allow: Vec::new(), deny: vec!["a.test:1".into(), "*".into()] };
+    let deny = Flags { deny: vec!["a.test:1".into(), "*".into()], ..Flags::default() };
     assert_eq!(deny.rules().unwrap_err().iter().count(), 2);
 }
 
@@ -242,7 +242,7 @@ fn flags_and_files_add_up_and_denies_win() {
     let higher = "[network]\nnetwork_access = true\n[network.domains]\n\"**.b.com\" = \"deny\"\n\"a.com\" = { action = \"allow\", ports = [22] }";
     let lower = "[network]\nallow_local_binding = true\n[network.domains]\n\"x.b.com\" = \"allow\"";
     let layers = vec![parse(higher, "h.toml").unwrap(), parse(lower, "l.toml").unwrap()];
-    let flags = Flags { allow: vec!["a.com:443".into()], deny: Vec::new() };
+    let flags = Flags { allow: vec!["a.com:443".into()], ..Flags::default() };
     let assembled = assemble_layers(layers, &flags).unwrap();
     let grant = assembled.policy.name(&name("a.com")).unwrap();
     assert!(grant.opens(22, Transport::Tcp) && grant.opens(443, Transport::Tcp));

@@ -75,6 +75,15 @@ pub(super) fn is_mixed(block: IpNet) -> bool {
     blocks().any(|(line, class)| block != line && block.contains(&line) && class != own)
 }
 
+/// Whether every address of the block is public.
+pub(super) fn is_all_public(block: IpNet) -> bool {
+    let carries = |carrier: &Ipv6Net| match block {
+        IpNet::V4(_) => false,
+        IpNet::V6(block) => block.contains(carrier) || carrier.contains(&block),
+    };
+    is_public(block.addr()) && !is_mixed(block) && !CARRIERS.iter().any(carries)
+}
+
 fn class_v4(address: Ipv4Addr) -> Class {
     longest(V4.iter().filter(|(net, ..)| net.contains(&address)), |line| line.0.prefix_len())
         .map_or(Public, |line| line.1)

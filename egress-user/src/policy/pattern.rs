@@ -5,6 +5,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{Action, Host, Name, class};
 
+mod cover;
+
 /// A pattern of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {

@@ -6,7 +6,7 @@ use super::{Mode, Rule, Transport, path};
 /// Methods that `mode = "limited"` lets pass.
 pub const LIMITED_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 /// Ports on which TLS is expected.
-const TLS_PORTS: [u16; 2] = [443, 8443];
+pub(super) const TLS_PORTS: [u16; 2] = [443, 8443];
 /// Ports on which plain HTTP is expected.
 const HTTP_PORTS: [u16; 2] = [80, 8080];
 

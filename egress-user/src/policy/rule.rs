@@ -69,6 +69,17 @@ impl PortSet {
             }
     }
 
+    /// Whether every port of the other is one of this.
+    pub fn covers(&self, other: &PortSet) -> bool {
+        match (self, other) {
+            (PortSet::All, _) => true,
+            (PortSet::Only(_), PortSet::All) => false,
+            (PortSet::Only(_), PortSet::Only(ports)) => {
+                ports.iter().all(|&port| self.contains(port))
+            }
+        }
+    }
+
     /// The form that the kernel asks.
     fn kernel(&self) -> Ports {
         match self {

@@ -9,10 +9,10 @@ const KEEP_ALIVE: &str = "import http.client, sys\n\
     c = http.client.HTTPConnection(host, int(port), timeout=10)\n\
     c.connect(); s = c.sock\n\
     for method, path in zip(sys.argv[2::2], sys.argv[3::2]):\n  \
+      if c.sock is not s: print('closed'); break\n  \
       try:\n    \
         c.putrequest(method, path, skip_accept_encoding=True); c.endheaders()\n    \
-        r = c.getresponse(); r.read(); print(r.status, r.getheader('x-proxy-error') or '-')\n    \
-        if c.sock is not s: print('another connection'); break\n  \
+        r = c.getresponse(); r.read(); print(r.status, r.getheader('x-proxy-error') or '-')\n  \
       except (ConnectionError, http.client.HTTPException): print('closed'); break";
 
 fn with_policy(world: &World, text: &str) -> Vec<String> {

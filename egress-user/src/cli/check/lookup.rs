@@ -100,7 +100,7 @@ impl RealLookup {
     fn look_up(&self, name: &Name) -> anyhow::Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let servers = NameServers::new(&self.settings.servers, self.settings.timeout)?;
+            let servers = NameServers::new(&self.settings)?;
             Ok(servers.lookup(name).await.answer)
         })
     }
