@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     config::{self, Flags},
     policy::{
-        Action, Answer, Host, Name, Origin, Payload, Settings, Transport, UnixAddress, UnixRule,
+        Action, Answer, Host, HttpRequest, Name, Origin, Payload, Settings, Transport, UnixAddress,
+        UnixRule,
     },
     target::{NetworkTarget, Target, judge},
 };
@@ -179,9 +180,13 @@ fn rules() -> impl Strategy<Value = String> {
         "{ action = 'allow', ports = [443] }",
         "{ action = 'allow', ports = [22, 80] }",
         "{ action = 'allow', transport = ['udp'] }",
+        "{ action = 'allow', methods = ['GET', 'POST'] }",
+        "{ action = 'allow', ports = [80], methods = ['PUT'], paths = ['/a/', '/b'] }",
+        "{ action = 'allow', ports = [80, 9999], paths = ['/a/b'] }",
     ]);
     let rule = (pattern, options);
-    (prop::collection::vec(rule, 0..6), any::<bool>()).prop_map(|(rules, local)| {
+    let settings = (any::<bool>(), prop::sample::select(vec!["full", "full", "full", "limited"]));
+    (prop::collection::vec(rule, 0..6), settings).prop_map(|(rules, (local, mode))| {
         let table = |wanted: &str| {
             let mut seen = BTreeSet::new();
             let lines = rules.iter().filter(|((table, pattern), options)| {
@@ -191,9 +196,19 @@ fn rules() -> impl Strategy<Value = String> {
             let lines = lines.map(|((_, pattern), options)| format!("'{pattern}' = {options}\n"));
             format!("[network.{wanted}]\n{}", lines.collect::<String>())
         };
-        let settings = format!("[network]\nallow_local_binding = {local}\n");
+        let settings = format!("[network]\nallow_local_binding = {local}\nmode = '{mode}'\n");
         format!("{settings}{}{}", table("domains"), table("addresses"))
     })
+}
+
+fn payloads() -> impl Strategy<Value = Payload> {
+    let method = prop::sample::select(vec!["GET", "POST", "PUT", "get"]);
+    let path =
+        prop::sample::select(vec!["/", "/a", "/a/", "/a/b", "/a/b/c", "/a/bc", "/b", "/b/../a/"]);
+    let http = (method, path).prop_map(|(method, path)| {
+        Payload::Http(HttpRequest { method: method.into(), path: path.into() })
+    });
+    prop_oneof![http, Just(Payload::Tls), Just(Payload::Opaque)]
 }
 
 /// A host, a port, a transport, and what a lookup gives.
@@ -204,13 +219,12 @@ fn targets() -> impl Strategy<Value = (NetworkTarget, Answer)> {
     let transport = prop::sample::select(vec![Transport::Tcp, Transport::Udp]);
     let chain = prop::option::of(prop::sample::select(NAMES.to_vec()));
     let address = prop::sample::select(ADDRESSES.to_vec());
-    (host, port, transport, chain, address).prop_map(|(host, port, transport, chain, address)| {
-        let target = NetworkTarget {
-            host: Ok(Host::parse(host).unwrap()),
-            port,
-            transport,
-            payload: Payload::Unknown,
-        };
+    let tcp = (host.clone(), port.clone(), Just(Transport::Tcp), payloads());
+    let any = (host, port, transport, Just(Payload::Unknown));
+    let target = prop_oneof![tcp, any];
+    (target, chain, address).prop_map(|((host, port, transport, payload), chain, address)| {
+        let target =
+            NetworkTarget { host: Ok(Host::parse(host).unwrap()), port, transport, payload };
         let chain = chain.map(|name| Name::parse(name).unwrap()).into_iter().collect();
         (target, Answer::Found { chain, addresses: vec![address.parse().unwrap()] })
     })
