@@ -178,6 +178,26 @@ fn test_takes_another_policy_from_the_command_line() {
 }
 
 #[test]
+fn test_judges_the_unix_socket_that_a_link_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().canonicalize().unwrap().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+    let [real, link] = [real.join("a.sock"), folder.path().join("link/a.sock")];
+    let rules = format!("[network.unix_sockets]\n\"{}\" = \"allow\"\n", link.display());
+    let cases = format!(
+        "[[case]]\ntarget = \"unix:{}\"\nexpect = \"allow\"\n\
+         [[case]]\ntarget = \"unix:{}\"\nexpect = \"allow\"\n\
+         [[case]]\ntarget = \"unix:@bus\"\nexpect = \"deny\"\nreason = \"unix_socket_not_allowed\"\n",
+        real.display(),
+        link.display()
+    );
+    let files = [("p.toml", rules.as_str()), ("t.toml", cases.as_str())];
+    let (status, out, err) = policy(&files, &["test", "t.toml", "--policy", "p.toml"]);
+    assert_eq!(status, Some(0), "{out}{err}");
+}
+
+#[test]
 fn test_looks_nothing_up_that_the_file_does_not_answer() {
     let cases = "[[case]]\ntarget = \"a.example.com:443\"\nexpect = \"deny\"\n";
     let files = [("p.toml", POLICY), ("t.toml", cases)];

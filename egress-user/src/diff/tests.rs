@@ -223,8 +223,13 @@ fn targets() -> impl Strategy<Value = (NetworkTarget, Answer)> {
     let any = (host, port, transport, Just(Payload::Unknown));
     let target = prop_oneof![tcp, any];
     (target, chain, address).prop_map(|((host, port, transport, payload), chain, address)| {
-        let target =
-            NetworkTarget { host: Ok(Host::parse(host).unwrap()), port, transport, payload };
+        let target = NetworkTarget {
+            host: Ok(Host::parse(host).unwrap()),
+            host_text: String::new(),
+            port,
+            transport,
+            payload,
+        };
         let chain = chain.map(|name| Name::parse(name).unwrap()).into_iter().collect();
         (target, Answer::Found { chain, addresses: vec![address.parse().unwrap()] })
     })
