@@ -256,7 +256,7 @@ fn holds(hosts: &Hosts, host: &Host, bases: &BTreeSet<Name>) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Whatever two policies judge differently is of a kind that is reported.
     #[test]
