@@ -12,6 +12,7 @@ mod merge;
 pub mod presets;
 mod read;
 mod schema;
+mod show;
 mod value;
 mod written;
 
@@ -26,6 +27,7 @@ pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use links::resolve_links;
+pub use show::show;
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
@@ -140,6 +142,9 @@ pub struct Assembled {
     pub enabled_written: Option<bool>,
     /// The keys of `[network]` that no decision depends on.
     pub network: NetworkSettings,
+    /// Where each key that some file writes comes from; `dns.` and `upstream.` stand before the
+    /// keys of these tables.
+    pub origins: Vec<(&'static str, Origin)>,
     /// `[[attach]]`, of every file.
     pub attach: Vec<AttachWritten>,
     /// Lines that do not do what they seem to.
