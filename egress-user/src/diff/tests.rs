@@ -105,6 +105,34 @@ fn addresses_are_told_apart_by_their_blocks() {
 }
 
 #[test]
+fn payloads_are_told_apart_where_they_count() {
+    let one = "[network.domains]\n'a.test' = 'allow'";
+    let limited = format!("[network]\nmode = 'limited'\n{one}");
+    assert_eq!(
+        said(one, &limited),
+        [
+            "- a.test: every port: TLS",
+            "- a.test: every port: every other method",
+            // On the others they did not pass before.
+            "- a.test: every port but 80, 443, 8080, 8443: neither TLS nor HTTP",
+        ]
+    );
+    let rule =
+        "[network.domains]\n'a.test' = { action = 'allow', methods = ['GET'], paths = ['/b/'] }";
+    assert_eq!(
+        said(one, rule)[1..3],
+        [
+            "- a.test: every port: GET on every other path; GET on paths that can be read in two ways",
+            "- a.test: every port: HEAD; OPTIONS; every other method",
+        ]
+    );
+    let raw = "[network.domains]\n'a.test' = { action = 'allow', protocol = 'any' }";
+    assert_eq!(said(one, raw), ["+ a.test: ports 80, 443, 8080, 8443: neither TLS nor HTTP"]);
+    // Whatever is sent.
+    assert_eq!(said(EMPTY, raw), ["+ a.test: every port"]);
+}
+
+#[test]
 fn an_end_of_the_filter_closes_every_target() {
     let one = "[network.domains]\n'a.test' = 'allow'";
     let off = format!("[network]\nnetwork_access = false\n{one}");
