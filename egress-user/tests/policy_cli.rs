@@ -54,6 +54,26 @@ warning: p.toml:3: \"b.a.test\" allows nothing, as \"**.a.test\" = \"deny\" (p.t
 }
 
 #[test]
+fn lint_looks_into_profiles_and_notes_what_run_would_refuse() {
+    let text = "\
+[network]
+proxy_env = true
+[network.domains]
+\"**.a.test\" = \"deny\"
+[profiles.ci]
+extends = \"default\"
+[profiles.ci.network.domains]
+\"b.a.test\" = \"allow\"
+";
+    let (status, out, _) = policy(&[("p.toml", text)], &["lint", "--strict", "p.toml"]);
+    assert_eq!(status, Some(1), "{out}");
+    assert!(out.contains("warning: p.toml:8: \"b.a.test\" allows nothing"), "{out}");
+    assert!(out.contains("note: p.toml:2: proxy_env is not built yet"), "{out}");
+    assert!(out.contains(" 2 | proxy_env = true\n   | ^^^^^^^^^^^^^^^^\n"), "{out}");
+    assert!(out.ends_with("\n2 rules, 1 warning, 1 note\n"), "{out}");
+}
+
+#[test]
 fn lint_shows_every_error_of_every_file() {
     let files = [
         ("a.toml", "[network.domains]\n\"a*.test\" = \"allow\"\n\"b.test\" = \"Allow\"\n"),
@@ -155,6 +175,26 @@ fn test_takes_another_policy_from_the_command_line() {
     let (status, out, _) = policy(&files, &["test", "cases/t.toml", "--policy", "other.toml"]);
     assert_eq!(status, Some(0), "{out}");
     assert!(out.ends_with("3 passed; 0 failed\n"), "{out}");
+}
+
+#[test]
+fn test_judges_the_unix_socket_that_a_link_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().canonicalize().unwrap().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+    let [real, link] = [real.join("a.sock"), folder.path().join("link/a.sock")];
+    let rules = format!("[network.unix_sockets]\n\"{}\" = \"allow\"\n", link.display());
+    let cases = format!(
+        "[[case]]\ntarget = \"unix:{}\"\nexpect = \"allow\"\n\
+         [[case]]\ntarget = \"unix:{}\"\nexpect = \"allow\"\n\
+         [[case]]\ntarget = \"unix:@bus\"\nexpect = \"deny\"\nreason = \"unix_socket_not_allowed\"\n",
+        real.display(),
+        link.display()
+    );
+    let files = [("p.toml", rules.as_str()), ("t.toml", cases.as_str())];
+    let (status, out, err) = policy(&files, &["test", "t.toml", "--policy", "p.toml"]);
+    assert_eq!(status, Some(0), "{out}{err}");
 }
 
 #[test]

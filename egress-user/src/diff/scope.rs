@@ -16,6 +16,9 @@ use crate::{
 /// Ports where the engine expects a protocol.
 const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
+/// The words of a payload that is not known. It is judged as TLS or as neither, by its port.
+const BY_PORT: &str = "judged by the port alone";
+
 /// What changes of a host, and how.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -103,6 +106,37 @@ impl Probes {
         Self { ports, other, payloads: payloads(both, &rules) }
     }
 
+    /// Payloads in few words; none for whatever is sent.
+    fn condensed(&self, payloads: &[String]) -> Vec<String> {
+        let all = |known: Vec<&String>| {
+            known.into_iter().all(|words| words == BY_PORT || payloads.contains(words))
+        };
+        if all(self.payloads.iter().filter_map(|(_, words)| words.as_ref()).collect()) {
+            return Vec::new();
+        }
+        let mut condensed: Vec<String> = Vec::new();
+        for (payload, words) in &self.payloads {
+            let Some(words) = words.as_ref().filter(|words| payloads.contains(words)) else {
+                continue;
+            };
+            let Payload::Http(HttpRequest { method, .. }) = payload else {
+                condensed.push(words.clone());
+                continue;
+            };
+            let own = |payload: &Payload| matches!(payload, Payload::Http(request) if request.method == *method);
+            let own = self.payloads.iter().filter(|(payload, _)| own(payload));
+            let words = match all(own.filter_map(|(_, words)| words.as_ref()).collect()) {
+                // On every path.
+                true => words.split(" on ").next().unwrap_or(words).to_owned(),
+                false => words.clone(),
+            };
+            if !condensed.contains(&words) {
+                condensed.push(words);
+            }
+        }
+        condensed
+    }
+
     fn targets(&self, host: &Host) -> Vec<(NetworkTarget, Option<String>)> {
         let mut targets = Vec::new();
         for transport in [Transport::Tcp, Transport::Udp] {
@@ -118,7 +152,8 @@ impl Probes {
                             transport,
                             payload,
                         };
-                        targets.push((target, words.clone()));
+                        let words = words.clone().filter(|_| transport == Transport::Tcp);
+                        targets.push((target, words));
                     }
                 }
             }
@@ -183,6 +218,19 @@ fn scopes(cells: Vec<Cell>, probes: &Probes) -> Vec<Scope> {
         let scope = Scope { transport, ports, payloads: Vec::new(), example, before, after };
         found.push((key, scope, BTreeSet::from([port]), words));
     }
+    let told = found.clone();
+    for (_, scope, ports, payload) in &mut found {
+        if payload.as_deref() == Some(BY_PORT) {
+            // What the payloads tell already.
+            let others = told.iter().filter(|(_, other, _, payload)| {
+                payload.as_deref() != Some(BY_PORT)
+                    && other.transport == scope.transport
+                    && other.after.is_allow() == scope.after.is_allow()
+            });
+            others.for_each(|(_, _, known, _)| ports.retain(|port| !known.contains(port)));
+        }
+    }
+    found.retain(|(_, _, ports, _)| !ports.is_empty());
     let mut scopes: Vec<Scope> = Vec::new();
     for (_, mut scope, ports, payload) in found {
         scope.ports = if ports.contains(&probes.other) {
@@ -199,10 +247,7 @@ fn scopes(cells: Vec<Cell>, probes: &Probes) -> Vec<Scope> {
         }
     }
     for scope in &mut scopes {
-        // Whatever is sent.
-        if scope.payloads.len() == probes.payloads.len() {
-            scope.payloads.clear();
-        }
+        scope.payloads = probes.condensed(&scope.payloads);
     }
     scopes
 }
@@ -233,7 +278,7 @@ fn payloads(both: Both<'_>, rules: &[&Rule]) -> Vec<(Payload, Option<String>)> {
     }
     let word = |payload, words: &str| (payload, Some(words.to_owned()));
     let mut payloads = vec![
-        word(Payload::Unknown, "judged by the port alone"),
+        word(Payload::Unknown, BY_PORT),
         word(Payload::Tls, "TLS"),
         word(Payload::Opaque, "neither TLS nor HTTP"),
     ];
@@ -242,7 +287,7 @@ fn payloads(both: Both<'_>, rules: &[&Rule]) -> Vec<(Payload, Option<String>)> {
         for (path, path_words) in &paths {
             let request = HttpRequest { method: method.clone(), path: path.as_str().into() };
             let words = match path_words {
-                Some(path) => format!("{method_words} {path}"),
+                Some(path) => format!("{method_words} on {path}"),
                 None => method_words.clone(),
             };
             payloads.push((Payload::Http(request), Some(words)));
@@ -287,8 +332,8 @@ fn paths(rules: &[&Rule]) -> Vec<(String, Option<String>)> {
         let below = format!("{}/...", prefix.trim_end_matches('/'));
         paths.extend(fresh(prefix).map(|path| (path, Some(below))));
     }
-    paths.extend(fresh("/").map(|path| (path, Some("on every other path".to_owned()))));
-    paths.push(("/%2e%2e/".to_owned(), Some("on paths that can be read in two ways".to_owned())));
+    paths.extend(fresh("/").map(|path| (path, Some("every other path".to_owned()))));
+    paths.push(("/%2e%2e/".to_owned(), Some("paths that can be read in two ways".to_owned())));
     paths
 }
 

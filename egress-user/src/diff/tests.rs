@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     config::{self, Flags},
     policy::{
-        Action, Answer, Host, Name, Origin, Payload, Settings, Transport, UnixAddress, UnixRule,
+        Action, Answer, Host, HttpRequest, Name, Origin, Payload, Settings, Transport, UnixAddress,
+        UnixRule,
     },
     target::{NetworkTarget, Target, judge},
 };
@@ -104,6 +105,34 @@ fn addresses_are_told_apart_by_their_blocks() {
 }
 
 #[test]
+fn payloads_are_told_apart_where_they_count() {
+    let one = "[network.domains]\n'a.test' = 'allow'";
+    let limited = format!("[network]\nmode = 'limited'\n{one}");
+    assert_eq!(
+        said(one, &limited),
+        [
+            "- a.test: every port: TLS",
+            "- a.test: every port: every other method",
+            // On the others they did not pass before.
+            "- a.test: every port but 80, 443, 8080, 8443: neither TLS nor HTTP",
+        ]
+    );
+    let rule =
+        "[network.domains]\n'a.test' = { action = 'allow', methods = ['GET'], paths = ['/b/'] }";
+    assert_eq!(
+        said(one, rule)[1..3],
+        [
+            "- a.test: every port: GET on every other path; GET on paths that can be read in two ways",
+            "- a.test: every port: HEAD; OPTIONS; every other method",
+        ]
+    );
+    let raw = "[network.domains]\n'a.test' = { action = 'allow', protocol = 'any' }";
+    assert_eq!(said(one, raw), ["+ a.test: ports 80, 443, 8080, 8443: neither TLS nor HTTP"]);
+    // Whatever is sent.
+    assert_eq!(said(EMPTY, raw), ["+ a.test: every port"]);
+}
+
+#[test]
 fn an_end_of_the_filter_closes_every_target() {
     let one = "[network.domains]\n'a.test' = 'allow'";
     let off = format!("[network]\nnetwork_access = false\n{one}");
@@ -179,9 +208,13 @@ fn rules() -> impl Strategy<Value = String> {
         "{ action = 'allow', ports = [443] }",
         "{ action = 'allow', ports = [22, 80] }",
         "{ action = 'allow', transport = ['udp'] }",
+        "{ action = 'allow', methods = ['GET', 'POST'] }",
+        "{ action = 'allow', ports = [80], methods = ['PUT'], paths = ['/a/', '/b'] }",
+        "{ action = 'allow', ports = [80, 9999], paths = ['/a/b'] }",
     ]);
     let rule = (pattern, options);
-    (prop::collection::vec(rule, 0..6), any::<bool>()).prop_map(|(rules, local)| {
+    let settings = (any::<bool>(), prop::sample::select(vec!["full", "full", "full", "limited"]));
+    (prop::collection::vec(rule, 0..6), settings).prop_map(|(rules, (local, mode))| {
         let table = |wanted: &str| {
             let mut seen = BTreeSet::new();
             let lines = rules.iter().filter(|((table, pattern), options)| {
@@ -191,9 +224,19 @@ fn rules() -> impl Strategy<Value = String> {
             let lines = lines.map(|((_, pattern), options)| format!("'{pattern}' = {options}\n"));
             format!("[network.{wanted}]\n{}", lines.collect::<String>())
         };
-        let settings = format!("[network]\nallow_local_binding = {local}\n");
+        let settings = format!("[network]\nallow_local_binding = {local}\nmode = '{mode}'\n");
         format!("{settings}{}{}", table("domains"), table("addresses"))
     })
+}
+
+fn payloads() -> impl Strategy<Value = Payload> {
+    let method = prop::sample::select(vec!["GET", "POST", "PUT", "get"]);
+    let path =
+        prop::sample::select(vec!["/", "/a", "/a/", "/a/b", "/a/b/c", "/a/bc", "/b", "/b/../a/"]);
+    let http = (method, path).prop_map(|(method, path)| {
+        Payload::Http(HttpRequest { method: method.into(), path: path.into() })
+    });
+    prop_oneof![http, Just(Payload::Tls), Just(Payload::Opaque)]
 }
 
 /// A host, a port, a transport, and what a lookup gives.
@@ -204,13 +247,16 @@ fn targets() -> impl Strategy<Value = (NetworkTarget, Answer)> {
     let transport = prop::sample::select(vec![Transport::Tcp, Transport::Udp]);
     let chain = prop::option::of(prop::sample::select(NAMES.to_vec()));
     let address = prop::sample::select(ADDRESSES.to_vec());
-    (host, port, transport, chain, address).prop_map(|(host, port, transport, chain, address)| {
+    let tcp = (host.clone(), port.clone(), Just(Transport::Tcp), payloads());
+    let any = (host, port, transport, Just(Payload::Unknown));
+    let target = prop_oneof![tcp, any];
+    (target, chain, address).prop_map(|((host, port, transport, payload), chain, address)| {
         let target = NetworkTarget {
-            host_text: String::new(),
             host: Ok(Host::parse(host).unwrap()),
+            host_text: String::new(),
             port,
             transport,
-            payload: Payload::Unknown,
+            payload,
         };
         let chain = chain.map(|name| Name::parse(name).unwrap()).into_iter().collect();
         (target, Answer::Found { chain, addresses: vec![address.parse().unwrap()] })
@@ -238,7 +284,7 @@ fn holds(hosts: &Hosts, host: &Host, bases: &BTreeSet<Name>) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Whatever two policies judge differently is of a kind that is reported.
     #[test]

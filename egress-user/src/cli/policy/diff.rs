@@ -29,6 +29,9 @@ pub(super) struct Diff {
     /// The policy after
     #[arg(value_name = "B")]
     after: PathBuf,
+    /// Compare this profile of the two instead of their [network]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -36,9 +39,9 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { before, after, json } = self;
-        let [before, after] =
-            [before, after].map(|file| config::assemble(&[file], &Flags::default()));
+        let Self { before, after, profile, json } = self;
+        let flags = Flags { profile, ..Flags::default() };
+        let [before, after] = [before, after].map(|file| config::assemble(&[file], &flags));
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
             (before, after) => {

@@ -1,5 +1,10 @@
 //! `egress policy lint`: what is wrong or misleading in policy files.
-use std::{collections::HashMap, fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Args;
 use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, Warning};
@@ -26,15 +31,13 @@ pub(super) struct Lint {
 
 impl Lint {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (text, status) = match config::assemble(&self.files, &Flags::default()) {
-            Ok(assembled) => {
-                let rules = self.files.iter().filter_map(|file| config::load(file).ok());
-                let rules = rules.map(|file| rules_of(&file)).sum();
+        let (text, status) = match Findings::of(&self.files) {
+            Ok(findings) => {
                 let text = match self.json {
-                    true => format!("{}\n", found_json(&assembled, rules)),
-                    false => found(&assembled, rules),
+                    true => format!("{}\n", findings.json()),
+                    false => findings.text(),
                 };
-                (text, u8::from(self.strict && !assembled.warnings.is_empty()))
+                (text, u8::from(self.strict && !findings.warnings.is_empty()))
             }
             Err(errors) => {
                 let text = match self.json {
@@ -49,6 +52,74 @@ impl Lint {
     }
 }
 
+/// What there is to say of files that can be used.
+#[derive(Default)]
+struct Findings {
+    warnings: Vec<Warning>,
+    /// What `egress run` does not act on.
+    notes: Vec<Warning>,
+    rules: usize,
+}
+
+impl Findings {
+    /// Of `[network]`, and of each profile put together with what it extends.
+    fn of(files: &[PathBuf]) -> Result<Self, ConfigErrors> {
+        let mut findings = Self::default();
+        findings.add(config::assemble(files, &Flags::default())?);
+        let loaded: Vec<Loaded> = files.iter().filter_map(|file| config::load(file).ok()).collect();
+        let profiles = loaded.iter().flat_map(|file| &file.profiles);
+        let names: BTreeSet<&str> = profiles.map(|profile| &*profile.name).collect();
+        for name in names {
+            let flags = Flags { profile: Some(name.to_owned()), ..Flags::default() };
+            findings.add(config::assemble(files, &flags)?);
+        }
+        let by_place = |warning: &Warning| (warning.origin.file.clone(), warning.origin.line);
+        findings.warnings.sort_by_key(by_place);
+        findings.notes.sort_by_key(by_place);
+        findings.rules = loaded.iter().map(rules_of).sum();
+        Ok(findings)
+    }
+
+    fn add(&mut self, assembled: Assembled) {
+        let lists =
+            [(&mut self.warnings, assembled.warnings), (&mut self.notes, assembled.not_built)];
+        for (known, more) in lists {
+            for warning in more {
+                if !known.contains(&warning) {
+                    known.push(warning);
+                }
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut files = HashMap::new();
+        for (kind, lines) in [("warning", &self.warnings), ("note", &self.notes)] {
+            for line in lines {
+                // Writing to a String does not fail.
+                let _ = writeln!(text, "{kind}: {line}{}", excerpt(line, &mut files));
+            }
+        }
+        let mut summary = vec![count(self.rules, "rule"), count(self.warnings.len(), "warning")];
+        if !self.notes.is_empty() {
+            summary.push(count(self.notes.len(), "note"));
+        }
+        let _ = writeln!(text, "{}", summary.join(", "));
+        text
+    }
+
+    fn json(&self) -> Value {
+        let lines = |lines: &[Warning]| lines.iter().map(warning_json).collect::<Vec<Value>>();
+        json!({
+            "errors": [],
+            "warnings": lines(&self.warnings),
+            "notes": lines(&self.notes),
+            "rules": self.rules,
+        })
+    }
+}
+
 /// Every rule that the file writes, those of its profiles among them.
 fn rules_of(file: &Loaded) -> usize {
     let profiles = file.profiles.iter().map(|profile| &profile.network);
@@ -58,23 +129,6 @@ fn rules_of(file: &Loaded) -> usize {
         .sum()
 }
 
-fn found(assembled: &Assembled, rules: usize) -> String {
-    let mut text = String::new();
-    let mut files = HashMap::new();
-    for (kind, lines) in [("warning", &assembled.warnings), ("note", &assembled.not_built)] {
-        for line in lines {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{kind}: {line}{}", excerpt(line, &mut files));
-        }
-    }
-    let mut summary = vec![count(rules, "rule"), count(assembled.warnings.len(), "warning")];
-    if !assembled.not_built.is_empty() {
-        summary.push(count(assembled.not_built.len(), "note"));
-    }
-    let _ = writeln!(text, "{}", summary.join(", "));
-    text
-}
-
 fn wrong(errors: &ConfigErrors) -> String {
     let mut text = String::new();
     for error in errors.iter() {
@@ -82,16 +136,6 @@ fn wrong(errors: &ConfigErrors) -> String {
     }
     let _ = writeln!(text, "{}", count(errors.iter().count(), "error"));
     text
-}
-
-fn found_json(assembled: &Assembled, rules: usize) -> Value {
-    let lines = |lines: &[Warning]| -> Vec<Value> { lines.iter().map(warning_json).collect() };
-    json!({
-        "errors": [],
-        "warnings": lines(&assembled.warnings),
-        "notes": lines(&assembled.not_built),
-        "rules": rules,
-    })
 }
 
 fn errors_json(errors: &ConfigErrors) -> Value {
@@ -141,7 +185,7 @@ fn excerpt(warning: &Warning, files: &mut HashMap<String, String>) -> String {
 }
 
 /// `1 rule`, `2 rules`.
-pub(super) fn count(number: usize, what: &str) -> String {
+fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),

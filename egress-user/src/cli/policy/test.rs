@@ -5,9 +5,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use egress_user::{
     cases::{self, Case, Outcome, Suite},
-    config::{Assembled, ConfigErrors},
+    config::{Assembled, ConfigErrors, resolve_links},
     policy::Action,
-    target::Verdict,
+    target::{Target, Verdict},
 };
 use serde_json::{Value, json};
 
@@ -40,10 +40,16 @@ impl Test {
         let file_name = file.display().to_string();
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("{file_name}: cannot be read"))?;
-        let suite = match cases::read(&text, &file_name) {
+        let mut suite = match cases::read(&text, &file_name) {
             Ok(suite) => suite,
             Err(errors) => bail!(explain(&errors)),
         };
+        // As those of the policy are: the socket is judged, not the spelling.
+        for case in &mut suite.cases {
+            if let Target::Unix(address) = &case.target {
+                case.target = Target::Unix(resolve_links(address.clone()));
+            }
+        }
         let beside = |written: &String| match file.parent() {
             Some(folder) => folder.join(written),
             None => PathBuf::from(written),
