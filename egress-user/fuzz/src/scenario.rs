@@ -1,0 +1,217 @@
+//! Policies and targets of few parts, so that random ones meet.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use arbitrary::Arbitrary;
+use egress_user::policy::{
+    Action, Answer, Host, Name, Origin, Pattern, Payload, Policy, PortSet, Request, Rule,
+    RuleOptions, Settings, Transport,
+};
+use ipnet::IpNet;
+
+/// Labels of every name; with three places they give names that are often below each other.
+const LABELS: [&str; 3] = ["a", "b", "xn--bcher-kva"];
+
+/// What addresses begin as: public, private, and every form that carries another address.
+const BASES: [&str; 10] = [
+    "8.8.8.8",
+    "10.0.0.1",
+    "127.0.0.1",
+    "0.0.0.0",
+    "168.63.129.16",
+    "2606:4700::1",
+    "::1",
+    "64:ff9b::a00:1",
+    "64:ff9b::808:808",
+    "::ffff:0:a00:1",
+];
+
+const PORTS: [u16; 6] = [22, 80, 443, 53, 0, 8443];
+
+/// A name, by number.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub struct NameDraft(pub u8);
+
+/// An address: one of a few, with noise behind its first bits.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub struct AddressDraft {
+    /// Which.
+    pub base: u8,
+    /// Added.
+    pub noise: u128,
+    /// Bits that stay.
+    pub keep: u8,
+}
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub enum PatternDraft {
+    /// `NAME`.
+    Exact(NameDraft),
+    /// `*.NAME`.
+    Below(NameDraft),
+    /// `**.NAME`.
+    AtOrBelow(NameDraft),
+    /// `*`, and the deny of a name.
+    Any,
+    /// One address.
+    Address(AddressDraft),
+    /// A block with a prefix of so many bits.
+    Block(AddressDraft, u8),
+}
+
+/// A rule.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub struct RuleDraft {
+    /// Whether it closes.
+    pub deny: bool,
+    /// What it is about.
+    pub pattern: PatternDraft,
+    /// One bit for each of the ports; none is every port.
+    pub ports: u8,
+    /// Nothing written, TCP, UDP, both.
+    pub transports: u8,
+}
+
+/// A target with what a lookup would give.
+#[derive(Clone, Debug, Arbitrary)]
+pub struct TargetDraft {
+    /// A name, else an address.
+    pub host: Result<NameDraft, AddressDraft>,
+    /// Which port.
+    pub port: u8,
+    /// UDP, else TCP.
+    pub udp: bool,
+    /// The chain of the answer.
+    pub chain: Option<NameDraft>,
+    /// Its addresses.
+    pub addresses: [Option<AddressDraft>; 2],
+}
+
+/// A policy, and what is asked of it.
+#[derive(Clone, Debug, Arbitrary)]
+pub struct Scenario {
+    /// The rules.
+    pub rules: Vec<RuleDraft>,
+    /// A rule that is added.
+    pub added: RuleDraft,
+    /// `allow_local_binding`.
+    pub local: bool,
+    /// What is asked.
+    pub targets: Vec<TargetDraft>,
+}
+
+impl NameDraft {
+    /// The name; `localhost` is one of them.
+    pub fn name(self) -> Name {
+        let Self(mut number) = self;
+        if number == u8::MAX {
+            return parse("localhost");
+        }
+        let depth = number % 3;
+        let mut text = String::from("test");
+        for _ in 0..=depth {
+            number /= 3;
+            text = format!("{}.{text}", LABELS[usize::from(number) % LABELS.len()]);
+        }
+        parse(&text)
+    }
+}
+
+fn parse(text: &str) -> Name {
+    Name::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+}
+
+impl AddressDraft {
+    /// The address, which need not be canonical.
+    pub fn address(self) -> IpAddr {
+        let text = BASES[usize::from(self.base) % BASES.len()];
+        match text.parse() {
+            Ok(IpAddr::V4(base)) => {
+                let noise = (self.noise as u32).checked_shr(u32::from(self.keep % 40));
+                let address = Ipv4Addr::from_bits(base.to_bits() ^ noise.unwrap_or(0));
+                // A few in the mapped form.
+                if self.keep < 240 { address.into() } else { address.to_ipv6_mapped().into() }
+            }
+            Ok(IpAddr::V6(base)) => {
+                let noise = self.noise.checked_shr(u32::from(self.keep % 140)).unwrap_or(0);
+                Ipv6Addr::from_bits(base.to_bits() ^ noise).into()
+            }
+            Err(error) => panic!("{text:?}: {error}"),
+        }
+    }
+}
+
+impl RuleDraft {
+    /// The rule; the line tells rules apart.
+    pub fn rule(self, line: usize) -> Rule {
+        let action = if self.deny { Action::Deny } else { Action::Allow };
+        let pattern = match self.pattern {
+            PatternDraft::Exact(name) => Pattern::Exact(name.name()),
+            PatternDraft::Below(name) => Pattern::Below(name.name()),
+            PatternDraft::AtOrBelow(name) => Pattern::AtOrBelow(name.name()),
+            // No file denies `*`.
+            PatternDraft::Any if self.deny => Pattern::Exact(NameDraft(0).name()),
+            PatternDraft::Any => Pattern::Any,
+            PatternDraft::Address(address) => Pattern::Address(address.address().to_canonical()),
+            PatternDraft::Block(address, length) => {
+                let address = address.address();
+                let length = length % if address.is_ipv4() { 33 } else { 129 };
+                let block = IpNet::new(address, length);
+                Pattern::block(block.unwrap_or_else(|error| panic!("{address}/{length}: {error}")))
+            }
+        };
+        let options = if self.deny { RuleOptions::default() } else { self.options() };
+        let origin = Origin::new("fuzz.toml", u32::try_from(line).ok());
+        Rule { text: pattern.to_string(), pattern, action, options, origin }
+    }
+
+    fn options(self) -> RuleOptions {
+        let chosen = PORTS.iter().enumerate().filter(|(at, _)| self.ports >> at & 1 == 1);
+        let ports: Vec<u16> = chosen.map(|(_, &port)| port).filter(|&port| port != 0).collect();
+        let ports = if ports.is_empty() { PortSet::All } else { PortSet::only(ports) };
+        let transport = match self.transports % 4 {
+            0 => None,
+            1 => Some(vec![Transport::Tcp]),
+            2 => Some(vec![Transport::Udp]),
+            _ => Some(vec![Transport::Tcp, Transport::Udp]),
+        };
+        RuleOptions { ports, transport, ..RuleOptions::default() }
+    }
+}
+
+impl TargetDraft {
+    /// What is asked.
+    pub fn request(&self) -> Request {
+        let host = match self.host {
+            Ok(name) => Host::Name(name.name()),
+            Err(address) => Host::Address(address.address()),
+        };
+        let port = PORTS[usize::from(self.port) % PORTS.len()];
+        let transport = if self.udp { Transport::Udp } else { Transport::Tcp };
+        Request { host, port, transport, payload: Payload::Unknown }
+    }
+
+    /// What a lookup gives.
+    pub fn answer(&self) -> Answer {
+        let chain = self.chain.map(NameDraft::name).into_iter().collect();
+        let addresses = self.addresses.iter().flatten().map(|address| address.address());
+        Answer::Found { chain, addresses: addresses.collect() }
+    }
+}
+
+impl Scenario {
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        Settings { allow_local_binding: self.local, ..Settings::default() }
+    }
+
+    /// The rules, without the one that is added.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.rules.iter().enumerate().map(|(at, draft)| draft.rule(at + 1)).collect()
+    }
+
+    /// A policy of these rules.
+    pub fn policy(&self, rules: &[Rule]) -> Policy {
+        Policy::new(self.settings(), rules.to_vec())
+    }
+}
