@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use arbitrary::{Arbitrary, Unstructured};
 use egress_common::Reason;
 use egress_user::policy::{
-    Action, Answer, Decision, Host, LOCALHOST_ADDRESSES, Lookup, Name, Policy, Request, Rule,
-    Transport,
+    Action, Answer, Decision, Host, KernelRule, LOCALHOST_ADDRESSES, Lookup, Name, Payload, Policy,
+    Request, Rule, Transport,
 };
 
 use super::{
@@ -37,8 +37,13 @@ pub fn judge(scenario: &Scenario) {
 pub fn agrees_with_reference(scenario: &Scenario) {
     let rules = scenario.rules();
     let policy = scenario.policy(&rules);
-    for target in &scenario.targets {
-        let (request, answer) = (target.request(), target.answer());
+    let answer = Answer::NxDomain;
+    let edges = scenario.edges().into_iter().map(|address| {
+        let (host, port, transport) = (Host::Address(address), 80, Transport::Tcp);
+        (Request { host, port, transport, payload: Payload::Unknown }, answer.clone())
+    });
+    let targets = scenario.targets.iter().map(|target| (target.request(), target.answer()));
+    for (request, answer) in targets.chain(edges) {
         let expected = reference::decide(policy.settings(), &rules, &request, &answer);
         let decided = decide(&policy, &request, &answer);
         assert_eq!(decided, expected, "{request:?} {answer:?} {rules:#?}");
@@ -63,7 +68,7 @@ pub fn one_more_rule(scenario: &Scenario) {
     let rules = scenario.rules();
     let added = scenario.added.rule(rules.len() + 1);
     let policy = scenario.policy(&rules);
-    let larger = scenario.policy(&[&rules[..], &[added.clone()]].concat());
+    let larger = scenario.policy(&[&rules[..], std::slice::from_ref(&added)].concat());
     for target in &scenario.targets {
         let (request, answer) = (target.request(), target.answer());
         let decided = (decide(&policy, &request, &answer), decide(&larger, &request, &answer));
@@ -148,6 +153,9 @@ fn added_rule(added: &Rule, rules: &[Rule], target: &TargetDraft, decided: (&Dec
 pub fn agrees_with_kernel(scenario: &Scenario) {
     let policy = scenario.policy(&scenario.rules());
     let rules = policy.kernel_rules();
+    for address in scenario.edges() {
+        address_agrees_with_kernel(&policy, &rules, address, 80);
+    }
     for target in &scenario.targets {
         let Request { host, port, .. } = target.request();
         // The DNS proxy takes 53 before any rule; 0 is no port.
@@ -155,15 +163,7 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
             continue;
         }
         match host {
-            Host::Address(address) => {
-                let reaches = kernel::reaches_proxy(&policy, &rules, address, port);
-                let engine = policy.address(address);
-                let allowed = engine.is_ok_and(|grant| grant.opens(port, Transport::Tcp));
-                let by_rule = kernel::longest_match(&rules, address).is_some();
-                let exact = by_rule || !policy.allows_public();
-                let agree = if exact { reaches == allowed } else { reaches || !allowed };
-                assert!(agree, "{address}:{port} kernel {reaches}, engine {allowed}: {rules:#?}");
-            }
+            Host::Address(address) => address_agrees_with_kernel(&policy, &rules, address, port),
             Host::Name(name) => {
                 let answer = match name.is_localhost() {
                     true => Answer::Found { chain: vec![], addresses: LOCALHOST_ADDRESSES.into() },
@@ -180,4 +180,13 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
             }
         }
     }
+}
+
+fn address_agrees_with_kernel(policy: &Policy, rules: &[KernelRule], address: IpAddr, port: u16) {
+    let reaches = kernel::reaches_proxy(policy, rules, address, port);
+    let allowed = policy.address(address).is_ok_and(|grant| grant.opens(port, Transport::Tcp));
+    let by_rule = kernel::longest_match(rules, address).is_some();
+    let exact = by_rule || !policy.allows_public();
+    let agree = if exact { reaches == allowed } else { reaches || !allowed };
+    assert!(agree, "{address}:{port} kernel {reaches}, engine {allowed}: {rules:#?}");
 }

@@ -7,6 +7,9 @@ use egress_user::policy::{
     Action, Answer, Host, Name, Pattern, PortSet, Request, Rule, Settings, Transport, is_public,
 };
 
+/// NAT64, IPv4-compatible and translated addresses: what they have before an IPv4 address.
+pub const CARRIERS: [[u16; 6]; 3] = [[0x64, 0xff9b, 0, 0, 0, 0], [0; 6], [0, 0, 0, 0, 0xffff, 0]];
+
 /// Rows 0 to 8 of the order of a decision: addresses to dial, or the reason of the refusal. For rules
 /// without methods and paths, in full mode.
 pub fn decide(
@@ -183,11 +186,9 @@ fn starts_with(address: IpAddr, block: IpAddr, length: u8) -> bool {
     bits(address).starts_with(&bits(block)[..=usize::from(length)])
 }
 
-/// NAT64, IPv4-compatible and translated addresses.
 fn carried(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };
     let [head @ .., high, low] = address.segments();
-    let forms = [[0x64, 0xff9b, 0, 0, 0, 0], [0; 6], [0, 0, 0, 0, 0xffff, 0]];
     let bits = u32::from(high) << 16 | u32::from(low);
-    forms.contains(&head).then(|| Ipv4Addr::from_bits(bits))
+    CARRIERS.contains(&head).then(|| Ipv4Addr::from_bits(bits))
 }

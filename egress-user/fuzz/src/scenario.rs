@@ -8,6 +8,8 @@ use egress_user::policy::{
 };
 use ipnet::IpNet;
 
+use super::reference;
+
 /// Labels of every name; with three places they give names that are often below each other.
 const LABELS: [&str; 3] = ["a", "b", "xn--bcher-kva"];
 
@@ -127,17 +129,23 @@ impl AddressDraft {
         let text = BASES[usize::from(self.base) % BASES.len()];
         match text.parse() {
             Ok(IpAddr::V4(base)) => {
-                let noise = (self.noise as u32).checked_shr(u32::from(self.keep % 40));
+                let noise = (self.noise as u32).checked_shr(self.kept_bits(32));
                 let address = Ipv4Addr::from_bits(base.to_bits() ^ noise.unwrap_or(0));
                 // A few in the mapped form.
                 if self.keep < 240 { address.into() } else { address.to_ipv6_mapped().into() }
             }
             Ok(IpAddr::V6(base)) => {
-                let noise = self.noise.checked_shr(u32::from(self.keep % 140)).unwrap_or(0);
+                let noise = self.noise.checked_shr(self.kept_bits(128)).unwrap_or(0);
                 Ipv6Addr::from_bits(base.to_bits() ^ noise).into()
             }
             Err(error) => panic!("{text:?}: {error}"),
         }
+    }
+
+    /// Half of them differ from their base in the last few bits only, if at all.
+    fn kept_bits(self, length: u32) -> u32 {
+        let some = u32::from(self.keep / 2);
+        if self.keep % 2 == 0 { some % (length + 1) } else { length - some % 5 }
     }
 }
 
@@ -208,6 +216,39 @@ impl Scenario {
     /// The rules, without the one that is added.
     pub fn rules(&self) -> Vec<Rule> {
         self.rules.iter().enumerate().map(|(at, draft)| draft.rule(at + 1)).collect()
+    }
+
+    /// The ends of every block, and what lies beside and carries them: off by one shows there.
+    pub fn edges(&self) -> Vec<IpAddr> {
+        let blocks = self.rules().into_iter().filter_map(|rule| match rule.pattern {
+            Pattern::Address(address) => Some(IpNet::from(address)),
+            Pattern::Block(block) => Some(block),
+            _ => None,
+        });
+        let mut edges = Vec::new();
+        for address in blocks.flat_map(|block| [block.network(), block.broadcast()]) {
+            match address {
+                IpAddr::V4(v4) => {
+                    let bits = v4.to_bits();
+                    edges.extend(
+                        [bits.wrapping_sub(1), bits, bits.wrapping_add(1)]
+                            .map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))),
+                    );
+                    edges.extend(reference::CARRIERS.map(|[a, b, c, d, e, f]| {
+                        let [high, low] = [bits >> 16, bits & 0xffff].map(|half| half as u16);
+                        IpAddr::from(Ipv6Addr::new(a, b, c, d, e, f, high, low))
+                    }));
+                }
+                IpAddr::V6(v6) => {
+                    let bits = v6.to_bits();
+                    edges.extend(
+                        [bits.wrapping_sub(1), bits, bits.wrapping_add(1)]
+                            .map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical()),
+                    );
+                }
+            }
+        }
+        edges
     }
 
     /// A policy of these rules.
