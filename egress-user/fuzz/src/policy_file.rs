@@ -46,9 +46,8 @@ fn points_into(text: &str, error: &ConfigError) {
     assert!(!message.is_empty());
     // Every error of a text that was read has its place.
     let Some(place) = place else { panic!("{error:?} has no place") };
-    let line = text.split('\n').nth(place.line - 1);
-    let Some(line) = line else { panic!("{error:?} is behind the end") };
-    let characters = line.strip_suffix('\r').unwrap_or(line).chars().count();
+    assert!(place.line <= 1 + text.matches('\n').count(), "{error:?} is behind the end");
+    let characters = text.lines().nth(place.line - 1).unwrap_or_default().chars().count();
     assert_eq!(place.text.chars().count(), characters, "{error:?} shows another line");
     // One behind the end: what is missing there.
     assert!((1..=characters + 1).contains(&place.column), "{error:?}");
