@@ -6,8 +6,10 @@
 #![deny(unsafe_code)]
 
 pub mod audit;
+pub mod cases;
 pub mod config;
 pub mod dial;
+pub mod diff;
 pub mod dns;
 pub mod flow;
 pub mod kernel;
@@ -17,3 +19,4 @@ pub mod relay;
 pub mod sandbox;
 pub mod sniff;
 pub mod sys;
+pub mod target;

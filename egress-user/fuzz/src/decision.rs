@@ -5,7 +5,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use egress_common::Reason;
 use egress_user::policy::{
     Action, Answer, Decision, Host, KernelRule, LOCALHOST_ADDRESSES, Lookup, Name, Payload, Policy,
-    Request, Rule, Transport,
+    Request, Rule, Settings, Transport,
 };
 
 use super::{
@@ -72,7 +72,7 @@ pub fn one_more_rule(scenario: &Scenario) {
     for target in &scenario.targets {
         let (request, answer) = (target.request(), target.answer());
         let decided = (decide(&policy, &request, &answer), decide(&larger, &request, &answer));
-        added_rule(&added, &rules, target, (&decided.0, &decided.1));
+        added_rule(&added, &rules, target, policy.settings(), (&decided.0, &decided.1));
     }
 }
 
@@ -117,8 +117,15 @@ fn decide(policy: &Policy, request: &Request, answer: &Answer) -> Decided {
 /// A deny only ever refuses, and says `denied` unless something else was wrong before. An allow
 /// changes nothing for hosts that it does not match, never takes back what row 1 denies, and turns a
 /// `denied` of row 7 at most into another refusal. It may close a target only where it is alone the
-/// most specific rule and does not open the port: its options are then those that hold.
-fn added_rule(added: &Rule, rules: &[Rule], target: &TargetDraft, decided: (&Decided, &Decided)) {
+/// most specific rule and would not let the target pass (port, transport, mode, method, path): its
+/// options are then those that hold.
+fn added_rule(
+    added: &Rule,
+    rules: &[Rule],
+    target: &TargetDraft,
+    settings: &Settings,
+    decided: (&Decided, &Decided),
+) {
     let (request, answer) = (target.request(), target.answer());
     let (before, after) = decided;
     let told = || format!("{request:?} {answer:?}: {before:?}, then {after:?} with {added}");
@@ -143,8 +150,8 @@ fn added_rule(added: &Rule, rules: &[Rule], target: &TargetDraft, decided: (&Dec
     if before.is_ok() && after.is_err() {
         let rivals = reference::most_specific(rules, &request.host);
         assert!(rivals.iter().all(|rule| rule.pattern != added.pattern), "{}", told());
-        assert!(!reference::opens(added, request.port, request.transport), "{}", told());
-        assert_eq!(*after, Err(Reason::PortNotAllowed), "{}", told());
+        let passes = reference::passes(added, settings.mode, &request);
+        assert_eq!(passes.err(), after.clone().err(), "{}", told());
     }
 }
 
@@ -171,7 +178,7 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
                 };
                 let Ok(grant) = policy.name(&name) else { continue };
                 let Ok(pins) = policy.judge_lookup(&name, &answer) else { continue };
-                let ports = grant.rule.kernel_ports();
+                let ports = grant.kernel_ports();
                 let allowed = grant.opens(port, Transport::Tcp);
                 for &pin in pins {
                     let reaches = kernel::pinned_reaches_proxy(&rules, pin, ports, port);

@@ -56,6 +56,6 @@ fn normal_form(rule: &Rule) -> String {
             let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
             format!("{host}:{}", ports.join(","))
         }
-        PortSet::All | PortSet::Split { .. } => host,
+        PortSet::All => host,
     }
 }

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use egress_common::Reason;
 use egress_user::policy::{
-    Action, Answer, Host, Name, Pattern, PortSet, Request, Rule, Settings, Transport, is_public,
+    Action, Answer, Host, HttpRequest, Mode, Name, Pattern, Payload, PortSet, Request, Rule,
+    RuleOptions, Settings, Transport, is_public,
 };
 
 /// NAT64, IPv4-compatible and translated addresses: what they have before an IPv4 address.
 pub const CARRIERS: [[u16; 6]; 3] = [[0x64, 0xff9b, 0, 0, 0, 0], [0; 6], [0, 0, 0, 0, 0xffff, 0]];
 
-/// Rows 0 to 8 of the order of a decision: addresses to dial, or the reason of the refusal. For rules
-/// without methods and paths, in full mode.
+/// Rows 0 to 8 and 11 of the order of a decision: addresses to dial, or the reason of the refusal.
 pub fn decide(
     settings: &Settings,
     rules: &[Rule],
@@ -48,12 +48,18 @@ pub fn decide(
     if allows.is_empty() {
         return Err(Reason::NotAllowed);
     }
-    // Two lines of one pattern add up.
-    if !allows.iter().any(|rule| opens(rule, request.port, request.transport)) {
-        return Err(Reason::PortNotAllowed);
+    // Lines of one pattern add up: one of them has to let the target pass, by itself.
+    let (mode, mut refused) = (settings.mode, Vec::new());
+    for rule in &allows {
+        refused.extend(passes(rule, mode, request).err());
     }
-    if request.transport == Transport::Udp && request.port == 443 {
-        return Err(Reason::ProtocolNotAllowed);
+    if refused.len() == allows.len() {
+        // The line that comes nearest gives the reason.
+        let nearest = [Reason::PathNotAllowed, Reason::MethodNotAllowed];
+        let others = |reason: &&Reason| **reason != Reason::PortNotAllowed;
+        let reason = nearest.iter().find(|reason| refused.contains(reason));
+        let reason = reason.or_else(|| refused.iter().find(others));
+        return Err(reason.copied().unwrap_or(Reason::PortNotAllowed));
     }
     let name = match &request.host {
         Host::Name(name) => name,
@@ -135,15 +141,56 @@ pub fn most_specific<'r>(rules: &'r [Rule], host: &Host) -> Vec<&'r Rule> {
     found
 }
 
+/// Rows 4, 5 and 11: whether the rule, by itself, lets a target pass that it matches.
+pub fn passes(rule: &Rule, mode: Mode, request: &Request) -> Result<(), Reason> {
+    let Request { port, transport, payload, .. } = request;
+    let RuleOptions { methods, paths, .. } = &rule.options;
+    if !opens(rule, *port, *transport) {
+        return Err(Reason::PortNotAllowed);
+    }
+    let reads_requests = mode == Mode::Limited || methods.is_some() || paths.is_some();
+    match (transport, payload) {
+        (Transport::Udp, _) if *port == 443 => Err(Reason::ProtocolNotAllowed),
+        _ if !reads_requests => Ok(()),
+        (Transport::Udp, _) | (_, Payload::Opaque) => Err(Reason::ProtocolNotAllowed),
+        (_, Payload::Tls) => Err(Reason::InspectionRequired),
+        (_, Payload::Unknown) => match port {
+            443 | 8443 => Err(Reason::InspectionRequired),
+            80 | 8080 => Ok(()),
+            _ => Err(Reason::ProtocolNotAllowed),
+        },
+        (_, Payload::Http(HttpRequest { method, path })) => {
+            let limited = mode == Mode::Limited;
+            if limited && !["GET", "HEAD", "OPTIONS"].contains(&&**method)
+                || methods.as_ref().is_some_and(|methods| !methods.contains(method))
+            {
+                return Err(Reason::MethodNotAllowed);
+            }
+            match paths {
+                Some(paths) if !paths.iter().any(|prefix| covers(prefix, path)) => {
+                    Err(Reason::PathNotAllowed)
+                }
+                Some(_) | None => Ok(()),
+            }
+        }
+    }
+}
+
+/// For the paths of a [`super::scenario`], among which these two signs mark the ambiguous ones.
+fn covers(prefix: &str, path: &str) -> bool {
+    let below = if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+    !path.contains("..") && !path.contains('%') && (path == prefix || path.starts_with(&below))
+}
+
 /// Whether the rule opens the port.
-pub fn opens(rule: &Rule, port: u16, transport: Transport) -> bool {
+fn opens(rule: &Rule, port: u16, transport: Transport) -> bool {
     let transports = match &rule.options.transport {
         Some(written) => written.contains(&transport),
         None => transport == Transport::Tcp || rule.pattern.is_address(),
     };
     let ports = match &rule.options.ports {
         PortSet::Only(ports) => ports.contains(&port),
-        PortSet::All | PortSet::Split { .. } => true,
+        PortSet::All => true,
     };
     port != 0 && transports && ports
 }

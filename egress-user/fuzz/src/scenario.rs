@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::Arbitrary;
 use egress_user::policy::{
-    Action, Answer, Host, Name, Origin, Pattern, Payload, Policy, PortSet, Request, Rule,
-    RuleOptions, Settings, Transport,
+    Action, Answer, Host, HttpRequest, Mode, Name, Origin, Pattern, Payload, Policy, PortSet,
+    Request, Rule, RuleOptions, Settings, Transport,
 };
 use ipnet::IpNet;
 
@@ -28,6 +28,10 @@ const BASES: [&str; 10] = [
 ];
 
 const PORTS: [u16; 6] = [22, 80, 443, 53, 0, 8443];
+const METHODS: [&str; 3] = ["GET", "POST", "get"];
+/// Of rules, those before [`AMBIGUOUS`]; of requests, all.
+const PATHS: [&str; 7] = ["/a", "/a/", "/a/b", "/ab", "/", "/a/../b", "/a/%2e%2e/b"];
+const AMBIGUOUS: usize = 5;
 
 /// A name, by number.
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -72,6 +76,23 @@ pub struct RuleDraft {
     pub ports: u8,
     /// Nothing written, TCP, UDP, both.
     pub transports: u8,
+    /// One bit for each of the methods; none is every method.
+    pub methods: u8,
+    /// Which prefix of paths; most numbers are none.
+    pub path: u8,
+}
+
+/// What is known of the bytes.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub enum PayloadDraft {
+    /// Nothing.
+    Unknown,
+    /// TLS.
+    Tls,
+    /// A method and a path.
+    Http(u8, u8),
+    /// Neither.
+    Opaque,
 }
 
 /// A target with what a lookup would give.
@@ -83,6 +104,8 @@ pub struct TargetDraft {
     pub port: u8,
     /// UDP, else TCP.
     pub udp: bool,
+    /// What it carries.
+    pub payload: PayloadDraft,
     /// The chain of the answer.
     pub chain: Option<NameDraft>,
     /// Its addresses.
@@ -98,6 +121,8 @@ pub struct Scenario {
     pub added: RuleDraft,
     /// `allow_local_binding`.
     pub local: bool,
+    /// `mode = "limited"`.
+    pub limited: bool,
     /// What is asked.
     pub targets: Vec<TargetDraft>,
 }
@@ -183,7 +208,12 @@ impl RuleDraft {
             2 => Some(vec![Transport::Udp]),
             _ => Some(vec![Transport::Tcp, Transport::Udp]),
         };
-        RuleOptions { ports, transport, ..RuleOptions::default() }
+        let chosen = METHODS.iter().enumerate().filter(|(at, _)| self.methods >> at & 1 == 1);
+        let methods: Box<[Box<str>]> = chosen.map(|(_, &method)| method.into()).collect();
+        let methods = (!methods.is_empty()).then_some(methods);
+        let path = PATHS[..AMBIGUOUS].get(usize::from(self.path));
+        let paths = path.map(|&path| Box::from([Box::from(path)]));
+        RuleOptions { ports, transport, methods, paths, ..RuleOptions::default() }
     }
 }
 
@@ -196,7 +226,16 @@ impl TargetDraft {
         };
         let port = PORTS[usize::from(self.port) % PORTS.len()];
         let transport = if self.udp { Transport::Udp } else { Transport::Tcp };
-        Request { host, port, transport, payload: Payload::Unknown }
+        let payload = match self.payload {
+            PayloadDraft::Unknown => Payload::Unknown,
+            PayloadDraft::Tls => Payload::Tls,
+            PayloadDraft::Opaque => Payload::Opaque,
+            PayloadDraft::Http(method, path) => Payload::Http(HttpRequest {
+                method: METHODS[usize::from(method) % METHODS.len()].into(),
+                path: PATHS[usize::from(path) % PATHS.len()].into(),
+            }),
+        };
+        Request { host, port, transport, payload }
     }
 
     /// What a lookup gives.
@@ -210,7 +249,8 @@ impl TargetDraft {
 impl Scenario {
     /// The settings.
     pub fn settings(&self) -> Settings {
-        Settings { allow_local_binding: self.local, ..Settings::default() }
+        let mode = if self.limited { Mode::Limited } else { Mode::Full };
+        Settings { allow_local_binding: self.local, mode, ..Settings::default() }
     }
 
     /// The rules, without the one that is added.

@@ -1,5 +1,5 @@
 //! `egress check`: what the policy says about one target, and why.
-mod lookup;
+pub(super) mod lookup;
 mod target;
 
 use std::{fmt::Write, net::IpAddr, process::ExitCode, str::FromStr};
@@ -17,7 +17,10 @@ use self::{
     lookup::{Answers, CheckLookup, RealLookup},
     target::Target,
 };
-use super::policy_args::{PolicyArgs, describe};
+use super::{
+    policy_args::{PolicyArgs, describe},
+    printable,
+};
 
 /// Say whether the policy lets a target be reached, and which rule decides
 ///
@@ -100,8 +103,8 @@ impl Verdict {
         match assembled.policy.decide(&request, lookup) {
             Decision::Allow { grant, addresses } => Self {
                 host: host.to_string(),
-                rule: Some(rule_json(&grant.rule)),
-                rule_text: Some(grant.rule.to_string()),
+                rule: Some(rule_json(grant.rule())),
+                rule_text: Some(grant.rule().to_string()),
                 refusal: None,
                 addresses,
                 looked_up: lookup.seen().to_vec(),
@@ -197,9 +200,4 @@ fn note(target: &Target) -> Option<&'static str> {
         ),
         (Transport::Tcp, _) => None,
     }
-}
-
-/// A target may hold anything; a terminal gets no control characters of it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -93,3 +93,8 @@ fn complain(text: &str) {
     // Where even stderr is closed, the exit status says it.
     let _ = writeln!(std::io::stderr(), "egress: {text}");
 }
+
+/// What others wrote may hold anything; a terminal gets no control characters of it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

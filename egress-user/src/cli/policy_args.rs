@@ -1,9 +1,9 @@
 //! The flags by which every subcommand is told its policy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use egress_user::config::{self, Assembled, ConfigErrors, Flags};
+use egress_user::config::{self, Assembled, ConfigErrors, Flags, SYSTEM_FOLDER};
 
 use super::Failure;
 
@@ -19,9 +19,25 @@ pub(super) struct PolicyArgs {
     /// Deny a name, `*.name`, `**.name`, address or block
     #[arg(long, value_name = "PATTERN")]
     deny: Vec<String>,
+    /// Take this profile of the policy files instead of their [network]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 impl PolicyArgs {
+    /// Whether nothing was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.policy.is_empty() && self.allow.is_empty() && self.deny.is_empty()
+    }
+
+    /// These files, where the command line names none.
+    pub(super) fn or_files(mut self, files: Vec<PathBuf>) -> Self {
+        if self.policy.is_empty() {
+            self.policy = files;
+        }
+        self
+    }
+
     /// Reads everything. Errors come all at once, each with the line it is about.
     pub(super) fn assemble(self) -> Result<Assembled, Failure> {
         self.read().map_err(|errors| Failure::usage(describe(&errors, true)))
@@ -29,7 +45,8 @@ impl PolicyArgs {
 
     /// Reads everything; what is to be said of errors is the caller's to choose.
     pub(super) fn read(self) -> Result<Assembled, ConfigErrors> {
-        config::assemble(&self.policy, &Flags { allow: self.allow, deny: self.deny })
+        let flags = Flags { allow: self.allow, deny: self.deny, profile: self.profile };
+        config::assemble_below(Path::new(SYSTEM_FOLDER), &self.policy, &flags)
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
              the line (`--unrestricted`, which insists on it, is not built yet)",
         ));
     }
+    if !assembled.not_built.is_empty() {
+        let lines: Vec<_> = assembled.not_built.iter().map(ToString::to_string).collect();
+        return Err(Failure::usage(lines.join("\negress: ")));
+    }
     for warning in &assembled.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -215,7 +219,7 @@ fn serve(
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
     let sink: Arc<dyn PinSink> = Arc::new(shared.maps.pin_sink(shared.sandbox));
-    let upstream = NameServers::new(&settings.servers, settings.timeout)?;
+    let upstream = NameServers::new(settings)?;
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings { has_ipv6: has_ipv6_route(), ..dns::Settings::new(settings) },

@@ -16,7 +16,7 @@ impl ConfigErrors {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, error: ConfigError) {
+    pub(crate) fn push(&mut self, error: ConfigError) {
         self.0.push(error);
     }
 
@@ -24,7 +24,7 @@ impl ConfigErrors {
         self.0.extend(more.0);
     }
 
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.0.sort_by_key(|error| error.place.as_ref().map(|place| (place.line, place.column)));
     }
 }
@@ -107,25 +107,25 @@ pub struct Place {
 }
 
 /// The text of a file, and where its lines begin.
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
     text: &'a str,
     line_starts: Vec<usize>,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str, file: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
         Self { file, text, line_starts }
     }
 
     /// The 1-based line of a byte.
-    pub(super) fn line(&self, at: usize) -> usize {
+    pub(crate) fn line(&self, at: usize) -> usize {
         self.line_starts.partition_point(|&start| start <= at).max(1)
     }
 
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
+    pub(crate) fn place(&self, span: Range<usize>) -> Place {
         let line = self.line(span.start);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let text = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();

@@ -9,6 +9,8 @@ pub struct Flags {
     pub allow: Vec<String>,
     /// Each `--deny`: the same, without ports.
     pub deny: Vec<String>,
+    /// `--profile`; none or `default` is `[network]`.
+    pub profile: Option<String>,
 }
 
 impl Flags {

@@ -6,6 +6,9 @@
 mod assemble;
 mod error;
 mod flag;
+pub mod keys;
+mod merge;
+pub mod presets;
 mod read;
 mod schema;
 mod value;
@@ -18,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use written::{
@@ -25,7 +29,7 @@ pub use written::{
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
 };
 
-use crate::policy::{Origin, Policy};
+use crate::policy::{Layer, Origin, Policy};
 
 /// Reads a policy file.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
@@ -66,9 +70,52 @@ pub fn assemble(files: &[PathBuf], flags: &Flags) -> Result<Assembled, ConfigErr
     }
 }
 
-/// As [`assemble`], of files that were read already.
-pub fn assemble_layers(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    Ok(assemble::assemble(layers, flags.rules()?))
+/// As [`assemble`], of files that were read already: the last is the user's, the one above managed
+/// defaults, all above that requirements.
+pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
+    for (height, layer) in layers.iter_mut().rev().enumerate() {
+        layer.layer = assemble::layer_of(height);
+    }
+    assemble::assemble(layers, flags)
+}
+
+/// Where the administrator's files stand.
+pub const SYSTEM_FOLDER: &str = "/etc/egress";
+
+/// As [`assemble`], below the files of the machine: `requirements.toml` and `egress.toml` of
+/// `system`, each where it exists.
+pub fn assemble_below(
+    system: &Path,
+    files: &[PathBuf],
+    flags: &Flags,
+) -> Result<Assembled, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    let mut layers = Vec::new();
+    let of_system =
+        [("requirements.toml", Layer::Requirements), ("egress.toml", Layer::Managed)].into_iter();
+    let of_system = of_system
+        .map(|(name, layer)| (system.join(name), layer))
+        // What is there and cannot be looked at is an error, not absent.
+        .filter(|(path, _)| !matches!(path.try_exists(), Ok(false)));
+    let count = files.len();
+    let given = files
+        .iter()
+        .enumerate()
+        .map(|(at, path)| (path.clone(), assemble::layer_of(count.saturating_sub(at + 1))));
+    for (path, layer) in of_system.chain(given) {
+        match load(&path) {
+            Ok(loaded) => layers.push(Loaded { layer, ..loaded }),
+            Err(more) => errors.extend(more),
+        }
+    }
+    match assemble::assemble(layers, flags) {
+        Ok(assembled) if errors.is_empty() => Ok(assembled),
+        Ok(_) => Err(errors),
+        Err(more) => {
+            errors.extend(more);
+            Err(errors)
+        }
+    }
 }
 
 /// Files and flags, put together.

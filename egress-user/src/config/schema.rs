@@ -1,88 +1,58 @@
-//! The keys of a policy file: those that this version acts on, and those that it does not yet.
+//! Whether a table of the file has a key, and what may have been meant where it has not.
+use super::keys::{KEYS, Table};
 
-/// A table of the file.
-pub(super) struct Table {
-    /// As a message calls it.
-    pub(super) name: &'static str,
-    built: &'static [&'static str],
-    later: &'static [&'static str],
-}
+pub(super) const TOP: Table = Table::Top;
+pub(super) const NETWORK: Table = Table::Network;
+pub(super) const DNS: Table = Table::Dns;
+pub(super) const RULE: Table = Table::Rule;
+pub(super) const UPSTREAM: Table = Table::Upstream;
+pub(super) const PROFILE: Table = Table::Profile;
+pub(super) const ATTACH: Table = Table::Attach;
 
-/// What a key is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Key {
-    /// Acted on.
-    Built,
-    /// Part of the language, and refused until it does something.
-    Later,
-    /// Not part of the language; with what may have been meant.
-    Unknown(String),
-}
+/// Keys of other tools, and of older forms of this file's model.
+const FOREIGN: [&str; 12] = [
+    "allowed_domains",
+    "denied_domains",
+    "allow_unix_sockets",
+    "allowedDomains",
+    "deniedDomains",
+    "allowUnixSockets",
+    "allowLocalBinding",
+    "admin_url",
+    "dangerously_allow_non_loopback_admin",
+    "mitm",
+    "network_proxy",
+    "experimental_network",
+];
 
-pub(super) const TOP: Table =
-    Table { name: "the file", built: &["network"], later: &["profiles", "attach"] };
-
-pub(super) const NETWORK: Table = Table {
-    name: "[network]",
-    built: &["network_access", "enabled", "allow_local_binding", "domains", "addresses", "dns"],
-    later: &[
-        "mode",
-        "allow_own_loopback",
-        "allow_inbound",
-        "allow_upstream_proxy",
-        "enable_socks5",
-        "enable_socks5_udp",
-        "proxy_url",
-        "socks_url",
-        "proxy_env",
-        "dangerously_allow_non_loopback_proxy",
-        "dangerously_allow_all_unix_sockets",
-        "unix_enforcement",
-        "unix_sockets",
-        "ech",
-        "presets",
-        "upstream",
-        "managed_allowed_domains_only",
-    ],
-};
-
-pub(super) const DNS: Table = Table {
-    name: "[network.dns]",
-    built: &["servers", "timeout", "min_ttl", "max_ttl"],
-    later: &["forward", "record_types", "refusal", "dnssec"],
-};
-
-pub(super) const RULE: Table = Table {
-    name: "a rule",
-    built: &["action", "ports", "transport", "protocol"],
-    later: &["methods", "paths", "path"],
-};
-
-impl Table {
-    pub(super) fn key(&self, key: &str) -> Key {
-        if self.built.contains(&key) {
-            return Key::Built;
-        }
-        if self.later.contains(&key) {
-            return Key::Later;
-        }
-        for (inner, heading) in [(&NETWORK, "[network]"), (&DNS, "[network.dns]")] {
-            if inner.built.contains(&key) && inner.name != self.name {
-                return Key::Unknown(format!("{key} belongs in {heading}"));
-            }
-        }
-        Key::Unknown(match nearest(key, self.built.iter().chain(self.later)) {
-            Some(known) => format!("write {known}"),
-            None => format!("the keys of {} are {}", self.name, self.built.join(", ")),
-        })
+/// What to do about a key that the table does not have; none where it has it.
+pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
+    if table.keys().any(|known| known.name == key) {
+        return None;
     }
+    if FOREIGN.contains(&key) {
+        return Some("`egress policy import FILE` converts the settings of other tools".to_owned());
+    }
+    // The one other table that has it; `network` is in two, and belongs in either.
+    let others = KEYS.iter().filter(|known| known.name == key && known.table != table);
+    let mut others = others.map(|known| known.table).filter(|&other| other != Table::Rule);
+    if let (Some(other), None) = (others.next(), others.next()) {
+        return Some(format!("{key} belongs in {}", other.name()));
+    }
+    Some(match nearest(key, table.keys().map(|known| known.name)) {
+        Some(known) => format!("write {known}"),
+        None => {
+            let names: Vec<_> = table.keys().map(|known| known.name).collect();
+            format!("the keys of {} are {}", table.name(), names.join(", "))
+        }
+    })
 }
 
 /// The known key that differs in the fewest letters, if they are few.
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a &'static str>) -> Option<&'static str> {
+pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (key.chars().count() / 3).max(1);
     known
-        .map(|&candidate| (distance(key, candidate), candidate))
+        .map(|candidate| (distance(key, candidate), candidate))
         .filter(|&(letters, _)| letters <= limit)
         .min()
         .map(|(_, candidate)| candidate)
@@ -117,15 +87,23 @@ mod tests {
 
     #[test]
     fn near_keys_are_suggested() {
-        let unknown = |text: &str| Key::Unknown(text.to_owned());
-        assert_eq!(NETWORK.key("domain"), unknown("write domains"));
-        assert_eq!(NETWORK.key("network_acces"), unknown("write network_access"));
-        assert_eq!(TOP.key("netwrok"), unknown("write network"));
-        assert_eq!(TOP.key("domains"), unknown("domains belongs in [network]"));
-        assert_eq!(NETWORK.key("timeout"), unknown("timeout belongs in [network.dns]"));
-        assert_eq!(NETWORK.key("mode"), Key::Later);
-        assert_eq!(NETWORK.key("dns"), Key::Built);
-        assert!(matches!(RULE.key("zzz"), Key::Unknown(text) if text.contains("action, ports")));
+        for (table, key, expected) in [
+            (NETWORK, "domain", "write domains"),
+            (NETWORK, "network_acces", "write network_access"),
+            (TOP, "netwrok", "write network"),
+            (TOP, "domains", "domains belongs in [network]"),
+            (NETWORK, "timeout", "timeout belongs in [network.dns]"),
+            (RULE, "method", "write methods"),
+            (
+                NETWORK,
+                "allowed_domains",
+                "`egress policy import FILE` converts the settings of other tools",
+            ),
+        ] {
+            assert_eq!(unknown(table, key).as_deref(), Some(expected), "{key}");
+        }
+        assert_eq!(unknown(NETWORK, "dns"), None);
+        assert!(unknown(RULE, "zzz").unwrap().contains("action, ports"));
     }
 
     #[test]

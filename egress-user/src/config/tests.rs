@@ -15,12 +15,12 @@ fn name(text: &str) -> Name {
 
 #[test]
 fn every_error_of_a_file_is_reported_with_its_place() {
-    let text = "[network]\nenabled = \"yes\"\nmode = \"full\"\n\n[network.domains]\n  \"a*.com\" = \"allow\"\n\"b.com\" = \"Allow\"\n\"c.com\" = { action = \"allow\", ports = [0, 443, \"x\"] }\n[network.dns]\ntimeout = 2\n";
+    let text = "[network]\nenabled = \"yes\"\nmode = \"Full\"\n\n[network.domains]\n  \"a*.com\" = \"allow\"\n\"b.com\" = \"Allow\"\n\"c.com\" = { action = \"allow\", ports = [0, 443, \"x\"] }\n[network.dns]\ntimeout = 2\n";
     assert_eq!(
         errors(text),
         [
             "p.toml:2:11: \"yes\" is not a boolean; write true or false",
-            "p.toml:3:1: mode in [network] is not built yet; remove it: this version would not act on it",
+            "p.toml:3:8: mode cannot be \"Full\"; write \"full\" or \"limited\"",
             "p.toml:6:3: \"a*.com\": `*` stands only for whole labels, at the start; write one line for each name, or a pattern such as \"*.example.com\"",
             "p.toml:7:11: \"Allow\" is not an action; write \"allow\" or \"deny\"",
             "p.toml:8:40: port 0 cannot be connected to; write a port of 1 to 65535",
@@ -51,8 +51,8 @@ fn mistakes_get_an_error_that_helps() {
         ("[network.domains]\n\"a.com\" = { action = \"deny\", ports = [1] }", "remove ports"),
         ("[network.domains]\n\"a.com\" = { action = \"allow\", port = [1] }", "write ports"),
         (
-            "[network.domains]\n\"a.com\" = { action = \"allow\", methods = [\"GET\"] }",
-            "not built yet",
+            "[network.domains]\n\"a.com\" = { action = \"allow\", methods = [\"get\"] }",
+            "write \"GET\"",
         ),
         ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = 443 }", "a list is needed"),
         ("[network.domains]\n\"a.com\" = { action = \"allow\", ports = [] }", "leave the key out"),
@@ -68,16 +68,58 @@ fn mistakes_get_an_error_that_helps() {
         ),
         ("[network.domains]\n\"a.com\" = \"allow\"\n\"a.com\" = \"deny\"", "p.toml:3:1"),
         ("[network.addresses]\n\"a.com\" = \"allow\"", "[network.domains]"),
-        ("[network.dns]\nservers = [\"tls://9.9.9.9\"]", "tls:// are not built yet"),
-        ("[network.dns]\nservers = [\"https://dns.example/q\"]", "https:// are not built yet"),
+        (
+            "[network.dns]\nservers = [\"https://dns.example/q\"]",
+            "write its address, with the name behind: \"https://9.9.9.9#dns.example\"",
+        ),
+        ("[network.dns]\nservers = [\"quic://9.9.9.9\"]", "quic:// is not built"),
+        ("[network.dns]\nservers = [\"tls://9.9.9.9/x\"]", "not a DNS server"),
+        ("[network.dns]\nrecord_types = [\"AAAA\"]", "answered without being listed"),
+        ("[network.dns]\nrecord_types = [\"ANY\"]", "no type of records but a question"),
+        ("[network.dns]\nrecord_types = [\"text\"]", "such as \"TXT\""),
+        ("[network.dns]\nrefusal = \"servfail\"", "write \"nxdomain\" or \"refused\""),
+        ("[network.dns]\nforward = { \"10.0.0.1\" = [\"9.9.9.9\"] }", "is no domain"),
+        ("[network]\nproxy_url = \"\"", "has no scheme"),
+        ("[network]\nproxy_url = \"http://proxy.example:1\"", "no address to listen at"),
+        ("[network]\nsocks_url = \"http://127.0.0.1:1\"", "socks5h://127.0.0.1:8081"),
+        ("[network]\npresets = [\"npm\"]", "write one of"),
+        ("[network]\nallowed_domains = [\"a.com\"]", "egress policy import"),
+        ("[network]\nech = true", "write \"refuse\" or \"allow\""),
+        ("[network.unix_sockets]\n\"run/a.sock\" = \"allow\"", "not an absolute path"),
+        ("[network.unix_sockets]\n\"/run/../a\" = \"allow\"", "write the path that is meant"),
+        ("[network.unix_sockets]\n\"@\" = \"allow\"", "names no unix socket"),
+        ("[network.unix_sockets]\n\"/a\" = \"none\"", "or write \"deny\""),
+        ("[network.upstream]\nurl = \"http://u:secret@/x\"", "no path or query"),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", paths = [\"api\"] }",
+            "write \"/api\"",
+        ),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", paths = [\"/a/*\"] }",
+            "write \"/a/\"",
+        ),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", paths = [\"/a/%2e\"] }",
+            "no escapes",
+        ),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", methods = [\"GET\"], transport = [\"udp\"] }",
+            "remove transport, or methods",
+        ),
+        (
+            "[network.domains]\n\"a.com/x\" = \"allow\"",
+            "write \"a.com\" = { action = \"allow\", paths = [\"/x\"] }",
+        ),
         ("[network.dns]\nservers = [\"dns.example\"]", "not a DNS server"),
         ("[network.dns]\nservers = [\"9.9.9.9:0\"]", "not a DNS server"),
-        ("[network.dns]\nforward = {}", "not built yet"),
         ("[network.dns]\ntimeout = \"0s\"", "no time"),
         ("[network.dns]\ntimeout = \"99999999999999999999s\"", "not a time"),
         ("[network.dns]\ntimeout = \"9999999999h\"", "more than a year"),
         ("[network.dns]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"", "p.toml:2:11"),
-        ("[profiles.ci]\nextends = \"x\"", "profiles in the file is not built yet"),
+        ("[profiles.ci]\nextend = \"x\"", "write extends"),
+        ("[profiles.default]\n", "is [network] itself"),
+        ("[[attach]]\nprofile = \"ci\"", "[[attach]] has no cgroup"),
+        ("[[attach]]\ncgroup = \"docker\"\nprofile = \"ci\"", "write a path such as"),
     ] {
         let all = errors(text).join("\n");
         assert!(all.contains(expected), "{text}\n{all}");
@@ -109,8 +151,8 @@ fn options_and_settings_are_read() {
     );
     let grant = assembled.policy.name(&name("a.com")).unwrap();
     assert!(grant.opens(80, Transport::Udp) && !grant.opens(81, Transport::Tcp));
-    assert!(grant.any_protocol());
-    assert_eq!(grant.rule.origin.line, Some(4));
+    assert!(grant.any_protocol(443));
+    assert_eq!(grant.rule().origin.line, Some(4));
 }
 
 #[test]
@@ -149,7 +191,7 @@ fn a_block_with_private_addresses_among_public_ones_is_warned_of() {
 }
 
 fn flag(allow: &str) -> Result<(String, PortSet), String> {
-    let flags = Flags { allow: vec![allow.to_owned()], deny: Vec::new() };
+    let flags = Flags { allow: vec![allow.to_owned()], ..Flags::default() };
     let mut rules = flags.rules().map_err(|errors| errors.to_string())?;
     let rule = rules.remove(0);
     assert_eq!((rule.action, rule.origin.to_string()), (Action::Allow, "--allow".to_owned()));
@@ -191,7 +233,7 @@ fn flags_take_names_addresses_and_blocks_with_ports() {
         let error = flag(text).unwrap_err();
         assert!(error.contains(suggestion), "{text}: {error}");
     }
-    let deny = Flags { allow: Vec::new(), deny: vec!["a.test:1".into(), "*".into()] };
+    let deny = Flags { deny: vec!["a.test:1".into(), "*".into()], ..Flags::default() };
     assert_eq!(deny.rules().unwrap_err().iter().count(), 2);
 }
 
@@ -200,7 +242,7 @@ fn flags_and_files_add_up_and_denies_win() {
     let higher = "[network]\nnetwork_access = true\n[network.domains]\n\"**.b.com\" = \"deny\"\n\"a.com\" = { action = \"allow\", ports = [22] }";
     let lower = "[network]\nallow_local_binding = true\n[network.domains]\n\"x.b.com\" = \"allow\"";
     let layers = vec![parse(higher, "h.toml").unwrap(), parse(lower, "l.toml").unwrap()];
-    let flags = Flags { allow: vec!["a.com:443".into()], deny: Vec::new() };
+    let flags = Flags { allow: vec!["a.com:443".into()], ..Flags::default() };
     let assembled = assemble_layers(layers, &flags).unwrap();
     let grant = assembled.policy.name(&name("a.com")).unwrap();
     assert!(grant.opens(22, Transport::Tcp) && grant.opens(443, Transport::Tcp));
@@ -227,5 +269,50 @@ proptest::proptest! {
         if let Err(errors) = parse(&text, "p.toml") {
             proptest::prop_assert!(!errors.to_string().is_empty());
         }
+    }
+}
+
+#[test]
+fn a_password_is_in_no_error() {
+    for url in
+        ["http://user:secret@/", "ftp://user:secret@proxy.test", "secret", "http://u:secret@p/x"]
+    {
+        let all = errors(&format!("[network.upstream]\nurl = \"{url}\""));
+        assert!(!all.concat().contains("secret"), "{all:?}");
+    }
+}
+
+#[test]
+fn every_key_has_an_example_that_is_read() {
+    for key in keys::KEYS {
+        let example = key.example;
+        let text = match key.table {
+            keys::Table::Top | keys::Table::Profile if example.starts_with("[[") => {
+                "[[attach]]\ncgroup = \"/a\"\nprofile = \"ci\"".to_owned()
+            }
+            keys::Table::Top => example.to_owned(),
+            keys::Table::Network if example.starts_with('[') => example.to_owned(),
+            keys::Table::Network if example.starts_with('"') => {
+                format!("[network.{}]\n{example}", key.name)
+            }
+            keys::Table::Network => format!("[network]\n{example}"),
+            keys::Table::Rule if key.name == "action" => {
+                format!("[network.domains]\n\"a.com\" = {{ {example} }}")
+            }
+            keys::Table::Rule => {
+                format!("[network.domains]\n\"a.com\" = {{ action = \"allow\", {example} }}")
+            }
+            keys::Table::Dns => format!("[network.dns]\n{example}"),
+            keys::Table::Upstream => format!("[network.upstream]\n{example}"),
+            keys::Table::Profile if example.starts_with('[') => example.to_owned(),
+            keys::Table::Profile => format!("[profiles.ci]\n{example}"),
+            keys::Table::Attach => {
+                let others =
+                    if key.name == "cgroup" { "profile = \"ci\"" } else { "cgroup = \"/a\"" };
+                format!("[[attach]]\n{example}\n{others}")
+            }
+        };
+        let read = parse(&text, "p.toml");
+        assert!(read.is_ok(), "{text}\n{}", read.unwrap_err());
     }
 }

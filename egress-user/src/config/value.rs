@@ -6,13 +6,21 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::DnsServer;
-use crate::policy::{Action, PatternError, Transport};
+use super::{DnsServer, RecordType, RefusalCode};
+use crate::policy::{Action, DataPath, Host, Mode, Name, PatternError, Transport};
+
+mod url;
+
+pub(super) use url::{proxy_url, socks_url, upstream_url};
 
 /// Longest time of any key: a year. Longer ones are slips, and would overflow a clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The port of DNS, where a server is written without.
 const DNS_PORT: u16 = 53;
+/// RFC 7858.
+const TLS_PORT: u16 = 853;
+/// RFC 8484.
+const HTTPS_PORT: u16 = 443;
 
 fn error<T>(message: impl Into<String>, suggestion: impl Into<String>) -> Result<T, PatternError> {
     Err(PatternError::new(message, suggestion))
@@ -102,24 +110,220 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, PatternError> {
     }
 }
 
+/// One word of a few.
+pub(super) fn word<T: Copy>(
+    value: &DeValue<'_>,
+    key: &str,
+    words: &[(&str, T)],
+) -> Result<T, PatternError> {
+    let text = value.as_str();
+    match words.iter().find(|(word, _)| Some(*word) == text) {
+        Some((_, meant)) => Ok(*meant),
+        None => {
+            let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            error(
+                format!("{key} cannot be {}", kind(value)),
+                format!("write {}", list.join(" or ")),
+            )
+        }
+    }
+}
+
+pub(super) fn mode(value: &DeValue<'_>) -> Result<Mode, PatternError> {
+    word(value, "mode", &[("full", Mode::Full), ("limited", Mode::Limited)])
+}
+
+/// Whether ECH passes.
+pub(super) fn ech(value: &DeValue<'_>) -> Result<bool, PatternError> {
+    word(value, "ech", &[("refuse", false), ("allow", true)])
+}
+
+/// Whether enforcement is required.
+pub(super) fn unix_enforcement(value: &DeValue<'_>) -> Result<bool, PatternError> {
+    word(value, "unix_enforcement", &[("required", true), ("off", false)])
+}
+
+pub(super) fn refusal(value: &DeValue<'_>) -> Result<RefusalCode, PatternError> {
+    let words = [("nxdomain", RefusalCode::NxDomain), ("refused", RefusalCode::Refused)];
+    word(value, "refusal", &words)
+}
+
+pub(super) fn data_path(value: &DeValue<'_>) -> Result<DataPath, PatternError> {
+    word(value, "path", &[("kernel", DataPath::Kernel), ("proxy", DataPath::Proxy)])
+}
+
+/// The action of a unix socket; other tools also know "none".
+pub(super) fn unix_action(value: &DeValue<'_>) -> Result<Action, PatternError> {
+    if value.as_str() == Some("none") {
+        return error("\"none\" is not an action", "leave the line out, or write \"deny\"");
+    }
+    action(value)
+}
+
+/// An HTTP method (RFC 9110 section 9.1).
+pub(super) fn method(value: &DeValue<'_>) -> Result<Box<str>, PatternError> {
+    const KNOWN: [&str; 9] =
+        ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
+    let suggestion = "write a method such as \"GET\"";
+    let Some(text) = value.as_str() else {
+        return error(format!("{} is not a method", kind(value)), suggestion);
+    };
+    let upper = text.to_ascii_uppercase();
+    if upper != text && KNOWN.contains(&upper.as_str()) {
+        return error("methods are case-sensitive", format!("write \"{upper}\""));
+    }
+    if upper == "CONNECT" {
+        return error("CONNECT asks a proxy for a tunnel, which no rule opens", "remove it");
+    }
+    let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return error(format!("{text:?} is not a method"), suggestion);
+    }
+    Ok(text.into())
+}
+
+/// A prefix of paths, in the one spelling that every server reads alike.
+pub(super) fn path_prefix(value: &DeValue<'_>) -> Result<Box<str>, PatternError> {
+    let Some(text) = value.as_str() else {
+        return error(format!("{} is not a path", kind(value)), "write a prefix such as \"/api/\"");
+    };
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+        return error(format!("a path has no host: \"{scheme}://\""), format!("write {path:?}"));
+    }
+    if !text.starts_with('/') {
+        return error(
+            format!("the path {text:?} does not begin with /"),
+            format!("write \"/{text}\""),
+        );
+    }
+    if text.contains(['*', '?', '#']) {
+        let plain = text.split(['*', '?', '#']).next().unwrap_or_default();
+        let message = "a path is a prefix: it has no wildcard, query or fragment";
+        return error(message, format!("write {plain:?}"));
+    }
+    if text.contains(['%', '\\', ';']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "a path has no escapes, backslashes, parameters or spaces: servers read these \
+                       differently";
+        return error(message, "write a prefix of plain segments, such as \"/api/v1\"");
+    }
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) || text.contains("//") {
+        return error("a path has no empty, `.` or `..` segments", "write the path that is meant");
+    }
+    Ok(text.into())
+}
+
+/// The number of a type of DNS records, by its name (RFC 3597 for those without).
+pub(super) fn record_type(value: &DeValue<'_>) -> Result<RecordType, PatternError> {
+    let suggestion = "write a type such as \"TXT\", \"MX\", \"SRV\", or \"TYPE257\"";
+    let Some(text) = value.as_str() else {
+        return error(format!("{} is not a type of records", kind(value)), suggestion);
+    };
+    let by_number = text.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok());
+    let number = match by_number {
+        Some(number) => Some(number),
+        None => text.parse::<hickory_proto::rr::RecordType>().ok().map(u16::from),
+    };
+    match number {
+        None | Some(0) => error(format!("{text:?} is not a type of records"), suggestion),
+        Some(1 | 28 | 64 | 65 | 12) => {
+            error(format!("{text} is answered without being listed"), "remove it")
+        }
+        Some(41 | 128..=255) => {
+            error(format!("{text} is no type of records but a question"), suggestion)
+        }
+        Some(number) => Ok(RecordType(number)),
+    }
+}
+
+/// A host that is dialled directly, as such lists are written.
+pub(super) fn no_proxy(value: &DeValue<'_>) -> Result<String, PatternError> {
+    match value.as_str().map(str::trim) {
+        Some(text) if !text.is_empty() && !text.contains([',', ' ']) => Ok(text.to_owned()),
+        _ => error(
+            format!("{} is no host", kind(value)),
+            "write one name, `.suffix`, address or block in each text",
+        ),
+    }
+}
+
+/// The name of a profile.
+pub(super) fn profile(value: &DeValue<'_>) -> Result<String, PatternError> {
+    match value.as_str() {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => error(format!("{} is no profile", kind(value)), "write the name of a profile"),
+    }
+}
+
+/// The path of cgroups below the root.
+pub(super) fn cgroup(value: &DeValue<'_>) -> Result<String, PatternError> {
+    let suggestion = "write a path such as \"/system.slice/docker-*.scope\"";
+    match value.as_str() {
+        Some(path) if path.starts_with("/sys/fs/cgroup") => {
+            error("a cgroup is named from the cgroup root on", suggestion)
+        }
+        Some(path)
+            if path.starts_with('/')
+                && !path.split('/').any(|part| matches!(part, "." | ".."))
+                && !path.contains('\0') =>
+        {
+            Ok(path.to_owned())
+        }
+        _ => error(format!("{} is no cgroup", kind(value)), suggestion),
+    }
+}
+
 pub(super) fn dns_server(value: &DeValue<'_>) -> Result<DnsServer, PatternError> {
-    let suggestion = "write \"system\", an address such as \"9.9.9.9\", or \"9.9.9.9:53\"";
+    let suggestion = "write \"system\", \"9.9.9.9\", \"9.9.9.9:53\", \"tls://9.9.9.9#dns.quad9.net\" or \
+                      \"https://9.9.9.9/dns-query#dns.quad9.net\"";
     let Some(text) = value.as_str() else {
         return error(format!("{} is not a DNS server", kind(value)), suggestion);
     };
+    let wrong = || PatternError::new(format!("{text:?} is not a DNS server"), suggestion);
     if text == "system" {
         return Ok(DnsServer::System);
     }
-    if let Some((scheme @ ("tls" | "https" | "quic" | "h3"), _)) = text.split_once("://") {
-        return error(format!("DNS servers by {scheme}:// are not built yet"), suggestion);
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return server_address(text, DNS_PORT).map(DnsServer::Address).ok_or_else(wrong);
+    };
+    let (rest, name) = match rest.split_once('#') {
+        Some((rest, name)) => (rest, Some(Name::parse(name).map_err(|_| wrong())?)),
+        None => (rest, None),
+    };
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    if let Ok(Host::Name(host)) = Host::parse_with_port(authority).map(|(host, _)| host) {
+        return error(
+            format!("the name {host} cannot be looked up before there is a DNS server"),
+            format!("write its address, with the name behind: \"{scheme}://9.9.9.9#{host}\""),
+        );
     }
+    match (scheme, path) {
+        ("udp" | "tcp", "") => error(
+            format!("DNS servers are asked by UDP and TCP; {scheme}:// is not needed"),
+            format!("write \"{authority}\""),
+        ),
+        ("tls", "") => {
+            let address = server_address(authority, TLS_PORT).ok_or_else(wrong)?;
+            Ok(DnsServer::Tls { address, name })
+        }
+        ("https", path) => {
+            let address = server_address(authority, HTTPS_PORT).ok_or_else(wrong)?;
+            let path = if path.is_empty() { "/dns-query" } else { path };
+            Ok(DnsServer::Https { address, name, path: path.into() })
+        }
+        ("quic" | "h3", _) => error(format!("DNS by {scheme}:// is not built"), suggestion),
+        _ => Err(wrong()),
+    }
+}
+
+fn server_address(text: &str, port: u16) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = match bare.parse::<IpAddr>() {
-        Ok(address) => Some(SocketAddr::new(address, DNS_PORT)),
-        Err(_) => text.parse().ok(),
+        Ok(address) => SocketAddr::new(address, port),
+        Err(_) => text.parse().ok()?,
     };
-    match address {
-        Some(address) if address.port() != 0 => Ok(DnsServer::Address(address)),
-        _ => error(format!("{text:?} is not a DNS server"), suggestion),
-    }
+    (address.port() != 0).then_some(address)
 }

@@ -250,7 +250,7 @@ impl PinTable {
             // The address stays open as long as any name pins it, on the ports of all of them.
             let standing = self.standing(address, now_ns);
             let (until_ns, ports) = standing.unwrap_or((0, Ports::NONE));
-            let entry = (until_ns.max(expires_ns), ports.union(grant.rule.kernel_ports()));
+            let entry = (until_ns.max(expires_ns), ports.union(grant.kernel_ports()));
             if standing == Some(entry) {
                 continue;
             }
@@ -291,7 +291,7 @@ impl PinTable {
     /// What the sink holds for the address: the latest expiry and all ports of its live pins.
     fn standing(&self, address: IpAddr, now_ns: u64) -> Option<(u64, Ports)> {
         let live = self.pins_of(address).iter().filter(|pin| pin.is_live(now_ns));
-        live.map(|pin| (pin.ends_ns(), pin.grant.rule.kernel_ports()))
+        live.map(|pin| (pin.ends_ns(), pin.grant.kernel_ports()))
             .reduce(|(a_ns, a), (b_ns, b)| (a_ns.max(b_ns), a.union(b)))
     }
 

@@ -31,7 +31,7 @@ pub(super) fn address(text: &str) -> IpAddr {
 }
 
 pub(super) fn grant(pattern: &str) -> Grant {
-    Grant { rule: Arc::new(rule(&format!("allow {pattern}"), 1)) }
+    Arc::new(rule(&format!("allow {pattern}"), 1)).into()
 }
 
 /// `allow example.com` or `deny **.example.com`.

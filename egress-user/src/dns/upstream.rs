@@ -6,39 +6,43 @@
 //! section is walked from the question (`chain`), as nothing else of a message is believed.
 
 use std::{
+    collections::HashMap,
     future::Future,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
+    path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use hickory_resolver::{
-    NameServerPool, PoolContext, TlsConfig,
-    config::{
-        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverOpts, ServerOrderingStrategy,
-    },
-    net::{
-        DnsError, NetError, NoRecords,
-        runtime::TokioRuntimeProvider,
-        xfer::{DnsHandle, FirstAnswer},
-    },
+    net::NetError,
     proto::{
-        op::{DnsRequestOptions, Query, ResponseCode},
-        rr::RecordType,
+        dnssec::TrustAnchors,
+        rr::{self, RecordType},
     },
-    system_conf,
 };
+use rustls::RootCertStore;
 
-use super::answer::wire_name;
 use crate::{
-    config::DnsServer,
+    config::{DnsServer, DnsSettings},
     policy::{Answer, Name},
 };
 
+mod cache;
 mod chain;
+mod reply;
+mod servers;
+mod system;
+mod tls;
+mod value;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
+
+use cache::{Cache, Clock};
+use reply::{FAILURE, Kept};
+use servers::{Manner, Servers};
+use system::{RESOLV_CONF, Watch};
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +50,11 @@ pub struct Looked {
     /// For the policy to judge; at most [`MAX_ADDRESSES`] addresses, each once, v4-mapped ones
     /// as IPv4.
     pub answer: Answer,
-    /// Least TTL on the way to the IPv4 addresses, in seconds; 0 when there are none.
+    /// What remains of the least TTL on the way to the IPv4 addresses, in seconds; 0 when there
+    /// are none.
     pub v4_ttl: u32,
-    /// Least TTL on the way to the IPv6 addresses, in seconds; 0 when there are none.
+    /// What remains of the least TTL on the way to the IPv6 addresses, in seconds; 0 when there
+    /// are none.
     pub v6_ttl: u32,
 }
 
@@ -63,6 +69,38 @@ impl Looked {
 pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
+
+    /// Looks up the records of one other type, of an allowed name.
+    fn records<'a>(
+        &'a self,
+        name: &'a Name,
+        record_type: RecordType,
+    ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
+        let _ = (name, record_type);
+        Box::pin(async { Records::Failed })
+    }
+}
+
+/// What a lookup of another type than A and AAAA gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Records {
+    /// Records of this type, at the end of the chain of aliases from the question; perhaps none.
+    Found {
+        /// Names of the chain, without the question: each is to be judged for denies.
+        chain: Vec<Name>,
+        /// The records as sent, without the chain's; of their TTLs what remains.
+        records: Vec<rr::Record>,
+        /// What remains of the least TTL on the way, in seconds; of the negative answer where
+        /// there are no records.
+        ttl: u32,
+    },
+    /// The name does not exist.
+    NxDomain {
+        /// For how long, in seconds.
+        ttl: u32,
+    },
+    /// An error, no answer in time, or an answer that does not follow from the question.
+    Failed,
 }
 
 /// Why there is nobody to ask.
@@ -70,181 +108,253 @@ pub trait Upstream: Send + Sync {
 pub enum ServersError {
     /// The system's configuration is missing, cannot be read, or names no server.
     #[error(
-        "read name servers from {RESOLV_CONF}; write `servers = [\"ADDRESS\"]` under \
-         [network.dns] to name your own"
+        "read name servers from {path}; write `servers = [\"ADDRESS\"]` under [network.dns] to \
+         name your own"
     )]
-    System(#[source] NetError),
+    System {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: NetError,
+    },
     /// An empty list.
     #[error("`servers` under [network.dns] is empty; write \"system\" or an address")]
     Empty,
-    /// A protocol that is not built yet.
-    #[error("DNS servers by tls:// and https:// are not built yet; write an address")]
-    NotBuilt,
+    /// A server by TLS, and no certificate that the system trusts.
+    #[error(
+        "no certificate authorities found for DNS servers by tls:// and https:// ({0}); install \
+         the package ca-certificates, or set SSL_CERT_FILE"
+    )]
+    NoRoots(String),
+    /// The HTTP client takes no bare IPv6 address for the name of a server.
+    #[error(
+        "the DNS server https://[{0}] needs the name in its certificate; write \
+         `https://[{0}]/dns-query#NAME`"
+    )]
+    NeedsName(IpAddr),
     /// The client could not be made.
     #[error("make a DNS client")]
     Client(#[source] NetError),
 }
 
-/// Real name servers, asked in their order: the next when one is silent, unreachable or fails.
-///
-/// As with resolv.conf, the order means something: the first server's "no such name" counts,
-/// even when a later one knows the name.
+/// Real name servers, with what they said kept for as long as it lasts. To be shared by sandboxes
+/// of the same settings: one lookup serves all who ask for the same name at the same time, and each
+/// judges the outcome by its own policy.
 pub struct NameServers {
-    servers: Vec<NameServerPool<TokioRuntimeProvider>>,
+    settings: DnsSettings,
+    surroundings: Surroundings,
+    /// None when no server is the system's.
+    watch: Option<Watch>,
+    current: RwLock<Arc<Current>>,
+}
+
+/// What is not in the settings.
+struct Surroundings {
+    resolv_conf: PathBuf,
+    system_port: u16,
+    /// None: the system's.
+    roots: Option<RootCertStore>,
+    trust_anchors: Arc<TrustAnchors>,
+    clock: Clock,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            resolv_conf: RESOLV_CONF.into(),
+            system_port: 53,
+            roots: None,
+            trust_anchors: Arc::default(),
+            clock: Arc::new(crate::dns::clock::boottime_ns),
+        }
+    }
+}
+
+/// The servers of now, and what these have said.
+struct Current {
+    /// As read from the system's configuration.
+    system: Vec<IpAddr>,
+    servers: Servers,
+    /// By domain.
+    forward: HashMap<Box<str>, Servers>,
     timeout: Duration,
+    /// In seconds.
+    max_ttl: u32,
+    looked: Cache<Name, Looked>,
+    records: Cache<(Name, RecordType), Records>,
 }
 
 impl NameServers {
-    /// Reads the system's configuration where it is named; asks nobody yet.
-    ///
-    /// `timeout` bounds a whole lookup, and each server gets an equal share of it.
+    /// Reads the system's configuration where it is named; asks nobody yet. It is read again when
+    /// it changes: a broken one is logged, and the servers of before stay.
     ///
     /// # Errors
     /// [`ServersError`].
-    pub fn new(servers: &[DnsServer], timeout: Duration) -> Result<Self, ServersError> {
-        let mut configured = Vec::new();
-        for server in servers {
-            match server {
-                DnsServer::System => {
-                    let written = std::fs::read(RESOLV_CONF).map_err(NetError::from);
-                    let system = written.and_then(|text| servers_of(&text));
-                    configured.extend(system.map_err(ServersError::System)?);
-                }
-                DnsServer::Address(address) => configured.push(server_at(*address)),
-                DnsServer::Tls { .. } | DnsServer::Https { .. } => {
-                    return Err(ServersError::NotBuilt);
-                }
-            }
-        }
-        let servers = configured;
-        let count = u32::try_from(servers.len()).unwrap_or(u32::MAX);
-        let share = timeout.checked_div(count).ok_or(ServersError::Empty)?;
-        // A pool a server: hickory's deadline for a whole pool is the time-out of one server, so
-        // a silent first server leaves no time for the second; and it takes an error from one
-        // server as the answer of all.
-        let pool = |server| {
-            let tls = TlsConfig::new().map_err(ServersError::Client)?;
-            let context = Arc::new(PoolContext::new(options(share), tls));
-            let provider = TokioRuntimeProvider::default();
-            Ok(NameServerPool::from_config([server], context, provider))
-        };
-        let servers = servers.into_iter().map(pool).collect::<Result<_, ServersError>>()?;
-        Ok(Self { servers, timeout })
+    pub fn new(settings: &DnsSettings) -> Result<Self, ServersError> {
+        Self::within(settings, Surroundings::default())
     }
 
-    /// Asks the servers in turn for one family.
-    async fn family(&self, name: &Name, record_type: RecordType) -> Family {
-        let Some(wire) = wire_name(name) else { return Family::ServFail };
-        let mut outcome = Family::ServFail;
-        for server in &self.servers {
-            let query = Query::query(wire.clone(), record_type);
-            let result = server.lookup(query, DnsRequestOptions::default()).first_answer().await;
-            outcome = match result {
-                Ok(response) => match response.response_code {
-                    ResponseCode::NoError => {
-                        return chain::walk(name, &wire, record_type, &response.answers)
-                            .map_or(Family::ServFail, Family::Found);
-                    }
-                    ResponseCode::NXDomain => return Family::NxDomain,
-                    _ => Family::ServFail,
-                },
-                Err(NetError::Dns(DnsError::NoRecordsFound(NoRecords {
-                    response_code, ..
-                }))) => match response_code {
-                    ResponseCode::NoError => return Family::Found(chain::Found::default()),
-                    ResponseCode::NXDomain => return Family::NxDomain,
-                    _ => Family::ServFail,
-                },
-                Err(NetError::Timeout) => Family::Timeout,
-                Err(error) => {
-                    tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
-                    Family::ServFail
-                }
-            };
+    fn within(settings: &DnsSettings, surroundings: Surroundings) -> Result<Self, ServersError> {
+        let mut named =
+            settings.servers.iter().chain(settings.forward.iter().flat_map(|f| &f.servers));
+        let now_ns = (surroundings.clock)();
+        let watch = named
+            .any(|server| *server == DnsServer::System)
+            .then(|| Watch::new(&surroundings.resolv_conf, now_ns));
+        let system = match &watch {
+            Some(_) => surroundings.read_system()?,
+            None => Vec::new(),
+        };
+        let current = RwLock::new(Arc::new(Current::new(settings, &surroundings, system)?));
+        Ok(Self { settings: settings.clone(), surroundings, watch, current })
+    }
+
+    /// The servers of now, after a look at the system's configuration when it is time.
+    fn current(&self) -> Arc<Current> {
+        let now_ns = (self.surroundings.clock)();
+        if self.watch.as_ref().is_some_and(|watch| watch.has_changed(now_ns)) {
+            self.reread();
         }
-        outcome
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the system's new servers, with an empty cache: what the old ones said may not be
+    /// so where the machine is now. Nothing of a lookup on its way comes into it.
+    fn reread(&self) {
+        let old = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let new = self.surroundings.read_system().and_then(|system| {
+            let same = system == old.system;
+            let new = || Current::new(&self.settings, &self.surroundings, system);
+            if same { Ok(None) } else { new().map(Some) }
+        });
+        match new {
+            Ok(None) => {}
+            Ok(Some(new)) => {
+                tracing::info!(servers = ?new.system, "the system's name servers have changed");
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+            }
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, source, "the name servers of before stay");
+            }
+        }
+    }
+}
+
+impl Surroundings {
+    fn read_system(&self) -> Result<Vec<IpAddr>, ServersError> {
+        let path = &self.resolv_conf;
+        system::read(path).map_err(|source| ServersError::System { path: path.clone(), source })
+    }
+}
+
+impl Current {
+    fn new(
+        settings: &DnsSettings,
+        surroundings: &Surroundings,
+        system: Vec<IpAddr>,
+    ) -> Result<Self, ServersError> {
+        let lists = settings.forward.iter().map(|forward| &forward.servers);
+        let by_tls =
+            |server: &DnsServer| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. });
+        let tls = if lists.chain([&settings.servers]).flatten().any(by_tls) {
+            let roots = surroundings.roots.clone().map_or_else(tls::system_roots, Ok)?;
+            Some(tls::client(roots)?)
+        } else {
+            None
+        };
+        let manner = Manner {
+            system: &system,
+            system_port: surroundings.system_port,
+            tls: tls.as_ref(),
+            trust_anchors: settings.dnssec.then(|| surroundings.trust_anchors.clone()),
+            timeout: settings.timeout,
+            clock: &surroundings.clock,
+        };
+        let servers = Servers::new(&settings.servers, &manner)?;
+        let forward = settings.forward.iter().map(|forward| {
+            Ok((forward.domain.as_str().into(), Servers::new(&forward.servers, &manner)?))
+        });
+        let forward = forward.collect::<Result<_, ServersError>>()?;
+        Ok(Self {
+            servers,
+            forward,
+            timeout: settings.timeout,
+            max_ttl: u32::try_from(settings.max_ttl.as_secs()).unwrap_or(u32::MAX),
+            looked: Cache::new(cache::BUDGET, surroundings.clock.clone()),
+            records: Cache::new(cache::BUDGET, surroundings.clock.clone()),
+            system,
+        })
+    }
+
+    /// Those of the longest domain that the name is, or is below. When they fail no others are
+    /// asked: whose names these are, the others should not even hear of them.
+    fn servers_for(&self, name: &Name) -> &Servers {
+        if self.forward.is_empty() {
+            return &self.servers;
+        }
+        let domains = std::iter::successors(Some(name.as_str()), |domain| {
+            domain.split_once('.').map(|(_, parent)| parent)
+        });
+        let mut listed = domains.filter_map(|domain| self.forward.get(domain));
+        listed.next().unwrap_or(&self.servers)
     }
 }
 
 impl Upstream for NameServers {
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
+        let current = self.current();
         Box::pin(async move {
-            let both = async {
-                tokio::join!(self.family(name, RecordType::A), self.family(name, RecordType::AAAA))
+            let asking = (current.clone(), name.clone());
+            let ask = || async move {
+                let (current, name) = asking;
+                let servers = current.servers_for(&name);
+                let both = async {
+                    let (v4, v6) = (RecordType::A, RecordType::AAAA);
+                    tokio::join!(servers.ask(&name, v4), servers.ask(&name, v6))
+                };
+                match tokio::time::timeout(current.timeout, both).await {
+                    Ok((v4, v6)) => reply::union(v4, v6, current.max_ttl),
+                    Err(_elapsed) => {
+                        Kept { value: Looked::failed(Answer::Timeout), seconds: FAILURE }
+                    }
+                }
             };
-            match tokio::time::timeout(self.timeout, both).await {
-                Ok((v4, v6)) => union(v4, v6),
-                Err(_elapsed) => Looked::failed(Answer::Timeout),
-            }
+            current.looked.get(name, ask).await
+        })
+    }
+
+    /// A question for every type, or for a type that is none of records (ANY, AXFR), fails without
+    /// being asked.
+    fn records<'a>(
+        &'a self,
+        name: &'a Name,
+        record_type: RecordType,
+    ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
+        if !is_of_records(record_type) {
+            return Box::pin(async { Records::Failed });
+        }
+        let current = self.current();
+        Box::pin(async move {
+            let asking = (current.clone(), name.clone());
+            let ask = || async move {
+                let (current, name) = asking;
+                let asked = current.servers_for(&name).ask(&name, record_type);
+                match tokio::time::timeout(current.timeout, asked).await {
+                    Ok(reply) => reply.records(current.max_ttl),
+                    Err(_elapsed) => Kept { value: Records::Failed, seconds: FAILURE },
+                }
+            };
+            current.records.get(&(name.clone(), record_type), ask).await
         })
     }
 }
 
-/// What one family's query gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Family {
-    /// Perhaps no addresses.
-    Found(chain::Found),
-    NxDomain,
-    ServFail,
-    Timeout,
-}
-
-/// One lookup decides: a failure of either family is a failure of the lookup, since the answer
-/// that did not come may be the one that the policy would refuse. "No such name" for one family
-/// alone is taken as no addresses: load balancers that know no AAAA say that (RFC 4074 section
-/// 4.2).
-fn union(v4: Family, v6: Family) -> Looked {
-    let (v4, v6) = match (v4, v6) {
-        (Family::Timeout, _) | (_, Family::Timeout) => return Looked::failed(Answer::Timeout),
-        (Family::ServFail, _) | (_, Family::ServFail) => return Looked::failed(Answer::ServFail),
-        (Family::NxDomain, Family::NxDomain) => return Looked::failed(Answer::NxDomain),
-        (Family::Found(v4), Family::Found(v6)) => (v4, v6),
-        (Family::Found(v4), Family::NxDomain) => (v4, chain::Found::default()),
-        (Family::NxDomain, Family::Found(v6)) => (chain::Found::default(), v6),
-    };
-    let mut chain = v4.chain;
-    for name in v6.chain {
-        if !chain.contains(&name) {
-            chain.push(name);
-        }
-    }
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in v4.addresses.into_iter().chain(v6.addresses) {
-        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    Looked { answer: Answer::Found { chain, addresses }, v4_ttl: v4.ttl, v6_ttl: v6.ttl }
-}
-
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-
-/// The servers that a resolv.conf names. Its options and search domains are for stub resolvers:
-/// the sandbox's own has applied them before it asked.
-fn servers_of(resolv_conf: &[u8]) -> Result<Vec<NameServerConfig>, NetError> {
-    let (config, _options) = system_conf::parse_resolv_conf(resolv_conf)?;
-    Ok(config.name_servers().to_vec())
-}
-
-fn server_at(address: SocketAddr) -> NameServerConfig {
-    let at_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    let mut server = NameServerConfig::udp_and_tcp(address.ip());
-    server.connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
-    server
-}
-
-fn options(timeout: Duration) -> ResolverOpts {
-    let mut options = ResolverOpts::default();
-    options.timeout = timeout;
-    // 0x20: an answer that does not repeat the question's case is taken as forged, and TCP asked.
-    options.case_randomization = true;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-    options
+/// Whether records can be of this type: not those of questions alone (RFC 6895 section 3.1: 128 to
+/// 255), nor OPT.
+fn is_of_records(record_type: RecordType) -> bool {
+    !matches!(u16::from(record_type), 0 | 41 | 128..=255)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    ops::ControlFlow,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -65,11 +64,7 @@ impl Connection<'_> {
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
-            let watch = |chunk: &[u8]| {
-                tap.feed(chunk);
-                ControlFlow::Continue(())
-            };
-            let ended = pump_until(&server, &self.client, &moved, watch).await;
+            let ended = pump_until(&server, &self.client, &moved, &tap).await;
             tap.end();
             let _ = ended?;
             if refusing.load(Ordering::Relaxed) {

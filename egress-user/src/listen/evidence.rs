@@ -8,10 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use egress_common::Reason;
 
+use super::http::keeps_upgrade;
 use crate::{
     audit::Refused,
     dns::{PinTable, Pinned},
-    policy::{Grant, Host, Name, Policy, PortSet, Refusal, Rule, Transport},
+    policy::{Grant, Host, HttpRequest, Name, Payload, Policy, PortSet, Refusal, Rule, Transport},
     sniff::{Hello, RequestHead},
 };
 
@@ -95,21 +96,22 @@ impl Evidence {
         policy: &Policy,
         hello: &Hello,
     ) -> Result<Option<Name>, Refused> {
+        let refuse_ech = hello.ech && !policy.settings().allow_ech;
         let Some(text) = &hello.server_name else {
-            if hello.ech {
-                return Err(plain(format!("tls {}", self.to), Reason::EchRefused));
+            if refuse_ech {
+                return Err(ech(format!("tls {}", self.to)));
             }
             let what = format!("tls without a server name to {}", self.to);
-            return self.judge_unnamed(what, Reason::SniMismatch);
+            self.judge_unnamed(&what, Reason::SniMismatch)?;
+            return self.judge_payload(policy, None, what, &Payload::Tls);
         };
         let what = format!("tls {text} at {}", self.to);
-        if hello.ech {
-            return Err(plain(what, Reason::EchRefused));
+        if refuse_ech {
+            return Err(ech(what));
         }
-        match Host::parse(text) {
-            Ok(host) => self.judge_host(policy, &host, what, Reason::SniMismatch),
-            Err(_) => Err(plain(what, Reason::InvalidHost)),
-        }
+        let Ok(host) = Host::parse(text) else { return Err(plain(what, Reason::InvalidHost)) };
+        let name = self.judge_host(policy, &host, &what, Reason::SniMismatch)?;
+        self.judge_payload(policy, Some((host, name)), what, &Payload::Tls)
     }
 
     /// Judges one request by its Host. CONNECT is for proxies: to an origin it would open a tunnel
@@ -123,32 +125,85 @@ impl Evidence {
             let what = format!("http CONNECT to tcp {}", self.to);
             return Err(plain(what, Reason::ProtocolNotAllowed));
         }
+        let method = head.method.as_str();
+        // Another protocol would follow, in which nothing can be judged.
+        let payload = if keeps_upgrade(head) && self.reads_requests(policy) {
+            Payload::Opaque
+        } else {
+            Payload::Http(HttpRequest { method: method.into(), path: head.path.as_str().into() })
+        };
         let Some(text) = head.host.as_deref() else {
-            let what = format!("http without a host to {}", self.to);
-            return self.judge_unnamed(what, Reason::HostMismatch);
+            let what = format!("http {method} without a host to {}", self.to);
+            self.judge_unnamed(&what, Reason::HostMismatch)?;
+            return self.judge_payload(policy, None, what, &payload);
         };
         let what = format!("http {text} at {}", self.to);
-        match Host::parse_with_port(text) {
-            Ok((host, _)) => self.judge_host(policy, &host, what, Reason::HostMismatch),
-            Err(_) => Err(plain(what, Reason::InvalidHost)),
-        }
+        let Ok((host, _)) = Host::parse_with_port(text) else {
+            return Err(plain(what, Reason::InvalidHost));
+        };
+        let name = self.judge_host(policy, &host, &what, Reason::HostMismatch)?;
+        let what = format!("http {method} {text}{} at {}", shortened(&head.path), self.to);
+        self.judge_payload(policy, Some((host, name)), what, &payload)
     }
 
     /// Judges a payload that is neither TLS nor HTTP.
-    pub(super) fn judge_opaque(&self) -> Result<Option<Name>, Refused> {
+    pub(super) fn judge_opaque(&self, policy: &Policy) -> Result<Option<Name>, Refused> {
         let what = format!("neither TLS nor HTTP to tcp {}", self.to);
         if !self.is_web() || self.any_protocol() {
-            return Ok(None);
+            return self.judge_payload(policy, None, what, &Payload::Opaque);
         }
         let (reason, fix) = (Reason::ProtocolNotAllowed, self.any_protocol_fix());
         Err(Refused { what, reason, rule: None, fix })
+    }
+
+    /// Whether some name, or the address, of this connection has a rule that asks for more than a
+    /// name: methods, paths, or limited mode.
+    pub(super) fn reads_requests(&self, policy: &Policy) -> bool {
+        let reads = |grant: &Grant| policy.reads_requests(grant, self.to.port());
+        self.literal.iter().any(reads) || self.names.iter().any(|pin| reads(&pin.grant))
+    }
+
+    /// Rows 5 and 11. What names a host is judged by that host's most specific rule, also where an
+    /// address rule or `*` would let everything pass; what names nobody, by every rule that it may
+    /// be for.
+    fn judge_payload(
+        &self,
+        policy: &Policy,
+        named: Option<(Host, Option<Name>)>,
+        what: String,
+        payload: &Payload,
+    ) -> Result<Option<Name>, Refused> {
+        let port = self.to.port();
+        let judge = |grant: &Grant| policy.judge_payload(grant, port, Transport::Tcp, payload);
+        let (host, name) = named.unzip();
+        let pinned = name.flatten();
+        let judged = match (&pinned, host) {
+            (Some(name), _) => {
+                let pin = self.names.iter().find(|pin| pin.name == *name);
+                pin.map_or(Ok(()), |pin| judge(&pin.grant))
+            }
+            (None, host) => {
+                let own = match host {
+                    Some(Host::Name(name)) => policy.name(&name).ok(),
+                    Some(Host::Address(_)) | None => None,
+                };
+                // A rule of the name that does not open this port has no say on what passes here.
+                let own = own.filter(|grant| grant.opens(port, Transport::Tcp));
+                match (own, &self.literal) {
+                    (Some(own), _) => judge(&own),
+                    (None, Some(literal)) => judge(literal),
+                    (None, None) => self.names.iter().try_for_each(|pin| judge(&pin.grant)),
+                }
+            }
+        };
+        judged.map(|()| pinned).map_err(|refusal| told(what, &refusal))
     }
 
     fn judge_host(
         &self,
         policy: &Policy,
         host: &Host,
-        what: String,
+        what: &str,
         mismatch: Reason,
     ) -> Result<Option<Name>, Refused> {
         let name = match host {
@@ -156,7 +211,7 @@ impl Evidence {
             Host::Address(address) => return self.judge_literal(policy, *address, what, mismatch),
         };
         if let Some(refusal) = policy.denied_name(name) {
-            return Err(told(what, &refusal));
+            return Err(told(what.to_owned(), &refusal));
         }
         if self.names.iter().any(|pin| pin.name == *name) {
             return Ok(Some(name.clone()));
@@ -166,7 +221,7 @@ impl Evidence {
         }
         // Allowed by a rule, but looked up to other addresses: no line would help.
         let fix = policy.name(name).err().and_then(|refusal| refusal.fix);
-        Err(Refused { what, reason: mismatch, rule: None, fix })
+        Err(Refused { what: what.to_owned(), reason: mismatch, rule: None, fix })
     }
 
     /// A host that is an address is evidence only for itself.
@@ -174,27 +229,30 @@ impl Evidence {
         &self,
         policy: &Policy,
         address: IpAddr,
-        what: String,
+        what: &str,
         mismatch: Reason,
     ) -> Result<Option<Name>, Refused> {
         match policy.address(address) {
-            Err(refusal) if refusal.reason == Reason::Denied => Err(told(what, &refusal)),
+            Err(refusal) if refusal.reason == Reason::Denied => {
+                Err(told(what.to_owned(), &refusal))
+            }
             _ if self.literal.is_some() => Ok(None),
             // Only a rule for the address that was dialled would help.
             Err(refusal) if address == self.to.ip() => {
+                let what = what.to_owned();
                 Err(Refused { what, reason: mismatch, rule: None, fix: refusal.fix })
             }
-            _ => Err(plain(what, mismatch)),
+            _ => Err(plain(what.to_owned(), mismatch)),
         }
     }
 
     /// TLS or HTTP that names nobody: on ports of other protocols the pin suffices.
-    fn judge_unnamed(&self, what: String, mismatch: Reason) -> Result<Option<Name>, Refused> {
+    fn judge_unnamed(&self, what: &str, mismatch: Reason) -> Result<(), Refused> {
         if self.literal.is_some() || self.any_protocol() || !self.is_web() {
-            Ok(None)
-        } else {
-            Err(Refused { what, reason: mismatch, rule: None, fix: self.any_protocol_fix() })
+            return Ok(());
         }
+        let (what, fix) = (what.to_owned(), self.any_protocol_fix());
+        Err(Refused { what, reason: mismatch, rule: None, fix })
     }
 
     /// Whether TLS or HTTP is expected on the port.
@@ -205,7 +263,7 @@ impl Evidence {
     /// The option, and the rule that has to have it: a second rule for the host would not add it.
     fn any_protocol_fix(&self) -> Option<String> {
         let grant = self.names.first().map(|pin| &pin.grant).or(self.literal.as_ref())?;
-        let Rule { text, pattern, origin, options, .. } = &*grant.rule;
+        let Rule { text, pattern, origin, options, .. } = &**grant.rule();
         let option = "protocol = \"any\"";
         if origin.line.is_some() {
             return Some(format!("add {option} to \"{text}\" ({origin})"));
@@ -213,7 +271,7 @@ impl Evidence {
         let table = if pattern.is_address() { "addresses" } else { "domains" };
         let ports = match &options.ports {
             PortSet::Only(ports) => format!("ports = {ports:?}, "),
-            PortSet::All | PortSet::Split { .. } => String::new(),
+            PortSet::All => String::new(),
         };
         Some(format!(
             "instead of {origin} {text}, in [network.{table}]: \"{pattern}\" = {{ action = \"allow\", \
@@ -222,13 +280,32 @@ impl Evidence {
     }
 
     fn any_protocol(&self) -> bool {
-        self.literal.iter().chain(self.names.iter().map(|pin| &pin.grant)).any(Grant::any_protocol)
+        let grants = self.literal.iter().chain(self.names.iter().map(|pin| &pin.grant));
+        let port = self.to.port();
+        grants.into_iter().any(|grant| grant.any_protocol(port))
     }
 }
 
 /// A refusal that no rule decided.
 pub(super) fn plain(what: String, reason: Reason) -> Refused {
     Refused { what, reason, rule: None, fix: None }
+}
+
+/// A hello that hides its name.
+fn ech(what: String) -> Refused {
+    let fix =
+        Some("ech = \"allow\" in [network] (the outer name is then all that is checked)".into());
+    Refused { fix, ..plain(what, Reason::EchRefused) }
+}
+
+/// A path as the summary shows it: queries may hold what is nobody's business, and paths anything.
+fn shortened(path: &str) -> String {
+    const SHOWN: usize = 60;
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    match path.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}...", path.get(..at).unwrap_or_default()),
+        None => path.to_owned(),
+    }
 }
 
 fn told(what: String, refusal: &Refusal) -> Refused {
@@ -241,71 +318,4 @@ fn told(what: String, refusal: &Refusal) -> Refused {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config::{Flags, assemble},
-        dns::{NEVER_NS, PinSink},
-    };
-
-    struct Anywhere;
-
-    impl PinSink for Anywhere {
-        fn pin(&self, _: IpAddr, _: u64, _: egress_common::pin::Ports) -> std::io::Result<()> {
-            Ok(())
-        }
-        fn unpin(&self, _: IpAddr) {}
-    }
-
-    const FIRST: &str = "93.184.216.34";
-    const SECOND: &str = "93.184.216.35";
-
-    /// Evidence at two addresses, port 443; `free.test` is on the first, `bound.test` on both.
-    fn at_both(text: &str) -> [Evidence; 2] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("p.toml");
-        std::fs::write(&path, text).unwrap();
-        let policy = assemble(&[path], &Flags::default()).unwrap().policy;
-        let mut pins = PinTable::default();
-        for (name, addresses) in [("free.test", &[FIRST][..]), ("bound.test", &[FIRST, SECOND])] {
-            let name = Name::parse(name).unwrap();
-            let wanted: Vec<_> = addresses.iter().map(|a| (a.parse().unwrap(), NEVER_NS)).collect();
-            let Ok(grant) = policy.name(&name) else { continue };
-            pins.pin(&Anywhere, &name, &grant, &wanted, 0).unwrap();
-        }
-        [FIRST, SECOND].map(|address| {
-            let to = SocketAddr::new(address.parse().unwrap(), 443);
-            Evidence::gather(&policy, &pins, to, 0).unwrap()
-        })
-    }
-
-    #[test]
-    fn what_names_nobody_goes_only_where_as_much_is_open() {
-        for (text, same) in [
-            ("[network.domains]\n\"bound.test\" = \"allow\"\n", true),
-            // Opaque payloads for the one name are none for the other.
-            (
-                "[network.domains]\n\"bound.test\" = \"allow\"\n\"free.test\" = { action = \"allow\", protocol = \"any\" }\n",
-                false,
-            ),
-            // Any host at the first address, which a rule opens, but not at the second.
-            (
-                "[network.domains]\n\"bound.test\" = \"allow\"\n[network.addresses]\n\"93.184.216.34\" = \"allow\"\n",
-                false,
-            ),
-            ("[network.domains]\n\"*\" = \"allow\"\n", true),
-        ] {
-            let [first, second] = at_both(text);
-            assert_eq!(second.opens_as(&first), same, "{text}");
-            assert!(first.opens_as(&second), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_second_rule_is_not_advised_where_it_would_not_help() {
-        let [first, _] = at_both("[network.domains]\n\"bound.test\" = \"allow\"\n");
-        let refused = first.judge_opaque().unwrap_err();
-        let fix = refused.fix.unwrap();
-        assert!(fix.starts_with("add protocol = \"any\" to \"bound.test\" ("), "{fix}");
-    }
-}
+mod tests;

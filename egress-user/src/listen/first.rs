@@ -84,13 +84,15 @@ pub(super) async fn first(
     let mut reading = Reading { client, held: Vec::new(), deadline: None };
     let protocol = match reading.protocol(evidence).await? {
         Some(protocol) => protocol,
+        // Where requests have to be read, a connection without one is none of those.
+        None if evidence.reads_requests(policy) => Protocol::Opaque,
         None => return Ok(reading.done(None, Then::Silent)),
     };
     match protocol {
         Protocol::Tls => tls(reading, evidence, policy).await,
         Protocol::Http => http(reading, evidence, policy).await,
         Protocol::Http2 | Protocol::Opaque | Protocol::Need => {
-            let name = refused(evidence.judge_opaque(), false)?;
+            let name = refused(evidence.judge_opaque(policy), false)?;
             Ok(reading.done(name, Then::Relay))
         }
     }
@@ -110,7 +112,7 @@ async fn tls(
             }
             TlsSniff::Need if reading.more().await? => {}
             TlsSniff::NotTls => {
-                let name = refused(evidence.judge_opaque(), false)?;
+                let name = refused(evidence.judge_opaque(policy), false)?;
                 return Ok(reading.done(name, Then::Relay));
             }
             TlsSniff::Need => return Err(reading.unfinished("an unfinished TLS hello", evidence)),

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    ops::ControlFlow,
     sync::{Mutex, PoisonError},
 };
 
@@ -12,6 +13,7 @@ use super::{evidence::Evidence, write_all};
 use crate::{
     audit::Refused,
     policy::Policy,
+    relay::Watch,
     sniff::{
         RequestHead, RequestStream, ResponseWatch, Step,
         http1::{Awaited, ResponseState, without_upgrade},
@@ -58,6 +60,12 @@ impl Tap {
         }
     }
 
+    /// Whether the answer to an upgrade is awaited. It is asked for before the request is
+    /// forwarded, so that no octet of the answer can have come before.
+    fn is_armed(&self) -> bool {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The server will say no more: an answer that has not come will not.
     pub(super) fn end(&self) {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,6 +86,17 @@ impl Tap {
             }
             self.told.notified().await;
         }
+    }
+}
+
+impl Watch for &Tap {
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        self.feed(bytes);
+        ControlFlow::Continue(())
+    }
+
+    fn is_watching(&self) -> bool {
+        self.is_armed()
     }
 }
 
@@ -190,7 +209,7 @@ impl Requests<'_> {
 /// h2c would carry later requests that nobody judges, TLS (RFC 2817) a server name, and behind the
 /// first request an answer cannot be told from another's: there the offer is withdrawn, and the
 /// server answers in HTTP/1.
-fn keeps_upgrade(head: &RequestHead) -> bool {
+pub(super) fn keeps_upgrade(head: &RequestHead) -> bool {
     head.is_first
         && head.upgrade.as_deref().is_some_and(|offer| {
             !offer.split(',').any(|protocol| {

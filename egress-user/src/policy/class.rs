@@ -32,6 +32,20 @@ pub(super) fn carried(block: IpNet) -> Option<Ipv4Net> {
     Ipv4Net::new(low_32_bits(block.addr()), block.prefix_len() - 96).ok()
 }
 
+/// Blocks at whose edges it may change what [`is_public`] says.
+pub fn class_blocks() -> impl Iterator<Item = IpNet> {
+    blocks().map(|(block, _)| block)
+}
+
+/// The block, and where it is of IPv4, the forms of IPv6 that carry it.
+pub fn carried_forms(block: IpNet) -> impl Iterator<Item = IpNet> {
+    let carriers = match block {
+        IpNet::V4(block) => Some(carriers_of(block).map(IpNet::V6)),
+        IpNet::V6(_) => None,
+    };
+    std::iter::once(block).chain(carriers.into_iter().flatten())
+}
+
 /// The same block of IPv4 in each of the forms that [`carried`] reads.
 pub(super) fn carriers_of(block: Ipv4Net) -> impl Iterator<Item = Ipv6Net> {
     CARRIERS.iter().filter_map(move |carrier| embed(*carrier, block))
@@ -59,6 +73,15 @@ pub(super) fn is_mixed(block: IpNet) -> bool {
     let around = blocks().filter(|(line, _)| line.contains(&block));
     let own = around.max_by_key(|(line, _)| line.prefix_len()).map_or(Public, |(_, class)| class);
     blocks().any(|(line, class)| block != line && block.contains(&line) && class != own)
+}
+
+/// Whether every address of the block is public.
+pub(super) fn is_all_public(block: IpNet) -> bool {
+    let carries = |carrier: &Ipv6Net| match block {
+        IpNet::V4(_) => false,
+        IpNet::V6(block) => block.contains(carrier) || carrier.contains(&block),
+    };
+    is_public(block.addr()) && !is_mixed(block) && !CARRIERS.iter().any(carries)
 }
 
 fn class_v4(address: Ipv4Addr) -> Class {

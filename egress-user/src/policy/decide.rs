@@ -8,13 +8,17 @@ use std::{
 use egress_common::Reason;
 use ipnet::IpNet;
 
-use super::{Grant, Host, Mode, Name, Pattern, Rule, Transport, index::Index, is_public};
+use super::{
+    Action, Grant, Host, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress, UnixRule,
+    index::Index, is_public, path,
+};
 
 /// The policy of one sandbox. Immutable; shared behind an `Arc`.
 #[derive(Clone, Debug)]
 pub struct Policy {
     settings: Settings,
     index: Index,
+    unix: Vec<UnixRule>,
 }
 
 /// Settings of `[network]` that decisions depend on.
@@ -85,27 +89,6 @@ pub struct Request {
     pub payload: Payload,
 }
 
-/// What is known of the bytes of a target, for rows 5 and 11.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Payload {
-    /// Nothing but the port.
-    #[default]
-    Unknown,
-    /// TLS, which hides methods and paths.
-    Tls,
-    /// A request of plain HTTP.
-    Http(HttpRequest),
-}
-
-/// A request of plain HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Case-sensitive.
-    pub method: Box<str>,
-    /// As sent, with the query or without.
-    pub path: Box<str>,
-}
-
 /// What was decided about a [`Request`].
 #[derive(Clone, Debug)]
 pub enum Decision {
@@ -141,7 +124,18 @@ const QUIC_PORT: u16 = 443;
 impl Policy {
     /// A policy of these rules. The order of rules does not matter.
     pub fn new(settings: Settings, rules: Vec<Rule>) -> Self {
-        Self { settings, index: Index::new(rules) }
+        Self { settings, index: Index::new(rules), unix: Vec::new() }
+    }
+
+    /// With these rules for unix sockets. Links in their paths are resolved, as a policy asks no
+    /// file system.
+    pub fn with_unix_rules(self, unix: Vec<UnixRule>) -> Self {
+        Self { unix, ..self }
+    }
+
+    /// The rules for unix sockets.
+    pub fn unix_rules(&self) -> &[UnixRule] {
+        &self.unix
     }
 
     /// The settings.
@@ -168,7 +162,7 @@ impl Policy {
             return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("domains", name)));
         }
         match self.index.allows_name(name) {
-            Some(rule) => Ok(Grant { rule: rule.clone() }),
+            Some(grant) => Ok(grant.clone()),
             None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("domains", name))),
         }
     }
@@ -201,14 +195,14 @@ impl Policy {
             return Err(refusal);
         }
         // A rule that writes the address, or a block around it, is an exception for local ones.
-        if let Some(rule) = self.index.allows_block(IpNet::from(address)) {
-            return Ok(Grant { rule: rule.clone() });
+        if let Some(grant) = self.index.allows_block(IpNet::from(address)) {
+            return Ok(grant.clone());
         }
         if !is_public(address) && !self.settings.allow_local_binding {
             return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("addresses", address)));
         }
         match self.index.allows_any() {
-            Some(rule) => Ok(Grant { rule: rule.clone() }),
+            Some(grant) => Ok(grant.clone()),
             None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("addresses", address))),
         }
     }
@@ -248,17 +242,66 @@ impl Policy {
 
     /// Row 4's refusal, with the rule that does not open the port.
     pub fn port_refusal(&self, grant: &Grant, port: u16, transport: Transport) -> Refusal {
-        let Rule { text, origin, .. } = &*grant.rule;
-        let refusal =
-            Refusal { rule: Some(grant.rule.clone()), ..Refusal::new(Reason::PortNotAllowed) };
+        // Of several lines, the one that lacks nothing but the port.
+        let fits = |rule: &&Arc<Rule>| rule.permits_transport(transport);
+        let rule = grant.rules().iter().find(fits).unwrap_or(grant.rule());
+        let Rule { text, origin, .. } = &**rule;
+        let refusal = Refusal::by(Reason::PortNotAllowed, rule);
         if port == 0 {
             return refusal;
         }
-        refusal.fixed_by(if grant.rule.permits_transport(transport) {
+        refusal.fixed_by(if rule.permits_transport(transport) {
             format!("add {port} to the ports of \"{text}\" ({origin})")
         } else {
             format!("add \"{}\" to the transport of \"{text}\" ({origin})", transport.as_str())
         })
+    }
+
+    /// Rows 5 and 11: whether what a connection carries may pass where row 4 let the connection
+    /// pass. `tcp` port 443 without any knowledge of the payload is taken for TLS.
+    pub fn judge_payload(
+        &self,
+        grant: &Grant,
+        port: u16,
+        transport: Transport,
+        payload: &Payload,
+    ) -> Result<(), Refusal> {
+        let mode = self.settings.mode;
+        match grant.judge_payload(mode, port, transport, payload) {
+            Ok(_) => Ok(()),
+            Err((Reason::PortNotAllowed, _)) => Err(self.port_refusal(grant, port, transport)),
+            Err((reason, rule)) => {
+                let fix = payload_fix(reason, rule, mode, payload);
+                Err(Refusal { fix, ..Refusal::by(reason, rule) })
+            }
+        }
+    }
+
+    /// Whether requests have to be read before they may pass.
+    pub fn reads_requests(&self, grant: &Grant, port: u16) -> bool {
+        grant.reads_requests(self.settings.mode, port)
+    }
+
+    /// Section 8: whether a unix socket may be reached, by the socket that is meant, not by its
+    /// spelling: links in the path are resolved. None: no rule, but all of them are open.
+    pub fn unix(&self, address: &UnixAddress) -> Result<Option<&UnixRule>, Refusal> {
+        self.refuse_disabled()?;
+        let of = |action| {
+            self.unix.iter().find(move |rule| rule.action == action && rule.address == *address)
+        };
+        if let Some(rule) = of(Action::Deny) {
+            return Err(Refusal::new(Reason::Denied).fixed_by(format!(
+                "remove \"{}\" = \"deny\" ({}): no allow rule overrides it",
+                rule.text, rule.origin
+            )));
+        }
+        match of(Action::Allow) {
+            None if !self.settings.all_unix_sockets => {
+                Err(Refusal::new(Reason::UnixSocketNotAllowed)
+                    .fixed_by(format!("in [network.unix_sockets]: \"{address}\" = \"allow\"")))
+            }
+            rule => Ok(rule),
+        }
     }
 
     /// Whether `*` is allowed (public addresses that nothing else names reach the proxy).
@@ -268,7 +311,12 @@ impl Policy {
 
     /// A deny rule that leaves the pattern nothing to allow: the allow rule is dead.
     pub fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
-        self.index.denies_all_of(pattern)
+        self.index.denies_all_of(pattern).map(Grant::rule)
+    }
+
+    /// The rules, in no order; of several denies of one pattern the first alone.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.rules()
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -303,11 +351,9 @@ impl Policy {
             return Err(self.port_refusal(&grant, request.port, request.transport));
         }
         if request.transport == Transport::Udp && request.port == QUIC_PORT {
-            return Err(Refusal {
-                rule: Some(grant.rule),
-                ..Refusal::new(Reason::ProtocolNotAllowed)
-            });
+            return Err(Refusal::by(Reason::ProtocolNotAllowed, grant.rule()));
         }
+        self.judge_payload(&grant, request.port, request.transport, &request.payload)?;
         let name = match &request.host {
             Host::Name(name) => name,
             Host::Address(address) => return Ok((grant, vec![address.to_canonical()])),
@@ -327,8 +373,13 @@ impl Refusal {
         Self { reason, rule: None, fix: None }
     }
 
-    fn denied(rule: &Arc<Rule>) -> Self {
-        Self { rule: Some(rule.clone()), ..Self::new(Reason::Denied) }
+    fn by(reason: Reason, rule: &Arc<Rule>) -> Self {
+        Self { rule: Some(rule.clone()), ..Self::new(reason) }
+    }
+
+    fn denied(denies: &Grant) -> Self {
+        let rule = denies.rule();
+        Self::by(Reason::Denied, rule)
             .fixed_by(format!("remove {rule}: no allow rule overrides it"))
     }
 
@@ -348,6 +399,39 @@ impl fmt::Display for Refusal {
             Some(fix) => write!(f, " To change it: {fix}."),
             None => Ok(()),
         }
+    }
+}
+
+/// The edit that would let the payload pass; none where only another program would do.
+fn payload_fix(reason: Reason, rule: &Rule, mode: Mode, payload: &Payload) -> Option<String> {
+    let Rule { text, origin, options, .. } = rule;
+    let limited = mode == Mode::Limited;
+    match (reason, payload) {
+        (Reason::MethodNotAllowed, Payload::Http(request)) => {
+            let method = &request.method;
+            let permitted = options.methods.as_ref().is_none_or(|list| list.contains(method));
+            Some(if limited && permitted {
+                "mode = \"full\" in [network]".to_owned()
+            } else {
+                format!("add \"{method}\" to the methods of \"{text}\" ({origin})")
+            })
+        }
+        (Reason::PathNotAllowed, Payload::Http(request)) if path::is_ambiguous(&request.path) => {
+            Some("send the path without dot segments and without escaped slashes".to_owned())
+        }
+        (Reason::PathNotAllowed, _) => {
+            Some(format!("add a prefix of the path to the paths of \"{text}\" ({origin})"))
+        }
+        (Reason::InspectionRequired | Reason::ProtocolNotAllowed, _) => Some(match limited {
+            true => {
+                "mode = \"full\" in [network] (only requests of plain HTTP can be read)".to_owned()
+            }
+            false => format!(
+                "remove methods and paths from \"{text}\" ({origin}): only requests of plain HTTP \
+                 can be read"
+            ),
+        }),
+        _ => None,
     }
 }
 

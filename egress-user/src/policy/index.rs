@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Action, Name, Pattern, Rule, class};
+use super::{Action, Grant, Name, Pattern, Rule, class};
 
 /// Every rule of a policy.
 #[derive(Clone, Debug, Default)]
@@ -29,38 +29,38 @@ impl Index {
     }
 
     /// A deny rule that matches the name.
-    pub(super) fn denies_name(&self, name: &Name) -> Option<&Arc<Rule>> {
+    pub(super) fn denies_name(&self, name: &Name) -> Option<&Grant> {
         self.deny.name(name)
     }
 
     /// The most specific allow rule that matches the name.
-    pub(super) fn allows_name(&self, name: &Name) -> Option<&Arc<Rule>> {
+    pub(super) fn allows_name(&self, name: &Name) -> Option<&Grant> {
         self.allow.name(name).or(self.allow.any.as_ref())
     }
 
     /// The allow rule of exactly this name, wildcards left out.
-    pub(super) fn allows_exactly(&self, name: &Name) -> Option<&Arc<Rule>> {
+    pub(super) fn allows_exactly(&self, name: &Name) -> Option<&Grant> {
         self.allow.names.get(name.as_str())?.exact.as_ref()
     }
 
     /// A deny rule that matches every address of the block, or of the IPv4 block that it carries.
-    pub(super) fn denies_block(&self, block: IpNet) -> Option<&Arc<Rule>> {
+    pub(super) fn denies_block(&self, block: IpNet) -> Option<&Grant> {
         let blocks = &self.deny.blocks;
         blocks.covering(block).or_else(|| blocks.covering(class::carried(block)?.into()))
     }
 
     /// The allow rule with the longest block that holds all of this one; `*` is not one.
-    pub(super) fn allows_block(&self, block: IpNet) -> Option<&Arc<Rule>> {
+    pub(super) fn allows_block(&self, block: IpNet) -> Option<&Grant> {
         self.allow.blocks.covering(block)
     }
 
     /// The rule that allows `*`.
-    pub(super) fn allows_any(&self) -> Option<&Arc<Rule>> {
+    pub(super) fn allows_any(&self) -> Option<&Grant> {
         self.allow.any.as_ref()
     }
 
     /// A deny rule that leaves the pattern nothing to allow.
-    pub(super) fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
+    pub(super) fn denies_all_of(&self, pattern: &Pattern) -> Option<&Grant> {
         match pattern {
             Pattern::Exact(name) => self.deny.name(name),
             Pattern::Below(name) => self.deny.subtree(name, true),
@@ -69,6 +69,11 @@ impl Index {
             Pattern::Address(address) => self.denies_block(IpNet::from(*address)),
             Pattern::Block(block) => self.denies_block(*block),
         }
+    }
+
+    /// Every rule, in no order.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        [&self.allow, &self.deny].into_iter().flat_map(Side::rules)
     }
 
     /// The block of every deny rule.
@@ -86,41 +91,46 @@ impl Index {
 #[derive(Clone, Debug, Default)]
 struct Side {
     names: HashMap<Box<str>, AtName>,
-    any: Option<Arc<Rule>>,
+    any: Option<Grant>,
     blocks: Blocks,
 }
 
 /// The rules that are written with one name.
 #[derive(Clone, Debug, Default)]
 struct AtName {
-    exact: Option<Arc<Rule>>,
-    below: Option<Arc<Rule>>,
-    at_or_below: Option<Arc<Rule>>,
+    exact: Option<Grant>,
+    below: Option<Grant>,
+    at_or_below: Option<Grant>,
 }
 
 impl Side {
     fn insert(&mut self, rule: Rule) {
-        match &rule.pattern {
-            Pattern::Exact(name) => add(&mut self.at(name).exact, &rule),
-            Pattern::Below(name) => add(&mut self.at(name).below, &rule),
-            Pattern::AtOrBelow(name) => add(&mut self.at(name).at_or_below, &rule),
-            Pattern::Any => add(&mut self.any, &rule),
-            Pattern::Address(address) => {
-                self.blocks.insert(IpNet::from(address.to_canonical()), &rule);
-            }
+        let slot = match &rule.pattern {
+            Pattern::Exact(name) => &mut self.at(name).exact,
+            Pattern::Below(name) => &mut self.at(name).below,
+            Pattern::AtOrBelow(name) => &mut self.at(name).at_or_below,
+            Pattern::Any => &mut self.any,
+            Pattern::Address(address) => self.blocks.at(IpNet::from(address.to_canonical())),
             Pattern::Block(block) => {
-                let canonical = Pattern::block(*block).as_block().unwrap_or(*block);
-                self.blocks.insert(canonical, &rule);
+                self.blocks.at(Pattern::block(*block).as_block().unwrap_or(*block))
             }
-        }
+        };
+        add(slot, rule);
     }
 
     fn at(&mut self, name: &Name) -> &mut AtName {
         self.names.entry(name.as_str().into()).or_default()
     }
 
+    fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        let names = self.names.values();
+        let names = names.flat_map(|at| [&at.exact, &at.below, &at.at_or_below]);
+        let grants = names.chain([&self.any]).chain(self.blocks.rules.values()).flatten();
+        grants.flat_map(Grant::rules)
+    }
+
     /// The most specific match: exact before suffix, long before short, `*.` before `**.`.
-    fn name(&self, name: &Name) -> Option<&Arc<Rule>> {
+    fn name(&self, name: &Name) -> Option<&Grant> {
         name.suffixes().enumerate().find_map(|(depth, suffix)| {
             let slot = self.names.get(suffix)?;
             match depth {
@@ -132,7 +142,7 @@ impl Side {
     }
 
     /// A rule that matches every name below this one, and this one as well unless `below` is set.
-    fn subtree(&self, name: &Name, below: bool) -> Option<&Arc<Rule>> {
+    fn subtree(&self, name: &Name, below: bool) -> Option<&Grant> {
         name.suffixes().enumerate().find_map(|(depth, suffix)| {
             let slot = self.names.get(suffix)?;
             slot.at_or_below.as_ref().or(slot.below.as_ref().filter(|_| below || depth > 0))
@@ -141,29 +151,29 @@ impl Side {
 }
 
 /// A second allow of one pattern adds what it opens; a second deny changes nothing.
-fn add(slot: &mut Option<Arc<Rule>>, rule: &Rule) {
+fn add(slot: &mut Option<Grant>, rule: Rule) {
     *slot = Some(match slot.take() {
-        Some(first) if rule.action == Action::Allow => Arc::new(first.merge(rule)),
+        Some(first) if rule.action == Action::Allow => first.and(Arc::new(rule)),
         Some(first) => first,
-        None => Arc::new(rule.clone()),
+        None => Arc::new(rule).into(),
     });
 }
 
 /// Blocks, with the prefix lengths that occur in each family, the longest first.
 #[derive(Clone, Debug, Default)]
 struct Blocks {
-    rules: HashMap<IpNet, Option<Arc<Rule>>>,
+    rules: HashMap<IpNet, Option<Grant>>,
     v4_lengths: Vec<u8>,
     v6_lengths: Vec<u8>,
 }
 
 impl Blocks {
-    fn insert(&mut self, block: IpNet, rule: &Rule) {
+    fn at(&mut self, block: IpNet) -> &mut Option<Grant> {
         match block {
             IpNet::V4(block) => self.v4_lengths.push(block.prefix_len()),
             IpNet::V6(block) => self.v6_lengths.push(block.prefix_len()),
         }
-        add(self.rules.entry(block).or_default(), rule);
+        self.rules.entry(block).or_default()
     }
 
     fn finish(&mut self) {
@@ -174,7 +184,7 @@ impl Blocks {
     }
 
     /// The rule with the longest block that holds all of this one.
-    fn covering(&self, block: IpNet) -> Option<&Arc<Rule>> {
+    fn covering(&self, block: IpNet) -> Option<&Grant> {
         let lengths = match block {
             IpNet::V4(_) => &self.v4_lengths,
             IpNet::V6(_) => &self.v6_lengths,

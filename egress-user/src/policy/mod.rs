@@ -7,21 +7,23 @@
 mod class;
 mod compile;
 mod decide;
+mod grant;
 mod host;
 mod index;
+mod path;
 mod pattern;
+mod payload;
 mod rule;
 mod unix;
 
-pub use class::is_public;
+pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;
 pub use decide::{
-    Answer, Decision, HttpRequest, LOCALHOST_ADDRESSES, Lookup, Payload, Policy, Refusal, Request,
-    Settings,
+    Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Refusal, Request, Settings,
 };
+pub use grant::Grant;
 pub use host::{Host, HostError, Name};
 pub use pattern::{Pattern, PatternError};
-pub use rule::{
-    Action, DataPath, Grant, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport,
-};
+pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
+pub use rule::{Action, DataPath, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport};
 pub use unix::{UnixAddress, UnixRule};

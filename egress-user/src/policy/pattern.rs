@@ -5,6 +5,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{Action, Host, Name, class};
 
+mod cover;
+
 /// A pattern of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
@@ -183,9 +185,10 @@ fn foreign_part(text: &str) -> Option<PatternError> {
                 format!("write \"{text}\" in [network.addresses]"),
             )
         } else {
+            let path = text.get(host.len()..).unwrap_or_default();
             PatternError::new(
                 "a domain pattern has no path",
-                format!("write \"{host}\" (the rule option `paths` is not built yet)"),
+                format!("write \"{host}\" = {{ action = \"allow\", paths = [{path:?}] }}"),
             )
         });
     }

@@ -50,13 +50,6 @@ pub enum PortSet {
     All,
     /// These ports, sorted.
     Only(Box<[u16]>),
-    /// What two allow rules of one host open together, where they name different transports.
-    Split {
-        /// Ports of TCP.
-        tcp: Box<PortSet>,
-        /// Ports of UDP.
-        udp: Box<PortSet>,
-    },
 }
 
 impl PortSet {
@@ -68,36 +61,30 @@ impl PortSet {
     }
 
     /// Whether the port is one of the set; 0 never is.
-    pub fn contains(&self, port: u16, transport: Transport) -> bool {
+    pub fn contains(&self, port: u16) -> bool {
         port != 0
-            && match (self, transport) {
-                (PortSet::All, _) => true,
-                (PortSet::Only(ports), _) => ports.binary_search(&port).is_ok(),
-                (PortSet::Split { tcp, .. }, Transport::Tcp) => tcp.contains(port, transport),
-                (PortSet::Split { udp, .. }, Transport::Udp) => udp.contains(port, transport),
+            && match self {
+                PortSet::All => true,
+                PortSet::Only(ports) => ports.binary_search(&port).is_ok(),
             }
     }
 
-    /// The TCP ports in the form that the kernel asks.
-    fn kernel(&self) -> Ports {
-        match self.of(Transport::Tcp) {
-            PortSet::Only(ports) => Ports::only(ports),
-            PortSet::All | PortSet::Split { .. } => Ports::ALL,
-        }
-    }
-
-    fn of(&self, transport: Transport) -> &PortSet {
-        match (self, transport) {
-            (PortSet::Split { tcp, .. }, Transport::Tcp) => tcp.of(transport),
-            (PortSet::Split { udp, .. }, Transport::Udp) => udp.of(transport),
-            (PortSet::All | PortSet::Only(_), _) => self,
-        }
-    }
-
-    fn union(&self, other: &PortSet) -> PortSet {
+    /// Whether every port of the other is one of this.
+    pub fn covers(&self, other: &PortSet) -> bool {
         match (self, other) {
-            (PortSet::Only(a), PortSet::Only(b)) => PortSet::only([&**a, &**b].concat()),
-            _ => PortSet::All,
+            (PortSet::All, _) => true,
+            (PortSet::Only(_), PortSet::All) => false,
+            (PortSet::Only(_), PortSet::Only(ports)) => {
+                ports.iter().all(|&port| self.contains(port))
+            }
+        }
+    }
+
+    /// The form that the kernel asks.
+    fn kernel(&self) -> Ports {
+        match self {
+            PortSet::Only(ports) => Ports::only(ports),
+            PortSet::All => Ports::ALL,
         }
     }
 }
@@ -251,31 +238,18 @@ impl Rule {
         }
     }
 
-    /// The one rule that opens what either of two allow rules with one pattern opens: allows add
-    /// up, from whichever file they come. It keeps the place of the first.
-    pub(super) fn merge(&self, other: &Rule) -> Rule {
-        let ports = |transport| {
-            let of = |rule: &Rule| match rule.permits_transport(transport) {
-                true => rule.options.ports.of(transport).clone(),
-                false => PortSet::Only(Box::default()),
-            };
-            of(self).union(&of(other))
-        };
-        let (tcp, udp) = (ports(Transport::Tcp), ports(Transport::Udp));
-        let ports = if tcp == udp {
-            tcp
+    /// Whether the port (never 0) and transport are opened.
+    pub fn opens(&self, port: u16, transport: Transport) -> bool {
+        self.permits_transport(transport) && self.options.ports.contains(port)
+    }
+
+    /// The TCP ports that an allow opens, in the form that the kernel asks.
+    pub fn kernel_ports(&self) -> Ports {
+        if self.permits_transport(Transport::Tcp) {
+            self.options.ports.kernel()
         } else {
-            PortSet::Split { tcp: Box::new(tcp), udp: Box::new(udp) }
-        };
-        let transport = [Transport::Tcp, Transport::Udp]
-            .into_iter()
-            .filter(|&t| self.permits_transport(t) || other.permits_transport(t))
-            .collect();
-        // Not a union: the ports of the one would get the freedom of the other.
-        let any_protocol = self.options.any_protocol && other.options.any_protocol;
-        let options =
-            RuleOptions { ports, transport: Some(transport), any_protocol, ..self.options.clone() };
-        Rule { options, ..self.clone() }
+            Ports::NONE
+        }
     }
 }
 
@@ -287,34 +261,5 @@ impl fmt::Display for Rule {
             Some(_) => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
             None => write!(f, "{origin} {text}"),
         }
-    }
-}
-
-/// What the most specific matching allow rule opens. Cheap to clone; kept with pins.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The rule.
-    pub rule: Arc<Rule>,
-}
-
-impl Rule {
-    /// The TCP ports that an allow opens, in the form that the kernel asks.
-    pub fn kernel_ports(&self) -> Ports {
-        if self.permits_transport(Transport::Tcp) {
-            self.options.ports.kernel()
-        } else {
-            Ports::NONE
-        }
-    }
-}
-
-impl Grant {
-    /// Row 4: whether the port (never 0) and transport are opened.
-    pub fn opens(&self, port: u16, transport: Transport) -> bool {
-        self.rule.permits_transport(transport) && self.rule.options.ports.contains(port, transport)
-    }
-    /// Whether payloads that are neither TLS nor HTTP pass on web ports.
-    pub fn any_protocol(&self) -> bool {
-        self.rule.options.any_protocol
     }
 }

@@ -4,6 +4,8 @@
 //! - A side that doesn't read stops the other: the pump reads nothing while it holds unwritten
 //!   bytes. At rest a connection holds no buffer: reads go into one buffer a thread, and only what
 //!   the other side's kernel did not take is kept, at most [`READ_LIMIT_BYTES`] a direction.
+//! - A direction that stays busy is spliced through a pipe: no byte is copied, and nothing but the
+//!   pipe's 1 MiB is held.
 //!
 //! The caller composes: it can run the [`pump`] from the server while it still judges the client's
 //! bytes, write these, then [`join`] that pump with the one from the client; or [`relay`] both.
@@ -19,12 +21,13 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
+mod pipe;
 mod pump;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
-pub use pump::{READ_LIMIT_BYTES, end, pump, pump_until};
+pub use pump::{READ_LIMIT_BYTES, Watch, end, pump, pump_until};
 
 /// Which socket of a pump failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::{PumpError, Side, reset};
+use super::{PumpError, Side, pipe::Pipe, reset};
 
 /// Size of the one read buffer of each worker thread, and the most that a direction of a
 /// connection holds while its receiver doesn't read.
@@ -22,6 +22,18 @@ const TURN_BYTES: usize = 1024 * 1024;
 
 /// The same for many small reads.
 const TURN_READS: usize = 32;
+
+/// A read that says that a direction is busy.
+const BUSY_BYTES: usize = 64 * 1024;
+
+/// So many of them in a row, and the direction is spliced.
+const BUSY_READS: u32 = 3;
+
+/// A spliced read below this is a sign of rest.
+const IDLE_BYTES: usize = 16 * 1024;
+
+/// So many of them in a row, and the direction is copied again.
+const IDLE_READS: u32 = 16;
 
 thread_local! {
     /// Borrowed only between two awaits.
@@ -39,9 +51,37 @@ pub async fn pump(
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
 ) -> Result<(), PumpError> {
-    let watch = |_: &[u8]| ControlFlow::Continue(());
-    let _ = pump_until(reader, writer, moved_bytes, watch).await?;
+    let _ = pump_until(reader, writer, moved_bytes, Unwatched).await?;
     end(reader, writer)
+}
+
+/// Who is shown the bytes of a direction before they are written.
+pub trait Watch {
+    /// A run of bytes; after a break another pump can go on behind it.
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()>;
+
+    /// Whether the next bytes matter. Those that do not may pass unseen, and faster.
+    fn is_watching(&self) -> bool {
+        true
+    }
+}
+
+impl<F: FnMut(&[u8]) -> ControlFlow<()>> Watch for F {
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        self(bytes)
+    }
+}
+
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn see(&mut self, _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn is_watching(&self) -> bool {
+        false
+    }
 }
 
 /// Passes the end of `reader`'s stream on to `writer`.
@@ -57,7 +97,7 @@ pub fn end(reader: &TcpStream, writer: &TcpStream) -> Result<(), PumpError> {
     })
 }
 
-/// As [`pump`], and shows each run of bytes to `watch` before it is written. Leaves both streams
+/// As [`pump`], and shows each run of bytes that matters to `watch` before it is written. Leaves both streams
 /// open: after a break from `watch` (its bytes are still written) another pump can go on;
 /// `Continue` means that the reader's stream has ended, for the caller to pass on by [`end`].
 ///
@@ -67,9 +107,10 @@ pub async fn pump_until(
     reader: &TcpStream,
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
-    watch: impl FnMut(&[u8]) -> ControlFlow<()>,
+    watch: impl Watch,
 ) -> Result<ControlFlow<()>, PumpError> {
-    let ended = Pump { reader, writer, moved_bytes, watch }.run().await;
+    let pace = Pace::default();
+    let ended = Pump { reader, writer, moved_bytes, watch, pace }.run().await;
     if ended.is_err() {
         reset(reader);
         reset(writer);
@@ -82,6 +123,28 @@ struct Pump<'a, W> {
     writer: &'a TcpStream,
     moved_bytes: &'a AtomicU64,
     watch: W,
+    pace: Pace,
+}
+
+/// Whether a direction is busy, by its last reads.
+#[derive(Debug, Default)]
+struct Pace {
+    busy: bool,
+    /// Reads in a row that speak against the present state.
+    against: u32,
+}
+
+impl Pace {
+    fn read(&mut self, bytes: usize) {
+        let (other, limit) = match self.busy {
+            false => (bytes >= BUSY_BYTES, BUSY_READS),
+            true => (bytes < IDLE_BYTES, IDLE_READS),
+        };
+        self.against = if other { self.against + 1 } else { 0 };
+        if self.against >= limit {
+            *self = Self { busy: !self.busy, against: 0 };
+        }
+    }
 }
 
 /// What one read came to.
@@ -90,11 +153,13 @@ enum Turn {
     Moved(usize, ControlFlow<()>),
     /// Some were not written.
     Tail(Vec<u8>, ControlFlow<()>),
+    /// Some are in a pipe.
+    Piped(Pipe),
     Nothing,
     EndOfStream,
 }
 
-impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
+impl<W: Watch> Pump<'_, W> {
     async fn run(mut self) -> Result<ControlFlow<()>, PumpError> {
         let (mut turn_bytes, mut turn_reads) = (0, 0);
         loop {
@@ -117,6 +182,11 @@ impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
                     }
                     flow
                 }
+                Turn::Piped(pipe) => {
+                    (turn_bytes, turn_reads) = (0, 0);
+                    self.write_piped(pipe).await?;
+                    ControlFlow::Continue(())
+                }
                 Turn::Tail(tail, flow) => {
                     (turn_bytes, turn_reads) = (0, 0);
                     self.write_tail(&tail).await?;
@@ -132,6 +202,42 @@ impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
 
     /// One read, and as much writing as goes at once.
     fn turn(&mut self) -> Result<Turn, PumpError> {
+        if self.pace.busy
+            && !self.watch.is_watching()
+            && let Some(pipe) = Pipe::take()
+            && let Some(turn) = self.splice(pipe)?
+        {
+            return Ok(turn);
+        }
+        self.copy()
+    }
+
+    /// One turn without copying; none where only a read says more: nothing may have come, or an
+    /// urgent byte may be next, at which splice stops.
+    fn splice(&mut self, mut pipe: Pipe) -> Result<Option<Turn>, PumpError> {
+        let moved = match pipe.fill(self.reader) {
+            Ok(0) => {
+                pipe.give_back();
+                return Ok(Some(Turn::EndOfStream));
+            }
+            Ok(moved) => moved,
+            Err(error) if is_temporary(&error) => {
+                pipe.give_back();
+                return Ok(None);
+            }
+            Err(error) => return Err(broken_reader(error)),
+        };
+        self.pace.read(moved);
+        self.write_pipe(&mut pipe)?;
+        Ok(Some(if pipe.held_bytes() > 0 {
+            Turn::Piped(pipe)
+        } else {
+            pipe.give_back();
+            Turn::Moved(moved, ControlFlow::Continue(()))
+        }))
+    }
+
+    fn copy(&mut self) -> Result<Turn, PumpError> {
         BUFFER.with_borrow_mut(|buffer| {
             let len = match self.reader.try_read(buffer) {
                 Ok(0) => return Ok(Turn::EndOfStream),
@@ -140,7 +246,8 @@ impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
                 Err(error) => return Err(broken_reader(error)),
             };
             let read = buffer.get(..len).unwrap_or_default();
-            let flow = (self.watch)(read);
+            self.pace.read(len);
+            let flow = self.watch.see(read);
             match self.write_some(read)? {
                 [] => Ok(Turn::Moved(len, flow)),
                 rest => Ok(Turn::Tail(rest.to_vec(), flow)),
@@ -163,18 +270,49 @@ impl<W: FnMut(&[u8]) -> ControlFlow<()>> Pump<'_, W> {
         Ok(bytes)
     }
 
+    /// Empties the pipe as far as the kernel takes it.
+    fn write_pipe(&self, pipe: &mut Pipe) -> Result<(), PumpError> {
+        while pipe.held_bytes() > 0 {
+            match self.writer.try_io(Interest::WRITABLE, || pipe.drain(self.writer)) {
+                // A pipe that holds something gives it, or says why not.
+                Ok(0) => return Err(broken_writer(io::ErrorKind::WriteZero.into())),
+                Ok(moved) => {
+                    self.moved_bytes.fetch_add(moved as u64, Ordering::Relaxed);
+                }
+                Err(error) if is_temporary(&error) => break,
+                Err(error) => return Err(broken_writer(error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_piped(&self, mut pipe: Pipe) -> Result<(), PumpError> {
+        loop {
+            self.write_pipe(&mut pipe)?;
+            if pipe.held_bytes() == 0 {
+                pipe.give_back();
+                return Ok(());
+            }
+            self.wait_to_write().await?;
+        }
+    }
+
     async fn write_tail(&self, mut tail: &[u8]) -> Result<(), PumpError> {
         loop {
             tail = self.write_some(tail)?;
             if tail.is_empty() {
                 return Ok(());
             }
-            // The reader may be reset while the writer's peer reads nothing: without this, both
-            // connections would stay until that peer moves.
-            tokio::select! {
-                ready = self.writer.writable() => ready.map_err(broken_writer)?,
-                error = failure(self.reader) => return Err(broken_reader(error)),
-            }
+            self.wait_to_write().await?;
+        }
+    }
+
+    async fn wait_to_write(&self) -> Result<(), PumpError> {
+        // The reader may be reset while the writer's peer reads nothing: without this, both
+        // connections would stay until that peer moves.
+        tokio::select! {
+            ready = self.writer.writable() => ready.map_err(broken_writer),
+            error = failure(self.reader) => Err(broken_reader(error)),
         }
     }
 

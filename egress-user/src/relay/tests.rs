@@ -277,7 +277,7 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
     let head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
     server.write_all(head).await.unwrap();
     let mut seen = Vec::new();
-    let flow = pump_until(&inner_server, &inner_client, &moved, |bytes| {
+    let flow = pump_until(&inner_server, &inner_client, &moved, |bytes: &[u8]| {
         seen.extend_from_slice(bytes);
         if seen.len() == head.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -290,4 +290,61 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, [&head[..], b"more"].concat());
+}
+
+/// Sends until the direction has been busy for long, so that it is spliced; gives what was sent.
+async fn keep_busy(from: &mut TcpStream, to: &mut TcpStream) {
+    const LEN: usize = 64 << 20;
+    let block = pattern(1 << 20, 9);
+    let send = async {
+        for _ in 0..LEN / block.len() {
+            from.write_all(&block).await.unwrap();
+        }
+    };
+    let receive = async {
+        let mut got = vec![0; block.len()];
+        for _ in 0..LEN / block.len() {
+            to.read_exact(&mut got).await.unwrap();
+            assert!(got == block, "bytes differ");
+        }
+    };
+    tokio::join!(send, receive);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_direction_is_spliced_and_goes_on_as_before() {
+    use nix::sys::socket::{MsgFlags, send};
+    use std::os::fd::AsRawFd;
+
+    let mut world = World::new().await;
+    let before = pipe::filled();
+    keep_busy(&mut world.client, &mut world.server).await;
+    assert!(pipe::filled() > before, "nothing was spliced");
+    // Splice stops in front of an urgent byte; the stream must not.
+    assert_eq!(send(world.client.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap(), 1);
+    world.client.write_all(b"after").await.unwrap();
+    let mut got = [0; 6];
+    world.server.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"!after");
+    // The other way, an answer, and both ends.
+    world.server.write_all(b"answer").await.unwrap();
+    let mut got = [0; 6];
+    world.client.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"answer");
+    world.client.shutdown().await.unwrap();
+    assert_eq!(world.server.read(&mut got).await.unwrap(), 0);
+    world.server.shutdown().await.unwrap();
+    assert_eq!(world.client.read(&mut got).await.unwrap(), 0);
+    let (ended, up, down) = world.ended().await;
+    ended.unwrap();
+    assert_eq!((up, down), ((64 << 20) + 6, 6));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_direction_is_reset_like_any() {
+    let World { mut client, mut server, relay, .. } = World::new().await;
+    keep_busy(&mut client, &mut server).await;
+    drop_with_reset(client);
+    assert_reset(&mut server).await;
+    relay.await.unwrap().unwrap_err();
 }

@@ -23,6 +23,7 @@ mod lifecycle;
 mod names;
 mod proxy;
 mod rebinding;
+mod requests;
 mod sockets;
 mod transfer;
 mod world;

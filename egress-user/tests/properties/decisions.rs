@@ -3,7 +3,9 @@ use proptest::prelude::*;
 
 use super::bodies::{
     decision,
-    scenario::{AddressDraft, NameDraft, PatternDraft, RuleDraft, Scenario, TargetDraft},
+    scenario::{
+        AddressDraft, NameDraft, PatternDraft, PayloadDraft, RuleDraft, Scenario, TargetDraft,
+    },
 };
 
 fn name() -> impl Strategy<Value = NameDraft> {
@@ -32,25 +34,49 @@ fn pattern() -> impl Strategy<Value = PatternDraft> {
 
 fn rule() -> impl Strategy<Value = RuleDraft> {
     let ports = prop_oneof![Just(0), any::<u8>()];
-    (prop::bool::weighted(0.3), pattern(), ports, 0..4_u8).prop_map(
-        |(deny, pattern, ports, transports)| RuleDraft { deny, pattern, ports, transports },
+    let methods = prop_oneof![3 => Just(0), 1 => any::<u8>()];
+    let options = (ports, 0..4_u8, methods, 0..20_u8);
+    (prop::bool::weighted(0.3), pattern(), options).prop_map(
+        |(deny, pattern, (ports, transports, methods, path))| RuleDraft {
+            deny,
+            pattern,
+            ports,
+            transports,
+            methods,
+            path,
+        },
     )
 }
 
 fn target() -> impl Strategy<Value = TargetDraft> {
     let host = prop_oneof![name().prop_map(Ok), address().prop_map(Err)];
+    let payload = prop_oneof![
+        Just(PayloadDraft::Unknown),
+        Just(PayloadDraft::Tls),
+        any::<(u8, u8)>().prop_map(|(method, path)| PayloadDraft::Http(method, path)),
+        Just(PayloadDraft::Opaque),
+    ];
     let chain = prop::option::weighted(0.2, name());
     let addresses = [address(), address()].map(|address| prop::option::weighted(0.8, address));
-    (host, any::<u8>(), prop::bool::weighted(0.2), chain, addresses).prop_map(
-        |(host, port, udp, chain, addresses)| TargetDraft { host, port, udp, chain, addresses },
+    (host, any::<u8>(), prop::bool::weighted(0.2), payload, chain, addresses).prop_map(
+        |(host, port, udp, payload, chain, addresses)| TargetDraft {
+            host,
+            port,
+            udp,
+            payload,
+            chain,
+            addresses,
+        },
     )
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
     let rules = prop::collection::vec(rule(), 0..8);
     let targets = prop::collection::vec(target(), 1..12);
-    (rules, rule(), prop::bool::weighted(0.3), targets)
-        .prop_map(|(rules, added, local, targets)| Scenario { rules, added, local, targets })
+    let settings = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    (rules, rule(), settings, targets).prop_map(|(rules, added, (local, limited), targets)| {
+        Scenario { rules, added, local, limited, targets }
+    })
 }
 
 proptest! {

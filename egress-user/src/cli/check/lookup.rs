@@ -9,14 +9,14 @@ use egress_user::{
 };
 
 /// One of the two, with what it answered.
-pub(super) enum CheckLookup {
+pub(in crate::cli) enum CheckLookup {
     Given(Answers),
     Real(RealLookup),
 }
 
 impl CheckLookup {
     /// The addresses that were answered.
-    pub(super) fn seen(&self) -> &[IpAddr] {
+    pub(in crate::cli) fn seen(&self) -> &[IpAddr] {
         match self {
             CheckLookup::Given(answers) => &answers.seen,
             CheckLookup::Real(real) => &real.seen,
@@ -38,7 +38,7 @@ impl Lookup for CheckLookup {
 }
 
 /// Answers of `--resolve`.
-pub(super) struct Answers {
+pub(in crate::cli) struct Answers {
     by_name: HashMap<Name, Answer>,
     /// Of `*`; without it a name that is not listed fails, and nothing is really asked.
     others: Answer,
@@ -46,7 +46,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn parse(flags: &[String]) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn parse(flags: &[String]) -> anyhow::Result<Self> {
         let mut answers =
             Self { by_name: HashMap::new(), others: Answer::ServFail, seen: Vec::new() };
         for flag in flags {
@@ -80,13 +80,13 @@ fn parse_answer(text: &str) -> anyhow::Result<Answer> {
 
 /// The name servers that `egress run` would ask, in its way: without hosts file and search domains,
 /// and with the names of the chain.
-pub(super) struct RealLookup {
+pub(in crate::cli) struct RealLookup {
     settings: DnsSettings,
     seen: Vec<IpAddr>,
 }
 
 impl RealLookup {
-    pub(super) fn new(settings: DnsSettings) -> Self {
+    pub(in crate::cli) fn new(settings: DnsSettings) -> Self {
         Self { settings, seen: Vec::new() }
     }
 
@@ -100,7 +100,7 @@ impl RealLookup {
     fn look_up(&self, name: &Name) -> anyhow::Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let servers = NameServers::new(&self.settings.servers, self.settings.timeout)?;
+            let servers = NameServers::new(&self.settings)?;
             Ok(servers.lookup(name).await.answer)
         })
     }

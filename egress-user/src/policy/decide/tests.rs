@@ -89,7 +89,7 @@ fn the_most_specific_allow_gives_the_options() {
         ("example.com", "**.example.com"),
         ("notexample.com", "*"),
     ] {
-        assert_eq!(policy.name(&name(host)).unwrap().rule.text, rule, "{host}");
+        assert_eq!(policy.name(&name(host)).unwrap().rule().text, rule, "{host}");
     }
 }
 
@@ -99,9 +99,9 @@ fn the_longest_block_gives_the_options() {
     for (address, rule) in
         [("10.1.0.1", "10.1.0.1"), ("10.1.0.2", "10.1.0.0/16"), ("10.2.0.1", "10.0.0.0/8")]
     {
-        assert_eq!(policy.address(address.parse().unwrap()).unwrap().rule.text, rule);
+        assert_eq!(policy.address(address.parse().unwrap()).unwrap().rule().text, rule);
     }
-    assert_eq!(policy.address("8.8.8.8".parse().unwrap()).unwrap().rule.text, "*");
+    assert_eq!(policy.address("8.8.8.8".parse().unwrap()).unwrap().rule().text, "*");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_deny_covers_every_form_of_an_address_and_an_allow_only_its_own() {
         assert_eq!(refused(policy.judge_lookup(&name("a.test"), &answer)), Some(Reason::Denied));
     }
     let nat64 = policy.address("64:ff9b::9.9.9.9".parse().unwrap()).unwrap();
-    assert_eq!(nat64.rule.text, "*");
+    assert_eq!(nat64.rule().text, "*");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn cname(owner: &str, ttl: u32, target: &str) -> Record {
 }
 
 fn from_question(answers: &[Record]) -> Result<Found, Broken> {
-    walk(&name("q.test"), &wire("q.test."), RecordType::A, answers)
+    walk(&name("q.test"), &wire("q.test."), RecordType::A, answers, false)
 }
 
 #[test]
@@ -33,14 +33,14 @@ fn follows_only_what_follows_from_the_question() {
     ])
     .unwrap();
     assert_eq!(found.chain, [name("mid.test"), name("end.test")]);
-    assert_eq!(found.addresses, [address("198.51.100.1"), address("198.51.100.2")]);
-    assert_eq!(found.ttl, 50);
+    assert_eq!(found.addresses(), [address("198.51.100.1"), address("198.51.100.2")]);
+    assert_eq!(found.ttl, Some(50));
 }
 
 #[test]
 fn a_chain_without_an_end_has_no_addresses() {
     let found = from_question(&[cname("q.test.", 60, "mid.test."), a("x.test.", 1, 1)]).unwrap();
-    assert_eq!((found.addresses.len(), found.ttl, found.chain.len()), (0, 0, 1));
+    assert_eq!((found.addresses().len(), found.ttl, found.chain.len()), (0, Some(60), 1));
     assert_eq!(from_question(&[]).unwrap(), Found::default());
 }
 
@@ -71,7 +71,9 @@ fn eight_hops_pass_and_nine_do_not() {
         }
         answers.push(a(&format!("h{hops}.test."), 60, 1));
         match from_question(&answers) {
-            Ok(found) => assert!(passes && found.chain.len() == hops && found.addresses.len() == 1),
+            Ok(found) => {
+                assert!(passes && found.chain.len() == hops && found.addresses().len() == 1)
+            }
             Err(broken) => assert!(!passes && broken == Broken::TooLong),
         }
     }
@@ -80,9 +82,49 @@ fn eight_hops_pass_and_nine_do_not() {
 #[test]
 fn addresses_are_bounded_and_mapped_ones_are_ipv4() {
     let answers: Vec<_> = (0..200).map(|last| a("q.test.", 60, last)).collect();
-    assert_eq!(from_question(&answers).unwrap().addresses.len(), MAX_ADDRESSES);
+    assert_eq!(from_question(&answers).unwrap().addresses().len(), MAX_ADDRESSES);
     let mapped = AAAA::new(0, 0, 0, 0, 0, 0xffff, 0x0a00, 1);
     let answers = [Record::from_rdata(wire("q.test."), 9, RData::AAAA(mapped))];
-    let found = walk(&name("q.test"), &wire("q.test."), RecordType::AAAA, &answers).unwrap();
-    assert_eq!(found.addresses, [address("10.0.0.1")]);
+    let found = walk(&name("q.test"), &wire("q.test."), RecordType::AAAA, &answers, false).unwrap();
+    assert_eq!(found.addresses(), [address("10.0.0.1")]);
+}
+
+#[test]
+fn a_ttl_with_the_highest_bit_set_is_none() {
+    assert_eq!(from_question(&[a("q.test.", 1 << 31, 1)]).unwrap().ttl, Some(0));
+    assert_eq!(from_question(&[a("q.test.", u32::MAX, 1)]).unwrap().ttl, Some(0));
+    assert_eq!(
+        from_question(&[a("q.test.", (1 << 31) - 1, 1)]).unwrap().ttl,
+        Some(i32::MAX as u32)
+    );
+}
+
+#[test]
+fn an_alias_asked_for_is_not_followed_but_judged() {
+    let answers = [cname("q.test.", 60, "b.test."), cname("b.test.", 5, "c.test.")];
+    let question = wire("q.test.");
+    let found = walk(&name("q.test"), &question, RecordType::CNAME, &answers, false).unwrap();
+    assert_eq!(found.records, [answers[0].clone()]);
+    assert_eq!((found.chain, found.ttl), (vec![name("b.test")], Some(60)));
+}
+
+#[test]
+fn with_validation_every_record_on_the_way_needs_its_proof() {
+    let walked = |proofs: [Proof; 2]| {
+        let mut answers = [cname("q.test.", 60, "b.test."), a("b.test.", 60, 1)];
+        answers[0].proof = proofs[0];
+        answers[1].proof = proofs[1];
+        walk(&name("q.test"), &wire("q.test."), RecordType::A, &answers, true)
+    };
+    for good in [[Proof::Secure; 2], [Proof::Insecure; 2], [Proof::Secure, Proof::Insecure]] {
+        assert_eq!(walked(good).unwrap().records.len(), 1);
+    }
+    for proofs in [
+        [Proof::Secure, Proof::Bogus],
+        [Proof::Bogus, Proof::Secure],
+        [Proof::Secure, Proof::Indeterminate],
+        [Proof::Indeterminate, Proof::Secure],
+    ] {
+        assert_eq!(walked(proofs), Err(Broken::Bogus), "{proofs:?}");
+    }
 }

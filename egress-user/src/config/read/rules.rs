@@ -1,0 +1,119 @@
+//! `[network.domains]` and `[network.addresses]`.
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{Node, Reader, in_order};
+use crate::{
+    config::{NetworkWritten, schema, value},
+    policy::{Action, Pattern, PatternError, PortSet, Rule, RuleOptions, Transport},
+};
+
+impl Reader<'_> {
+    pub(super) fn rules(
+        &mut self,
+        network: &mut NetworkWritten,
+        node: Node<'_, '_>,
+        parse: impl Fn(&str, Action) -> Result<Pattern, PatternError>,
+    ) {
+        let Some(table) = self.table(node) else { return };
+        network.rules.reserve(table.len());
+        for (key, node) in in_order(table) {
+            let written = match node.get_ref() {
+                DeValue::Table(table) => self.rule_table(key, table),
+                _ => self.value(node, value::action).map(|action| (action, RuleOptions::default())),
+            };
+            // The pattern is looked at even if the action is wrong: both errors are reported.
+            let action = written.as_ref().map_or(Action::Allow, |(action, _)| *action);
+            let text = key.get_ref();
+            match (parse(text, action), written) {
+                (Ok(pattern), Some((action, options))) => {
+                    let origin = self.origin(&key.span());
+                    let text = text.clone().into_owned();
+                    network.rules.push(Rule { text, pattern, action, options, origin });
+                }
+                (Ok(_), None) => {}
+                (Err(error), _) => self.report(key.span(), error),
+            }
+        }
+    }
+
+    /// `{ action = "allow", ports = [443] }`. Without an action nothing is said about the options:
+    /// the table may be a name without quotes.
+    fn rule_table(
+        &mut self,
+        pattern: &Spanned<DeString<'_>>,
+        table: &DeTable<'_>,
+    ) -> Option<(Action, RuleOptions)> {
+        let Some(action) = table.get("action") else {
+            let error = PatternError::new(
+                format!("the rule {:?} has no action", pattern.get_ref()),
+                "write action = \"allow\" in it; a name with dots needs quotes: \"example.com\" = \"allow\"",
+            );
+            self.report(pattern.span(), error);
+            return None;
+        };
+        let action = self.value(action, value::action);
+        let mut options = RuleOptions::default();
+        for (key, node) in self.known(table, schema::RULE) {
+            if action == Some(Action::Deny) && key.get_ref() != "action" {
+                let error = PatternError::new(
+                    "a deny closes every port and protocol of the host, and takes no options",
+                    format!("remove {}", key.get_ref()),
+                );
+                self.report(key.span(), error);
+                continue;
+            }
+            match key.get_ref().as_ref() {
+                "ports" => {
+                    let ports = self.list(node, value::port);
+                    options.ports = PortSet::only(ports.unwrap_or_default());
+                }
+                "transport" => options.transport = self.list::<Transport>(node, value::transport),
+                "protocol" => {
+                    options.any_protocol = self.value(node, value::any_protocol).unwrap_or(false);
+                }
+                "methods" => options.methods = self.words(node, value::method),
+                "paths" => options.paths = self.words(node, value::path_prefix),
+                "path" => options.path = self.value(node, value::data_path),
+                _ => {}
+            }
+        }
+        self.contradictions(table, &options);
+        action.map(|action| (action, options))
+    }
+
+    /// A list of words, sorted, each once.
+    fn words(
+        &mut self,
+        node: Node<'_, '_>,
+        read: impl Fn(&DeValue<'_>) -> Result<Box<str>, PatternError>,
+    ) -> Option<Box<[Box<str>]>> {
+        let mut words = self.list(node, read)?;
+        words.sort_unstable();
+        words.dedup();
+        Some(words.into())
+    }
+
+    /// Options that cannot hold together.
+    fn contradictions(&mut self, table: &DeTable<'_>, options: &RuleOptions) {
+        let reads = [("methods", options.methods.is_some()), ("paths", options.paths.is_some())];
+        let Some((key, _)) = reads.into_iter().find(|(_, written)| *written) else { return };
+        let mut report = |option: &str, what: &str, fix: String| {
+            let Some(node) = table.get(option) else { return };
+            let message = format!("{what}, and {key} are of HTTP requests");
+            self.report(node.span(), PatternError::new(message, fix));
+        };
+        let remove = |option: &str| format!("remove {option}, or {key}");
+        if options.transport.as_ref().is_some_and(|list| !list.contains(&Transport::Tcp)) {
+            report("transport", "UDP carries no HTTP requests", remove("transport"));
+        }
+        if options.any_protocol {
+            report("protocol", "\"any\" lets every payload pass", remove("protocol"));
+        }
+        if options.path == Some(crate::policy::DataPath::Kernel) {
+            report("path", "the kernel reads no requests", remove("path"));
+        }
+    }
+}

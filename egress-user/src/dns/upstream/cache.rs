@@ -1,0 +1,158 @@
+//! What was looked up, for as long as it lasts, and one lookup for all who ask at once.
+//!
+//! Shared by all sandboxes: here are only facts of the DNS, and each sandbox's policy judges them
+//! anew. What a sandbox can do to another through it is to make lookups slower, by filling it, or to
+//! learn from the time of an answer that some sandbox has asked for a name that it may ask for too.
+//!
+//! A record's TTL bounds how long an answer is kept (`max_ttl` at most, an hour by default), and
+//! what is handed out is what remains of it. So a long TTL of a poisoned answer ends with
+//! `max_ttl`, and a pin made from a kept answer gets the remaining TTL, never the full one again. A
+//! TTL of 0 is looked up for every question, and judged each time.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
+use moka::sync::Cache as Store;
+
+use super::reply::Kept;
+
+/// Most memory of one cache, in octets, as far as it can be estimated.
+pub(super) const BUDGET: u64 = 8 << 20;
+
+/// Nanoseconds of a clock that goes on during suspend.
+pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What can be kept.
+pub(super) trait Value: Clone + Send + Sync + 'static {
+    /// The value so many seconds later.
+    fn aged(&self, seconds: u32) -> Self;
+    /// Octets of memory, roughly.
+    fn weight(&self) -> u32;
+}
+
+/// Bounded; entries are found until they expire, or room is needed.
+pub(super) struct Cache<K, V: Value> {
+    clock: Clock,
+    store: Store<K, Arc<Entry<V>>>,
+    flights: Arc<Flights<K, V>>,
+}
+
+struct Entry<V> {
+    value: V,
+    landed_ns: u64,
+    expires_ns: u64,
+}
+
+/// Lookups on their way. Weak: one that nobody awaits any more is dropped, and ends.
+struct Flights<K, V: Clone>(Mutex<HashMap<K, Flight<V>>>);
+
+struct Flight<V: Clone> {
+    /// Tells it from an earlier one of its key.
+    number: u64,
+    lookup: WeakShared<BoxFuture<'static, V>>,
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Value,
+{
+    pub(super) fn new(budget: u64, clock: Clock) -> Self {
+        let store = Store::builder()
+            .max_capacity(budget)
+            .weigher(|_, entry: &Arc<Entry<V>>| entry.value.weight())
+            .build();
+        Self { clock, store, flights: Arc::new(Flights(Mutex::default())) }
+    }
+
+    /// What is kept, else what the lookup on its way gives, else what `ask` gives. Whoever began
+    /// a lookup may be dropped: it goes on as long as anybody awaits it.
+    pub(super) async fn get<F>(&self, key: &K, ask: impl FnOnce() -> F) -> V
+    where
+        F: Future<Output = Kept<V>> + Send + 'static,
+    {
+        match self.fresh(key) {
+            Some(value) => value,
+            None => self.board(key, ask).await,
+        }
+    }
+
+    fn fresh(&self, key: &K) -> Option<V> {
+        let entry = self.store.get(key)?;
+        let now_ns = (self.clock)();
+        if now_ns >= entry.expires_ns {
+            return None;
+        }
+        // Rounded up: what is handed out never exceeds what remains.
+        let age = now_ns.saturating_sub(entry.landed_ns).div_ceil(SECOND_NS);
+        Some(entry.value.aged(u32::try_from(age).unwrap_or(u32::MAX)))
+    }
+
+    fn board<F>(&self, key: &K, ask: impl FnOnce() -> F) -> Shared<BoxFuture<'static, V>>
+    where
+        F: Future<Output = Kept<V>> + Send + 'static,
+    {
+        let mut flights = self.flights.lock();
+        if let Some(flight) = flights.get(key).and_then(|flight| flight.lookup.upgrade()) {
+            return flight;
+        }
+        // It may have landed since the caller looked.
+        if let Some(value) = self.fresh(key) {
+            return futures_util::future::ready(value).boxed().shared();
+        }
+        let number = flights.get(key).map_or(0, |flight| flight.number.wrapping_add(1));
+        let leave = Leave { flights: self.flights.clone(), key: key.clone(), number };
+        let (store, clock, asked) = (self.store.clone(), self.clock.clone(), ask());
+        let flight = async move {
+            let Kept { value, seconds } = asked.await;
+            if seconds > 0 {
+                let landed_ns = clock();
+                let expires_ns = landed_ns.saturating_add(u64::from(seconds) * SECOND_NS);
+                let entry = Entry { value: value.clone(), landed_ns, expires_ns };
+                // Before the flight is taken off the list, so that nobody finds neither.
+                store.insert(leave.key.clone(), Arc::new(entry));
+            } else {
+                store.invalidate(&leave.key);
+            }
+            drop(leave);
+            value
+        };
+        let flight = flight.boxed().shared();
+        if let Some(lookup) = flight.downgrade() {
+            flights.insert(key.clone(), Flight { number, lookup });
+        }
+        flight
+    }
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl<K, V: Clone> Flights<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Flight<V>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a flight off the list when it has landed, or was dropped on its way.
+struct Leave<K: Eq + Hash, V: Clone> {
+    flights: Arc<Flights<K, V>>,
+    key: K,
+    number: u64,
+}
+
+impl<K: Eq + Hash, V: Clone> Drop for Leave<K, V> {
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock();
+        if flights.get(&self.key).is_some_and(|flight| flight.number == self.number) {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

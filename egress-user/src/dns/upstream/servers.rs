@@ -1,0 +1,276 @@
+//! A list of servers, asked in its order.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hickory_resolver::{
+    NameServerPool, PoolContext, TlsConfig,
+    config::{
+        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverOpts, ServerOrderingStrategy,
+    },
+    net::{
+        DnsError, NetError, NoRecords,
+        dnssec::DnssecDnsHandle,
+        runtime::TokioRuntimeProvider,
+        xfer::{DnsHandle, FirstAnswer},
+    },
+    proto::{
+        dnssec::{Proof, TrustAnchors},
+        op::{DEFAULT_MAX_PAYLOAD_LEN, DnsRequestOptions, DnsResponse, Query, ResponseCode},
+        rr::RecordType,
+    },
+};
+use rustls::ClientConfig;
+
+use super::{ServersError, cache::Clock, chain, reply::Reply};
+use crate::{config::DnsServer, dns::answer::wire_name, policy::Name};
+
+/// For how long a server that did not answer is asked after the others, in nanoseconds.
+const SILENT_NS: u64 = 30_000_000_000;
+
+/// Most queries on their way over one TCP or TLS connection.
+const MAX_ACTIVE: usize = 1024;
+
+/// How servers are reached and believed.
+pub(super) struct Manner<'a> {
+    /// The system's servers.
+    pub(super) system: &'a [IpAddr],
+    /// Their port: 53, but for tests.
+    pub(super) system_port: u16,
+    /// For `tls://` and `https://`; none where no server needs it.
+    pub(super) tls: Option<&'a ClientConfig>,
+    /// With these, answers are validated.
+    pub(super) trust_anchors: Option<Arc<TrustAnchors>>,
+    /// Time for one lookup.
+    pub(super) timeout: Duration,
+    pub(super) clock: &'a Clock,
+}
+
+/// Servers, the next of which is asked when one is silent, unreachable or fails. One that was
+/// silent comes last for a while, so that it does not cost every lookup its share of the time.
+///
+/// As with resolv.conf, the order means something: the first server's "no such name" counts,
+/// even when a later one knows the name.
+pub(super) struct Servers {
+    servers: Vec<Server>,
+    /// Of the time for a lookup, for each.
+    share: Duration,
+    clock: Clock,
+}
+
+struct Server {
+    handle: Handle,
+    answered_ns: AtomicU64,
+    silent_until_ns: AtomicU64,
+}
+
+type Pool = NameServerPool<TokioRuntimeProvider>;
+
+enum Handle {
+    Plain(Pool),
+    Validating(DnssecDnsHandle<Pool>),
+}
+
+impl Servers {
+    pub(super) fn new(written: &[DnsServer], manner: &Manner<'_>) -> Result<Self, ServersError> {
+        let mut configured = Vec::new();
+        for server in written {
+            match server {
+                DnsServer::System => configured.extend(
+                    manner.system.iter().map(|ip| plain(SocketAddr::new(*ip, manner.system_port))),
+                ),
+                DnsServer::Address(address) => configured.push(plain(*address)),
+                DnsServer::Tls { address, name } => configured.push(at(
+                    *address,
+                    [ConnectionConfig::tls(server_name(name.as_ref(), *address))],
+                )),
+                DnsServer::Https { address, name: None, .. } if address.is_ipv6() => {
+                    return Err(ServersError::NeedsName(address.ip()));
+                }
+                DnsServer::Https { address, name, path } => {
+                    let name = server_name(name.as_ref(), *address);
+                    let connection = ConnectionConfig::https(name, Some((&**path).into()));
+                    configured.push(at(*address, [connection]));
+                }
+            }
+        }
+        let count = u32::try_from(configured.len()).unwrap_or(u32::MAX);
+        let share = manner.timeout.checked_div(count).ok_or(ServersError::Empty)?;
+        let servers = configured.into_iter().map(|server| Server::new(server, share, manner));
+        let servers = servers.collect::<Result<_, ServersError>>()?;
+        Ok(Self { servers, share, clock: manner.clock.clone() })
+    }
+
+    /// Asks the servers in turn.
+    pub(super) async fn ask(&self, name: &Name, record_type: RecordType) -> Reply {
+        let Some(wire) = wire_name(name) else { return Reply::ServFail };
+        let now_ns = (self.clock)();
+        let is_silent = |server: &&Server| server.silent_until_ns.load(Ordering::Relaxed) > now_ns;
+        let (silent, others): (Vec<_>, Vec<_>) = self.servers.iter().partition(is_silent);
+        let mut outcome = Reply::ServFail;
+        for server in others.into_iter().chain(silent) {
+            let asked = server.ask(Query::query(wire.clone(), record_type));
+            let result = match tokio::time::timeout(self.share, asked).await {
+                Ok(result) => result,
+                Err(_elapsed) => Err(NetError::Timeout),
+            };
+            let silent = matches!(result, Err(NetError::Timeout | NetError::Io(_)));
+            server.note(silent, now_ns, (self.clock)());
+            if let Err(error) = &result {
+                tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
+            }
+            let validated = matches!(server.handle, Handle::Validating(_));
+            outcome = match Said::from(result) {
+                Said::Response(response) => {
+                    let negative_ttl = response.negative_ttl();
+                    match chain::walk(name, &wire, record_type, &response.answers, validated) {
+                        Ok(found) => return Reply::Found { found, negative_ttl },
+                        Err(error) => {
+                            tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
+                            return Reply::ServFail;
+                        }
+                    }
+                }
+                Said::NoData(negative_ttl) => {
+                    return Reply::Found { found: chain::Found::default(), negative_ttl };
+                }
+                Said::NxDomain(negative_ttl) => return Reply::NxDomain { negative_ttl },
+                Said::Nothing => Reply::Timeout,
+                Said::Failure => Reply::ServFail,
+            };
+        }
+        outcome
+    }
+}
+
+impl Server {
+    fn new(
+        config: NameServerConfig,
+        share: Duration,
+        manner: &Manner<'_>,
+    ) -> Result<Self, ServersError> {
+        let tls = match manner.tls {
+            Some(config) => TlsConfig { config: config.clone() },
+            // Without a single authority, so nothing could be reached with it.
+            None => TlsConfig::new().map_err(ServersError::Client)?,
+        };
+        // A pool a server: hickory's deadline for a whole pool is the time-out of one server, so
+        // a silent first server leaves no time for the second; and it takes an error from one
+        // server as the answer of all.
+        let context = Arc::new(PoolContext::new(options(share), tls));
+        let provider = TokioRuntimeProvider::default();
+        let pool = NameServerPool::from_config([config], context, provider);
+        let handle = match &manner.trust_anchors {
+            Some(anchors) => {
+                Handle::Validating(DnssecDnsHandle::with_trust_anchor(pool, anchors.clone()))
+            }
+            None => Handle::Plain(pool),
+        };
+        Ok(Self { handle, answered_ns: AtomicU64::new(0), silent_until_ns: AtomicU64::new(0) })
+    }
+
+    /// Notes whether the server was silent. One that has answered something else since it was
+    /// asked is not silent: the name's own servers are slow, and may be so on purpose, to have
+    /// everybody else's names asked elsewhere.
+    fn note(&self, silent: bool, asked_ns: u64, now_ns: u64) {
+        if !silent {
+            self.answered_ns.store(now_ns, Ordering::Relaxed);
+            self.silent_until_ns.store(0, Ordering::Relaxed);
+        } else if self.answered_ns.load(Ordering::Relaxed) <= asked_ns {
+            let until_ns = now_ns.saturating_add(SILENT_NS);
+            self.silent_until_ns.store(until_ns, Ordering::Relaxed);
+        }
+    }
+
+    async fn ask(&self, query: Query) -> Result<DnsResponse, NetError> {
+        let mut options = DnsRequestOptions::default();
+        options.edns_payload_len = DEFAULT_MAX_PAYLOAD_LEN;
+        options.case_randomization = true;
+        match &self.handle {
+            Handle::Plain(pool) => pool.lookup(query, options).first_answer().await,
+            Handle::Validating(handle) => {
+                options.edns_set_dnssec_ok = true;
+                handle.lookup(query, options).first_answer().await
+            }
+        }
+    }
+}
+
+/// A server's word, in the few cases that matter. TTLs in seconds, where an SOA gave them.
+enum Said {
+    Response(Box<DnsResponse>),
+    NoData(Option<u32>),
+    NxDomain(Option<u32>),
+    /// No answer in time.
+    Nothing,
+    /// An error, or an answer that is not believed.
+    Failure,
+}
+
+impl From<Result<DnsResponse, NetError>> for Said {
+    fn from(result: Result<DnsResponse, NetError>) -> Self {
+        match result {
+            Ok(response) => match response.response_code {
+                ResponseCode::NoError => Said::Response(Box::new(response)),
+                // Of an alias to nothing the alias may end sooner.
+                ResponseCode::NXDomain => Said::NxDomain(response.negative_ttl().map(|ttl| {
+                    response.answers.iter().map(|record| record.ttl).fold(ttl, u32::min)
+                })),
+                _ => Said::Failure,
+            },
+            Err(NetError::Dns(DnsError::NoRecordsFound(NoRecords {
+                response_code,
+                negative_ttl,
+                ..
+            }))) => match response_code {
+                ResponseCode::NoError => Said::NoData(negative_ttl),
+                ResponseCode::NXDomain => Said::NxDomain(negative_ttl),
+                _ => Said::Failure,
+            },
+            // That there is nothing need not be proved where the zone is proved to be unsigned.
+            Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
+                Said::from(Ok(*response))
+            }
+            Err(NetError::Timeout) => Said::Nothing,
+            Err(_) => Said::Failure,
+        }
+    }
+}
+
+/// Of a certificate: the name, or the address itself.
+fn server_name(name: Option<&Name>, address: SocketAddr) -> Arc<str> {
+    name.map_or_else(|| address.ip().to_string().into(), |name| name.as_str().into())
+}
+
+fn plain(address: SocketAddr) -> NameServerConfig {
+    at(address, [ConnectionConfig::udp(), ConnectionConfig::tcp()])
+}
+
+fn at(
+    address: SocketAddr,
+    connections: impl IntoIterator<Item = ConnectionConfig>,
+) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    server.connections = connections.into_iter().collect();
+    for connection in &mut server.connections {
+        connection.port = address.port();
+    }
+    server
+}
+
+fn options(timeout: Duration) -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.timeout = timeout;
+    // 0x20: an answer that does not repeat the question's case is taken as forged, and TCP asked.
+    options.case_randomization = true;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+    options.max_active_requests = MAX_ACTIVE;
+    options
+}

@@ -1,0 +1,106 @@
+//! What the most specific matching lines open.
+use std::sync::Arc;
+
+use egress_common::{Reason, pin::Ports};
+
+use super::{Mode, Payload, Rule, Transport};
+
+/// The lines of one pattern, the most specific that matched. Cheap to clone; kept with pins.
+///
+/// Several allow lines of one pattern (of two files, or of a file and a flag) add up exactly: what
+/// passes is what one of them, by itself, lets pass.
+#[derive(Clone, Debug)]
+pub struct Grant(Lines);
+
+#[derive(Clone, Debug)]
+enum Lines {
+    One([Arc<Rule>; 1]),
+    Several(Arc<Several>),
+}
+
+/// Two or more.
+#[derive(Clone, Debug)]
+struct Several {
+    rules: Vec<Arc<Rule>>,
+    first: Arc<Rule>,
+}
+
+impl From<Arc<Rule>> for Grant {
+    fn from(rule: Arc<Rule>) -> Self {
+        Self(Lines::One([rule]))
+    }
+}
+
+impl Grant {
+    /// The lines; never none.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        match &self.0 {
+            Lines::One(rule) => rule,
+            Lines::Several(several) => &several.rules,
+        }
+    }
+
+    /// The first line.
+    pub fn rule(&self) -> &Arc<Rule> {
+        match &self.0 {
+            Lines::One([rule]) => rule,
+            Lines::Several(several) => &several.first,
+        }
+    }
+
+    /// With one line more.
+    pub(super) fn and(&self, rule: Arc<Rule>) -> Self {
+        let first = self.rule().clone();
+        let rules = self.rules().iter().cloned().chain([rule]).collect();
+        Self(Lines::Several(Arc::new(Several { rules, first })))
+    }
+
+    /// Row 4: whether a line opens the port (never 0) and transport.
+    pub fn opens(&self, port: u16, transport: Transport) -> bool {
+        self.opening(port, transport).next().is_some()
+    }
+
+    /// Whether payloads that are neither TLS nor HTTP pass on this port where one of these is
+    /// expected.
+    pub fn any_protocol(&self, port: u16) -> bool {
+        self.opening(port, Transport::Tcp).any(|rule| rule.options.any_protocol)
+    }
+
+    /// Whether requests have to be read before they may pass, as no line lets everything pass.
+    pub fn reads_requests(&self, mode: Mode, port: u16) -> bool {
+        self.opening(port, Transport::Tcp).all(|rule| rule.reads_requests(mode))
+    }
+
+    /// Rows 5 and 11 for a port and transport that are open: the line that lets the payload pass.
+    ///
+    /// # Errors
+    /// The reason, and the line that comes nearest: one that refuses the path has accepted the
+    /// method.
+    pub fn judge_payload(
+        &self,
+        mode: Mode,
+        port: u16,
+        transport: Transport,
+        payload: &Payload,
+    ) -> Result<&Arc<Rule>, (Reason, &Arc<Rule>)> {
+        let mut nearest = (Reason::PortNotAllowed, self.rule());
+        for rule in self.opening(port, transport) {
+            match rule.judge_payload(mode, port, transport, payload) {
+                Ok(()) => return Ok(rule),
+                Err(reason) if reason > nearest.0 => nearest = (reason, rule),
+                Err(_) => {}
+            }
+        }
+        Err(nearest)
+    }
+
+    /// The TCP ports that the lines open together, in the form that the kernel asks.
+    pub fn kernel_ports(&self) -> Ports {
+        let ports = self.rules().iter().map(|rule| rule.kernel_ports());
+        ports.reduce(Ports::union).unwrap_or(Ports::NONE)
+    }
+
+    fn opening(&self, port: u16, transport: Transport) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules().iter().filter(move |rule| rule.opens(port, transport))
+    }
+}

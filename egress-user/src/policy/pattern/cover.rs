@@ -1,0 +1,139 @@
+//! Whether one rule allows nothing that another does not.
+use super::Pattern;
+use crate::policy::{Mode, Name, PortSet, Rule, Transport, class, payload::TLS_PORTS};
+
+impl Pattern {
+    /// Whether whatever `other` matches is matched by this one.
+    ///
+    /// `*` covers every pattern for public hosts; nothing but `*` covers `*`.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        match (self, other) {
+            (Pattern::Any, Pattern::Exact(name)) => !name.is_localhost(),
+            (Pattern::Any, Pattern::Below(_) | Pattern::AtOrBelow(_) | Pattern::Any) => true,
+            (Pattern::Any, Pattern::Address(address)) => class::is_public(*address),
+            (Pattern::Any, Pattern::Block(block)) => class::is_all_public(*block),
+            (Pattern::Exact(name), Pattern::Exact(other)) => name == other,
+            (Pattern::Below(name), Pattern::Exact(other) | Pattern::AtOrBelow(other)) => {
+                is_below(other, name)
+            }
+            (Pattern::Below(name), Pattern::Below(other)) => other == name || is_below(other, name),
+            (
+                Pattern::AtOrBelow(name),
+                Pattern::Exact(other) | Pattern::Below(other) | Pattern::AtOrBelow(other),
+            ) => other == name || is_below(other, name),
+            (Pattern::Address(address), Pattern::Address(other)) => address == other,
+            (Pattern::Block(block), Pattern::Address(other)) => block.contains(other),
+            (Pattern::Block(block), Pattern::Block(other)) => block.contains(other),
+            _ => false,
+        }
+    }
+}
+
+fn is_below(name: &Name, of: &Name) -> bool {
+    name.suffixes().skip(1).any(|suffix| suffix == of.as_str())
+}
+
+impl Rule {
+    /// Whether everything that `other` opens is opened by this rule; both are allows.
+    pub fn covers(&self, other: &Rule) -> bool {
+        let within =
+            |ours: &Option<Box<[Box<str>]>>, theirs: &Option<Box<[Box<str>]>>| match (ours, theirs)
+            {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(ours), Some(theirs)) => theirs.iter().all(|word| ours.contains(word)),
+            };
+        let (ours, theirs) = (&self.options, &other.options);
+        let transports = [Transport::Tcp, Transport::Udp]
+            .into_iter()
+            .all(|one| self.permits_transport(one) || !other.permits_transport(one));
+        self.pattern.covers(&other.pattern)
+            && ours.ports.covers(&theirs.ports)
+            && transports
+            && (ours.any_protocol || !theirs.any_protocol)
+            && within(&ours.methods, &theirs.methods)
+            // Prefixes may be longer than those that cover them.
+            && match (&ours.paths, &theirs.paths) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(ours), Some(theirs)) => {
+                    theirs.iter().all(|path| crate::policy::path::is_covered(ours, path))
+                }
+            }
+    }
+
+    /// Whether it lets nothing pass, as requests have to be read and TLS is all that its ports carry.
+    pub fn is_unreadable(&self, mode: Mode) -> bool {
+        let ports = PortSet::only(TLS_PORTS.to_vec());
+        self.reads_requests(mode) && ports.covers(&self.options.ports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Action;
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse_address(text)
+            .unwrap_or_else(|_| Pattern::parse_domain(text, Action::Allow).unwrap())
+    }
+
+    #[test]
+    fn covers_as_documented() {
+        for (above, below, expected) in [
+            ("*.x.org", "a.x.org", true),
+            ("*.x.org", "a.b.x.org", true),
+            ("*.x.org", "*.y.x.org", true),
+            ("*.x.org", "**.y.x.org", true),
+            ("*.x.org", "*.x.org", true),
+            ("*.x.org", "x.org", false),
+            ("*.x.org", "**.x.org", false),
+            ("**.x.org", "x.org", true),
+            ("**.x.org", "*.x.org", true),
+            ("**.x.org", "**.a.x.org", true),
+            ("**.x.org", "**.org", false),
+            ("**.x.org", "ax.org", false),
+            ("x.org", "x.org", true),
+            ("x.org", "*.x.org", false),
+            ("**.x.org", "*", false),
+            ("*", "*", true),
+            ("*", "**.x.org", true),
+            ("*", "localhost", false),
+            ("*", "8.8.8.8", true),
+            ("*", "10.0.0.1", false),
+            ("*", "8.0.0.0/8", true),
+            ("*", "0.0.0.0/0", false),
+            ("*", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "fd00::1", false),
+            ("10.0.0.1", "10.0.0.1", true),
+        ] {
+            assert_eq!(pattern(above).covers(&pattern(below)), expected, "{above} {below}");
+        }
+    }
+
+    fn matches(pattern: &Pattern, name: &str) -> bool {
+        pattern.covers(&Pattern::Exact(Name::parse(name).unwrap()))
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let labels = prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..4);
+        (prop::sample::select(vec!["", "*.", "**."]), labels)
+            .prop_map(|(stars, labels)| format!("{stars}{}.test", labels.join(".")))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_covered_matches_nothing_more(above in text(), below in text(), name in text()) {
+            let name = name.trim_start_matches(['*', '.']);
+            let (above, below) = (pattern(&above), pattern(&below));
+            if above.covers(&below) {
+                prop_assert!(!matches(&below, name) || matches(&above, name));
+            }
+        }
+    }
+}
