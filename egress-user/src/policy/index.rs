@@ -21,6 +21,13 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let mut index = Self::default();
+        // Tables that grow hash all of their keys again, each time.
+        for (side, action) in [(&mut index.deny, Action::Deny), (&mut index.allow, Action::Allow)] {
+            let own = || rules.iter().filter(|rule| rule.action == action);
+            let blocks = own().filter(|rule| rule.pattern.is_address()).count();
+            side.names.reserve(own().count() - blocks);
+            side.blocks.rules.reserve(blocks);
+        }
         for rule in rules {
             match rule.action {
                 Action::Allow => index.allow.insert(rule),
