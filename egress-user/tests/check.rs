@@ -103,7 +103,8 @@ fn errors_exit_with_2_and_say_what_to_write() {
     for (arguments, complaint) in [
         (&["example.com"][..], "write example.com:443"),
         (&["::1"], "write [::1]:443"),
-        (&["unix:/run/a.sock"], "not built yet"),
+        (&["unix:run/a.sock"], "is not an absolute path"),
+        (&["--method", "GET", "a.test:1"], "--method is of http://"),
         (&["--allow", "https://a.test", "a.test:1"], "write \"a.test\""),
         (&["--resolve", "a.test", "a.test:1"], "write NAME=ADDR"),
         (&["--policy", "missing.toml", "a.test:1"], "missing.toml: cannot be read"),

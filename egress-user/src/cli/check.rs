@@ -1,6 +1,5 @@
 //! `egress check`: what the policy says about one target, and why.
 pub(super) mod lookup;
-mod target;
 
 use std::{fmt::Write, net::IpAddr, process::ExitCode, str::FromStr};
 
@@ -8,15 +7,13 @@ use anyhow::bail;
 use clap::Args;
 use egress_common::Reason;
 use egress_user::{
-    config::Assembled,
-    policy::{Decision, Host, Payload, Refusal, Request, Rule, Transport},
+    config::{Assembled, resolve_links},
+    policy::{Host, Layer, Origin, Payload, Transport},
+    target::{Line, NetworkTarget, Target, Verdict, judge},
 };
 use serde_json::{Value, json};
 
-use self::{
-    lookup::{Answers, CheckLookup, RealLookup},
-    target::Target,
-};
+use self::lookup::{Answers, CheckLookup, RealLookup};
 use super::{
     policy_args::{PolicyArgs, describe},
     printable,
@@ -43,105 +40,96 @@ pub(super) struct Check {
     /// What to judge.
     #[arg(
         value_name = "TARGET",
-        help = "host:port, [v6]:port, tcp://host:port, udp://host:port, http://host/path, https://host/path"
+        help = "host:port, [v6]:port, tcp://host:port, udp://host:port, http://host/path, https://host/path, unix:/path, unix:@name"
     )]
     target: String,
 }
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let target = self.target()?;
         let assembled = match self.policy.read() {
             Ok(assembled) => assembled,
             Err(errors) => bail!(describe(&errors, !self.json)),
         };
-        let target = Target::from_str(&self.target)?;
         let mut lookup = if self.resolve.is_empty() {
             CheckLookup::Real(RealLookup::new(assembled.dns.clone()))
         } else {
             CheckLookup::Given(Answers::parse(&self.resolve)?)
         };
-        let mut verdict = Verdict::of(&assembled, &target, &mut lookup);
-        if self.method.is_some() && verdict.note.is_none() {
-            verdict.note =
-                Some("rules for methods are not built yet: every method is judged alike");
-        }
+        let shown = Shown::of(&assembled, &target, &mut lookup);
         let text = if self.json {
-            format!("{}\n", verdict.json())
+            format!("{}\n", shown.json())
         } else {
-            verdict.text(&self.target, &assembled)
+            shown.text(&self.target, &assembled)
         };
         super::print(&text)?;
-        Ok(if verdict.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(if shown.verdict.is_allow() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    /// What to judge, with the method that the command line gives.
+    fn target(&self) -> anyhow::Result<Target> {
+        let mut target = Target::from_str(&self.target)?;
+        match (&mut target, &self.method) {
+            (
+                Target::Network(NetworkTarget { payload: Payload::Http(request), .. }),
+                Some(method),
+            ) => {
+                request.method = method.as_str().into();
+            }
+            // TLS hides it, and what hides it is judged so.
+            (Target::Network(NetworkTarget { payload: Payload::Tls, .. }), Some(_)) | (_, None) => {
+            }
+            (_, Some(_)) => bail!("--method is of http:// and https:// targets"),
+        }
+        Ok(match target {
+            Target::Unix(address) => Target::Unix(resolve_links(address)),
+            target => target,
+        })
     }
 }
 
 /// A decision with all that is shown of it.
-struct Verdict {
+struct Shown {
+    verdict: Verdict,
     host: String,
-    rule: Option<Value>,
-    rule_text: Option<String>,
-    refusal: Option<Refusal>,
-    /// Where it may be dialled; none when refused.
-    addresses: Vec<IpAddr>,
     /// What a lookup gave, whatever was made of it.
     looked_up: Vec<IpAddr>,
-    note: Option<&'static str>,
+    notes: Vec<String>,
 }
 
-impl Verdict {
+impl Shown {
     fn of(assembled: &Assembled, target: &Target, lookup: &mut CheckLookup) -> Self {
-        let host = match &target.host {
-            Ok(host) => host,
-            Err(error) => {
-                let fix = format!("write a name or an address: {error}");
-                let reason = Reason::InvalidHost;
-                return Self::refused(target, Refusal { reason, rule: None, fix: Some(fix) });
+        let verdict = judge(&assembled.policy, target, lookup);
+        let host = match target {
+            Target::Unix(address) => address.to_string(),
+            Target::Network(target) => {
+                target.host.as_ref().map_or_else(|_| target.host_text.clone(), Host::to_string)
             }
         };
-        let Target { port, transport, .. } = *target;
-        let request = Request { host: host.clone(), port, transport, payload: Payload::Unknown };
-        match assembled.policy.decide(&request, lookup) {
-            Decision::Allow { grant, addresses } => Self {
-                host: host.to_string(),
-                rule: Some(rule_json(grant.rule())),
-                rule_text: Some(grant.rule().to_string()),
-                refusal: None,
-                addresses,
-                looked_up: lookup.seen().to_vec(),
-                note: note(target),
-            },
-            Decision::Refuse(refusal) => {
-                Self { looked_up: lookup.seen().to_vec(), ..Self::refused(target, refusal) }
-            }
+        let mut notes = Vec::new();
+        if verdict.is_allow() {
+            notes.extend(note(target).map(str::to_owned));
         }
-    }
-
-    fn refused(target: &Target, refusal: Refusal) -> Self {
-        Self {
-            host: target.host.as_ref().map_or_else(|_| target.host_text.clone(), Host::to_string),
-            rule: refusal.rule.as_deref().map(rule_json),
-            rule_text: refusal.rule.as_deref().map(Rule::to_string),
-            refusal: Some(refusal),
-            addresses: Vec::new(),
-            looked_up: Vec::new(),
-            note: None,
-        }
+        let not_built = assembled.not_built.iter();
+        notes.extend(not_built.map(|line| format!("egress run refuses this policy: {line}")));
+        Self { verdict, host, looked_up: lookup.seen().to_vec(), notes }
     }
 
     fn json(&self) -> Value {
-        let reason = self.refusal.as_ref().map(|refusal| refusal.reason.name());
+        let reason = self.verdict.reason.map(Reason::name);
         let mut fields = json!({
             "decision": if reason.is_none() { "allow" } else { "deny" },
             "reason": reason,
-            "rule": self.rule,
+            "rule": self.verdict.line.as_ref().map(line_json),
             "host": self.host,
-            "addresses": self.addresses,
+            "addresses": self.verdict.addresses,
         });
-        if let Some(fix) = self.refusal.as_ref().and_then(|refusal| refusal.fix.as_ref()) {
+        if let Some(fix) = &self.verdict.fix {
             fields["fix"] = json!(fix);
         }
-        if let Some(note) = self.note {
-            fields["note"] = json!(note);
+        if !self.notes.is_empty() {
+            fields["note"] = json!(self.notes.join("; "));
         }
         fields
     }
@@ -152,25 +140,25 @@ impl Verdict {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{label:<10}{value}");
         };
-        let decision = if self.refusal.is_none() { "allow" } else { "deny" };
-        line(decision, &printable(target));
-        if let Some(refusal) = &self.refusal {
-            line("reason", &format!("{}: {}", refusal.reason.name(), refusal.reason.text()));
+        line(if self.verdict.is_allow() { "allow" } else { "deny" }, &printable(target));
+        if let Some(reason) = self.verdict.reason {
+            line("reason", &format!("{}: {}", reason.name(), reason.text()));
         }
-        line("rule", self.rule_text.as_deref().unwrap_or("none"));
+        let rule = self.verdict.line.as_ref().map(described);
+        line("rule", rule.as_deref().unwrap_or("none"));
         line("host", &printable(&self.host));
         let list = |addresses: &[IpAddr]| {
             addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
         };
-        match (&self.refusal, self.addresses.as_slice(), self.looked_up.as_slice()) {
-            (None, addresses, _) => line("addresses", &list(addresses)),
-            (Some(_), _, []) => {}
-            (Some(_), _, looked_up) => line("looked up", &list(looked_up)),
+        match (self.verdict.addresses.as_slice(), self.looked_up.as_slice()) {
+            ([], []) => {}
+            ([], looked_up) => line("looked up", &list(looked_up)),
+            (addresses, _) => line("addresses", &list(addresses)),
         }
-        if let Some(fix) = self.refusal.as_ref().and_then(|refusal| refusal.fix.as_ref()) {
+        if let Some(fix) = &self.verdict.fix {
             line("to change", &printable(fix));
         }
-        if let Some(note) = self.note {
+        for note in &self.notes {
             line("note", note);
         }
         for warning in &assembled.warnings {
@@ -180,17 +168,40 @@ impl Verdict {
     }
 }
 
-fn rule_json(rule: &Rule) -> Value {
-    json!({
-        "pattern": rule.text,
-        "file": &*rule.origin.file,
-        "line": rule.origin.line,
-        "layer": rule.origin.layer.as_str(),
-    })
+/// The line that decides; profile and preset where it has them.
+fn line_json(line: &Line) -> Value {
+    let Origin { file, line: number, layer, profile, preset } = line.origin();
+    let mut fields = json!({
+        "pattern": line.text(),
+        "file": &**file,
+        "line": number,
+        "layer": layer.as_str(),
+    });
+    for (key, value) in [("profile", profile), ("preset", preset)] {
+        if let Some(value) = value {
+            fields[key] = json!(&**value);
+        }
+    }
+    fields
+}
+
+fn described(line: &Line) -> String {
+    let mut text = line.to_string();
+    let Origin { layer, profile, preset, .. } = line.origin();
+    if *layer != Layer::User {
+        text.push_str(&format!(", {}", layer.as_str()));
+    }
+    for (what, name) in [("profile", profile), ("preset", preset)] {
+        if let Some(name) = name {
+            text.push_str(&format!(", {what} {name}"));
+        }
+    }
+    text
 }
 
 /// Where the policy allows more than this version forwards.
 fn note(target: &Target) -> Option<&'static str> {
+    let Target::Network(target) = target else { return None };
     match (target.transport, target.port) {
         (_, 53) => {
             Some("queries to port 53 are answered by the DNS proxy, whatever server is asked")

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod not_built;
+mod origins;
 mod profiles;
 mod settings;
 mod warnings;
@@ -65,6 +66,7 @@ pub(super) fn assemble(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, 
     let (settings, network, dns) = (effective.settings(), effective.network(), effective.dns());
     let enabled_written =
         effective.written(|n| &n.enabled, |&enabled| enabled).map(|written| written.value);
+    let origins = effective.origins();
     // The rules move: there may be a hundred thousand.
     let mut rules = Vec::new();
     let mut unix_rules = Vec::new();
@@ -78,7 +80,7 @@ pub(super) fn assemble(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, 
     let policy = Policy::new(settings, rules).with_unix_rules(unix_rules);
     warnings.extend(warnings::of_policy(&policy));
     warnings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
-    Ok(Assembled { policy, dns, enabled_written, network, attach, warnings, not_built })
+    Ok(Assembled { policy, dns, enabled_written, network, origins, attach, warnings, not_built })
 }
 
 /// The layer of each file where nothing says: the last is the user's, the one above managed, all
@@ -113,3 +115,6 @@ fn add_presets(network: &mut NetworkWritten) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,12 @@ mod assemble;
 mod error;
 mod flag;
 pub mod keys;
+mod links;
 mod merge;
 pub mod presets;
 mod read;
 mod schema;
+mod show;
 mod value;
 mod written;
 
@@ -24,6 +26,8 @@ use std::{
 pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
+pub use links::resolve_links;
+pub use show::show;
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
@@ -104,7 +108,16 @@ pub fn assemble_below(
         .map(|(at, path)| (path.clone(), assemble::layer_of(count.saturating_sub(at + 1))));
     for (path, layer) in of_system.chain(given) {
         match load(&path) {
-            Ok(loaded) => layers.push(Loaded { layer, ..loaded }),
+            Ok(mut loaded) => {
+                loaded.layer = layer;
+                let profiles = loaded.profiles.iter_mut().map(|profile| &mut profile.network);
+                for network in std::iter::once(&mut loaded.network).chain(profiles) {
+                    for rule in &mut network.unix_rules {
+                        rule.address = resolve_links(rule.address.clone());
+                    }
+                }
+                layers.push(loaded);
+            }
             Err(more) => errors.extend(more),
         }
     }
@@ -129,6 +142,9 @@ pub struct Assembled {
     pub enabled_written: Option<bool>,
     /// The keys of `[network]` that no decision depends on.
     pub network: NetworkSettings,
+    /// Where each key that some file writes comes from; `dns.` and `upstream.` stand before the
+    /// keys of these tables.
+    pub origins: Vec<(&'static str, Origin)>,
     /// `[[attach]]`, of every file.
     pub attach: Vec<AttachWritten>,
     /// Lines that do not do what they seem to.

@@ -111,7 +111,13 @@ impl Probes {
                     // Nothing of UDP is read.
                     if transport == Transport::Tcp || *payload == Payload::Unknown {
                         let (host, payload) = (Ok(host.clone()), payload.clone());
-                        let target = NetworkTarget { host, port, transport, payload };
+                        let target = NetworkTarget {
+                            host,
+                            host_text: String::new(),
+                            port,
+                            transport,
+                            payload,
+                        };
                         targets.push((target, words.clone()));
                     }
                 }

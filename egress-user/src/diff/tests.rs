@@ -206,6 +206,7 @@ fn targets() -> impl Strategy<Value = (NetworkTarget, Answer)> {
     let address = prop::sample::select(ADDRESSES.to_vec());
     (host, port, transport, chain, address).prop_map(|(host, port, transport, chain, address)| {
         let target = NetworkTarget {
+            host_text: String::new(),
             host: Ok(Host::parse(host).unwrap()),
             port,
             transport,

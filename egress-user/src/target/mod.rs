@@ -3,7 +3,7 @@
 //! The forms are those of `egress check`; [`judge`] is the one place where tools ask the engine.
 mod answers;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 pub use answers::{AnswerError, Answers};
 use egress_common::Reason;
@@ -27,6 +27,8 @@ pub enum Target {
 pub struct NetworkTarget {
     /// Parsed.
     pub host: Result<Host, HostError>,
+    /// As written.
+    pub host_text: String,
     /// 0 to 65535; 0 is always refused.
     pub port: u16,
     /// TCP, unless the text begins with `udp://`.
@@ -49,6 +51,8 @@ pub struct Verdict {
     pub line: Option<Line>,
     /// What would change a refusal, where something would.
     pub fix: Option<String>,
+    /// Where it may be dialled; none when it is refused, or no host.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The line of a policy that decides.
@@ -81,16 +85,18 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
         Ok(host) => host.clone(),
         Err(error) => {
             let fix = Some(format!("write a name or an address: {error}"));
-            return Verdict { reason: Some(Reason::InvalidHost), line: None, fix };
+            let reason = Some(Reason::InvalidHost);
+            return Verdict { reason, line: None, fix, addresses: Vec::new() };
         }
     };
     let NetworkTarget { port, transport, ref payload, .. } = *target;
     let request = Request { host, port, transport, payload: payload.clone() };
     match policy.decide(&request, lookup) {
-        Decision::Allow { grant, .. } => {
+        Decision::Allow { grant, addresses } => {
             // Of several lines of one pattern, the one that lets it pass.
             let line = grant.judge_payload(policy.settings().mode, port, transport, payload);
-            Verdict::allow(Some(Line::Rule(line.unwrap_or(grant.rule()).clone())))
+            let line = Line::Rule(line.unwrap_or(grant.rule()).clone());
+            Verdict { addresses, ..Verdict::allow(Some(line)) }
         }
         Decision::Refuse(refusal) => refusal.into(),
     }
@@ -98,7 +104,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
 
 impl Verdict {
     fn allow(line: Option<Line>) -> Self {
-        Self { reason: None, line, fix: None }
+        Self { reason: None, line, fix: None, addresses: Vec::new() }
     }
 
     /// Whether the target is allowed.
@@ -109,7 +115,7 @@ impl Verdict {
 
 impl From<Refusal> for Verdict {
     fn from(Refusal { reason, rule, fix }: Refusal) -> Self {
-        Self { reason: Some(reason), line: rule.map(Line::Rule), fix }
+        Self { reason: Some(reason), line: rule.map(Line::Rule), fix, addresses: Vec::new() }
     }
 }
 
@@ -199,10 +205,13 @@ impl NetworkTarget {
         transport: Transport,
         default_port: Option<u16>,
     ) -> Result<Self, TargetError> {
-        let target = |host, port| Self { host, port, transport, payload: Payload::Unknown };
+        let target = |host, text: &str, port| {
+            let host_text = text.to_owned();
+            Self { host, host_text, port, transport, payload: Payload::Unknown }
+        };
         // An address is one as a whole: `::1:443` has no port.
         match (Host::parse(text), default_port) {
-            (whole @ Ok(_), Some(port)) => return Ok(target(whole, port)),
+            (whole @ Ok(_), Some(port)) => return Ok(target(whole, text, port)),
             (Ok(Host::Address(address)), None) if address.is_ipv6() => {
                 return Err(TargetError(format!("{text:?} has no port; write [{address}]:443")));
             }
@@ -219,9 +228,9 @@ impl NetworkTarget {
                 let port = port
                     .parse()
                     .map_err(|_| TargetError(format!("{port} is no port of 0 to 65535")))?;
-                Ok(target(Host::parse(host), port))
+                Ok(target(Host::parse(host), host, port))
             }
-            (None, Some(port)) => Ok(target(Host::parse(text), port)),
+            (None, Some(port)) => Ok(target(Host::parse(text), text, port)),
             (None, None) => Err(TargetError(format!(
                 "{text:?} is no target; write host:port or [address]:port"
             ))),

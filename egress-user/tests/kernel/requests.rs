@@ -130,5 +130,5 @@ fn several_lines_of_one_host_open_what_each_opens() {
     assert_eq!(seen(&world), ["GET /p"], "{world}");
     // Port 7000 serves no HTTP: whatever comes there passes as it is.
     asks("7000", "POST");
-    world.arrived_at(SITE).on_port(7000).starts_with_payload();
+    assert!(world.arrived_at(SITE).on_port(7000).payload() > 0, "{world}");
 }
