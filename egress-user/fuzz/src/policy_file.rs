@@ -35,8 +35,24 @@ pub fn run(data: &[u8]) {
     assert_eq!(first.not_built, second.not_built);
     assert_eq!((&first.network, &first.dns), (&second.network, &second.dns));
     assert_eq!(first.policy.kernel_rules(), second.policy.kernel_rules());
+    shown_says_the_same(&first);
     for rule in loaded.network.rules.iter().take(PROBED) {
         assert_eq!(answers(&first, &rule.pattern), answers(&second, &rule.pattern));
+    }
+}
+
+/// What `egress policy show` prints is a policy that says the same.
+fn shown_says_the_same(assembled: &Assembled) {
+    for origins in [false, true] {
+        let shown = config::show(assembled, origins);
+        let again = match config::parse(&shown, "shown.toml") {
+            Ok(loaded) => config::assemble_layers(vec![loaded], &Flags::default()),
+            Err(errors) => panic!("{shown} is refused:\n{errors}"),
+        };
+        let again = again.unwrap_or_else(|errors| panic!("{shown} is refused:\n{errors}"));
+        assert_eq!(config::show(&again, false), config::show(assembled, false));
+        assert_eq!(again.policy.kernel_rules(), assembled.policy.kernel_rules(), "{shown}");
+        assert_eq!(again.dns, assembled.dns, "{shown}");
     }
 }
 

@@ -170,7 +170,7 @@ impl AddressDraft {
     /// Half of them differ from their base in the last few bits only, if at all.
     fn kept_bits(self, length: u32) -> u32 {
         let some = u32::from(self.keep / 2);
-        if self.keep % 2 == 0 { some % (length + 1) } else { length - some % 5 }
+        if self.keep.is_multiple_of(2) { some % (length + 1) } else { length - some % 5 }
     }
 }
 
