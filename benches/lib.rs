@@ -1,1 +1,25 @@
-//! Shared pieces of the benches; none yet.
+//! Policies of any size, for benches.
+use std::fmt::Write as _;
+
+/// A file of so many rules: half names, a quarter wildcards, a quarter blocks; one in ten is a deny,
+/// one in seven has ports.
+pub fn policy_text(count: u32) -> String {
+    let (mut domains, mut addresses) =
+        (String::from("[network.domains]\n"), String::from("[network.addresses]\n"));
+    for n in 0..count {
+        let (high, low) = (n >> 8, n & 0xff);
+        let (table, pattern) = match n % 4 {
+            0 => (&mut domains, format!("**.group{n}.example.com")),
+            1 => (&mut addresses, format!("{}.{}.{low}.0/24", 16 + (high >> 8), high & 0xff)),
+            _ => (&mut domains, format!("host{n}.example.com")),
+        };
+        let value = match (n % 10, n % 7) {
+            (9, _) => "\"deny\"",
+            (_, 6) => "{ action = \"allow\", ports = [443, 8443] }",
+            _ => "\"allow\"",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "\"{pattern}\" = {value}");
+    }
+    domains + &addresses
+}

@@ -43,7 +43,7 @@ const IMPURE: [&str; 8] = [
 
 /// Modules of egress-user that do no I/O, with the crates that they may use.
 const PURE: [(&str, &[&str]); 2] = [
-    ("policy", &["egress_common", "idna", "ipnet", "thiserror"]),
+    ("policy", &["egress_common", "foldhash", "idna", "ipnet", "thiserror"]),
     ("sniff", &["egress_common", "httparse", "rustls", "thiserror"]),
 ];
 

@@ -47,9 +47,12 @@ impl Policy {
         }
         let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
         for block in allowed {
-            let ports = index.allows_block(block).map_or(Ports::NONE, |grant| grant.kernel_ports());
-            let parts = apart_from_ipv4(block).into_iter();
-            entries.extend(parts.map(|part| (part, (RuleAction::Allow, ports))));
+            // Blocks around IPv4 have parts in common, each of which a longer rule may open.
+            entries.extend(apart_from_ipv4(block).into_iter().map(|part| {
+                let rule = index.allows_block(part);
+                let ports = rule.map_or(Ports::NONE, |rule| rule.kernel_ports());
+                (part, (RuleAction::Allow, ports))
+            }));
         }
         let deny = (RuleAction::Deny, Ports::ALL);
         for block in index.denied_blocks() {

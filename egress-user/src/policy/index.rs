@@ -1,11 +1,15 @@
 //! Rules, arranged so that a decision costs the same with ten rules as with a hundred thousand.
 //!
 //! Names are asked for once a label, addresses once for each prefix length that some rule has.
-use std::{collections::HashMap, sync::Arc};
+use std::{collections, sync::Arc};
 
 use ipnet::IpNet;
 
 use super::{Action, Grant, Name, Pattern, Rule, class};
+
+/// Only the author of a policy chooses keys, and a lookup adds none: a hash that nobody can be kept
+/// from guessing does, at half the time of a decision.
+type HashMap<K, V> = collections::HashMap<K, V, foldhash::fast::FixedState>;
 
 /// Every rule of a policy.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,13 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let mut index = Self::default();
+        // Tables that grow hash all of their keys again, each time.
+        for (side, action) in [(&mut index.deny, Action::Deny), (&mut index.allow, Action::Allow)] {
+            let own = || rules.iter().filter(|rule| rule.action == action);
+            let blocks = own().filter(|rule| rule.pattern.is_address()).count();
+            side.names.reserve(own().count() - blocks);
+            side.blocks.rules.reserve(blocks);
+        }
         for rule in rules {
             match rule.action {
                 Action::Allow => index.allow.insert(rule),

@@ -145,7 +145,9 @@ pub struct PatternError {
 
 impl PatternError {
     pub(crate) fn new(message: impl Into<String>, suggestion: impl Into<String>) -> Self {
-        Self { message: message.into(), suggestion: suggestion.into() }
+        // Both quote what others wrote, and end on a terminal.
+        let printable = |text: String| text.replace(char::is_control, "\u{fffd}");
+        Self { message: printable(message.into()), suggestion: printable(suggestion.into()) }
     }
 }
 

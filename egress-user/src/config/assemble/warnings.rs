@@ -1,6 +1,8 @@
 //! Lines that do not do what they seem to.
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use crate::{
     config::Warning,
     policy::{Action, Mode, Policy, PortSet, Rule, Transport},
@@ -30,7 +32,8 @@ pub(super) fn of_policy(policy: &Policy) -> Vec<Warning> {
 
 /// Two lines of one file about one host are most likely a slip.
 fn second_spellings<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Warning> {
-    let mut first_lines = HashMap::new();
+    let most = rules.size_hint().1.unwrap_or_default();
+    let mut first_lines = HashMap::with_capacity_and_hasher(most, FixedState::default());
     let mut warnings = Vec::new();
     for rule in rules {
         let is_deny = rule.action == Action::Deny;

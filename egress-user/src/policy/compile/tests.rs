@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Action, Origin, Pattern, Rule, RuleOptions, Settings, is_public};
+use crate::policy::{Action, Origin, Pattern, PortSet, Rule, RuleOptions, Settings, is_public};
 use egress_common::Reason;
 
 fn rule(block: IpNet, action: Action) -> Rule {
@@ -29,6 +29,10 @@ fn key(block: IpNet) -> Ipv6Net {
 
 /// What the kernel does with the entries.
 fn longest_match(rules: &[KernelRule], address: IpAddr) -> Option<RuleAction> {
+    longest_entry(rules, address).map(|rule| rule.action)
+}
+
+fn longest_entry(rules: &[KernelRule], address: IpAddr) -> Option<&KernelRule> {
     let address = match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -37,7 +41,6 @@ fn longest_match(rules: &[KernelRule], address: IpAddr) -> Option<RuleAction> {
         .iter()
         .filter(|rule| key(rule.block).contains(&address))
         .max_by_key(|rule| key(rule.block).prefix_len())
-        .map(|rule| rule.action)
 }
 
 fn expected(policy: &Policy, address: IpAddr) -> Option<RuleAction> {
@@ -73,6 +76,26 @@ fn a_rule_for_all_of_ipv6_leaves_ipv4_alone() {
     assert_eq!(ask("::1"), Some(RuleAction::Allow));
     assert_eq!(ask("8.8.8.8"), None);
     assert_eq!(ask("10.0.0.1"), Some(RuleAction::Local));
+}
+
+#[test]
+fn parts_around_ipv4_open_the_ports_of_the_longest_rule() {
+    let with_port = |block: &str, port: u16| {
+        let mut rule = rule(block.parse().unwrap(), Action::Allow);
+        rule.options.ports = PortSet::only(vec![port]);
+        rule
+    };
+    // Each order of an unordered map has to come out the same.
+    for _ in 0..8 {
+        let rules = [("::/0", 22), ("::/4", 80), ("::/64", 443)];
+        let rules = rules.map(|(block, port)| with_port(block, port)).to_vec();
+        let rules = policy(true, rules).kernel_rules();
+        for (text, port) in [("::1:0:0:1", 443), ("::1:0:0:0:1", 80), ("2001:db8::1", 22)] {
+            let address = text.parse().unwrap();
+            let entry = longest_entry(&rules, address).unwrap();
+            assert_eq!(entry.ports, Ports::only(&[port]), "{text}");
+        }
+    }
 }
 
 /// Blocks and addresses where forms and edges meet, so that the random ones overlap often.

@@ -78,3 +78,11 @@ fn blocks_are_canonical() {
         assert!(parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn errors_are_safe_to_print() {
+    for text in ["https://a\u{1b}[31m/", "a\u{7}b:443", "a\rb/c", "a\nb"] {
+        let error = domain(text).unwrap_err().to_string();
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+}
