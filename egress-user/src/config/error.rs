@@ -125,6 +125,12 @@ impl<'a> Source<'a> {
         self.line_starts.partition_point(|&start| start <= at).max(1)
     }
 
+    /// Where the 1-based line begins, and its text.
+    pub(crate) fn line_at(&self, line: usize) -> Option<(usize, &'a str)> {
+        let start = *self.line_starts.get(line.checked_sub(1)?)?;
+        Some((start, self.text.get(start..)?.lines().next()?))
+    }
+
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
         let line = self.line(span.start);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
