@@ -5,12 +5,13 @@ mod not_built;
 mod origins;
 mod profiles;
 mod settings;
+mod sources;
 mod warnings;
 
 use std::sync::Arc;
 
-use self::{bounds::Bounds, profiles::Chain, settings::Effective};
-use super::{Assembled, ConfigError, ConfigErrors, Flags, Loaded, NetworkWritten, presets};
+use self::{bounds::Bounds, profiles::Chain, settings::Effective, sources::Sources};
+use super::{Assembled, ConfigErrors, Flags, Loaded, NetworkWritten, presets};
 use crate::policy::{Action, Layer, Origin, Pattern, Policy, PortSet, Rule, RuleOptions};
 
 /// Words of a layer in a sentence.
@@ -29,57 +30,65 @@ impl LayerText for Layer {
 }
 
 /// The files, the highest first; each knows its layer.
-pub(super) fn assemble(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    let flag_rules = flags.rules()?;
-    let chain = Chain::new(&layers, flags.profile.as_deref())?;
-    let mut errors = ConfigErrors::default();
-    let mut attach = Vec::new();
-    for written in layers.iter().flat_map(|layer| &layer.attach) {
-        let profile = &written.profile;
-        if !profiles::exists(&layers, &profile.value) {
-            errors.push(ConfigError {
-                file: profile.origin.file.to_string(),
-                place: profile.place.clone(),
-                message: format!("there is no profile {:?}", profile.value),
-                suggestion: profiles::suggest(&layers, &profile.value),
-            });
-        }
-        attach.push(written.clone());
-    }
-    let (mut requirements, mut lower) = (Vec::new(), Vec::new());
-    for file in layers {
+pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
+    let mut bounds = Bounds::default();
+    let flag_rules = flags.rules().unwrap_or_else(|more| {
+        bounds.errors.extend(more);
+        Vec::new()
+    });
+    for file in &mut layers {
         let layer = file.layer;
-        let mut network = chain.of(file);
-        add_presets(&mut network);
-        network.belong_to(layer);
-        match layer {
+        file.belong_to(layer);
+        let profiles = file.profiles.iter_mut().map(|profile| &mut profile.network);
+        profiles.chain([&mut file.network]).for_each(add_presets);
+    }
+    profiles::check_attached(&layers, &mut bounds.errors);
+    let chain = match Chain::new(&layers, flags.profile.as_deref()) {
+        Ok(chain) => chain,
+        Err(more) => {
+            bounds.errors.extend(more);
+            return Err(bounds.errors);
+        }
+    };
+    let (mut requirements, mut lower) = (Vec::new(), Vec::new());
+    for file in &mut layers {
+        let network = chain.of(file, &mut bounds);
+        match file.layer {
             Layer::Requirements => requirements.push(network),
             Layer::Managed | Layer::User => lower.push(network),
         }
     }
     lower.push(NetworkWritten { rules: flag_rules, ..NetworkWritten::default() });
-    Bounds { requirements: &requirements, lower: &lower, errors: &mut errors }.check();
+    bounds.check(&requirements, &lower);
+    let Bounds { mut errors, rules: beyond } = bounds;
+    for error in Sources::of(&layers).errors(beyond) {
+        errors.push(error);
+    }
     if !errors.is_empty() {
         return Err(errors);
     }
+    let attach: Vec<_> = layers.into_iter().flat_map(|layer| layer.attach).collect();
     let effective = Effective { requirements: &requirements, lower: &lower };
     let (settings, network, dns) = (effective.settings(), effective.network(), effective.dns());
     let enabled_written =
         effective.written(|n| &n.enabled, |&enabled| enabled).map(|written| written.value);
     let origins = effective.origins();
+    let mut not_built = not_built::keys(&effective);
+    let mut warnings: Vec<_> = not_built::defaults(&effective).collect();
     // The rules move: there may be a hundred thousand.
-    let mut rules = Vec::new();
-    let mut unix_rules = Vec::new();
+    let (mut rules, mut unix_rules) = (Vec::new(), Vec::new());
     for layer in requirements.iter_mut().chain(&mut lower) {
         rules.append(&mut layer.rules);
-        unix_rules.extend(layer.unix_rules.iter().cloned());
+        unix_rules.append(&mut layer.unix_rules);
     }
-    let effective = Effective { requirements: &requirements, lower: &lower };
-    let not_built = not_built::list(&effective, &rules);
-    let mut warnings = warnings::of_rules(&rules, settings.mode);
+    not_built.extend(not_built::rules(&rules, &unix_rules));
+    warnings.extend(warnings::of_rules(&rules, settings.mode));
+    warnings.extend(warnings::of_attach(&attach));
     let policy = Policy::new(settings, rules).with_unix_rules(unix_rules);
     warnings.extend(warnings::of_policy(&policy));
-    warnings.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
+    for list in [&mut warnings, &mut not_built] {
+        list.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
+    }
     Ok(Assembled { policy, dns, enabled_written, network, origins, attach, warnings, not_built })
 }
 
@@ -93,7 +102,7 @@ pub(super) fn layer_of(height: usize) -> Layer {
     }
 }
 
-/// The rules of the presets that are named.
+/// The rules of the presets that are named, before places are merged: each keeps its line.
 fn add_presets(network: &mut NetworkWritten) {
     let Some(written) = &network.presets else { return };
     for preset in written.value.iter().filter_map(|name| presets::find(name)) {

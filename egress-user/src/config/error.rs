@@ -157,6 +157,12 @@ impl<'a> Source<'a> {
         self.text.get(span).unwrap_or_default()
     }
 
+    /// Where the 1-based line begins, and its text.
+    pub(crate) fn line_at(&self, line: usize) -> Option<(usize, &'a str)> {
+        let start = *self.line_starts.get(line.checked_sub(1)?)?;
+        Some((start, self.text.get(start..)?.lines().next()?))
+    }
+
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
         let line = self.line(span.start);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Putting what two places say into one.
-use super::{DnsWritten, NetworkWritten, UpstreamWritten};
+use std::sync::Arc;
+
+use super::{DnsWritten, Loaded, NetworkWritten, UpstreamWritten};
 use crate::policy::Layer;
 
 macro_rules! fill {
@@ -9,22 +11,43 @@ macro_rules! fill {
 }
 
 macro_rules! label {
-    ($written:expr, $layer:ident: $($key:ident),+ $(,)?) => {
-        $(if let Some(key) = &mut $written.$key { key.origin.layer = $layer; })+
+    ($written:expr, $layer:ident, $profile:ident: $($key:ident),+ $(,)?) => {
+        $(if let Some(key) = &mut $written.$key {
+            key.origin.layer = $layer;
+            key.origin.profile = $profile.cloned();
+        })+
     };
 }
 
-impl NetworkWritten {
+impl Loaded {
     /// Says of every line whose it is.
     pub(super) fn belong_to(&mut self, layer: Layer) {
-        label!(self, layer:
+        self.layer = layer;
+        self.network.belong_to(layer, None);
+        for profile in &mut self.profiles {
+            profile.network.belong_to(layer, Some(&profile.name));
+            profile.origin.layer = layer;
+            if let Some(extends) = &mut profile.extends {
+                extends.origin.layer = layer;
+            }
+        }
+        for attach in &mut self.attach {
+            attach.cgroup.origin.layer = layer;
+            attach.profile.origin.layer = layer;
+        }
+    }
+}
+
+impl NetworkWritten {
+    fn belong_to(&mut self, layer: Layer, profile: Option<&Arc<str>>) {
+        label!(self, layer, profile:
             network_access, enabled, mode, allow_local_binding, allow_own_loopback, allow_inbound,
             allow_upstream_proxy, enable_socks5, enable_socks5_udp, proxy_url, socks_url, proxy_env,
             dangerously_allow_non_loopback_proxy, dangerously_allow_all_unix_sockets, unix_required,
             allow_ech, managed_allowed_domains_only, presets);
-        label!(self.dns, layer:
+        label!(self.dns, layer, profile:
             servers, forward, timeout, min_ttl, max_ttl, record_types, refusal, dnssec);
-        label!(self.upstream, layer: url, no_proxy, resolve_at_proxy);
+        label!(self.upstream, layer, profile: url, no_proxy, resolve_at_proxy);
         for rule in &mut self.rules {
             rule.origin.layer = layer;
         }
@@ -33,23 +56,20 @@ impl NetworkWritten {
         }
     }
 
-    /// Adds the rules of `other`, and of its keys those that are not written here. Presets add up.
+    /// Adds the rules of `other`, those of its presets among them, and of its keys those that are
+    /// not written here.
     pub(super) fn fill_from(&mut self, other: Self) {
-        match (&mut self.presets, other.presets) {
-            (Some(mine), Some(theirs)) => {
-                mine.value.extend(theirs.value);
-                mine.value.sort_unstable();
-                mine.value.dedup();
-            }
-            (mine @ None, theirs) => *mine = theirs,
-            (Some(_), None) => {}
-        }
         fill!(self, other:
             network_access, enabled, mode, allow_local_binding, allow_own_loopback, allow_inbound,
             allow_upstream_proxy, enable_socks5, enable_socks5_udp, proxy_url, socks_url, proxy_env,
             dangerously_allow_non_loopback_proxy, dangerously_allow_all_unix_sockets, unix_required,
             allow_ech, managed_allowed_domains_only);
-        self.rules.extend(other.rules);
+        // The first file's rules move in one piece.
+        if self.rules.is_empty() {
+            self.rules = other.rules;
+        } else {
+            self.rules.extend(other.rules);
+        }
         self.unix_rules.extend(other.unix_rules);
         self.dns.fill_from(other.dns);
         self.upstream.fill_from(other.upstream);

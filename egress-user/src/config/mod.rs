@@ -53,28 +53,14 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
 
 /// Reads the text of a policy file; the name is for messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
-    read::read(text, file_name)
+    let loaded = read::read(text, file_name)?;
+    Ok(Loaded { file: file_name.into(), text: text.into(), ..loaded })
 }
 
 /// The policy of these files, the highest layer first, and of the flags, which belong to the
-/// lowest.
+/// lowest. The files of the machine are left out: see [`assemble_below`].
 pub fn assemble(files: &[PathBuf], flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    let mut errors = ConfigErrors::default();
-    let mut layers = Vec::new();
-    for path in files {
-        match load(path) {
-            Ok(layer) => layers.push(layer),
-            Err(more) => errors.extend(more),
-        }
-    }
-    match assemble_layers(layers, flags) {
-        Ok(assembled) if errors.is_empty() => Ok(assembled),
-        Ok(_) => Err(errors),
-        Err(more) => {
-            errors.extend(more);
-            Err(errors)
-        }
-    }
+    assemble_files(given(files), flags)
 }
 
 /// As [`assemble`], of files that were read already: the last is the user's, the one above managed
@@ -107,26 +93,43 @@ fn complete(
 pub const SYSTEM_FOLDER: &str = "/etc/egress";
 
 /// As [`assemble`], below the files of the machine: `requirements.toml` and `egress.toml` of
-/// `system`, each where it exists.
+/// `system`, each where it exists. Requirements bound every file below them, requirements among
+/// `files` included.
+///
+/// # Errors
+/// Also where one of these is there and cannot be read: it is not taken for absent.
 pub fn assemble_below(
     system: &Path,
     files: &[PathBuf],
     flags: &Flags,
 ) -> Result<Assembled, ConfigErrors> {
-    let mut errors = ConfigErrors::default();
-    let mut layers = Vec::new();
     let of_system =
         [("requirements.toml", Layer::Requirements), ("egress.toml", Layer::Managed)].into_iter();
+    let folder_is_lost = !is_absent(system) && system.metadata().is_err();
     let of_system = of_system
         .map(|(name, layer)| (system.join(name), layer))
-        // What is there and cannot be looked at is an error, not absent.
-        .filter(|(path, _)| !matches!(path.try_exists(), Ok(false)));
-    let count = files.len();
-    let given = files
-        .iter()
-        .enumerate()
-        .map(|(at, path)| (path.clone(), assemble::layer_of(count.saturating_sub(at + 1))));
-    for (path, layer) in of_system.chain(given) {
+        .filter(|(path, _)| folder_is_lost || !is_absent(path));
+    assemble_files(of_system.chain(given(files)), flags)
+}
+
+/// A link that leads nowhere is not absent.
+fn is_absent(path: &Path) -> bool {
+    let kind = path.symlink_metadata().map_err(|error| error.kind());
+    matches!(kind, Err(std::io::ErrorKind::NotFound))
+}
+
+fn given(files: &[PathBuf]) -> impl Iterator<Item = (PathBuf, Layer)> {
+    let height = |at: usize| files.len().saturating_sub(at + 1);
+    files.iter().enumerate().map(move |(at, path)| (path.clone(), assemble::layer_of(height(at))))
+}
+
+fn assemble_files(
+    files: impl Iterator<Item = (PathBuf, Layer)>,
+    flags: &Flags,
+) -> Result<Assembled, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    let mut layers = Vec::new();
+    for (path, layer) in files {
         match load(&path) {
             Ok(mut loaded) => {
                 loaded.layer = layer;
@@ -146,7 +149,14 @@ pub fn assemble_below(
             }
         }
     }
-    complete(layers, flags, errors)
+    if errors.is_empty() {
+        return complete(layers, flags, errors);
+    }
+    // What the files come to together cannot be said without all of them.
+    if let Err(more) = flags.rules() {
+        errors.extend(more);
+    }
+    Err(errors)
 }
 
 /// Files and flags, put together.

@@ -51,7 +51,7 @@ impl Loaded {
     /// rules of the same text, in `domains` and `addresses` alike; a rule of another text, a deny
     /// above all, stays. `[[attach]]` stays.
     pub fn override_with(&mut self, over: Self) {
-        let Self { layer: _, network, profiles, attach: _ } = over;
+        let Self { layer: _, network, profiles, attach: _, file: _, text: _ } = over;
         self.network.override_with(network);
         for profile in profiles {
             match self.profiles.iter_mut().find(|own| own.name == profile.name) {

@@ -20,6 +20,10 @@ pub struct Written<T> {
 pub struct Loaded {
     /// Whose file it is.
     pub layer: Layer,
+    /// Its name, as messages have it.
+    pub file: Arc<str>,
+    /// Its text, for the excerpts of messages.
+    pub text: Arc<str>,
     /// `[network]`.
     pub network: NetworkWritten,
     /// `[profiles.NAME]`, in the order of the file.

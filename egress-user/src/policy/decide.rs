@@ -314,6 +314,12 @@ impl Policy {
         self.index.denies_all_of(pattern).map(Grant::rule)
     }
 
+    /// The most specific allow that covers all of the pattern ([`Pattern::covers`]), whatever is
+    /// denied.
+    pub fn covering(&self, pattern: &Pattern) -> Option<&Grant> {
+        self.index.allows_all_of(pattern)
+    }
+
     /// The rules, in no order; of several denies of one pattern the first alone.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.index.rules()

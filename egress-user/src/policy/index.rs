@@ -82,6 +82,21 @@ impl Index {
         }
     }
 
+    /// The most specific allow that covers all of the pattern, as [`Pattern::covers`] has it.
+    pub(super) fn allows_all_of(&self, pattern: &Pattern) -> Option<&Grant> {
+        let covering = match pattern {
+            // Wildcards never open it.
+            Pattern::Exact(name) if name.is_localhost() => return self.allows_exactly(name),
+            Pattern::Exact(name) => self.allow.name(name),
+            Pattern::Below(name) => self.allow.subtree(name, true),
+            Pattern::AtOrBelow(name) => self.allow.subtree(name, false),
+            Pattern::Any => None,
+            Pattern::Address(address) => self.allows_block(IpNet::from(*address)),
+            Pattern::Block(block) => self.allows_block(*block),
+        };
+        covering.or_else(|| self.allow.any.as_ref().filter(|_| Pattern::Any.covers(pattern)))
+    }
+
     /// Every rule, in no order.
     pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         [&self.allow, &self.deny].into_iter().flat_map(Side::rules)
@@ -152,11 +167,12 @@ impl Side {
         })
     }
 
-    /// A rule that matches every name below this one, and this one as well unless `below` is set.
+    /// The most specific rule that matches every name below this one, and this one as well unless
+    /// `below` is set.
     fn subtree(&self, name: &Name, below: bool) -> Option<&Grant> {
         name.suffixes().enumerate().find_map(|(depth, suffix)| {
             let slot = self.names.get(suffix)?;
-            slot.at_or_below.as_ref().or(slot.below.as_ref().filter(|_| below || depth > 0))
+            slot.below.as_ref().filter(|_| below || depth > 0).or(slot.at_or_below.as_ref())
         })
     }
 }

@@ -3,34 +3,43 @@
 //! Only keys that requirements write constrain. A switch that they close stays closed, a value that
 //! they write stays, and with `managed_allowed_domains_only` what others allow must be covered by a
 //! rule of theirs. What tries more is an error that names both layers.
-use super::LayerText;
+//!
+//! Each file of requirements bounds every file below it, other requirements among them: whoever
+//! may name files on the command line must not be able to make one of them an equal of the
+//! machine's.
+use super::{LayerText, sources::Beyond};
 use crate::{
     config::{ConfigError, ConfigErrors, NetworkWritten, Written},
-    policy::{Action, Layer, Mode, Origin, Rule},
+    policy::{Action, Mode},
 };
 
-/// The files of requirements, and those that they bound, each the highest first.
-pub(super) struct Bounds<'a> {
-    pub(super) requirements: &'a [NetworkWritten],
-    pub(super) lower: &'a [NetworkWritten],
-    pub(super) errors: &'a mut ConfigErrors,
+mod domains;
+
+/// What goes beyond, in keys and in rules.
+#[derive(Default)]
+pub(super) struct Bounds {
+    pub(super) errors: ConfigErrors,
+    pub(super) rules: Vec<Beyond>,
 }
 
 type Pick<T> = fn(&NetworkWritten) -> &Option<Written<T>>;
 
-impl Bounds<'_> {
-    /// Reports whatever goes beyond.
-    pub(super) fn check(&mut self) {
-        self.switches();
-        self.values();
-        self.sockets();
-        self.misplaced();
-        self.domains();
+impl Bounds {
+    /// Reports whatever goes beyond; both the highest first.
+    pub(super) fn check(&mut self, requirements: &[NetworkWritten], lower: &[NetworkWritten]) {
+        for (height, bound) in requirements.iter().enumerate() {
+            let below: Vec<_> = requirements.iter().skip(height + 1).chain(lower).collect();
+            self.keys(bound, &below);
+            self.sockets(bound, &below);
+            self.domains(bound, requirements.get(..=height).unwrap_or_default(), &below);
+        }
+        self.misplaced(lower);
     }
 
-    fn switches(&mut self) {
+    /// Reports keys alone.
+    pub(super) fn keys(&mut self, bound: &NetworkWritten, below: &[&NetworkWritten]) {
         // Each with the value that is narrower.
-        let switches: [(&str, Pick<bool>, bool); 14] = [
+        let switches: [(&str, Pick<bool>, bool); 15] = [
             ("network_access", |n| &n.network_access, false),
             ("enabled", |n| &n.enabled, true),
             ("allow_local_binding", |n| &n.allow_local_binding, false),
@@ -53,127 +62,110 @@ impl Bounds<'_> {
             ("ech", |n| &n.allow_ech, false),
             ("dns.dnssec", |n| &n.dns.dnssec, true),
             ("upstream.resolve", |n| &n.upstream.resolve_at_proxy, false),
+            ("managed_allowed_domains_only", |n| &n.managed_allowed_domains_only, true),
         ];
         for (key, pick, narrow) in switches {
-            self.beyond(key, pick, |bound, tried| *bound == narrow && *tried != narrow);
+            self.beyond(key, pick, bound, below, |bound, tried| {
+                *bound == narrow && *tried != narrow
+            });
         }
-        let wider = |bound: &Mode, tried: &Mode| tried > bound;
-        self.beyond("mode", |n| &n.mode, wider);
-    }
-
-    fn values(&mut self) {
-        self.fixed("proxy_url", |n| &n.proxy_url);
-        self.fixed("socks_url", |n| &n.socks_url);
-        self.fixed("proxy_env", |n| &n.proxy_env);
-        self.fixed("dns.servers", |n| &n.dns.servers);
-        self.fixed("dns.forward", |n| &n.dns.forward);
-        self.fixed("dns.timeout", |n| &n.dns.timeout);
-        self.fixed("dns.min_ttl", |n| &n.dns.min_ttl);
-        self.fixed("dns.max_ttl", |n| &n.dns.max_ttl);
-        self.fixed("dns.refusal", |n| &n.dns.refusal);
-        self.fixed("upstream.url", |n| &n.upstream.url);
-        self.fixed("upstream.no_proxy", |n| &n.upstream.no_proxy);
+        self.beyond("mode", |n| &n.mode, bound, below, |bound: &Mode, tried| tried > bound);
+        self.fixed("proxy_url", |n| &n.proxy_url, bound, below);
+        self.fixed("socks_url", |n| &n.socks_url, bound, below);
+        self.fixed("proxy_env", |n| &n.proxy_env, bound, below);
+        self.fixed("dns.servers", |n| &n.dns.servers, bound, below);
+        self.fixed("dns.forward", |n| &n.dns.forward, bound, below);
+        self.fixed("dns.timeout", |n| &n.dns.timeout, bound, below);
+        self.fixed("dns.min_ttl", |n| &n.dns.min_ttl, bound, below);
+        self.fixed("dns.max_ttl", |n| &n.dns.max_ttl, bound, below);
+        self.fixed("dns.refusal", |n| &n.dns.refusal, bound, below);
+        self.fixed("upstream.url", |n| &n.upstream.url, bound, below);
+        self.fixed("upstream.no_proxy", |n| &n.upstream.no_proxy, bound, below);
         self.beyond(
             "dns.record_types",
             |n| &n.dns.record_types,
+            bound,
+            below,
             |bound, tried| tried.iter().any(|one| !bound.contains(one)),
         );
     }
 
-    fn fixed<T: PartialEq>(&mut self, key: &str, pick: Pick<T>) {
-        self.beyond(key, pick, |bound, tried| bound != tried);
+    fn fixed<T: PartialEq>(
+        &mut self,
+        key: &str,
+        pick: Pick<T>,
+        bound: &NetworkWritten,
+        below: &[&NetworkWritten],
+    ) {
+        self.beyond(key, pick, bound, below, |bound, tried| bound != tried);
     }
 
-    fn beyond<T>(&mut self, key: &str, pick: Pick<T>, is_beyond: impl Fn(&T, &T) -> bool) {
-        let bounds = self.requirements.iter().filter_map(|layer| pick(layer).as_ref());
-        for bound in bounds {
-            for tried in self.lower.iter().filter_map(|layer| pick(layer).as_ref()) {
-                if is_beyond(&bound.value, &tried.value) {
-                    self.errors.push(ConfigError {
-                        file: tried.origin.file.to_string(),
-                        place: tried.place.clone(),
-                        message: format!(
-                            "{key} of the {} goes beyond the {} ({})",
-                            tried.origin.layer.text(),
-                            bound.origin.layer.text(),
-                            bound.origin
-                        ),
-                        suggestion: "remove the line".to_owned(),
-                    });
-                }
+    fn beyond<T>(
+        &mut self,
+        key: &str,
+        pick: Pick<T>,
+        bound: &NetworkWritten,
+        below: &[&NetworkWritten],
+        is_beyond: impl Fn(&T, &T) -> bool,
+    ) {
+        let Some(bound) = pick(bound) else { return };
+        for tried in below.iter().filter_map(|layer| pick(layer).as_ref()) {
+            if is_beyond(&bound.value, &tried.value) {
+                let (own, by) = (tried.origin.layer.text(), bound.origin.layer.text());
+                let message = format!("{key} of the {own} goes beyond the {by} ({})", bound.origin);
+                self.report(tried, message, "remove the line");
             }
         }
     }
 
     /// Where requirements list sockets, others allow none besides.
-    fn sockets(&mut self) {
-        let listed: Vec<_> = self.requirements.iter().flat_map(|layer| &layer.unix_rules).collect();
-        let Some(first) = listed.iter().find(|rule| rule.action == Action::Allow) else { return };
-        for rule in self.lower.iter().flat_map(|layer| &layer.unix_rules) {
-            let allowed = |bound: &&&crate::policy::UnixRule| {
-                bound.action == Action::Allow && bound.address == rule.address
-            };
-            if rule.action == Action::Allow && !listed.iter().any(|bound| allowed(&bound)) {
-                self.errors.push(beyond_line(
-                    &rule.text,
-                    &rule.origin,
-                    &format!("the sockets of the requirements (from {} on)", first.origin),
-                ));
+    fn sockets(&mut self, bound: &NetworkWritten, below: &[&NetworkWritten]) {
+        let listed = || bound.unix_rules.iter().filter(|rule| rule.action == Action::Allow);
+        let Some(first) = listed().next() else { return };
+        let list = format!("the sockets of the requirements (from {} on)", first.origin);
+        for layer in below {
+            for rule in layer.unix_rules.iter().filter(|rule| rule.action == Action::Allow) {
+                if !listed().any(|bound| bound.address == rule.address) {
+                    self.rules.push(Beyond {
+                        text: rule.text.clone(),
+                        message: format!(
+                            "\"{}\" of the {} goes beyond {list}",
+                            rule.text,
+                            rule.origin.layer.text()
+                        ),
+                        origin: rule.origin.clone(),
+                    });
+                }
             }
-        }
-    }
-
-    fn misplaced(&mut self) {
-        for layer in self.lower {
-            if let Some(Written { origin, place, .. }) = &layer.managed_allowed_domains_only {
-                self.errors.push(ConfigError {
-                    file: origin.file.to_string(),
-                    place: place.clone(),
-                    message: format!(
-                        "managed_allowed_domains_only in the {} bounds nobody",
-                        origin.layer.text()
-                    ),
-                    suggestion: "write it in /etc/egress/requirements.toml, or remove it"
-                        .to_owned(),
-                });
-            }
-        }
-    }
-
-    fn domains(&mut self) {
-        let only = self.requirements.iter().find_map(|layer| {
-            layer.managed_allowed_domains_only.as_ref().filter(|only| only.value)
-        });
-        let Some(only) = only else { return };
-        let bounds: Vec<&Rule> = self
-            .requirements
-            .iter()
-            .flat_map(|layer| &layer.rules)
-            .filter(|rule| rule.action == Action::Allow)
-            .collect();
-        for rule in self.lower.iter().flat_map(|layer| &layer.rules) {
-            if rule.action == Action::Allow && !bounds.iter().any(|bound| bound.covers(rule)) {
-                let by = format!(
-                    "the {}: they say managed_allowed_domains_only ({}), and no line of theirs \
-                     allows as much",
-                    Layer::Requirements.text(),
-                    only.origin
+            let Some(all) = &layer.dangerously_allow_all_unix_sockets else { continue };
+            // Where the bound has this key too, that was compared already.
+            if all.value && bound.dangerously_allow_all_unix_sockets.is_none() {
+                let message = format!(
+                    "dangerously_allow_all_unix_sockets of the {} goes beyond {list}",
+                    all.origin.layer.text()
                 );
-                self.errors.push(beyond_line(&rule.text, &rule.origin, &by));
+                self.report(all, message, "remove the line");
             }
         }
     }
-}
 
-fn beyond_line(text: &str, origin: &Origin, bound: &str) -> ConfigError {
-    let preset = match &origin.preset {
-        Some(preset) => format!(" of the preset {preset:?}"),
-        None => String::new(),
-    };
-    ConfigError {
-        file: origin.to_string(),
-        place: None,
-        message: format!("\"{text}\"{preset} of the {} goes beyond {bound}", origin.layer.text()),
-        suggestion: "remove it, or ask who keeps the requirements".to_owned(),
+    fn misplaced(&mut self, lower: &[NetworkWritten]) {
+        for layer in lower {
+            if let Some(written) = &layer.managed_allowed_domains_only {
+                let message = format!(
+                    "managed_allowed_domains_only in the {} bounds nobody: it belongs in \
+                     requirements",
+                    written.origin.layer.text()
+                );
+                let suggestion = "write it in /etc/egress/requirements.toml, or remove it";
+                self.report(written, message, suggestion);
+            }
+        }
+    }
+
+    fn report<T>(&mut self, written: &Written<T>, message: String, suggestion: &str) {
+        let file = written.origin.file.to_string();
+        let (place, suggestion) = (written.place.clone(), suggestion.to_owned());
+        self.errors.push(ConfigError { file, place, message, suggestion });
     }
 }

@@ -1,12 +1,16 @@
 //! Lines that mean something in the language, and that `egress run` of this version cannot hold.
-use super::settings::{Effective, Pick};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::settings::Effective;
 use crate::{
-    config::{ListenUrl, Warning},
-    policy::{Action, DataPath, Origin, Rule},
+    config::{ListenUrl, NetworkWritten, RefusalCode, Warning, Written},
+    policy::{DataPath, Origin, Rule, UnixRule},
 };
 
-/// Each with what to do.
-pub(super) fn list(effective: &Effective<'_>, rules: &[Rule]) -> Vec<Warning> {
+type Pick<T> = fn(&NetworkWritten) -> &Option<Written<T>>;
+
+/// Keys with another value than their default, each with what to do.
+pub(super) fn keys(effective: &Effective<'_>) -> Vec<Warning> {
     let mut list = Vec::new();
     let mut add = |origin: &Origin, message: String| {
         list.push(Warning { message, origin: origin.clone() });
@@ -26,34 +30,77 @@ pub(super) fn list(effective: &Effective<'_>, rules: &[Rule]) -> Vec<Warning> {
             add(&written.origin, not_built(key));
         }
     }
-    for (key, pick) in
-        [("proxy_url", (|n| &n.proxy_url) as Pick<ListenUrl>), ("socks_url", |n| &n.socks_url)]
-    {
-        if let Some(written) = effective.written(pick, |_| true) {
-            let message = format!(
-                "{key}: explicit listeners are not built yet; remove it: programs need no proxy \
-                 setting"
-            );
-            add(&written.origin, message);
+    for (key, written, is_default) in listeners(effective) {
+        if !is_default {
+            add(&written.origin, format!("{key}: {NO_LISTENERS}; remove it"));
         }
     }
     if let Some(written) = effective.written(|n| &n.upstream.url, |_| true) {
         add(&written.origin, not_built("upstream.url"));
     }
-    for rule in effective.requirements.iter().chain(effective.lower).flat_map(|n| &n.unix_rules) {
-        if rule.action == Action::Allow {
-            let message = format!(
-                "\"{}\": rules for unix sockets are not enforced yet; remove it",
-                rule.text
-            );
-            add(&rule.origin, message);
-        }
+    if let Some(written) = effective.written(|n| &n.upstream.no_proxy, |_| true)
+        && !written.value.is_empty()
+    {
+        add(&written.origin, not_built("upstream.no_proxy"));
     }
-    for rule in rules.iter().filter(|rule| rule.options.path == Some(DataPath::Kernel)) {
-        let message = format!("path = \"kernel\" of \"{}\" is not built yet; remove it", rule.text);
-        add(&rule.origin, message);
+    if let Some(written) = effective.written(|n| &n.dns.record_types, |_| false)
+        && !written.value.is_empty()
+    {
+        add(&written.origin, not_built("dns.record_types"));
+    }
+    if let Some(written) = effective.written(|n| &n.dns.refusal, |_| true)
+        && written.value != RefusalCode::default()
+    {
+        add(&written.origin, not_built("dns.refusal"));
     }
     list
+}
+
+const NO_LISTENERS: &str =
+    "explicit listeners are not built yet, and programs need no proxy setting";
+
+/// Keys with their default, which ask for nothing that others do not get: a warning will do.
+pub(super) fn defaults(effective: &Effective<'_>) -> impl Iterator<Item = Warning> {
+    let written = listeners(effective).into_iter().filter(|(.., is_default)| *is_default);
+    written.map(|(key, written, _)| Warning {
+        message: format!("{key} has no effect: {NO_LISTENERS}"),
+        origin: written.origin.clone(),
+    })
+}
+
+fn listeners<'a>(
+    effective: &'a Effective<'_>,
+) -> Vec<(&'static str, &'a Written<ListenUrl>, bool)> {
+    let urls: [(_, Pick<ListenUrl>, u16); 2] =
+        [("proxy_url", |n| &n.proxy_url, 3128), ("socks_url", |n| &n.socks_url, 8081)];
+    let mut list = Vec::new();
+    for (key, pick, port) in urls {
+        let written = effective.written(pick, |_| true);
+        let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        list.extend(written.map(|written| (key, written, written.value.address == default)));
+    }
+    list
+}
+
+/// Rules of such kinds.
+pub(super) fn rules<'a>(
+    rules: &'a [Rule],
+    unix_rules: &'a [UnixRule],
+) -> impl Iterator<Item = Warning> + 'a {
+    // Denies too: whoever writes one counts on it.
+    let sockets = unix_rules.iter().map(|rule| Warning {
+        message: format!(
+            "\"{}\": rules for unix sockets are not enforced yet; remove it",
+            rule.text
+        ),
+        origin: rule.origin.clone(),
+    });
+    let kernel = rules.iter().filter(|rule| rule.options.path == Some(DataPath::Kernel));
+    let kernel = kernel.map(|rule| Warning {
+        message: format!("path = \"kernel\" of \"{}\" is not built yet; remove it", rule.text),
+        origin: rule.origin.clone(),
+    });
+    sockets.chain(kernel)
 }
 
 fn not_built(key: &str) -> String {

@@ -58,7 +58,7 @@ fn managed_values_are_defaults_and_requirements_are_bounds() {
         (
             "[network.unix_sockets]\n\"/a\" = \"allow\"",
             "[network.unix_sockets]\n\"/b\" = \"allow\"",
-            "u.toml:2: \"/b\" of the user's layer goes beyond the sockets of the requirements (from r.toml:2 on)",
+            "u.toml:2:1: \"/b\" of the user's layer goes beyond the sockets of the requirements (from r.toml:2 on)",
         ),
         ("", "[network]\nmanaged_allowed_domains_only = true", "bounds nobody"),
     ] {
@@ -103,13 +103,13 @@ fn managed_domains_only_bounds_what_others_allow() {
         let outcome = three(bound, "", &user);
         assert_eq!(outcome.is_ok(), allowed, "{line}");
         if let Err(error) = outcome {
-            assert!(error.starts_with("u.toml:2: ") && error.contains("(r.toml:2)"), "{error}");
+            assert!(error.starts_with("u.toml:2:1: ") && error.contains("(r.toml:2)"), "{error}");
         }
     }
     assert!(
         three(bound, "", "[network]\npresets = [\"all\"]")
             .unwrap_err()
-            .contains("of the preset \"all\"")
+            .contains("the preset \"all\" of the user's layer")
     );
     assert!(
         three(bound, "[network.domains]\n\"x.test\" = \"allow\"", "")
@@ -194,4 +194,253 @@ fn files_of_the_machine_stand_above() {
     std::fs::remove_file(&requirements).unwrap();
     std::fs::create_dir(&requirements).unwrap();
     assert!(read().unwrap_err().to_string().contains("cannot be read"));
+}
+
+fn file(layer: Layer, name: &str, text: &str) -> Loaded {
+    Loaded { layer, ..parse(text, name).unwrap() }
+}
+
+/// The machine's requirements, and a file that the command line makes a requirement as well.
+fn two_requirements(first: &str, second: &str) -> Result<Assembled, String> {
+    let layers = vec![
+        file(Layer::Requirements, "r.toml", first),
+        file(Layer::Requirements, "s.toml", second),
+        file(Layer::User, "u.toml", ""),
+    ];
+    super::assemble(layers, &Flags::default()).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn requirements_bound_the_requirements_below_them() {
+    let only =
+        "[network]\nmanaged_allowed_domains_only = true\n[network.domains]\n\"a.test\" = \"allow\"";
+    for (first, second, expected) in [
+        (
+            only,
+            "[network.domains]\n\"b.test\" = \"allow\"",
+            "s.toml:2:1: \"b.test\" of the requirements goes beyond the requirements",
+        ),
+        (only, "[network]\nmanaged_allowed_domains_only = false", "s.toml:2:32: managed_allowed"),
+        (
+            "[network]\nmode = \"limited\"",
+            "[network]\nmode = \"full\"",
+            "s.toml:2:8: mode of the requirements goes beyond the requirements (r.toml:2)",
+        ),
+        (
+            "[network.unix_sockets]\n\"/a\" = \"allow\"",
+            "[network.unix_sockets]\n\"/b\" = \"allow\"",
+            "s.toml:2:1: \"/b\" of the requirements goes beyond",
+        ),
+    ] {
+        let error = two_requirements(first, second).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        // The other way round nothing is tried: the narrower file stands below.
+        let other_way = two_requirements(second, first);
+        assert!(other_way.is_ok() || first.contains("unix"), "{other_way:?}");
+    }
+}
+
+#[test]
+fn an_allow_is_held_to_the_most_specific_requirement() {
+    let bound = "[network]\nmanaged_allowed_domains_only = true\n[network.domains]\n\
+        \"**.x.test\" = \"allow\"\n\"a.x.test\" = { action = \"allow\", ports = [80] }\n\
+        \"*.x.test\" = { action = \"allow\", ports = [80, 443] }\n\"**.localhost\" = \"allow\"\n";
+    for (line, allowed) in [
+        ("\"a.x.test\" = { action = \"allow\", ports = [80] }", true),
+        // `*.x.test` opens 443, but not of this name.
+        ("\"a.x.test\" = { action = \"allow\", ports = [443] }", false),
+        ("\"b.x.test\" = { action = \"allow\", ports = [443] }", true),
+        // `**.x.test` opens every port, but `*.x.test` supplies the options below x.test.
+        ("\"b.x.test\" = \"allow\"", false),
+        ("\"*.c.x.test\" = { action = \"allow\", ports = [22] }", false),
+        ("\"x.test\" = \"allow\"", true),
+        // Wildcards never open it.
+        ("\"localhost\" = \"allow\"", false),
+    ] {
+        let outcome = three(bound, "", &format!("[network.domains]\n{line}\n"));
+        assert_eq!(outcome.is_ok(), allowed, "{line} {outcome:?}");
+    }
+}
+
+#[test]
+fn sockets_of_requirements_are_all_there_are() {
+    let bound = "[network.unix_sockets]\n\"/a\" = \"allow\"";
+    let all = "[network]\ndangerously_allow_all_unix_sockets = true";
+    let error = three(bound, "", all).unwrap_err();
+    assert!(error.contains("u.toml:2:38: dangerously_allow_all_unix_sockets of the user's layer"));
+    assert!(error.contains("(from r.toml:2 on)"), "{error}");
+    assert!(three(&format!("{all}\n{bound}"), "", all).is_ok());
+    // A list of denies bounds no allow.
+    assert!(three("[network.unix_sockets]\n\"/a\" = \"deny\"", "", all).is_ok());
+}
+
+#[test]
+fn every_error_shows_the_line_and_a_preset_is_one_error() {
+    let bound = "[network]\nmanaged_allowed_domains_only = true";
+    let user = "[network]\npresets = [\"common-dependencies\"]\n[network.domains]\n  \"a.test\" = \"allow\"";
+    let error = three(bound, "", user).unwrap_err();
+    assert!(error.contains(" 4 |   \"a.test\" = \"allow\"\n   |   ^^^^^^^^"), "{error}");
+    assert_eq!(error.matches("u.toml:").count(), 2, "{error}");
+    let hosts = presets_entries("common-dependencies");
+    assert!(
+        error.contains("the preset \"common-dependencies\" of the user's layer")
+            && error.contains(&format!("no line of theirs allows {hosts} of its hosts")),
+        "{error}"
+    );
+}
+
+fn presets_entries(name: &str) -> usize {
+    crate::config::presets::find(name).unwrap().entries.len()
+}
+
+#[test]
+fn a_profile_of_requirements_stays_within_them() {
+    let requirements = "[network]\nmode = \"limited\"\nmanaged_allowed_domains_only = true\n\
+        [network.domains]\n\"a.test\" = \"allow\"\n\
+        [profiles.ci.network.domains]\n\"b.test\" = \"allow\"\n\
+        [profiles.wide.network]\nmode = \"full\"\n\
+        [profiles.free.network]\nmanaged_allowed_domains_only = false\n";
+    let under = |profile: &str| {
+        let layers = vec![
+            file(Layer::Requirements, "r.toml", requirements),
+            file(Layer::User, "u.toml", "[profiles.ci.network.domains]\n\"b.test\" = \"allow\""),
+        ];
+        let flags = Flags { profile: Some(profile.into()), ..Flags::default() };
+        super::assemble(layers, &flags).map_err(|errors| errors.to_string())
+    };
+    // What they add themselves bounds others too.
+    let ci = under("ci").unwrap();
+    assert!(ci.policy.name(&name("b.test")).is_ok());
+    assert_eq!(ci.policy.settings().mode, crate::policy::Mode::Limited);
+    for profile in ["wide", "free"] {
+        let error = under(profile).unwrap_err();
+        assert!(
+            error.contains("of the requirements goes beyond the requirements (r.toml:"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_profile_that_nobody_asks_for_is_understood_all_the_same() {
+    for (text, expected) in [
+        (
+            "[profiles.a]\nextends = \"bb\"\n[profiles.b]",
+            "p.toml:2:11: there is no profile \"bb\"; write \"b\"",
+        ),
+        ("[profiles.a]\nextends = \"a\"", "in a circle: a -> a"),
+        (
+            "[profiles.x]\nextends = \"a\"\n[profiles.a]\nextends = \"b\"\n[profiles.b]\nextends = \"a\"",
+            "p.toml:6:11: profiles extend each other in a circle: a -> b -> a",
+        ),
+    ] {
+        let layers = vec![parse(text, "p.toml").unwrap()];
+        let error = assemble_layers(layers, &Flags::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.iter().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn the_user_says_what_a_managed_profile_extends_and_requirements_fix_it() {
+    let layer = |layer, file_name: &str, parent: &str| {
+        let text = format!(
+            "[network.domains]\n\"base.test\" = \"allow\"\n[profiles.a]\n[profiles.ci]\nextends = {parent:?}"
+        );
+        file(layer, file_name, &text)
+    };
+    let flags = Flags { profile: Some("ci".into()), ..Flags::default() };
+    let under = |high: Layer| {
+        let layers = vec![layer(high, "h.toml", "a"), layer(Layer::User, "u.toml", "default")];
+        super::assemble(layers, &flags)
+    };
+    assert!(under(Layer::Managed).unwrap().policy.name(&name("base.test")).is_ok());
+    let error = under(Layer::Requirements).unwrap_err().to_string();
+    assert!(error.starts_with("u.toml:5:11: the profile \"ci\" of the user's layer"), "{error}");
+    assert!(error.contains("(h.toml:5)"), "{error}");
+}
+
+#[test]
+fn each_line_of_a_profile_says_whose_it_is() {
+    let text = "[network]\npresets = [\"all\"]\n[profiles.ci]\nextends = \"default\"\n\
+        [profiles.ci.network]\nech = \"allow\"\npresets = [\"common-dependencies\"]\n";
+    let flags = Flags { profile: Some("ci".into()), ..Flags::default() };
+    let assembled = assemble_layers(vec![parse(text, "p.toml").unwrap()], &flags).unwrap();
+    let (_, ech) = assembled.origins.iter().find(|(key, _)| *key == "ech").unwrap();
+    assert_eq!((ech.line, ech.profile.as_deref()), (Some(6), Some("ci")));
+    let of = |preset: &str| {
+        let found =
+            assembled.policy.rules().find(|rule| rule.origin.preset.as_deref() == Some(preset));
+        let origin = &found.unwrap().origin;
+        (origin.line, origin.profile.as_deref().map(str::to_owned))
+    };
+    assert_eq!(of("all"), (Some(2), None));
+    assert_eq!(of("common-dependencies"), (Some(7), Some("ci".to_owned())));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_not_an_absent_file() {
+    let system = tempfile::tempdir().unwrap();
+    let folder = system.path().join("egress");
+    let read = || assemble_below(&folder, &[], &Flags::default()).map_err(|e| e.to_string());
+    assert!(read().is_ok());
+    std::os::unix::fs::symlink("nowhere", &folder).unwrap();
+    assert!(read().unwrap_err().contains("requirements.toml: cannot be read"));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    assert!(read().is_ok());
+    std::os::unix::fs::symlink("nowhere", folder.join("requirements.toml")).unwrap();
+    assert!(read().unwrap_err().contains("requirements.toml: cannot be read"));
+}
+
+#[test]
+fn what_run_cannot_hold_is_listed_with_its_line() {
+    let text = "[network]\nproxy_url = \"http://127.0.0.1:9\"\nsocks_url = \"socks5h://localhost:8081\"\n\
+        allow_inbound = true\nallow_own_loopback = false\n[network.unix_sockets]\n\"/a\" = \"deny\"\n\
+        [network.dns]\nrecord_types = [\"TXT\"]\nrefusal = \"refused\"\ndnssec = true\n\
+        [network.upstream]\nno_proxy = [\"a.test\"]\n[network.domains]\n\"b.test\" = { action = \"allow\", path = \"kernel\" }\n";
+    let assembled =
+        assemble_layers(vec![parse(text, "p.toml").unwrap()], &Flags::default()).unwrap();
+    let lines: Vec<_> = assembled.not_built.iter().map(|line| line.origin.line.unwrap()).collect();
+    assert_eq!(lines, [2, 4, 7, 9, 10, 13, 15]);
+    // What is written with its default refuses nothing, and is not passed over.
+    let warnings: Vec<_> = assembled.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|line| line.starts_with("p.toml:3: socks_url has no effect")));
+}
+
+#[test]
+fn lines_that_mislead_are_warned_of() {
+    for (text, expected) in [
+        (
+            "[network.domains]\n\"localhost\" = \"allow\"",
+            &["p.toml:2: \"localhost\" opens the name alone"][..],
+        ),
+        (
+            "[network.addresses]\n\"127.0.0.1\" = \"allow\"",
+            &["p.toml:2: \"127.0.0.1\" opens the address alone"],
+        ),
+        (
+            "[network.domains]\n\"localhost\" = \"allow\"\n[network.addresses]\n\"127.0.0.0/8\" = \"allow\"",
+            &[],
+        ),
+        (
+            "[network.domains]\n\"localhost\" = \"allow\"\n[network.addresses]\n\"::1\" = \"deny\"",
+            &["p.toml:2: \"localhost\" allows nothing, as \"::1\" = \"deny\" (p.toml:4)"],
+        ),
+        (
+            "[network]\nmode = \"limited\"\npresets = [\"common-dependencies\"]",
+            &["rules of the preset \"common-dependencies\" allow nothing"],
+        ),
+        (
+            "[profiles.a]\n[[attach]]\ncgroup = \"/x\"\nprofile = \"a\"\n[[attach]]\ncgroup = \"/x\"\nprofile = \"default\"",
+            &["p.toml:6: \"/x\" has the profile \"a\" already (p.toml:3)"],
+        ),
+    ] {
+        let layers = vec![parse(text, "p.toml").unwrap()];
+        let warnings = assemble_layers(layers, &Flags::default()).unwrap().warnings;
+        assert_eq!(warnings.len(), expected.len(), "{text} {warnings:?}");
+        for (warning, expected) in warnings.iter().zip(expected) {
+            assert!(warning.to_string().contains(expected), "{warning}");
+        }
+    }
 }

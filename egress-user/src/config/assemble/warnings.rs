@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::{
-    config::Warning,
-    policy::{Action, Mode, Policy, PortSet, Rule, Transport},
+    config::{AttachWritten, Warning},
+    policy::{
+        Action, LOCALHOST_ADDRESSES, Mode, Origin, Pattern, Policy, PortSet, Rule, Transport,
+    },
 };
 
 /// Always answered by the DNS proxy, whatever a rule says.
@@ -21,13 +23,33 @@ pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
             [port_53(rule), wide(rule), udp(rule), unreadable(rule, mode)].into_iter().flatten(),
         );
     }
+    warnings.extend(unreadable_presets(rules, mode));
     warnings
 }
 
-/// Allows that a deny leaves nothing to.
+/// Allows that a deny leaves nothing to, and one spelling of this host without the other.
 pub(super) fn of_policy(policy: &Policy) -> Vec<Warning> {
     let allows = policy.rules().filter(|rule| rule.action == Action::Allow);
-    allows.filter_map(|rule| dead(policy, rule)).collect()
+    allows
+        .filter(|rule| rule.origin.preset.is_none())
+        .filter_map(|rule| dead(policy, rule).or_else(|| local(policy, rule)))
+        .collect()
+}
+
+/// A cgroup gets one profile.
+pub(super) fn of_attach(attach: &[AttachWritten]) -> Vec<Warning> {
+    let mut first: HashMap<&str, &AttachWritten> = HashMap::new();
+    let mut warnings = Vec::new();
+    for attach in attach {
+        let (path, origin) = (&attach.cgroup.value, &attach.cgroup.origin);
+        let known = first.entry(path).or_insert(attach);
+        if !std::ptr::eq(*known, attach) {
+            let (profile, place) = (&known.profile.value, &known.cgroup.origin);
+            let message = format!("\"{path}\" has the profile \"{profile}\" already ({place})");
+            warnings.push(Warning { message, origin: origin.clone() });
+        }
+    }
+    warnings
 }
 
 /// Two lines of one file about one host are most likely a slip.
@@ -88,12 +110,61 @@ fn unreadable(rule: &Rule, mode: Mode) -> Option<Warning> {
     })
 }
 
-fn dead(policy: &Policy, rule: &Rule) -> Option<Warning> {
-    if rule.origin.preset.is_some() {
-        return None;
+/// One warning a preset: its lines are not the user's.
+fn unreadable_presets(rules: &[Rule], mode: Mode) -> Vec<Warning> {
+    let mut counts: HashMap<&Origin, usize> = HashMap::new();
+    for rule in rules {
+        if rule.origin.preset.is_some() && rule.is_unreadable(mode) {
+            *counts.entry(&rule.origin).or_default() += 1;
+        }
     }
-    let deny = policy.denies_all_of(&rule.pattern)?;
+    let warning = |(origin, count): (&Origin, usize)| Warning {
+        message: format!(
+            "{count} rules of the preset \"{}\" allow nothing: mode = \"limited\" reads requests of \
+             plain HTTP, and their ports carry TLS, which is not opened",
+            origin.preset.as_deref().unwrap_or_default()
+        ),
+        origin: origin.clone(),
+    };
+    counts.into_iter().map(warning).collect()
+}
+
+fn dead(policy: &Policy, rule: &Rule) -> Option<Warning> {
+    let deny = match &rule.pattern {
+        // What it stands for is known without a lookup, and one denied address closes a name.
+        Pattern::Exact(name) if name.is_localhost() => {
+            policy
+                .denied_name(name)
+                .or_else(|| LOCALHOST_ADDRESSES.iter().find_map(|&one| policy.denied_address(one)))?
+                .rule?
+        }
+        pattern => policy.denies_all_of(pattern)?.clone(),
+    };
     Some(warn(rule, "", &format!("allows nothing, as {deny} covers it")))
+}
+
+/// Section 4: the name `localhost` does not open its addresses, nor they the name.
+fn local(policy: &Policy, rule: &Rule) -> Option<Warning> {
+    let opens = |pattern: &Pattern| policy.covering(pattern).is_some();
+    match &rule.pattern {
+        Pattern::Exact(name) if name.is_localhost() => {
+            let mut addresses = LOCALHOST_ADDRESSES.iter().copied().map(Pattern::Address);
+            (!addresses.any(|address| opens(&address))).then(|| {
+                let hint = "opens the name alone: programs that are told 127.0.0.1 or ::1 need \
+                            these in [network.addresses]";
+                warn(rule, "", hint)
+            })
+        }
+        Pattern::Address(address) if LOCALHOST_ADDRESSES.contains(address) => {
+            let name = Pattern::parse_domain("localhost", Action::Allow).ok()?;
+            (!opens(&name)).then(|| {
+                let hint = "opens the address alone: programs that are told localhost need \
+                            \"localhost\" in [network.domains]";
+                warn(rule, "", hint)
+            })
+        }
+        _ => None,
+    }
 }
 
 fn warn(rule: &Rule, before: &str, after: &str) -> Warning {

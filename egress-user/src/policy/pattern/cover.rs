@@ -5,14 +5,16 @@ use crate::policy::{Mode, Name, PortSet, Rule, Transport, class, payload::TLS_PO
 impl Pattern {
     /// Whether whatever `other` matches is matched by this one.
     ///
-    /// `*` covers every pattern for public hosts; nothing but `*` covers `*`.
+    /// `*` covers every pattern for public hosts; nothing but `*` covers `*`, and nothing but
+    /// `localhost` covers `localhost`, which wildcards never open.
     pub fn covers(&self, other: &Pattern) -> bool {
         match (self, other) {
-            (Pattern::Any, Pattern::Exact(name)) => !name.is_localhost(),
+            (Pattern::Exact(name), Pattern::Exact(other)) => name == other,
+            (_, Pattern::Exact(name)) if name.is_localhost() => false,
+            (Pattern::Any, Pattern::Exact(_)) => true,
             (Pattern::Any, Pattern::Below(_) | Pattern::AtOrBelow(_) | Pattern::Any) => true,
             (Pattern::Any, Pattern::Address(address)) => class::is_public(*address),
             (Pattern::Any, Pattern::Block(block)) => class::is_all_public(*block),
-            (Pattern::Exact(name), Pattern::Exact(other)) => name == other,
             (Pattern::Below(name), Pattern::Exact(other) | Pattern::AtOrBelow(other)) => {
                 is_below(other, name)
             }

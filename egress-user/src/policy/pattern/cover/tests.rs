@@ -1,5 +1,6 @@
 use super::*;
 use crate::policy::Action;
+use crate::policy::{Origin, Policy, RuleOptions, Settings};
 use proptest::prelude::*;
 
 fn pattern(text: &str) -> Pattern {
@@ -28,6 +29,9 @@ fn covers_as_documented() {
         ("*", "*", true),
         ("*", "**.x.org", true),
         ("*", "localhost", false),
+        ("**.localhost", "localhost", false),
+        ("**.localhost", "a.localhost", true),
+        ("localhost", "localhost", true),
         ("*", "8.8.8.8", true),
         ("*", "10.0.0.1", false),
         ("*", "8.0.0.0/8", true),
@@ -53,7 +57,55 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|(stars, labels)| format!("{stars}{}.test", labels.join(".")))
 }
 
+fn allow(text: &str) -> Rule {
+    Rule {
+        text: text.to_owned(),
+        pattern: pattern(text),
+        action: Action::Allow,
+        options: RuleOptions::default(),
+        origin: Origin::new("p.toml", None),
+    }
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    let others = [
+        "*",
+        "localhost",
+        "**.localhost",
+        "8.8.8.8",
+        "8.8.0.0/16",
+        "8.0.0.0/8",
+        "10.0.0.0/8",
+        "10.1.2.3",
+        "0.0.0.0/0",
+        "2606::/16",
+        "2606::1",
+    ];
+    prop_oneof![text(), prop::sample::select(others.to_vec()).prop_map(str::to_owned)]
+}
+
 proptest! {
+    /// The index finds a rule exactly where one of the list covers the pattern, and no other that
+    /// does is more specific.
+    #[test]
+    fn the_index_finds_the_most_specific_rule_that_covers(
+        rules in prop::collection::vec(any_text(), 0..8), asked in any_text()
+    ) {
+        let rules: Vec<Rule> = rules.iter().map(|text| allow(text)).collect();
+        let asked = pattern(&asked);
+        let covering: Vec<_> =
+            rules.iter().map(|rule| &rule.pattern).filter(|one| one.covers(&asked)).collect();
+        let policy = Policy::new(Settings::default(), rules.clone());
+        let found = policy.covering(&asked).map(|grant| &grant.rule().pattern);
+        prop_assert_eq!(found.is_some(), !covering.is_empty());
+        if let Some(found) = found {
+            prop_assert!(covering.contains(&found));
+            // `*` is the last that is asked, also after a block that it does not cover.
+            let above = |other: &&Pattern| **other == Pattern::Any || other.covers(found);
+            prop_assert!(covering.iter().all(above));
+        }
+    }
+
     #[test]
     fn what_is_covered_matches_nothing_more(above in text(), below in text(), name in text()) {
         let name = name.trim_start_matches(['*', '.']);
