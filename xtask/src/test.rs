@@ -19,11 +19,13 @@ use report::{Report, Row};
 use runner::Tally;
 
 /// Programs that the kernel tests run inside sandboxes, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("dig", "dnsutils"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
     ("ip", "iproute2"),
+    ("musl-gcc", "musl-tools"),
+    ("node", "nodejs"),
     ("/usr/bin/python3", "python3"),
 ];
 

@@ -222,7 +222,11 @@ fn serve(
     let upstream = NameServers::new(settings)?;
     let service = dns::Service::new(
         shared.policy.clone(),
-        dns::Settings { has_ipv6: has_ipv6_route(), ..dns::Settings::new(settings) },
+        dns::Settings {
+            has_ipv6: has_ipv6_route(),
+            allow_ech: shared.policy.settings().allow_ech,
+            ..dns::Settings::new(settings)
+        },
         shared.pins.clone(),
         sink.clone(),
         Arc::new(upstream),

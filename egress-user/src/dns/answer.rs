@@ -30,7 +30,8 @@ const TCP_SIZE: usize = u16::MAX as usize;
 /// EDNS option code of the Extended DNS Error (RFC 8914).
 const EXTENDED_ERROR: u16 = 15;
 
-/// Most octets of an extended error's text; what is longer is cut.
+/// Most octets of an extended error's text; what is longer is cut. Nothing in it is a control
+/// character.
 const EXTENDED_TEXT: usize = 300;
 
 /// By what the query came.
@@ -67,12 +68,21 @@ pub enum Reply {
         /// TTL in seconds.
         ttl: u32,
     },
+    /// Records of the asked type.
+    Records {
+        /// What they say.
+        data: Vec<RData>,
+        /// TTL in seconds.
+        ttl: u32,
+    },
     /// The name is allowed, and there is nothing of this type.
     NoData,
     /// The policy refuses; said with [`Refuse`] and an extended error.
     Refused(Refusal),
     /// The upstream said that the name does not exist.
     NxDomain,
+    /// REFUSED, as the sandbox asks too much; the text goes into an extended error.
+    Limited(String),
     /// No usable answer; the text goes into an extended error.
     Failed(String),
     /// This code and nothing else.
@@ -126,7 +136,10 @@ fn envelope(head: Head) -> Message {
 
 fn code(reply: &Reply, refuse: Refuse) -> ResponseCode {
     match reply {
-        Reply::Addresses(_) | Reply::Pointer { .. } | Reply::NoData => ResponseCode::NoError,
+        Reply::Addresses(_) | Reply::Pointer { .. } | Reply::Records { .. } | Reply::NoData => {
+            ResponseCode::NoError
+        }
+        Reply::Limited(_) => ResponseCode::Refused,
         Reply::Refused(_) => match refuse {
             Refuse::NxDomain => ResponseCode::NXDomain,
             Refuse::Refused => ResponseCode::Refused,
@@ -154,6 +167,9 @@ fn records(query: &Query, reply: &Reply) -> Vec<Record> {
             let name = wire_name(name);
             name.map(|name| record(*ttl, RData::PTR(PTR(name)))).into_iter().collect()
         }
+        (Reply::Records { data, ttl }, _) => {
+            data.iter().map(|data| record(*ttl, data.clone())).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -176,10 +192,14 @@ fn extended_error(reply: &Reply) -> Option<EdnsOption> {
             let advice = refusal.fix.as_deref().unwrap_or(refusal.reason.text());
             (info_code, format!("egress: {}: {advice}", refusal.reason.name()))
         }
+        // Prohibited, for now.
+        Reply::Limited(why) => (18, format!("egress: {}: {why}", Reason::RateLimited.name())),
         // Network Error: it was no policy's doing.
         Reply::Failed(why) => (23, format!("egress: {}: {why}", Reason::DnsFailed.name())),
         _ => return None,
     };
+    // Rules and file names are quoted in it, and tools print it to terminals.
+    let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let text = text.get(..text.floor_char_boundary(EXTENDED_TEXT)).unwrap_or_default();
     Some(extended_option(info_code, text))
 }

@@ -7,9 +7,12 @@
 
 pub mod answer;
 pub mod clock;
+mod counters;
 mod flight;
+mod limits;
 mod pins;
 pub mod query;
+mod records;
 mod server;
 mod service;
 mod settings;
@@ -17,6 +20,10 @@ mod tcp;
 pub mod upstream;
 
 pub use answer::Refuse;
+pub use counters::{Counted, Counters};
+pub use limits::{
+    NAME_OCTETS_AT_ONCE, NAME_OCTETS_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
+};
 pub use pins::{
     MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinSink, PinTable, Pinned,
     expiry_ns,

@@ -1,7 +1,7 @@
 //! The answer to one query of a sandbox: judge, look up, judge, pin, answer.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,19 +12,23 @@ use tokio::sync::Semaphore;
 use super::{
     answer::{self, Addresses, Carrier, Reply},
     clock::boottime_ns,
+    counters::Counters,
     flight::Flights,
-    pins::{NEVER_NS, PinError, PinSink, PinTable, expiry_ns},
+    limits::{Limits, QUERIES_PER_SECOND},
+    pins::{PinSink, PinTable},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
     tcp::MAX_CONNECTIONS,
-    upstream::{Looked, Upstream},
+    upstream::Upstream,
 };
 use crate::{
     audit::{Journal, Refused},
     flow::Flows,
     policy::{Answer, Grant, Name, Policy, Refusal, Rule},
 };
+
+mod lookup;
 
 /// What DNS asks the policy; a trait so that the order of questions can be tested.
 pub trait Judge: Send + Sync {
@@ -33,6 +37,8 @@ pub trait Judge: Send + Sync {
     /// # Errors
     /// The refusal.
     fn name(&self, name: &Name) -> Result<Grant, Refusal>;
+    /// [`Policy::denied_name`].
+    fn denied(&self, name: &Name) -> Option<Refusal>;
     /// [`Policy::judge_lookup`].
     ///
     /// # Errors
@@ -45,13 +51,17 @@ impl Judge for Policy {
         Policy::name(self, name)
     }
 
+    fn denied(&self, name: &Name) -> Option<Refusal> {
+        self.denied_name(name)
+    }
+
     fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal> {
         Policy::judge_lookup(self, name, answer)
     }
 }
 
-/// TTL of `localhost` and its reverse names, in seconds.
-const LOCALHOST_TTL: u32 = 3600;
+/// Longest TTL of the name of a pinned address, in seconds.
+const POINTER_TTL: u32 = 3600;
 
 /// DNS of one sandbox, behind all of its listeners: they share its limits.
 pub struct Service {
@@ -63,6 +73,8 @@ pub struct Service {
     journal: Arc<Journal>,
     pub(super) flows: Arc<dyn Flows>,
     flights: Flights<Outcome>,
+    limits: Mutex<Limits>,
+    counters: Counters,
     pub(super) queries: Arc<Semaphore>,
     pub(super) connections: Arc<Semaphore>,
 }
@@ -100,6 +112,8 @@ impl Service {
             journal,
             flows,
             flights: Flights::new(reuse_ns),
+            limits: Mutex::new(Limits::new(boottime_ns())),
+            counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         })
@@ -117,17 +131,41 @@ impl Service {
         Ok(true)
     }
 
+    /// What was asked of this sandbox's DNS, and how it was answered.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// The response to a message, or none when there is to be none.
     pub(super) async fn answer(&self, message: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
+        let may_ask = self.limits().query(boottime_ns());
+        if !may_ask {
+            self.note_limit("DNS queries per second");
+        }
         let (query, reply) = match query::parse(message) {
-            Asked::Drop => return None,
-            Asked::Reject(head, code) => return answer::reject(head, code),
+            Asked::Drop => {
+                self.counters.dropped();
+                return None;
+            }
+            Asked::Reject(..) if !may_ask => {
+                self.counters.dropped();
+                return None;
+            }
+            Asked::Reject(head, code) => {
+                self.counters.rejected();
+                return answer::reject(head, code);
+            }
+            Asked::RejectQuery(query, _) | Asked::Answer(query) if !may_ask => {
+                let limit = format!("more than {QUERIES_PER_SECOND} queries a second");
+                (query, Reply::Limited(limit))
+            }
             Asked::RejectQuery(query, code) => (query, Reply::Error(code)),
             Asked::Answer(query) => {
                 let reply = self.reply(&query).await;
                 (query, reply)
             }
         };
+        self.counters.replied(&reply);
         answer::respond(&query, &reply, self.settings.refuse, carrier)
     }
 
@@ -137,6 +175,7 @@ impl Service {
             return None;
         };
         let reply = Reply::Failed(format!("more than {MAX_QUERIES} queries at once"));
+        self.counters.replied(&reply);
         answer::respond(&query, &reply, self.settings.refuse, carrier)
     }
 
@@ -164,11 +203,21 @@ impl Service {
             Ok(grant) => grant,
             Err(refusal) => return self.refuse(name.as_str(), refusal),
         };
-        if !matches!(record_type, RecordType::A | RecordType::AAAA) {
+        let is_address = matches!(record_type, RecordType::A | RecordType::AAAA);
+        if name.is_localhost() && is_address {
+            return self.localhost(&name, &grant);
+        }
+        // "No data", and not an error: a stub resolver that asks for more than addresses keeps them.
+        if name.is_localhost() || !is_address && !self.settings.answers(record_type) {
             return Reply::NoData;
         }
-        if name.is_localhost() {
-            return self.localhost(&name, &grant);
+        let limited = self.limits().name(&name, boottime_ns()).err().map(str::to_owned);
+        if let Some(domain) = limited {
+            self.note_limit(&format!("new names below {domain}"));
+            return Reply::Limited(format!("too many new names below {domain}"));
+        }
+        if !is_address {
+            return self.other(&name, record_type).await;
         }
         let look_up = || self.look_up(&name, &grant);
         match &*self.flights.join(&name, boottime_ns, look_up).await {
@@ -190,75 +239,6 @@ impl Service {
         }
     }
 
-    /// One lookup of an allowed name: asked, judged as a whole, pinned.
-    async fn look_up(&self, name: &Name, grant: &Grant) -> Outcome {
-        let looked = self.upstream.lookup(name).await;
-        let judged = match self.policy.judge_lookup(name, &looked.answer) {
-            Ok(judged) => judged,
-            Err(refusal) if refusal.reason == Reason::DnsFailed => {
-                return Outcome::Failed(refusal, passed_on(&looked.answer));
-            }
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
-        self.open(name, grant, judged, &looked)
-    }
-
-    /// Pins what was judged; the outcome is what may be answered.
-    fn open(&self, name: &Name, grant: &Grant, judged: &[IpAddr], looked: &Looked) -> Outcome {
-        let now_ns = boottime_ns();
-        let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
-        let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
-        let v6_expires_ns = expiry_ns(now_ns, looked.v6_ttl, min_ttl, max_ttl);
-        let mut addresses =
-            Addresses { v4_ttl: looked.v4_ttl, v6_ttl: looked.v6_ttl, ..Addresses::default() };
-        let mut wanted = Vec::with_capacity(judged.len());
-        for &address in judged {
-            match address {
-                IpAddr::V4(v4) => {
-                    addresses.v4.push(v4);
-                    wanted.push((address, v4_expires_ns));
-                }
-                IpAddr::V6(v6) if has_ipv6 => {
-                    addresses.v6.push(v6);
-                    wanted.push((address, v6_expires_ns));
-                }
-                IpAddr::V6(_) => {}
-            }
-        }
-        let pinned = self.pins().pin(&*self.sink, name, grant, &wanted, now_ns);
-        match pinned {
-            Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
-                let reason = match error {
-                    PinError::Full { .. } => Reason::RateLimited,
-                    PinError::Sink { .. } => Reason::DnsFailed,
-                };
-                let refusal = Refusal { reason, rule: None, fix: None };
-                Outcome::Failed(refusal, Reply::Failed(error.to_string()))
-            }
-        }
-    }
-
-    /// `localhost` is never looked up.
-    fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
-        match self.pin_loopback(name, grant) {
-            Ok(()) => Reply::Addresses(Addresses {
-                v4: vec![Ipv4Addr::LOCALHOST],
-                v6: vec![Ipv6Addr::LOCALHOST],
-                v4_ttl: LOCALHOST_TTL,
-                v6_ttl: LOCALHOST_TTL,
-            }),
-            Err(error) => Reply::Failed(error.to_string()),
-        }
-    }
-
-    fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
-        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        let wanted = loopback.map(|address| (address, NEVER_NS));
-        self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())
-    }
-
     /// Reverse names are answered from the pins and never forwarded: the question alone would
     /// tell an upstream which addresses the sandbox is interested in.
     fn pointer(&self, reverse: Reverse) -> Reply {
@@ -267,7 +247,7 @@ impl Service {
             let pins = self.pins();
             if let Some(pinned) = pins.names_of(address, now_ns).into_iter().next() {
                 let expires_ns = pins.expiry_of(&pinned.name, address).unwrap_or(now_ns);
-                let ttl = seconds_left(expires_ns, now_ns).min(LOCALHOST_TTL);
+                let ttl = seconds_left(expires_ns, now_ns).min(POINTER_TTL);
                 return Reply::Pointer { name: pinned.name, ttl };
             }
         }
@@ -289,19 +269,14 @@ impl Service {
         });
     }
 
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        // A panic elsewhere leaves at worst a token less.
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pins(&self) -> MutexGuard<'_, PinTable> {
         // A panic elsewhere leaves at worst a pin less than the kernel has.
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the upstream said, passed on as such.
-fn passed_on(answer: &Answer) -> Reply {
-    match answer {
-        Answer::NxDomain => Reply::NxDomain,
-        Answer::Found { .. } => Reply::NoData,
-        Answer::ServFail => Reply::Failed("the name servers failed to answer".to_owned()),
-        Answer::Timeout => Reply::Failed("no name server answered in time".to_owned()),
     }
 }
 

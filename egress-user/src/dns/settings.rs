@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use hickory_proto::rr::RecordType;
+
 use super::answer::Refuse;
-use crate::config::DnsSettings;
+use crate::config::{DnsSettings, RefusalCode};
 
 /// Settings of `[network.dns]`, and what the daemon knows of its own network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,11 @@ pub struct Settings {
     pub max_ttl: Duration,
     /// How refused names are answered.
     pub refuse: Refuse,
+    /// Types answered beyond A, AAAA, HTTPS, SVCB and the PTR of pins. Default none.
+    pub record_types: Vec<RecordType>,
+    /// Whether HTTPS and SVCB records keep their `ech`. Default false: it hides the name by which a
+    /// client is judged.
+    pub allow_ech: bool,
     /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
     /// answered nor pinned, as nothing could be dialled there.
     pub has_ipv6: bool,
@@ -29,10 +36,21 @@ impl Settings {
         Self {
             min_ttl: dns.min_ttl,
             max_ttl: dns.max_ttl,
-            refuse: Refuse::default(),
+            refuse: match dns.refusal {
+                RefusalCode::NxDomain => Refuse::NxDomain,
+                RefusalCode::Refused => Refuse::Refused,
+            },
+            record_types: dns.record_types.iter().map(|number| number.0.into()).collect(),
+            allow_ech: false,
             has_ipv6: true,
             reuse: Duration::from_millis(500),
         }
+    }
+
+    /// Whether records of this type, which is not A nor AAAA, are looked up for allowed names.
+    pub(super) fn answers(&self, record_type: RecordType) -> bool {
+        matches!(record_type, RecordType::HTTPS | RecordType::SVCB)
+            || self.record_types.contains(&record_type) && !is_of_questions(record_type)
     }
 }
 
@@ -40,4 +58,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self::new(&DnsSettings::default())
     }
+}
+
+/// Types that no record has (RFC 6895 section 3.1), whatever a list says: ANY and transfers among
+/// them, and OPT.
+fn is_of_questions(record_type: RecordType) -> bool {
+    matches!(u16::from(record_type), 0 | 41 | 128..=255)
 }

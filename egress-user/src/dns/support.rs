@@ -15,7 +15,7 @@ use hickory_proto::{
     rr::{self, RData, RecordType},
 };
 
-use super::{Looked, PinSink, PinTable, Service, Settings, Upstream};
+use super::{Looked, PinSink, PinTable, Records, Service, Settings, Upstream};
 use crate::{
     audit::Journal,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
@@ -54,6 +54,7 @@ pub(super) fn policy(lines: &[&str]) -> Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Lookup(String),
+    Records(String, RecordType),
     Pin(IpAddr, u64),
     Unpin(IpAddr),
 }
@@ -64,6 +65,7 @@ pub(super) struct Diary {
     entries: Mutex<Vec<Entry>>,
     fails_at: Mutex<Option<IpAddr>>,
     answers: Mutex<HashMap<String, Looked>>,
+    records: Mutex<HashMap<(String, RecordType), Records>>,
     /// Closed: lookups wait.
     gate: Mutex<Option<tokio::sync::watch::Receiver<bool>>>,
     before_pin: Mutex<Option<Box<dyn Fn() + Send>>>,
@@ -85,7 +87,7 @@ impl Diary {
             match entry {
                 Entry::Pin(address, expires_ns) => drop(open.insert(address, expires_ns)),
                 Entry::Unpin(address) => drop(open.remove(&address)),
-                Entry::Lookup(_) => {}
+                Entry::Lookup(_) | Entry::Records(..) => {}
             }
         }
         open
@@ -98,6 +100,11 @@ impl Diary {
     pub(super) fn script(&self, name: &str, answer: Answer) {
         let looked = Looked { answer, v4_ttl: 60, v6_ttl: 30 };
         self.answers.lock().unwrap().insert(name.into(), looked);
+    }
+
+    /// Scripts the answer to a question for another type.
+    pub(super) fn script_records(&self, name: &str, record_type: RecordType, records: Records) {
+        self.records.lock().unwrap().insert((name.into(), record_type), records);
     }
 
     pub(super) fn before_pin(&self, probe: impl Fn() + Send + 'static) {
@@ -140,6 +147,17 @@ impl Upstream for Diary {
             }
             answer.unwrap_or_else(|| Looked::failed(Answer::NxDomain))
         })
+    }
+
+    fn records<'a>(
+        &'a self,
+        name: &'a Name,
+        record_type: RecordType,
+    ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
+        let of = (name.as_str().to_owned(), record_type);
+        self.entries.lock().unwrap().push(Entry::Records(of.0.clone(), of.1));
+        let records = self.records.lock().unwrap().get(&of).cloned();
+        Box::pin(async { records.unwrap_or(Records::NxDomain { ttl: 60 }) })
     }
 }
 

@@ -227,7 +227,7 @@ fn attend(wire: &mut Wire, at: SocketAddr, service: Service, shared: &Shared) ->
             wire.read_exact(&mut length)?;
             let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
             wire.read_exact(&mut query)?;
-            if let Some(answer) = shared.zone.respond(&query, "tcp", at, log) {
+            for answer in shared.zone.respond(&query, "tcp", at, log) {
                 wire.write_all(&[&(answer.len() as u16).to_be_bytes()[..], &answer].concat())?;
             }
         },
@@ -241,11 +241,11 @@ fn answer_datagrams(socket: &UdpSocket, service: Service, shared: &Shared) {
     while let Ok((length, from)) = socket.recv_from(&mut buffer) {
         let contact = shared.log.contact("udp", at);
         shared.log.received(contact, length);
-        let answer = match service {
+        let answers = match service {
             Service::Dns => shared.zone.respond(&buffer[..length], "udp", at, &shared.log),
-            _ => Some(buffer[..length].to_vec()),
+            _ => vec![buffer[..length].to_vec()],
         };
-        if let Some(answer) = answer {
+        for answer in answers {
             socket.send_to(&answer, from).ok();
         }
     }

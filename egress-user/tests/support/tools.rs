@@ -15,14 +15,28 @@ pub(crate) const TOOLS: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
 ];
 
+/// As [`TOOLS`], and resolvers of other makes, for the tests that try them.
+pub(crate) const RESOLVERS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("dig", "dnsutils"),
+    ("getent", "libc-bin"),
+    ("ip", "iproute2"),
+    ("musl-gcc", "musl-tools"),
+    ("node", "nodejs"),
+    (PYTHON, "python3"),
+];
+
 /// Scripts that stand in every world's directory.
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("base.py", include_str!("clients/base.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
+    ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),
+    ("messages.py", include_str!("clients/messages.py")),
     ("others.py", include_str!("clients/others.py")),
     ("probe.py", include_str!("clients/probe.py")),
     ("resolvers.py", include_str!("clients/resolvers.py")),
     ("streams.py", include_str!("clients/streams.py")),
+    ("timed.py", include_str!("clients/timed.py")),
 ];
 
 /// Fails with the line that installs what of `tools` is missing.

@@ -1,0 +1,188 @@
+//! What one sandbox may ask for in a time. Pure: the caller gives the time.
+//!
+//! Two brakes, each a token bucket. Queries of all kinds are counted. Of names that go to a name
+//! server, what their labels can carry is counted for each registered domain, as that is the party
+//! which reads them: a wildcard, or `*`, would else be a way to send data out as fast as queries go.
+//! A brake is no wall: what passes under it passes, and the order of known names says something too.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+};
+
+use crate::policy::Name;
+
+/// Queries per second that a sandbox may ask for long: ten times what a parallel build asks.
+pub const QUERIES_PER_SECOND: u32 = 1000;
+
+/// Queries that it may ask at once on top.
+pub const QUERIES_AT_ONCE: u32 = 2000;
+
+/// Octets of new names below one registered domain, per minute. A content network names a host in
+/// 20 to 30 octets: some 600 new hosts of one company a minute.
+pub const NAME_OCTETS_PER_MINUTE: u32 = 16 << 10;
+
+/// Octets of new names below one registered domain at once.
+pub const NAME_OCTETS_AT_ONCE: u32 = 16 << 10;
+
+/// Names that are remembered as asked already, at least; each costs 8 octets, twice. What is asked
+/// again after that many others counts as new.
+const KNOWN_NAMES: usize = 16 << 10;
+
+/// Registered domains with a bucket of their own; each costs about 100 octets. Beyond them the
+/// others share one.
+const DOMAINS: usize = 4096;
+
+/// A bucket that holds `capacity` tokens and gets `capacity_per_minute` back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bucket {
+    /// Billionths of a token.
+    left: u64,
+    filled_at_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    capacity: u32,
+    per_minute: u32,
+}
+
+const UNIT: u64 = 1_000_000_000;
+
+const QUERIES: Rate = Rate { capacity: QUERIES_AT_ONCE, per_minute: QUERIES_PER_SECOND * 60 };
+const NAMES: Rate = Rate { capacity: NAME_OCTETS_AT_ONCE, per_minute: NAME_OCTETS_PER_MINUTE };
+
+impl Rate {
+    const fn full(self) -> u64 {
+        self.capacity as u64 * UNIT
+    }
+}
+
+impl Bucket {
+    const fn full(rate: Rate, now_ns: u64) -> Self {
+        Self { left: rate.full(), filled_at_ns: now_ns }
+    }
+
+    fn fill(&mut self, rate: Rate, now_ns: u64) {
+        let passed_ns = now_ns.saturating_sub(self.filled_at_ns);
+        // One token a second is one billionth a nanosecond.
+        let gained = u128::from(passed_ns) * u128::from(rate.per_minute) / 60;
+        let gained = u64::try_from(gained).unwrap_or(u64::MAX);
+        // What is too little to count stays in the time that has passed.
+        if gained > 0 {
+            self.left = self.left.saturating_add(gained).min(rate.full());
+            self.filled_at_ns = now_ns;
+        }
+    }
+
+    fn take(&mut self, rate: Rate, tokens: u32, now_ns: u64) -> bool {
+        self.fill(rate, now_ns);
+        let wanted = u64::from(tokens) * UNIT;
+        let has = self.left >= wanted;
+        if has {
+            self.left -= wanted;
+        }
+        has
+    }
+}
+
+/// The brakes of one sandbox.
+#[derive(Debug)]
+pub(super) struct Limits {
+    queries: Bucket,
+    domains: HashMap<Box<str>, Bucket>,
+    /// For domains that have none of their own.
+    others: Bucket,
+    known: Known,
+}
+
+impl Limits {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            queries: Bucket::full(QUERIES, now_ns),
+            domains: HashMap::new(),
+            others: Bucket::full(NAMES, now_ns),
+            known: Known::default(),
+        }
+    }
+
+    /// Counts one query; false when it is one too many.
+    pub(super) fn query(&mut self, now_ns: u64) -> bool {
+        self.queries.take(QUERIES, 1, now_ns)
+    }
+
+    /// Counts a name that is about to be asked of a name server.
+    ///
+    /// # Errors
+    /// The registered domain below which there were too many new names.
+    pub(super) fn name<'a>(&mut self, name: &'a Name, now_ns: u64) -> Result<(), &'a str> {
+        if self.known.has(name.as_str()) {
+            return Ok(());
+        }
+        let domain = registered(name.as_str());
+        let octets = name.as_str().len().saturating_sub(domain.len() + 1);
+        // A name has 253 octets at most.
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        if octets > 0 && !self.bucket(domain, now_ns).take(NAMES, octets, now_ns) {
+            return Err(domain);
+        }
+        self.known.add(name.as_str());
+        Ok(())
+    }
+
+    fn bucket(&mut self, domain: &str, now_ns: u64) -> &mut Bucket {
+        if self.domains.len() >= DOMAINS && !self.domains.contains_key(domain) {
+            self.domains.retain(|_, bucket| {
+                bucket.fill(NAMES, now_ns);
+                bucket.left < NAMES.full()
+            });
+            if self.domains.len() >= DOMAINS {
+                return &mut self.others;
+            }
+        }
+        self.domains.entry(domain.into()).or_insert_with(|| Bucket::full(NAMES, now_ns))
+    }
+}
+
+/// The part of a name that somebody registered, and answers for; the whole name where it is a public
+/// suffix itself.
+fn registered(name: &str) -> &str {
+    psl::domain_str(name).unwrap_or(name)
+}
+
+/// Names by their hashes, in two generations: the older one goes when the younger is full.
+#[derive(Debug, Default)]
+struct Known {
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+    /// With a key of its own, so that nobody outside can make names collide.
+    hasher: RandomState,
+}
+
+impl Known {
+    fn has(&mut self, name: &str) -> bool {
+        let hash = self.hasher.hash_one(name);
+        if self.young.contains(&hash) {
+            return true;
+        }
+        let was_old = self.old.contains(&hash);
+        if was_old {
+            self.insert(hash);
+        }
+        was_old
+    }
+
+    fn add(&mut self, name: &str) {
+        self.insert(self.hasher.hash_one(name));
+    }
+
+    fn insert(&mut self, hash: u64) {
+        if self.young.len() >= KNOWN_NAMES {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(hash);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Asking a name server on behalf of a sandbox, and what of the outcome may be answered.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use egress_common::Reason;
+use hickory_proto::rr::RecordType;
+
+use super::{Outcome, Service};
+use crate::{
+    dns::{
+        answer::{Addresses, Reply},
+        clock::boottime_ns,
+        pins::{NEVER_NS, PinError, expiry_ns},
+        records,
+        settings::Settings,
+        upstream::{Looked, Records},
+    },
+    policy::{Answer, Grant, Name, Refusal},
+};
+
+/// TTL of `localhost`, in seconds.
+const LOCALHOST_TTL: u32 = 3600;
+
+impl Service {
+    /// One lookup of an allowed name: asked, judged as a whole, pinned.
+    pub(super) async fn look_up(&self, name: &Name, grant: &Grant) -> Outcome {
+        let looked = self.upstream.lookup(name).await;
+        let judged = match self.policy.judge_lookup(name, &looked.answer) {
+            Ok(judged) => judged,
+            Err(refusal) if refusal.reason == Reason::DnsFailed => {
+                return Outcome::Failed(refusal, passed_on(&looked.answer));
+            }
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        self.open(name, grant, judged, &looked)
+    }
+
+    /// Pins what was judged; the outcome is what may be answered.
+    fn open(&self, name: &Name, grant: &Grant, judged: &[IpAddr], looked: &Looked) -> Outcome {
+        let now_ns = boottime_ns();
+        let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
+        let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
+        let v6_expires_ns = expiry_ns(now_ns, looked.v6_ttl, min_ttl, max_ttl);
+        let mut addresses =
+            Addresses { v4_ttl: looked.v4_ttl, v6_ttl: looked.v6_ttl, ..Addresses::default() };
+        let mut wanted = Vec::with_capacity(judged.len());
+        for &address in judged {
+            match address {
+                IpAddr::V4(v4) => {
+                    addresses.v4.push(v4);
+                    wanted.push((address, v4_expires_ns));
+                }
+                IpAddr::V6(v6) if has_ipv6 => {
+                    addresses.v6.push(v6);
+                    wanted.push((address, v6_expires_ns));
+                }
+                IpAddr::V6(_) => {}
+            }
+        }
+        let pinned = self.pins().pin(&*self.sink, name, grant, &wanted, now_ns);
+        match pinned {
+            Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
+                let reason = match error {
+                    PinError::Full { .. } => Reason::RateLimited,
+                    PinError::Sink { .. } => Reason::DnsFailed,
+                };
+                let refusal = Refusal { reason, rule: None, fix: None };
+                Outcome::Failed(refusal, Reply::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// `localhost` is never looked up.
+    pub(super) fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
+        match self.pin_loopback(name, grant) {
+            Ok(()) => Reply::Addresses(Addresses {
+                v4: vec![Ipv4Addr::LOCALHOST],
+                v6: vec![Ipv6Addr::LOCALHOST],
+                v4_ttl: LOCALHOST_TTL,
+                v6_ttl: LOCALHOST_TTL,
+            }),
+            Err(error) => Reply::Failed(error.to_string()),
+        }
+    }
+
+    pub(super) fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
+        let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let wanted = loopback.map(|address| (address, NEVER_NS));
+        self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())
+    }
+
+    /// Records of another type of an allowed name. They pin nothing.
+    pub(super) async fn other(&self, name: &Name, record_type: RecordType) -> Reply {
+        let (chain, records, ttl) = match self.upstream.records(name, record_type).await {
+            Records::Found { chain, records, ttl } => (chain, records, ttl),
+            Records::NxDomain { .. } => return Reply::NxDomain,
+            Records::Failed => {
+                let refusal = Refusal { reason: Reason::DnsFailed, rule: None, fix: None };
+                self.note(&format!("{name} {record_type}"), &refusal);
+                return Reply::Failed("the name servers failed to answer".to_owned());
+            }
+        };
+        if let Some(refusal) = chain.iter().find_map(|alias| self.policy.denied(alias)) {
+            return self.refuse(name.as_str(), refusal);
+        }
+        let Settings { allow_ech, max_ttl, .. } = self.settings;
+        let data = records::passed(&*self.policy, allow_ech, record_type, records);
+        if data.is_empty() {
+            return Reply::NoData;
+        }
+        let longest = u32::try_from(max_ttl.as_secs()).unwrap_or(u32::MAX);
+        Reply::Records { data, ttl: ttl.min(longest) }
+    }
+}
+
+/// What the upstream said, passed on as such.
+fn passed_on(answer: &Answer) -> Reply {
+    match answer {
+        Answer::NxDomain => Reply::NxDomain,
+        Answer::Found { .. } => Reply::NoData,
+        Answer::ServFail => Reply::Failed("the name servers failed to answer".to_owned()),
+        Answer::Timeout => Reply::Failed("no name server answered in time".to_owned()),
+    }
+}
