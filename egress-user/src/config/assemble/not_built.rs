@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::settings::Effective;
 use crate::{
-    config::{ListenUrl, NetworkWritten, RefusalCode, Warning, Written},
+    config::{ListenUrl, NetworkWritten, Warning, Written},
     policy::{DataPath, Origin, Rule, UnixRule},
 };
 
@@ -42,16 +42,6 @@ pub(super) fn keys(effective: &Effective<'_>) -> Vec<Warning> {
         && !written.value.is_empty()
     {
         add(&written.origin, not_built("upstream.no_proxy"));
-    }
-    if let Some(written) = effective.written(|n| &n.dns.record_types, |_| false)
-        && !written.value.is_empty()
-    {
-        add(&written.origin, not_built("dns.record_types"));
-    }
-    if let Some(written) = effective.written(|n| &n.dns.refusal, |_| true)
-        && written.value != RefusalCode::default()
-    {
-        add(&written.origin, not_built("dns.refusal"));
     }
     list
 }
