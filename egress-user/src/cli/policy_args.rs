@@ -22,7 +22,7 @@ pub(super) struct PolicyArgs {
     /// Set one key in place of the policy file's, as network.mode=limited
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Take this profile of the policy files instead of their [network]
+    /// Take this profile of the policy files instead of their network table
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 }

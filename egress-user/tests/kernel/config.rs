@@ -114,8 +114,6 @@ fn a_broken_file_is_named_by_line_and_column() {
             "https://allowed.test/",
         ),
         ("[network.domains\n", 1, None, "policy.toml"),
-        // A key that is right, but not built yet.
-        ("[network]\nmode = \"limited\"\n", 2, None, "mode"),
     ];
     for (text, line, column, offence) in broken {
         let file = policy(&world, text);
@@ -127,6 +125,10 @@ fn a_broken_file_is_named_by_line_and_column() {
             "{found:?} for {text:?}\n{out}"
         );
     }
+    // A key that is right, but that nothing would hold.
+    let file = policy(&world, "[network]\nallow_inbound = true\n");
+    let out = rejected(&world, &["--policy", &file]);
+    out.complained(&format!("{file}:2: allow_inbound is not built yet"));
 }
 
 /// Line and column in a message of the form `FILE:LINE:COLUMN...`.

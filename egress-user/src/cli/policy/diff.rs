@@ -29,7 +29,7 @@ pub(super) struct Diff {
     /// The policy after
     #[arg(value_name = "B")]
     after: PathBuf,
-    /// Compare this profile of the two instead of their [network]
+    /// Compare this profile of the two instead of their network table
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Print JSON

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// List the presets, or print one as a policy file
 ///
-/// A policy names them by `presets = ["NAME"]` in [network]; its denies win over them.
+/// A policy names them by `presets = ["NAME"]` in its network table; its denies win over them.
 #[derive(Debug, Args)]
 pub(super) struct Presets {
     /// Print what is in this one
