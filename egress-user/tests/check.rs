@@ -41,6 +41,7 @@ fn json_has_the_decision_and_the_rule_with_its_place() {
             "reason": null,
             "rule": {"pattern": "**.example.com", "file": "p.toml", "line": 2, "layer": "user"},
             "host": "a.example.com",
+            "evidence": "pin",
             "addresses": ["93.184.216.34"],
         })
     );
@@ -77,6 +78,7 @@ deny      bad.example.com:443
 reason    denied: A deny rule matches.
 rule      \"bad.example.com\" = \"deny\" (p.toml:3)
 host      bad.example.com
+evidence  pin
 to change remove \"bad.example.com\" = \"deny\" (p.toml:3): no allow rule overrides it
 "
     );

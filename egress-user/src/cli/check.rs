@@ -93,6 +93,7 @@ impl Check {
 struct Shown {
     verdict: Verdict,
     host: String,
+    evidence: Option<&'static str>,
     /// What a lookup gave, whatever was made of it.
     looked_up: Vec<IpAddr>,
     notes: Vec<String>,
@@ -113,7 +114,8 @@ impl Shown {
         }
         let not_built = assembled.not_built.iter();
         notes.extend(not_built.map(|line| format!("egress run refuses this policy: {line}")));
-        Self { verdict, host, looked_up: lookup.seen().to_vec(), notes }
+        let evidence = target.evidence();
+        Self { verdict, host, evidence, looked_up: lookup.seen().to_vec(), notes }
     }
 
     fn json(&self) -> Value {
@@ -123,6 +125,7 @@ impl Shown {
             "reason": reason,
             "rule": self.verdict.line.as_ref().map(line_json),
             "host": self.host,
+            "evidence": self.evidence,
             "addresses": self.verdict.addresses,
         });
         if let Some(fix) = &self.verdict.fix {
@@ -147,6 +150,9 @@ impl Shown {
         let rule = self.verdict.line.as_ref().map(described);
         line("rule", rule.as_deref().unwrap_or("none"));
         line("host", &printable(&self.host));
+        if let Some(evidence) = self.evidence {
+            line("evidence", evidence);
+        }
         let list = |addresses: &[IpAddr]| {
             addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
         };

@@ -250,7 +250,8 @@ impl Reader<'_> {
                 Some("deny") => Action::Deny,
                 Some("none") => continue,
                 _ => {
-                    self.page.leave_out(&place, "is neither \"allow\" nor \"deny\"");
+                    let why = format!("{:?} is neither \"allow\" nor \"deny\"", pattern.get_ref());
+                    self.page.leave_out(&place, why);
                     continue;
                 }
             };

@@ -37,6 +37,23 @@ pub struct NetworkTarget {
     pub payload: Payload,
 }
 
+impl Target {
+    /// How a connection to it says whom it is for, in the words of the policy language: `literal`
+    /// is an address, `pin` a name that was looked up to the address that is dialled, `sni` and
+    /// `http-host` what TLS and HTTP say besides. None for unix sockets and for hosts that are none.
+    pub fn evidence(&self) -> Option<&'static str> {
+        let Self::Network(NetworkTarget { host: Ok(host), payload, .. }) = self else {
+            return None;
+        };
+        Some(match (host, payload) {
+            (Host::Address(_), _) => "literal",
+            (Host::Name(_), Payload::Tls) => "sni",
+            (Host::Name(_), Payload::Http(_)) => "http-host",
+            (Host::Name(_), Payload::Unknown | Payload::Opaque) => "pin",
+        })
+    }
+}
+
 /// A text that is no target, with what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
