@@ -27,7 +27,7 @@ pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use links::resolve_links;
-pub use show::show;
+pub use show::{show, show_json};
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,

@@ -1,8 +1,13 @@
 //! `egress policy lint`: what is wrong or misleading in policy files.
-use std::{collections::HashMap, fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
-use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, Warning};
+use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, SYSTEM_FOLDER, Warning};
 use serde_json::{Value, json};
 
 use super::super::{USAGE, print, printable};
@@ -26,7 +31,11 @@ pub(super) struct Lint {
 
 impl Lint {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let (text, status) = match config::assemble(&self.files, &Flags::default()) {
+        let (text, status) = match config::assemble_below(
+            Path::new(SYSTEM_FOLDER),
+            &self.files,
+            &Flags::default(),
+        ) {
             Ok(assembled) => {
                 let rules = self.files.iter().filter_map(|file| config::load(file).ok());
                 let rules = rules.map(|file| rules_of(&file)).sum();
