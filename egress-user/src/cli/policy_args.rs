@@ -10,7 +10,8 @@ use super::Failure;
 /// Where the policy comes from.
 #[derive(Debug, Args)]
 pub(super) struct PolicyArgs {
-    /// Policy file; more than one may be given, the highest layer first
+    /// Policy file; more than one may be given, the highest layer first. /etc/egress/requirements.toml
+    /// and /etc/egress/egress.toml stand above them where they exist
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
     /// Allow a name, `*.name`, `**.name`, address or block, with `:port[,port]` or without

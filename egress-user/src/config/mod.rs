@@ -30,7 +30,7 @@ pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use json_schema::json_schema;
 pub use links::resolve_links;
-pub use show::show;
+pub use show::{show, show_json};
 pub use written::{
     AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
     RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,

@@ -1,228 +1,208 @@
-//! The effective policy as a file: what layers, profiles, presets and flags come to.
+//! The effective policy: what layers, profiles, presets and flags come to, line by line.
 //!
-//! The file reads back as the same policy, with two exceptions: a password of an upstream proxy is
-//! left out, and what is not written is written with its default.
-use std::{collections::BTreeSet, fmt::Write, net::SocketAddr, time::Duration};
+//! As a file it reads back as the same policy, with two exceptions: a password of an upstream proxy
+//! is left out, and what is not written is written with its default.
+use std::{cmp::Reverse, collections::HashSet, net::SocketAddr, time::Duration};
 
-use super::{Assembled, DnsServer, RecordType, RefusalCode};
-use crate::policy::{Origin, PortSet, Rule, RuleOptions, UnixRule};
+use self::line::{Line, Value};
+use super::{Assembled, DnsServer, Forward, ListenUrl, RecordType, RefusalCode};
+use crate::policy::{Action, Name, Origin, PortSet, Rule, RuleOptions, UnixAddress, UnixRule};
 
-/// The file; with `origins`, each line with where it comes from.
+mod line;
+
+/// The policy as a file; with `origins`, each line with where it comes from.
 pub fn show(assembled: &Assembled, origins: bool) -> String {
-    let mut page = Page { text: String::new(), assembled, origins };
+    line::toml(&lines(assembled), origins)
+}
+
+/// The policy as a list: table, key or pattern, value, and the origin, null for a default.
+pub fn show_json(assembled: &Assembled) -> serde_json::Value {
+    line::json(&lines(assembled))
+}
+
+fn lines(assembled: &Assembled) -> Vec<Line<'_>> {
+    let mut page = Page { lines: Vec::new(), assembled };
     page.network();
     page.dns();
     page.upstream();
-    page.rules("domains", false);
-    page.rules("addresses", true);
+    page.rules("network.domains", false);
+    page.rules("network.addresses", true);
     page.unix_sockets();
-    page.text
+    page.lines
 }
 
 struct Page<'a> {
-    text: String,
+    lines: Vec<Line<'a>>,
     assembled: &'a Assembled,
-    origins: bool,
 }
 
 impl Page<'_> {
     fn network(&mut self) {
         let settings = self.assembled.policy.settings();
         let network = &self.assembled.network;
-        self.line("[network]");
-        let listen = |url: &Option<super::ListenUrl>| url.as_ref().map(|url| quoted(&url.text));
+        let listen = |url: &Option<ListenUrl>| url.as_ref().map(|url| text(&url.text));
         for (key, value) in [
-            ("network_access", Some(settings.network_access.to_string())),
-            ("enabled", Some(settings.enabled.to_string())),
-            ("mode", Some(quoted(settings.mode.as_str()))),
-            ("allow_local_binding", Some(settings.allow_local_binding.to_string())),
-            ("allow_own_loopback", Some(network.allow_own_loopback.to_string())),
-            ("allow_inbound", Some(network.allow_inbound.to_string())),
-            ("allow_upstream_proxy", Some(network.allow_upstream_proxy.to_string())),
-            ("enable_socks5", Some(network.enable_socks5.to_string())),
-            ("enable_socks5_udp", Some(network.enable_socks5_udp.to_string())),
+            ("network_access", Some(Value::Switch(settings.network_access))),
+            ("enabled", Some(Value::Switch(settings.enabled))),
+            ("mode", Some(text(settings.mode.as_str()))),
+            ("allow_local_binding", Some(Value::Switch(settings.allow_local_binding))),
+            ("allow_own_loopback", Some(Value::Switch(network.allow_own_loopback))),
+            ("allow_inbound", Some(Value::Switch(network.allow_inbound))),
+            ("allow_upstream_proxy", Some(Value::Switch(network.allow_upstream_proxy))),
+            ("enable_socks5", Some(Value::Switch(network.enable_socks5))),
+            ("enable_socks5_udp", Some(Value::Switch(network.enable_socks5_udp))),
             ("proxy_url", listen(&network.proxy_url)),
             ("socks_url", listen(&network.socks_url)),
-            ("proxy_env", Some(network.proxy_env.to_string())),
+            ("proxy_env", Some(Value::Switch(network.proxy_env))),
             (
                 "dangerously_allow_non_loopback_proxy",
-                Some(network.dangerously_allow_non_loopback_proxy.to_string()),
+                Some(Value::Switch(network.dangerously_allow_non_loopback_proxy)),
             ),
-            ("dangerously_allow_all_unix_sockets", Some(settings.all_unix_sockets.to_string())),
+            ("dangerously_allow_all_unix_sockets", Some(Value::Switch(settings.all_unix_sockets))),
             (
                 "unix_enforcement",
-                Some(quoted(if network.unix_required { "required" } else { "off" })),
+                Some(text(if network.unix_required { "required" } else { "off" })),
             ),
-            ("ech", Some(quoted(if settings.allow_ech { "allow" } else { "refuse" }))),
+            ("ech", Some(text(if settings.allow_ech { "allow" } else { "refuse" }))),
         ] {
             if let Some(value) = value {
-                self.key("", key, &value);
+                self.key("network", key, value);
             }
         }
     }
 
     fn dns(&mut self) {
+        const TABLE: &str = "network.dns";
         let dns = &self.assembled.dns;
-        self.line("\n[network.dns]");
-        self.key("dns.", "servers", &list(dns.servers.iter().map(server)));
+        self.key(TABLE, "servers", list(dns.servers.iter().map(server)));
         if !dns.forward.is_empty() {
-            let one = |forward: &super::Forward| {
-                let servers = list(forward.servers.iter().map(server));
-                format!("{} = {servers}", quoted(forward.domain.as_str()))
+            let one = |forward: &Forward| {
+                (forward.domain.to_string(), list(forward.servers.iter().map(server)))
             };
-            let all: Vec<_> = dns.forward.iter().map(one).collect();
-            self.key("dns.", "forward", &format!("{{ {} }}", all.join(", ")));
+            self.key(TABLE, "forward", Value::Table(dns.forward.iter().map(one).collect()));
         }
-        self.key("dns.", "timeout", &time(dns.timeout));
-        self.key("dns.", "min_ttl", &time(dns.min_ttl));
-        self.key("dns.", "max_ttl", &time(dns.max_ttl));
-        let types =
-            dns.record_types.iter().map(|RecordType(number)| quoted(&format!("TYPE{number}")));
-        self.key("dns.", "record_types", &list(types));
+        self.key(TABLE, "timeout", time(dns.timeout));
+        self.key(TABLE, "min_ttl", time(dns.min_ttl));
+        self.key(TABLE, "max_ttl", time(dns.max_ttl));
+        let types = dns.record_types.iter();
+        let types = types.map(|RecordType(number)| text(&format!("TYPE{number}")));
+        self.key(TABLE, "record_types", list(types));
         let refusal = if dns.refusal == RefusalCode::Refused { "refused" } else { "nxdomain" };
-        self.key("dns.", "refusal", &quoted(refusal));
-        self.key("dns.", "dnssec", &dns.dnssec.to_string());
+        self.key(TABLE, "refusal", text(refusal));
+        self.key(TABLE, "dnssec", Value::Switch(dns.dnssec));
     }
 
     fn upstream(&mut self) {
+        const TABLE: &str = "network.upstream";
         let network = &self.assembled.network;
-        let Some(url) = &network.upstream else { return };
-        self.line("\n[network.upstream]");
-        self.key("upstream.", "url", &quoted(&without_password(&url.text)));
-        self.key("upstream.", "no_proxy", &list(network.no_proxy.iter().map(|host| quoted(host))));
-        let resolve = if network.resolve_at_proxy { "proxy" } else { "local" };
-        self.key("upstream.", "resolve", &quoted(resolve));
+        if let Some(url) = &network.upstream {
+            self.key(TABLE, "url", text(&without_password(&url.text)));
+        }
+        // Without a proxy the rest is of interest only where somebody wrote it.
+        let by_default = network.no_proxy.is_empty() && !network.resolve_at_proxy;
+        if network.upstream.is_some() || !by_default {
+            self.key(TABLE, "no_proxy", list(network.no_proxy.iter().map(|host| text(host))));
+            let resolve = if network.resolve_at_proxy { "proxy" } else { "local" };
+            self.key(TABLE, "resolve", text(resolve));
+        }
     }
 
-    fn rules(&mut self, table: &str, addresses: bool) {
+    /// The highest layer first, file by file as written; the lines of a preset by pattern.
+    fn rules(&mut self, table: &'static str, addresses: bool) {
         let rules = self.assembled.policy.rules();
         let mut rules: Vec<&Rule> = rules
             .map(|rule| &**rule)
             .filter(|rule| rule.pattern.is_address() == addresses)
             .collect();
-        if rules.is_empty() {
-            return;
-        }
         let place = |rule: &&Rule| {
             let Origin { file, line, layer, profile, preset } = rule.origin.clone();
-            (std::cmp::Reverse(layer), file, profile, preset, line, rule.pattern.to_string())
+            (Reverse(layer), file, profile, preset, line, rule.pattern.to_string())
         };
         rules.sort_by_cached_key(place);
-        self.line(&format!("\n[network.{table}]"));
-        // Several lines of one pattern add up, and a table of TOML has each key once: spaces
-        // around a pattern are nothing to the reader.
-        let mut keys = BTreeSet::new();
-        for rule in rules {
-            let mut key = rule.pattern.to_string();
-            while !keys.insert(key.clone()) {
-                key.push(' ');
-            }
-            let line = format!("{} = {}", quoted(&key), value(rule));
-            self.with_origin(&line, Some(&rule.origin));
-        }
+        self.lines.extend(rules.into_iter().map(|rule| Line {
+            table,
+            key: rule.pattern.to_string(),
+            value: value(rule),
+            origin: Some(&rule.origin),
+        }));
     }
 
     fn unix_sockets(&mut self) {
-        let rules = self.assembled.policy.unix_rules();
-        if rules.is_empty() {
-            return;
-        }
-        self.line("\n[network.unix_sockets]");
-        let mut keys = BTreeSet::new();
         // A deny and an allow of one socket are a deny.
-        let mut rules: Vec<&UnixRule> = rules.iter().collect();
-        rules.sort_by_key(|rule| rule.action == crate::policy::Action::Allow);
-        for rule in rules {
-            let key = rule.address.to_string();
-            if keys.insert(key.clone()) {
-                let line = format!("{} = {}", quoted(&key), quoted(rule.action.as_str()));
-                self.with_origin(&line, Some(&rule.origin));
-            }
+        let mut rules: Vec<&UnixRule> = self.assembled.policy.unix_rules().iter().collect();
+        rules.sort_by_key(|rule| rule.action == Action::Allow);
+        let mut known = HashSet::new();
+        for rule in rules.into_iter().filter(|rule| known.insert(&rule.address)) {
+            let address = rule.address.to_string();
+            // A link may lead to what no file can write.
+            let reads_back = UnixAddress::parse(&address).as_ref() == Ok(&rule.address);
+            self.lines.push(Line {
+                table: "network.unix_sockets",
+                key: if reads_back { address } else { rule.text.clone() },
+                value: text(rule.action.as_str()),
+                origin: Some(&rule.origin),
+            });
         }
     }
 
-    fn key(&mut self, table: &str, key: &str, value: &str) {
-        let name = format!("{table}{key}");
+    fn key(&mut self, table: &'static str, key: &str, value: Value) {
+        let name = match table.strip_prefix("network.") {
+            Some(inner) => format!("{inner}.{key}"),
+            None => key.to_owned(),
+        };
         let origins = &self.assembled.origins;
         let origin = origins.iter().find(|(known, _)| **known == name).map(|(_, origin)| origin);
-        self.with_origin(&format!("{key} = {value}"), origin);
-    }
-
-    fn with_origin(&mut self, line: &str, origin: Option<&Origin>) {
-        // Writing to a String does not fail.
-        let _ = match (self.origins, origin) {
-            (false, _) => writeln!(self.text, "{line}"),
-            (true, None) => writeln!(self.text, "{line}  # default"),
-            (true, Some(origin)) => writeln!(self.text, "{line}  # {}", place(origin)),
-        };
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
+        self.lines.push(Line { table, key: key.to_owned(), value, origin });
     }
 }
 
-/// `user policy.toml:4, profile ci, preset common-dependencies`.
-fn place(origin: &Origin) -> String {
-    let mut text = format!("{} {origin}", origin.layer.as_str());
-    for (what, name) in [("profile", &origin.profile), ("preset", &origin.preset)] {
-        if let Some(name) = name {
-            let _ = write!(text, ", {what} {name}");
-        }
-    }
-    // A file's name may hold anything.
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-fn value(rule: &Rule) -> String {
-    let action = quoted(rule.action.as_str());
+fn value(rule: &Rule) -> Value {
+    let action = text(rule.action.as_str());
     if rule.options == RuleOptions::default() {
         return action;
     }
     let RuleOptions { ports, transport, any_protocol, methods, paths, path } = &rule.options;
-    let mut fields = vec![format!("action = {action}")];
+    let mut fields = vec![("action".to_owned(), action)];
+    let mut field = |key: &str, value| fields.push((key.to_owned(), value));
     if let PortSet::Only(ports) = ports {
-        fields.push(format!("ports = {ports:?}"));
+        field("ports", list(ports.iter().map(|&port| Value::Number(port))));
     }
     if let Some(transport) = transport {
-        let words = transport.iter().map(|one| quoted(one.as_str()));
-        fields.push(format!("transport = {}", list(words)));
+        field("transport", list(transport.iter().map(|one| text(one.as_str()))));
     }
     if *any_protocol {
-        fields.push("protocol = \"any\"".to_owned());
+        field("protocol", text("any"));
     }
     for (key, words) in [("methods", methods), ("paths", paths)] {
         if let Some(words) = words {
-            fields.push(format!("{key} = {}", list(words.iter().map(|word| quoted(word)))));
+            field(key, list(words.iter().map(|word| text(word))));
         }
     }
     if let Some(path) = path {
-        fields.push(format!("path = {}", quoted(path.as_str())));
+        field("path", text(path.as_str()));
     }
-    format!("{{ {} }}", fields.join(", "))
+    Value::Table(fields)
 }
 
-fn server(server: &DnsServer) -> String {
-    let name = |name: &Option<crate::policy::Name>| {
-        name.as_ref().map_or_else(String::new, |name| format!("#{name}"))
-    };
-    let plain = |address: &SocketAddr| address.to_string();
-    quoted(&match server {
+fn server(server: &DnsServer) -> Value {
+    let of =
+        |name: &Option<Name>| name.as_ref().map_or_else(String::new, |name| format!("#{name}"));
+    let plain = SocketAddr::to_string;
+    Value::Text(match server {
         DnsServer::System => "system".to_owned(),
         DnsServer::Address(address) => plain(address),
-        DnsServer::Tls { address, name: of } => format!("tls://{}{}", plain(address), name(of)),
-        DnsServer::Https { address, name: of, path } => {
-            format!("https://{}{path}{}", plain(address), name(of))
+        DnsServer::Tls { address, name } => format!("tls://{}{}", plain(address), of(name)),
+        DnsServer::Https { address, name, path } => {
+            format!("https://{}{path}{}", plain(address), of(name))
         }
     })
 }
 
-fn time(time: Duration) -> String {
-    match time.subsec_millis() {
-        0 => quoted(&format!("{}s", time.as_secs())),
-        _ => quoted(&format!("{}ms", time.as_millis())),
-    }
+fn time(time: Duration) -> Value {
+    Value::Text(match time.subsec_millis() {
+        0 => format!("{}s", time.as_secs()),
+        _ => format!("{}ms", time.as_millis()),
+    })
 }
 
 fn without_password(url: &str) -> String {
@@ -235,11 +215,13 @@ fn without_password(url: &str) -> String {
     }
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
-/// As TOML writes it.
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+fn list(items: impl Iterator<Item = Value>) -> Value {
+    Value::List(items.collect())
 }
+
+#[cfg(test)]
+mod tests;

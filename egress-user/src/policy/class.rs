@@ -2,7 +2,10 @@
 //!
 //! The special-purpose registries of IANA, as one table. The longest block that holds an address
 //! says what it is, so that a reachable block inside of a reserved one is one more line.
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::LazyLock,
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -70,10 +73,18 @@ pub(super) enum Class {
 /// Whether the block has public addresses and others as well: an allow of it opens those too, which
 /// who writes it for the public ones may not see.
 pub(super) fn is_mixed(block: IpNet) -> bool {
-    let around = blocks().filter(|(line, _)| line.contains(&block));
-    let own = around.max_by_key(|(line, _)| line.prefix_len()).map_or(Public, |(_, class)| class);
-    blocks().any(|(line, class)| block != line && block.contains(&line) && class != own)
+    let mut inside = BLOCKS
+        .iter()
+        .filter(|(line, _)| line.prefix_len() > block.prefix_len() && block.contains(line));
+    // Most blocks hold no line of the table at all.
+    let Some(first) = inside.next() else { return false };
+    let around = BLOCKS.iter().filter(|(line, _)| line.contains(&block));
+    let own = around.max_by_key(|(line, _)| line.prefix_len()).map_or(Public, |(_, class)| *class);
+    std::iter::once(first).chain(inside).any(|(_, class)| *class != own)
 }
+
+/// [`blocks`], once.
+static BLOCKS: LazyLock<Vec<(IpNet, Class)>> = LazyLock::new(|| blocks().collect());
 
 /// Whether every address of the block is public.
 pub(super) fn is_all_public(block: IpNet) -> bool {

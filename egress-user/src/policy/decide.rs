@@ -320,9 +320,14 @@ impl Policy {
         self.index.allows_all_of(pattern)
     }
 
-    /// The rules, in no order; of several denies of one pattern the first alone.
+    /// The rules, in no order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.index.rules()
+        self.grants().flat_map(Grant::rules)
+    }
+
+    /// The rules by action and pattern, in no order; each the highest layer first.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.index.grants()
     }
 
     pub(super) fn index(&self) -> &Index {

@@ -97,9 +97,9 @@ impl Index {
         covering.or_else(|| self.allow.any.as_ref().filter(|_| Pattern::Any.covers(pattern)))
     }
 
-    /// Every rule, in no order.
-    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        [&self.allow, &self.deny].into_iter().flat_map(Side::rules)
+    /// Every pattern with its rules, in no order.
+    pub(super) fn grants(&self) -> impl Iterator<Item = &Grant> {
+        [&self.allow, &self.deny].into_iter().flat_map(Side::grants)
     }
 
     /// The block of every deny rule.
@@ -148,11 +148,10 @@ impl Side {
         self.names.entry(name.as_str().into()).or_default()
     }
 
-    fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
         let names = self.names.values();
         let names = names.flat_map(|at| [&at.exact, &at.below, &at.at_or_below]);
-        let grants = names.chain([&self.any]).chain(self.blocks.rules.values()).flatten();
-        grants.flat_map(Grant::rules)
+        names.chain([&self.any]).chain(self.blocks.rules.values()).flatten()
     }
 
     /// The most specific match: exact before suffix, long before short, `*.` before `**.`.
@@ -177,11 +176,10 @@ impl Side {
     }
 }
 
-/// A second allow of one pattern adds what it opens; a second deny changes nothing.
+/// A second allow of one pattern adds what it opens; of several denies each is enough.
 fn add(slot: &mut Option<Grant>, rule: Rule) {
     *slot = Some(match slot.take() {
-        Some(first) if rule.action == Action::Allow => first.and(Arc::new(rule)),
-        Some(first) => first,
+        Some(first) => first.and(Arc::new(rule)),
         None => Arc::new(rule).into(),
     });
 }

@@ -34,8 +34,13 @@ impl Pattern {
                 "write a host name such as \"example.com\"",
             ));
         }
-        if let Ok(Host::Address(address)) = Host::parse(text) {
-            return Ok(Pattern::Address(address));
+        // No host has a star, and to find that out from the tables would take long.
+        if !text.contains('*') {
+            match Host::parse(text) {
+                Ok(Host::Address(address)) => return Ok(Pattern::Address(address)),
+                Ok(Host::Name(name)) => return Ok(Pattern::Exact(name)),
+                Err(_) => {}
+            }
         }
         if text.contains('*') && text.bytes().all(|b| b"*.".contains(&b)) {
             return parse_global(text, action);

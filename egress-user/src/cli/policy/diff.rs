@@ -1,10 +1,14 @@
 //! `egress policy diff`: which targets two policies judge differently.
-use std::{fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::bail;
 use clap::Args;
 use egress_user::{
-    config::{self, Assembled, Flags},
+    config::{self, Assembled, Flags, SYSTEM_FOLDER},
     diff::{self, Difference},
 };
 use serde_json::{Value, json};
@@ -40,8 +44,9 @@ pub(super) struct Diff {
 impl Diff {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Self { before, after, profile, json } = self;
-        let flags = Flags { profile, ..Flags::default() };
-        let [before, after] = [before, after].map(|file| config::assemble(&[file], &flags));
+        let (system, flags) = (Path::new(SYSTEM_FOLDER), Flags { profile, ..Flags::default() });
+        let [before, after] =
+            [before, after].map(|file| config::assemble_below(system, &[file], &flags));
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
             (before, after) => {

@@ -2,12 +2,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Args;
-use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, Warning};
+use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, SYSTEM_FOLDER, Warning};
 use serde_json::{Value, json};
 
 use super::super::{USAGE, print, printable};
@@ -64,14 +64,14 @@ struct Findings {
 impl Findings {
     /// Of `[network]`, and of each profile put together with what it extends.
     fn of(files: &[PathBuf]) -> Result<Self, ConfigErrors> {
-        let mut findings = Self::default();
-        findings.add(config::assemble(files, &Flags::default())?);
+        let (system, mut findings) = (Path::new(SYSTEM_FOLDER), Self::default());
+        findings.add(config::assemble_below(system, files, &Flags::default())?);
         let loaded: Vec<Loaded> = files.iter().filter_map(|file| config::load(file).ok()).collect();
         let profiles = loaded.iter().flat_map(|file| &file.profiles);
         let names: BTreeSet<&str> = profiles.map(|profile| &*profile.name).collect();
         for name in names {
             let flags = Flags { profile: Some(name.to_owned()), ..Flags::default() };
-            findings.add(config::assemble(files, &flags)?);
+            findings.add(config::assemble_below(system, files, &flags)?);
         }
         let by_place = |warning: &Warning| (warning.origin.file.clone(), warning.origin.line);
         findings.warnings.sort_by_key(by_place);

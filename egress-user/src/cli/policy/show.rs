@@ -18,14 +18,20 @@ pub(super) struct Show {
     /// Say after each line where it comes from: layer, file and line, profile, preset
     #[arg(long)]
     origins: bool,
+    /// Print JSON: every line with its table, value and origin
+    #[arg(long)]
+    json: bool,
 }
 
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let assembled = match self.policy.read() {
             Ok(assembled) => assembled,
-            Err(errors) => bail!(describe(&errors, true)),
+            Err(errors) => bail!(describe(&errors, !self.json)),
         };
-        crate::cli::print(&config::show(&assembled, self.origins))
+        crate::cli::print(&match self.json {
+            true => format!("{}\n", config::show_json(&assembled)),
+            false => config::show(&assembled, self.origins),
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! Lines that do not do what they seem to.
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{AttachWritten, Warning},
@@ -13,12 +11,11 @@ use crate::{
 /// Always answered by the DNS proxy, whatever a rule says.
 const DNS_PORT: u16 = 53;
 
-/// What each rule by itself, or beside the others, gets wrong. Before the policy is made of them.
+/// What each rule gets wrong by itself. Before the policy is made of them.
 pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
+    let mut warnings = Vec::new();
     // Presets are not the user's lines.
-    let own = || rules.iter().filter(|rule| rule.origin.preset.is_none());
-    let mut warnings = second_spellings(own());
-    for rule in own() {
+    for rule in rules.iter().filter(|rule| rule.origin.preset.is_none()) {
         warnings.extend(
             [port_53(rule), wide(rule), udp(rule), unreadable(rule, mode)].into_iter().flatten(),
         );
@@ -27,13 +24,21 @@ pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
     warnings
 }
 
-/// Allows that a deny leaves nothing to, and one spelling of this host without the other.
+/// What rules get wrong beside others: allows that a deny leaves nothing to, second spellings, and
+/// one spelling of this host without the other.
 pub(super) fn of_policy(policy: &Policy) -> Vec<Warning> {
-    let allows = policy.rules().filter(|rule| rule.action == Action::Allow);
-    allows
-        .filter(|rule| rule.origin.preset.is_none())
-        .filter_map(|rule| dead(policy, rule).or_else(|| local(policy, rule)))
-        .collect()
+    let mut warnings = Vec::new();
+    // One pass: the rules lie all over the memory.
+    for grant in policy.grants() {
+        let own = || grant.rules().iter().filter(|rule| rule.origin.preset.is_none());
+        if grant.rules().len() > 1 {
+            warnings.extend(second_spellings(own()));
+        }
+        for rule in own().filter(|rule| rule.action == Action::Allow) {
+            warnings.extend(dead(policy, rule).or_else(|| local(policy, rule)));
+        }
+    }
+    warnings
 }
 
 /// A cgroup gets one profile.
@@ -53,17 +58,13 @@ pub(super) fn of_attach(attach: &[AttachWritten]) -> Vec<Warning> {
 }
 
 /// Two lines of one file about one host are most likely a slip.
-fn second_spellings<'a>(rules: impl Iterator<Item = &'a Rule>) -> Vec<Warning> {
-    let most = rules.size_hint().1.unwrap_or_default();
-    let mut first_lines = HashMap::with_capacity_and_hasher(most, FixedState::default());
+fn second_spellings<'a>(rules: impl Iterator<Item = &'a Arc<Rule>>) -> Vec<Warning> {
+    let mut first_lines = HashMap::new();
     let mut warnings = Vec::new();
     for rule in rules {
-        let is_deny = rule.action == Action::Deny;
-        let key = (&rule.pattern, is_deny, &rule.origin.file, &rule.origin.profile);
-        let first: &Rule = first_lines.entry(key).or_insert(rule);
-        if !std::ptr::eq(first, rule) {
-            let message = format!("\"{}\" is a second spelling of {first}", rule.text);
-            warnings.push(Warning { message, origin: rule.origin.clone() });
+        let first = first_lines.entry((&rule.origin.file, &rule.origin.profile)).or_insert(rule);
+        if !std::ptr::eq(*first, rule) {
+            warnings.push(warn(rule, "", &format!("is a second spelling of {first}")));
         }
     }
     warnings
