@@ -19,5 +19,6 @@ pub mod policy;
 pub mod relay;
 pub mod sandbox;
 pub mod sniff;
+pub mod status;
 pub mod sys;
 pub mod target;

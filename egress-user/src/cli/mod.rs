@@ -4,6 +4,7 @@ mod doctor;
 mod policy;
 mod policy_args;
 mod run;
+mod status;
 
 use std::{
     io::{ErrorKind, Write},
@@ -25,6 +26,7 @@ enum Verb {
     Run(run::RunArgs),
     Check(check::Check),
     Policy(policy::PolicyCommand),
+    Status(status::StatusArgs),
     Doctor(doctor::Doctor),
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
     match command.verb {
         Verb::Check(check) => finish(check.run()),
         Verb::Policy(policy) => finish(policy.run()),
+        Verb::Status(status) => finish(status.run()),
         Verb::Doctor(doctor) => finish(doctor.run()),
         Verb::Run(run) => run::run(run).unwrap_or_else(|failure| {
             complain(&format!("{:#}", failure.error));

@@ -26,6 +26,7 @@ use egress_user::{
     listen::{Listeners, Transparent},
     policy::Policy,
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
+    status::{self, Door},
     sys,
 };
 use nix::{
@@ -126,6 +127,12 @@ struct Shared {
     sandbox: u64,
 }
 
+/// What answers a sandbox.
+struct Served {
+    proxy: Arc<Transparent>,
+    dns: Arc<dns::Service>,
+}
+
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
     if let Some((name, what)) = sys::descriptors::unsafe_stdio() {
         anyhow::bail!(
@@ -148,6 +155,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
 
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
+    let program = command.program.to_string_lossy().into_owned();
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
 
@@ -163,13 +171,14 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let proxy = serve(&runtime, &shared, listeners, &assembled.dns)?;
+    let Served { proxy, dns } = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
     shared.maps.add_sandbox(sandbox)?;
     follow(&runtime, &shared.journal, &proxy, &events)?;
+    let _door = tell_status(&runtime, &shared, &hold.cgroup, &program, dns);
 
     init.start()?;
     let code = loop {
@@ -210,7 +219,7 @@ fn serve(
     shared: &Shared,
     listeners: Listeners,
     settings: &DnsSettings,
-) -> anyhow::Result<Arc<Transparent>> {
+) -> anyhow::Result<Served> {
     let _entered = runtime.enter();
     let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
         let socket = listeners.v4.tcp.as_fd();
@@ -246,7 +255,34 @@ fn serve(
         runtime.spawn(service.clone().serve_udp(family.dns_udp));
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
     }
-    Ok(proxy)
+    Ok(Served { proxy, dns: service })
+}
+
+/// Answers `egress status` until dropped. A run without it is as safe, and only harder to look into.
+fn tell_status(
+    runtime: &Runtime,
+    shared: &Shared,
+    cgroup: &Cgroup,
+    program: &str,
+    dns: Arc<dns::Service>,
+) -> Option<Door> {
+    let source = status::Source {
+        id: cgroup.name().to_owned(),
+        program: program.to_owned(),
+        started_ns: dns::clock::boottime_ns(),
+        pins: shared.pins.clone(),
+        journal: shared.journal.clone(),
+        dns,
+    };
+    let _entered = runtime.enter();
+    let is_alive = |id: &str| cgroup.has_neighbour(id);
+    match Door::open(status::PLACE.as_ref(), is_alive, Arc::new(source)) {
+        Ok(door) => Some(door),
+        Err(error) => {
+            say(&format!("warning: `egress status` will not show this sandbox: {error}"));
+            None
+        }
+    }
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.

@@ -3,6 +3,7 @@
 //! Pure: the caller gives the time, and kernel maps are behind [`PinSink`].
 
 mod hold;
+mod list;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,6 +14,8 @@ use std::{
 use egress_common::pin::Ports;
 
 use crate::policy::{Grant, Name};
+
+pub use list::Listed;
 
 /// Where pins are written before an answer leaves: the kernel's map.
 pub trait PinSink: Send + Sync {
@@ -110,6 +113,8 @@ pub struct PinTable {
 struct Pin {
     name: Name,
     grant: Grant,
+    /// When an answer gave it first.
+    since_ns: u64,
     expires_ns: u64,
     /// Connections made under it that still live.
     held: u32,
@@ -160,7 +165,7 @@ impl PinTable {
         // Backwards, because each goes to the front.
         for &(address, expires_ns) in wanted.iter().rev() {
             let (name, grant) = (name.clone(), grant.clone());
-            self.insert(address, Pin { name, grant, expires_ns, held: 0 });
+            self.insert(address, Pin { name, grant, since_ns: now_ns, expires_ns, held: 0 });
         }
         Ok(())
     }
@@ -278,6 +283,7 @@ impl PinTable {
                 let earlier = pins.remove(at);
                 pin.expires_ns = pin.expires_ns.max(earlier.expires_ns);
                 pin.held = earlier.held;
+                pin.since_ns = earlier.since_ns;
             }
             None => self.count += 1,
         }

@@ -182,15 +182,15 @@ impl Flows for Everybody {
 }
 
 /// A sandbox's DNS with everything around it scripted.
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) diary: Arc<Diary>,
-    pub(super) journal: Arc<Journal>,
-    pub(super) service: Arc<Service>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) service: Arc<Service>,
     pins: Arc<Mutex<PinTable>>,
 }
 
 impl World {
-    pub(super) fn new(rules: &[&str]) -> Self {
+    pub(crate) fn new(rules: &[&str]) -> Self {
         Self::with(rules, Settings::default(), true)
     }
 
@@ -211,10 +211,19 @@ impl World {
     }
 
     /// Scripts the answer to a name: addresses, without a chain.
-    pub(super) fn knows(self, name: &str, addresses: &[&str]) -> Self {
+    pub(crate) fn knows(self, name: &str, addresses: &[&str]) -> Self {
         let addresses = addresses.iter().map(|text| address(text)).collect();
         self.diary.script(name, Answer::Found { chain: vec![], addresses });
         self
+    }
+
+    pub(crate) fn pin_table(&self) -> Arc<Mutex<PinTable>> {
+        self.pins.clone()
+    }
+
+    /// One lookup, for its effects.
+    pub(crate) async fn look_up(&self, name: &str) {
+        self.ask(name, RecordType::A).await;
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {

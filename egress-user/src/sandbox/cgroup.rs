@@ -91,6 +91,11 @@ impl Cgroup {
         &self.name
     }
 
+    /// Whether there is a run of this name, this one included.
+    pub fn has_neighbour(&self, name: &str) -> bool {
+        self.outer.parent().is_some_and(|parent| parent.join(name).is_dir())
+    }
+
     /// The id that the kernel side knows `box` by: its inode number.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ mod rebinding;
 mod rebinding_moves;
 mod requests;
 mod sockets;
+mod status;
 mod transfer;
 mod world;
 

@@ -254,3 +254,25 @@ fn a_hold_that_ends_early_leaves_the_pin_its_time() {
     assert!(names(&table, A, 100).is_empty());
     assert!(!table.hold(&sink, &name("b.test"), address(A), 10), "not pinned for that name");
 }
+
+#[test]
+fn a_list_has_every_live_pin_with_its_age_and_end() {
+    let (mut table, sink) = (PinTable::default(), Diary::default());
+    pin(&mut table, &sink, "old.test", &[(A, 50)], 0);
+    pin(&mut table, &sink, "b.test", &[(B, 100)], 10);
+    pin(&mut table, &sink, "a.test", &[(B, 100), (A, 100)], 20);
+    // Looked up again: it is as old as it was.
+    pin(&mut table, &sink, "b.test", &[(B, 200)], 60);
+    assert!(table.hold(&sink, &name("b.test"), address(B), 60));
+    let listed: Vec<_> = table
+        .list(60)
+        .into_iter()
+        .map(|pin| (pin.name.to_string(), pin.address, pin.since_ns, pin.expires_ns, pin.held))
+        .collect();
+    let row =
+        |of: &str, at: &str, since, expires, held| (of.into(), address(at), since, expires, held);
+    assert_eq!(
+        listed,
+        [row("a.test", A, 20, 100, 0), row("a.test", B, 20, 100, 0), row("b.test", B, 10, 200, 1)]
+    );
+}

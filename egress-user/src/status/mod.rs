@@ -1,0 +1,22 @@
+//! What a running sandbox is doing, for root to look at.
+//!
+//! Each run listens on a unix socket below [`PLACE`], which only root may enter and no sandbox sees
+//! (its `/run` is its own). Whoever connects gets one JSON document, and the end of the stream. Nothing
+//! is read from it: looking changes nothing.
+
+mod ask;
+mod door;
+mod report;
+
+pub use ask::{AskError, ask_all};
+pub use door::{Door, Source};
+pub use report::{Dns, Pin, Refusal, Report};
+
+/// Directory of the sockets, one a run: `ID.sock`.
+pub const PLACE: &str = "/run/egress/status";
+
+/// Ending of a socket's name.
+const ENDING: &str = ".sock";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The document. Fields may be added; none is ever given another meaning.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dns::{Counted, Listed, NEVER_NS},
+    policy::{Grant, PortSet, Transport},
+};
+
+/// One sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the run.
+    pub id: String,
+    /// Process id of `egress run`.
+    pub pid: u32,
+    /// The program that was started, without its arguments: these may hold secrets.
+    pub program: String,
+    /// Seconds since it was.
+    pub up_seconds: u64,
+    /// Its lookups.
+    pub dns: Dns,
+    /// Its live pins, by name and address.
+    pub pins: Vec<Pin>,
+    /// What was refused, the most frequent first.
+    pub refused: Vec<Refusal>,
+}
+
+/// Queries, by how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Answered as the name servers did.
+    pub answered: u64,
+    /// Without a usable answer.
+    pub failed: u64,
+    /// Answered with an error of the query's own.
+    pub malformed: u64,
+    /// Not answered.
+    pub dropped: u64,
+    /// Refused, by the name of the reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// An address that is open under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The name that was looked up.
+    pub name: String,
+    /// The address.
+    pub address: IpAddr,
+    /// TCP ports that its rules open; none for all.
+    pub ports: Option<Vec<u16>>,
+    /// Seconds since an answer gave it first.
+    pub age_seconds: u64,
+    /// Seconds until its time is over, 0 where only connections keep it; none where it never is.
+    pub left_seconds: Option<u64>,
+    /// Connections made under it that still live.
+    pub connections: u32,
+}
+
+/// Equal refusals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What the program wanted.
+    pub what: String,
+    /// The name of the reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+    /// The rule that refused.
+    pub rule: Option<String>,
+    /// What would allow it.
+    pub fix: Option<String>,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl Pin {
+    pub(super) fn of(pin: Listed, now_ns: u64) -> Self {
+        let left_ns = pin.expires_ns.saturating_sub(now_ns);
+        Self {
+            name: pin.name.as_str().to_owned(),
+            address: pin.address,
+            ports: tcp_ports(&pin.grant),
+            age_seconds: now_ns.saturating_sub(pin.since_ns) / SECOND_NS,
+            left_seconds: (pin.expires_ns != NEVER_NS).then_some(left_ns / SECOND_NS),
+            connections: pin.held,
+        }
+    }
+}
+
+/// Sorted; none for all.
+fn tcp_ports(grant: &Grant) -> Option<Vec<u16>> {
+    let mut ports = Vec::new();
+    for rule in grant.rules().iter().filter(|rule| rule.permits_transport(Transport::Tcp)) {
+        match &rule.options.ports {
+            PortSet::Only(only) => ports.extend_from_slice(only),
+            PortSet::All => return None,
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Some(ports)
+}
+
+impl From<Counted> for Dns {
+    fn from(counted: Counted) -> Self {
+        let named =
+            |(reason, count): (egress_common::Reason, u64)| (reason.name().to_owned(), count);
+        Self {
+            answered: counted.answered,
+            failed: counted.failed,
+            malformed: counted.malformed,
+            dropped: counted.dropped,
+            refused: counted.refused.into_iter().map(named).collect(),
+        }
+    }
+}
