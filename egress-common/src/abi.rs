@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -9,6 +9,12 @@ pub mod map {
     pub const SANDBOXES: &str = "SANDBOXES";
     /// [`crate::pin::PinKey`] → [`crate::pin::PinValue`].
     pub const PINS: &str = "PINS";
+    /// [`crate::pin::NameKey`] → [`crate::pin::NameValue`].
+    pub const NAMES: &str = "NAMES";
+    /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
+    pub const LIVE: &str = "LIVE";
+    /// Socket cookie → [`crate::event::Held`]: direct connections whose first payload is not whole.
+    pub const HELD: &str = "HELD";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
     /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of redirected TCP connections.
@@ -31,6 +37,10 @@ pub mod capacity {
     pub const SANDBOXES: u32 = 1024;
     /// Pins: (sandbox, address) pairs.
     pub const PINS: u32 = 65_536;
+    /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
+    pub const NAMES: u32 = 65_536;
+    /// Direct connections with a hello that is not whole.
+    pub const HELD: u32 = 16_384;
     /// Address rules and non-public ranges, over all sandboxes.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and their close.
@@ -81,6 +91,17 @@ pub mod global {
     /// 1 where the kernel has `bpf_set_retval` for cgroup hooks (5.18): then refused socket types
     /// get EPROTONOSUPPORT, otherwise EPERM.
     pub const HAVE_SET_RETVAL: &str = "HAVE_SET_RETVAL";
+    /// 1 where the kernel has `bpf_loop` (5.17): otherwise the extensions of a hello are walked by a
+    /// loop that the verifier unrolls.
+    pub const HAVE_LOOP: &str = "HAVE_LOOP";
+    /// Offsets, in octets, of `head` and `end` in `struct sk_buff` and of `flags` in `struct
+    /// skb_shared_info`. Without them (0) the packet hook cannot see pages that a program shares
+    /// with a packet, and takes every one for such.
+    pub const SKB_HEAD: &str = "SKB_HEAD";
+    /// See [`SKB_HEAD`].
+    pub const SKB_END: &str = "SKB_END";
+    /// See [`SKB_HEAD`].
+    pub const SHARED_FLAGS: &str = "SHARED_FLAGS";
 }
 
 /// The DNS port, which the DNS listener always takes.

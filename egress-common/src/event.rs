@@ -1,6 +1,6 @@
 //! What the kernel side tells: refusals, and counters that no full buffer can lose.
 
-use crate::address::Address;
+use crate::{address::Address, hello::NameWords};
 
 /// A record of the ring buffer [`crate::abi::map::EVENTS`]: one refusal.
 #[repr(C)]
@@ -37,6 +37,35 @@ pub struct Event {
     pub reserved: [u64; 2],
 }
 
+/// A record of the ring buffer, told apart by [`Event::hook`]: what the packet hook found in the
+/// first payload of a direct connection that it did not let pass.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HelloEvent {
+    /// The connection; its reason is 0, as user space finds it.
+    pub event: Event,
+    /// Its own end.
+    pub source: Address,
+    /// Its own port, host byte order.
+    pub source_port: u16,
+    /// [`crate::hello::Finding`] as a number.
+    pub finding: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Octets of the name; 0 without one.
+    pub name_length: u32,
+    /// The server name in lower case, and zeros.
+    pub name: NameWords,
+}
+
+/// Value of the map [`crate::abi::map::HELD`]: when the wait for the rest of a hello began.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// CLOCK_BOOTTIME nanoseconds.
+    pub since_ns: u64,
+}
+
 /// Which hook refused.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +80,8 @@ pub enum Hook {
     Option = 4,
     /// A packet that no other hook had approved.
     Packet = 5,
+    /// The first payload of a direct connection; the record is a [`HelloEvent`].
+    Hello = 6,
 }
 
 impl Hook {
@@ -62,6 +93,7 @@ impl Hook {
             3 => Some(Self::Create),
             4 => Some(Self::Option),
             5 => Some(Self::Packet),
+            6 => Some(Self::Hello),
             _ => None,
         }
     }
@@ -77,7 +109,9 @@ pub enum Counter {
     MapFull = 1,
     /// Packets dropped by the backstop.
     PacketsDropped = 2,
+    /// Connections that went straight out.
+    Direct = 3,
 }
 
 /// Number of counters.
-pub const COUNTERS: u32 = 3;
+pub const COUNTERS: u32 = 4;

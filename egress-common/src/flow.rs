@@ -66,8 +66,27 @@ pub struct SocketState {
     pub tgid: u32,
     /// Its user.
     pub uid: u32,
-    /// Zero.
-    pub reserved: u64,
+    /// Sequence number of the first octet that a direct connection sends, once its SYN has left.
+    pub first: u32,
+    /// [`option`].
+    pub options: u32,
+    /// CLOCK_BOOTTIME nanoseconds of the connect.
+    pub connected_ns: u64,
+    /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
+    /// and after its close.
+    pub pin: u64,
+}
+
+/// Bits of [`SocketState::options`].
+pub mod option {
+    /// Encrypted ClientHello passes.
+    pub const ECH: u32 = 1;
+    /// A first payload that is not TLS passes.
+    pub const UNREAD: u32 = 2;
+    /// [`super::SocketState::first`] is known.
+    pub const SEQUENCE: u32 = 4;
+    /// User space has been told that the hello is not whole yet.
+    pub const TOLD: u32 = 8;
 }
 
 impl SocketState {
@@ -96,4 +115,10 @@ pub mod kind {
     pub const DNS_TCP: u16 = 2;
     /// UDP port 53, to the DNS listener.
     pub const DNS_UDP: u16 = 3;
+    /// TCP to the original destination itself; no payload has left yet.
+    pub const DIRECT: u16 = 4;
+    /// The same, its first payload being judged and found good.
+    pub const VERIFIED: u16 = 5;
+    /// The same, refused: nothing with payload leaves any more.
+    pub const REFUSED: u16 = 6;
 }

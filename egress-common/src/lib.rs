@@ -10,6 +10,7 @@ pub mod abi;
 pub mod address;
 pub mod event;
 pub mod flow;
+pub mod hello;
 pub mod pin;
 pub mod pod;
 pub mod reason;

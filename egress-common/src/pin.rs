@@ -3,7 +3,7 @@
 //! The kernel's answer is coarse on purpose: it lets a connection reach the proxy or refuses it
 //! with an errno; names and payload are the proxy's to judge, and it judges ports again.
 
-use crate::address::Address;
+use crate::{address::Address, hello::NameWords};
 
 /// Key of the map [`crate::abi::map::PINS`].
 #[repr(C)]
@@ -23,6 +23,88 @@ pub struct PinValue {
     pub expires_ns: u64,
     /// TCP ports that the rules of the pinned names open, together.
     pub ports: Ports,
+    /// Of these, the ones that go straight out, their first payload being judged by the packet
+    /// hook: whatever name a connection to this address and port names, it needs no proxy.
+    pub direct: PortList,
+    /// Of the direct ones, those where a first payload that is not TLS passes unread.
+    pub unread: PortList,
+}
+
+/// Key of the map [`crate::abi::map::NAMES`]: a name that may be named at an address.
+///
+/// Aligned to words, so that the kernel side can make lower case of words.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NameKey {
+    /// [`crate::sandbox::Sandbox::id`].
+    pub sandbox: u64,
+    /// The pinned address.
+    pub address: Address,
+    /// Octets of the name.
+    pub length: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The name in lower case, without a trailing dot, and zeros.
+    pub name: NameWords,
+}
+
+/// Value of the map [`crate::abi::map::NAMES`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameValue {
+    /// As [`PinValue::expires_ns`]: a connection that began before this may name it.
+    pub expires_ns: u64,
+    /// Key of the map [`crate::abi::map::LIVE`]; 0 is none.
+    pub pin: u64,
+    /// TCP ports on which it may be named.
+    pub ports: PortList,
+}
+
+/// Up to eight TCP ports, exactly: unlike [`Ports`], it never stands for more than is written.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PortList {
+    /// Host byte order; 0 is no entry.
+    list: [u16; Self::CAPACITY],
+}
+
+impl PortList {
+    /// Most ports of a list.
+    pub const CAPACITY: usize = 8;
+    /// No port.
+    pub const NONE: Self = Self { list: [0; Self::CAPACITY] };
+
+    /// Adds a port. False when there is no room; port 0 is left out.
+    pub fn insert(&mut self, port: u16) -> bool {
+        if port == 0 || self.contains(port) {
+            return true;
+        }
+        match self.list.iter_mut().find(|entry| **entry == 0) {
+            Some(entry) => *entry = port,
+            None => return false,
+        }
+        true
+    }
+
+    /// The ports.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.list.iter().copied().filter(|port| *port != 0)
+    }
+
+    /// Whether the port is one of them; 0 never is.
+    #[inline(always)]
+    pub const fn contains(&self, port: u16) -> bool {
+        let l = &self.list;
+        port != 0
+            && (port == l[0]
+                || port == l[1]
+                || port == l[2]
+                || port == l[3]
+                || port == l[4]
+                || port == l[5]
+                || port == l[6]
+                || port == l[7])
+    }
 }
 
 /// A few TCP ports, or every port.

@@ -2,9 +2,9 @@
 
 use crate::{
     address::Address,
-    event::Event,
+    event::{Event, Held, HelloEvent},
     flow::{FlowKey, FlowValue, SocketState},
-    pin::{PinKey, PinValue, RuleKey, RuleValue},
+    pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -28,11 +28,15 @@ pod! {
     Address = 16,
     Sandbox = 32,
     PinKey = 24,
-    PinValue = 24,
+    PinValue = 56,
+    NameKey = 288,
+    NameValue = 32,
     RuleValue = 24,
     RuleKey = 24,
     FlowKey = 32,
     FlowValue = 56,
-    SocketState = 56,
+    SocketState = 72,
     Event = 88,
+    HelloEvent = 368,
+    Held = 8,
 }

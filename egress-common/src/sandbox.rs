@@ -51,4 +51,8 @@ impl Sandbox {
 pub mod flags {
     /// A rule `*` allows public addresses that nothing else names.
     pub const PUBLIC: u32 = 1;
+    /// Pinned addresses may be reached directly, where their pins say so.
+    pub const DIRECT: u32 = 2;
+    /// `ech = "allow"`.
+    pub const ECH: u32 = 4;
 }

@@ -4,15 +4,17 @@ use egress_common::{
     Address, Reason,
     abi::DNS_PORT,
     event::{Counter, Hook},
-    flow::{SocketState, kind},
-    sandbox::Sandbox,
+    flow::{SocketState, kind, option},
+    sandbox::{Sandbox, flags},
 };
 
 use crate::{
     context::{
-        Family, IPPROTO_TCP, IPPROTO_UDP, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr, count,
+        Family, IPPROTO_TCP, IPPROTO_UDP, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr,
+        boot_ns, count,
     },
-    decide, emit,
+    decide::{self, Way},
+    emit,
     maps::COUNTERS,
 };
 
@@ -32,8 +34,54 @@ pub fn connect(call: &SockAddr) -> i32 {
         return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::ProtocolNotAllowed);
     }
     match decide::gate(&sandbox, &call.address(), call.port()) {
-        Ok(()) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
+        Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
+        Ok(way) => direct(call, &sandbox, way),
         Err(reason) => emit::refuse_address(call, sandbox.id, Hook::Connect, reason),
+    }
+}
+
+/// Lets the socket connect where it wants to; nothing but a good hello leaves (`direct`).
+#[inline(always)]
+fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
+    let mut options = 0;
+    if sandbox.flags & flags::ECH != 0 {
+        options |= option::ECH;
+    }
+    if way == Way::DirectUnread {
+        options |= option::UNREAD;
+    }
+    let state = SocketState {
+        kind: kind::DIRECT,
+        listener_port: 0,
+        listener_family: 0,
+        options,
+        ..state(call, sandbox)
+    };
+    if !call.remember(&state) {
+        count(&COUNTERS, Counter::MapFull as u32);
+        return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::RateLimited);
+    }
+    count(&COUNTERS, Counter::Direct as u32);
+    PASS
+}
+
+#[inline(always)]
+fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
+    let process = Process::current();
+    SocketState {
+        sandbox: sandbox.id,
+        netns: call.netns(),
+        original: call.address(),
+        original_port: call.port(),
+        kind: 0,
+        listener_port: 0,
+        listener_family: 0,
+        tgid: process.tgid,
+        uid: process.uid,
+        first: 0,
+        options: 0,
+        connected_ns: boot_ns(),
+        pin: 0,
     }
 }
 
@@ -54,18 +102,11 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     if listener_port == 0 {
         return emit::refuse_address(call, sandbox.id, hook, Reason::NotAllowed);
     }
-    let process = Process::current();
     let state = SocketState {
-        sandbox: sandbox.id,
-        netns: call.netns(),
-        original,
-        original_port: call.port(),
         kind,
         listener_port,
         listener_family: if to_v4 { 4 } else { 6 },
-        tgid: process.tgid,
-        uid: process.uid,
-        reserved: 0,
+        ..state(call, sandbox)
     };
     if !call.remember(&state) {
         count(&COUNTERS, Counter::MapFull as u32);

@@ -3,25 +3,38 @@
 //! The kernel's verifier proves every access below before the program may run; the SAFETY notes say
 //! which promise of the kernel each access rests on.
 
+mod packet;
+mod sockops;
+
 use aya_ebpf::{
     EbpfContext,
-    bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_ops},
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     helpers::{
         bpf_get_current_comm,
         generated::{
             bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id,
             bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_netns_cookie,
             bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_set_retval, bpf_sk_storage_get,
-            bpf_skb_load_bytes, bpf_sock_ops_cb_flags_set,
         },
     },
     maps::{HashMap, PerCpuArray},
-    programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext},
+    programs::{SockAddrContext, SockContext, SockoptContext},
 };
-use core::ptr::{null_mut, read_volatile, write_volatile};
-use egress_common::{Address, flow::SocketState};
+use core::{
+    arch::asm,
+    ptr::{NonNull, null_mut, read_volatile, write_volatile},
+};
+use egress_common::{
+    Address,
+    event::{HelloEvent, Hook},
+    flow::{SocketState, option},
+    pin::{NameKey, NameValue},
+};
 
-use crate::maps::SOCKETS;
+pub use packet::Packet;
+pub use sockops::SockOps;
+
+use crate::{maps::SOCKETS, packet::Headers};
 
 /// Return values of the cgroup hooks.
 pub const PASS: i32 = 1;
@@ -109,6 +122,66 @@ pub fn lookup<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
     unsafe { map.get(key) }.copied()
 }
 
+/// Fills a reserved record of the event ring, field by field: the stack has no room for a second
+/// name.
+#[inline(always)]
+pub fn write_hello(
+    told: *mut HelloEvent,
+    packet: Packet,
+    stored: Stored,
+    headers: &Headers,
+    finding: u8,
+    key: &NameKey,
+) {
+    let (sandbox, tgid, uid) = stored.owner();
+    // SAFETY: the ring has given room for the whole record, which nobody reads before it is
+    // submitted; every field is written.
+    unsafe {
+        let event = &raw mut (*told).event;
+        (&raw mut (*event).time_ns).write(boot_ns());
+        (&raw mut (*event).sandbox).write(sandbox);
+        (&raw mut (*event).cookie).write(packet.cookie());
+        (&raw mut (*event).address).write(headers.destination);
+        (&raw mut (*event).port).write(headers.destination_port);
+        (&raw mut (*event).hook).write(Hook::Hello as u8);
+        (&raw mut (*event).reason).write(0);
+        (&raw mut (*event).protocol).write(IPPROTO_TCP as u16);
+        (&raw mut (*event).family).write(0);
+        (&raw mut (*event).socket_type).write(0);
+        (&raw mut (*event).tgid).write(tgid);
+        (&raw mut (*event).uid).write(uid);
+        (&raw mut (*event).comm).write([0; 16]);
+        (&raw mut (*event).reserved).write([0; 2]);
+        (&raw mut (*told).source).write(headers.source);
+        (&raw mut (*told).source_port).write(headers.source_port);
+        (&raw mut (*told).finding).write(finding);
+        (&raw mut (*told).reserved).write(0);
+        (&raw mut (*told).name_length).write(key.length);
+        (&raw mut (*told).name).write(key.name);
+    }
+}
+
+/// Fields of a name's value: (expires_ns, pin), where the port is one of its.
+#[inline(always)]
+pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> Option<(u64, u64)> {
+    let value = names.get_ptr(key)?;
+    // SAFETY: as in `lookup`, without a copy of the whole.
+    let value = unsafe { &*value };
+    value.ports.contains(port).then_some((value.expires_ns, value.pin))
+}
+
+/// Adds to a shared count, where there is one for the key: 1, or -1 as its two's complement.
+#[inline(always)]
+pub fn add<K>(counts: &HashMap<K, u64>, key: &K, amount: u64) {
+    if let Some(value) = counts.get_ptr_mut(key) {
+        // SAFETY: a live element, aligned as every value of a map is; the verifier has seen the
+        // null check. In assembly, as Rust's BPF target has no atomic read-modify-write.
+        unsafe {
+            asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) value, in(reg) amount, options(nostack));
+        }
+    }
+}
+
 /// Adds one to a per-CPU counter.
 #[inline(always)]
 pub fn count(counters: &PerCpuArray<u64>, index: u32) {
@@ -125,14 +198,94 @@ fn storage(sk: *mut bpf_sock, value: *mut SocketState, flags: u64) -> *mut Socke
     unsafe { bpf_sk_storage_get(map, sk.cast(), value.cast(), flags).cast() }
 }
 
+/// The record of a socket, in place.
+#[derive(Clone, Copy)]
+pub struct Stored(NonNull<SocketState>);
+
 #[inline(always)]
-fn state_of(sk: *mut bpf_sock) -> Option<SocketState> {
+fn stored(sk: *mut bpf_sock) -> Option<Stored> {
     if sk.is_null() {
         return None;
     }
     let state = storage(sk, null_mut(), 0);
-    // SAFETY: storage lives as long as its socket, which the hook holds.
-    (!state.is_null()).then(|| unsafe { *state })
+    // Without an unset payload where there is none: the verifier would refuse to pass it on.
+    NonNull::new(state).map(Stored)
+}
+
+impl Stored {
+    /// A copy.
+    #[inline(always)]
+    pub fn state(&self) -> SocketState {
+        // SAFETY: storage lives as long as its socket, which the hook holds.
+        unsafe { *self.0.as_ptr() }
+    }
+
+    /// Without a copy of the whole: for what every packet asks.
+    #[inline(always)]
+    pub fn kind(&self) -> u16 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).kind }
+    }
+
+    #[inline(always)]
+    pub fn original(&self) -> (Address, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).original, (*self.0.as_ptr()).original_port) }
+    }
+
+    /// Bits of [`option`].
+    #[inline(always)]
+    pub fn options(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).options }
+    }
+
+    /// The first payload's sequence number, where [`option::SEQUENCE`] is set.
+    #[inline(always)]
+    pub fn first(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).first }
+    }
+
+    #[inline(always)]
+    pub fn connected_ns(&self) -> u64 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).connected_ns }
+    }
+
+    /// (sandbox, thread group, user).
+    #[inline(always)]
+    pub fn owner(&self) -> (u64, u32, u32) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).sandbox, (*self.0.as_ptr()).tgid, (*self.0.as_ptr()).uid) }
+    }
+
+    #[inline(always)]
+    pub fn set_kind(&self, kind: u16) {
+        // SAFETY: as in `state`; the socket is locked by whoever sends, so nobody else writes.
+        unsafe { (*self.0.as_ptr()).kind = kind };
+    }
+
+    #[inline(always)]
+    pub fn set_first(&self, sequence: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe {
+            (*self.0.as_ptr()).first = sequence;
+            (*self.0.as_ptr()).options |= option::SEQUENCE;
+        }
+    }
+
+    #[inline(always)]
+    pub fn set_told(&self) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).options |= option::TOLD };
+    }
+
+    #[inline(always)]
+    pub fn set_pin(&self, pin: u64) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).pin = pin };
+    }
 }
 
 /// The context of connect, sendmsg, recvmsg and getpeername hooks.
@@ -240,7 +393,7 @@ impl SockAddr {
 
     #[inline(always)]
     pub fn state(&self) -> Option<SocketState> {
-        state_of(self.sk())
+        stored(self.sk()).map(|stored| stored.state())
     }
 
     /// Remembers where the socket wanted to go; false when there is no memory for it.
@@ -312,121 +465,6 @@ impl Option_ {
     pub fn leave_value(&self) {
         // SAFETY: as above; volatile, since LLVM would merge it with neighbouring fields.
         unsafe { write_volatile(&raw mut (*self.ctx.sockopt).optlen, 0) };
-    }
-}
-
-/// The context of sockops.
-pub struct SockOps {
-    ops: *mut bpf_sock_ops,
-}
-
-impl SockOps {
-    #[inline(always)]
-    pub fn new(ctx: SockOpsContext) -> Self {
-        Self { ops: ctx.ops }
-    }
-
-    #[inline(always)]
-    pub fn op(&self) -> u32 {
-        // SAFETY: the context is valid for the whole program.
-        unsafe { read_volatile(&raw const (*self.ops).op) }
-    }
-
-    /// The state that a state change leads to.
-    #[inline(always)]
-    pub fn new_state(&self) -> u32 {
-        // SAFETY: as above; every member of the union is four octets of arguments.
-        unsafe { read_volatile(&raw const (*self.ops).__bindgen_anon_1.args[1]) }
-    }
-
-    #[inline(always)]
-    pub fn cookie(&self) -> u64 {
-        // SAFETY: the helper takes the context.
-        unsafe { bpf_get_socket_cookie(self.ops.cast()) }
-    }
-
-    #[inline(always)]
-    pub fn state(&self) -> Option<SocketState> {
-        // SAFETY: as above.
-        state_of(unsafe { (*self.ops).__bindgen_anon_2.sk })
-    }
-
-    #[inline(always)]
-    pub fn local4(&self) -> Address {
-        // SAFETY: as above.
-        Address::from_v4_word(unsafe { read_volatile(&raw const (*self.ops).local_ip4) })
-    }
-
-    #[inline(always)]
-    pub fn local6(&self) -> Address {
-        // SAFETY: as above.
-        unsafe {
-            Address {
-                words: [
-                    read_volatile(&raw const (*self.ops).local_ip6[0]),
-                    read_volatile(&raw const (*self.ops).local_ip6[1]),
-                    read_volatile(&raw const (*self.ops).local_ip6[2]),
-                    read_volatile(&raw const (*self.ops).local_ip6[3]),
-                ],
-            }
-        }
-    }
-
-    /// Host byte order, as the kernel has it here.
-    #[inline(always)]
-    pub fn local_port(&self) -> u16 {
-        // SAFETY: as above.
-        unsafe { read_volatile(&raw const (*self.ops).local_port) as u16 }
-    }
-
-    /// Asks to be called at every change of the connection's state.
-    #[inline(always)]
-    pub fn follow_state(&self) {
-        const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
-        // SAFETY: the helper takes the context.
-        unsafe { bpf_sock_ops_cb_flags_set(self.ops, BPF_SOCK_OPS_STATE_CB_FLAG) };
-    }
-}
-
-/// The context of cgroup_skb/egress: a packet from its network header on.
-pub struct Packet {
-    skb: *mut __sk_buff,
-}
-
-impl Packet {
-    #[inline(always)]
-    pub fn new(ctx: SkBuffContext) -> Self {
-        Self { skb: ctx.skb.skb }
-    }
-
-    /// `N` octets at this offset of the network header; none when the packet is shorter.
-    #[inline(always)]
-    pub fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        let mut octets = [0_u8; N];
-        // SAFETY: the helper writes exactly N octets or fails.
-        let result = unsafe {
-            bpf_skb_load_bytes(self.skb.cast(), offset, octets.as_mut_ptr().cast(), N as u32)
-        };
-        (result == 0).then_some(octets)
-    }
-
-    /// Index of the interface that the packet leaves by.
-    #[inline(always)]
-    pub fn interface(&self) -> u32 {
-        // SAFETY: the context is valid for the whole program.
-        unsafe { read_volatile(&raw const (*self.skb).ifindex) }
-    }
-
-    #[inline(always)]
-    pub fn cookie(&self) -> u64 {
-        // SAFETY: the helper takes the context.
-        unsafe { bpf_get_socket_cookie(self.skb.cast()) }
-    }
-
-    #[inline(always)]
-    pub fn state(&self) -> Option<SocketState> {
-        // SAFETY: as in `interface`.
-        state_of(unsafe { (*self.skb).__bindgen_anon_2.sk })
     }
 }
 

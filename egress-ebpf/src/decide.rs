@@ -4,7 +4,7 @@ use aya_ebpf::maps::lpm_trie::Key;
 use egress_common::{
     Address, Reason,
     abi::MAX_CGROUP_LEVEL,
-    pin::{PinKey, PinValue, Ports, RuleAction, RuleKey, RuleValue},
+    pin::{PinKey, PinValue, PortList, Ports, RuleAction, RuleKey, RuleValue},
     sandbox::{Sandbox, flags},
 };
 
@@ -39,9 +39,23 @@ pub fn sandbox() -> Sandbox {
     nearest
 }
 
-/// Whether a TCP connection to this address may reach the proxy, which judges the rest.
+/// Where a TCP connection goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the proxy, which judges the rest.
+    Proxy,
+    /// Straight out; the packet hook judges its first payload.
+    Direct,
+    /// The same, and what is not TLS passes.
+    DirectUnread,
+}
+
+/// Ports that plain HTTP is spoken on: each request has to be read.
+const HTTP_PORTS: [u16; 2] = [80, 8080];
+
+/// Whether a TCP connection to this address may begin, and how.
 #[inline(always)]
-pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<(), Reason> {
+pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reason> {
     const ALLOW: u32 = RuleAction::Allow as u32;
     const DENY: u32 = RuleAction::Deny as u32;
     const LOCAL: u32 = RuleAction::Local as u32;
@@ -55,15 +69,32 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<(), Reaso
     }
     let pin = match lookup(&PINS, &PinKey { sandbox: sandbox.id, address: *address }) {
         Some(pin) => pin,
-        None => PinValue { expires_ns: 0, ports: Ports::ALL },
+        None => PinValue {
+            expires_ns: 0,
+            ports: Ports::ALL,
+            direct: PortList::NONE,
+            unread: PortList::NONE,
+        },
     };
     let pinned = pin.expires_ns > boot_ns();
-    if (pinned && pin.ports.opens(port)) || (rule.action == ALLOW && rule.ports.opens(port)) {
-        return Ok(());
+    // A rule for the address, or `*`, lets names pass that the pins do not know.
+    if rule.action == ALLOW && rule.ports.opens(port) {
+        return Ok(Way::Proxy);
     }
     // A public address under `*`: the proxy knows which ports that rule opens.
     if rule.action == 0 && sandbox.flags & flags::PUBLIC != 0 {
-        return Ok(());
+        return Ok(Way::Proxy);
+    }
+    if pinned && pin.ports.opens(port) {
+        let direct = sandbox.flags & flags::DIRECT != 0
+            && pin.direct.contains(port)
+            && port != HTTP_PORTS[0]
+            && port != HTTP_PORTS[1];
+        return Ok(match (direct, pin.unread.contains(port)) {
+            (false, _) => Way::Proxy,
+            (true, false) => Way::Direct,
+            (true, true) => Way::DirectUnread,
+        });
     }
     Err(if pinned || rule.action == ALLOW {
         Reason::PortNotAllowed

@@ -2,12 +2,15 @@
 
 use egress_common::{
     Address, Reason,
-    event::{Counter, Event, Hook},
+    event::{Counter, Event, HelloEvent, Hook},
+    hello::Finding,
+    pin::NameKey,
 };
 
 use crate::{
-    context::{Packet, Process, REFUSE, SockAddr, boot_ns, count},
+    context::{self, Packet, Process, REFUSE, SockAddr, Stored, boot_ns, count},
     maps::{COUNTERS, EVENTS},
+    packet::Headers,
 };
 
 /// Refuses a connect or send, with EPERM.
@@ -82,6 +85,17 @@ pub fn refuse_packet(
         comm: process.comm,
         reserved: [0; 2],
     });
+}
+
+/// Tells what the first payload of a direct connection is, so that user space can end it.
+#[inline(always)]
+pub fn hello(packet: Packet, stored: Stored, headers: &Headers, finding: Finding, key: &NameKey) {
+    let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else {
+        count(&COUNTERS, Counter::EventsLost as u32);
+        return;
+    };
+    context::write_hello(entry.as_mut_ptr(), packet, stored, headers, finding as u8, key);
+    entry.submit(0);
 }
 
 #[inline(always)]

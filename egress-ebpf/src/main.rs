@@ -1,12 +1,15 @@
 //! The kernel side of egress: entry points only. What each does stands in the module it calls.
 #![no_std]
 #![no_main]
+// For an atomic addition.
+#![feature(asm_experimental_arch)]
 
 mod connect;
 mod context;
 mod create;
 mod datagram;
 mod decide;
+mod direct;
 mod emit;
 mod maps;
 mod packet;
@@ -78,5 +81,5 @@ pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
 
 #[cgroup_skb(egress)]
 pub fn egress_packet(ctx: SkBuffContext) -> i32 {
-    packet::leave(&Packet::new(ctx))
+    packet::leave(Packet::new(ctx))
 }

@@ -11,9 +11,9 @@ use aya_ebpf::{
 };
 use egress_common::{
     abi::capacity,
-    event,
+    event::{self, Held},
     flow::{FlowKey, FlowValue, SocketState},
-    pin::{PinKey, PinValue, RuleKey, RuleValue},
+    pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -25,6 +25,22 @@ pub static SANDBOXES: HashMap<u64, Sandbox> = HashMap::with_max_entries(capacity
 #[map]
 pub static PINS: HashMap<PinKey, PinValue> =
     HashMap::with_max_entries(capacity::PINS, BPF_F_NO_PREALLOC);
+
+/// Written by user space before the pin that they are names of. Full: the lookup fails.
+#[map]
+pub static NAMES: HashMap<NameKey, NameValue> =
+    HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
+
+/// Entries are made by user space and counted up and down here. Full: the name's connections do not
+/// keep its pin alive.
+#[map]
+pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
+
+/// Written by the packet hook, deleted when the hello is whole or the connection ends. Full: the
+/// connection is refused, and the next one takes the proxy.
+#[map]
+pub static HELD: HashMap<u64, Held> =
+    HashMap::with_max_entries(capacity::HELD, BPF_F_NO_PREALLOC);
 
 /// Written by user space when a policy is loaded. Full: the policy is refused.
 #[map]

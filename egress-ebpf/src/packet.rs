@@ -8,44 +8,70 @@ use egress_common::{
     Address, Reason,
     event::Counter,
     flow::{FlowKey, SocketState, kind},
+    hello::Octets,
 };
 
 use crate::{
-    context::{IPPROTO_TCP, IPPROTO_UDP, PASS, Packet, REFUSE, boot_ns, count},
-    emit,
+    context::{IPPROTO_TCP, IPPROTO_UDP, PASS, Packet, REFUSE, Stored, boot_ns, count},
+    direct, emit,
     maps::{ASKERS, COUNTERS},
 };
 
 /// `lo` has this index in every network namespace.
 const LOOPBACK_IFINDEX: u32 = 1;
 
-struct Headers {
-    protocol: u32,
-    source: Address,
-    destination: Address,
-    source_port: u16,
-    destination_port: u16,
+/// What every packet is judged by.
+#[derive(Default)]
+pub struct Headers {
+    /// IPPROTO_TCP, ...
+    pub protocol: u32,
+    pub source: Address,
+    pub destination: Address,
+    pub source_port: u16,
+    pub destination_port: u16,
+    /// Where the transport's header begins.
+    pub transport: u32,
 }
 
 #[inline(always)]
-pub fn leave(packet: &Packet) -> i32 {
-    let state = packet.state();
-    let headers = headers(packet);
-    if let (Some(state), Some(headers)) = (&state, &headers)
-        && approved(packet, state, headers)
+pub fn leave(packet: Packet) -> i32 {
+    let stored = packet.stored();
+    let mut headers = Headers::default();
+    read(packet, &mut headers);
+    if let Some(stored) = stored
+        && matches!(stored.kind(), kind::DIRECT | kind::VERIFIED | kind::REFUSED)
+        && direct::goes_where_it_may(stored, &headers)
+    {
+        return match stored.kind() {
+            kind::VERIFIED => PASS,
+            _ => direct::leave(packet, stored, &headers),
+        };
+    }
+    to_listener(packet, stored, &headers)
+}
+
+/// A function of its own to the kernel: its records would not fit on the stack with a name.
+#[inline(never)]
+fn to_listener(packet: Packet, stored: Option<Stored>, headers: &Headers) -> i32 {
+    let state = stored.map(|stored| stored.state());
+    if let Some(state) = &state
+        && approved(&packet, state, headers)
     {
         if state.kind == kind::DNS_UDP {
-            note_asker(packet, state, headers);
+            note_asker(&packet, state, headers);
         }
         return PASS;
     }
     count(&COUNTERS, Counter::PacketsDropped as u32);
-    let (address, port, protocol) = match &headers {
-        Some(headers) => (headers.destination, headers.destination_port, headers.protocol),
-        None => (Address::default(), 0, 0),
-    };
     let sandbox = state.map_or(0, |state| state.sandbox);
-    emit::refuse_packet(packet, sandbox, Reason::ProtocolNotAllowed, &address, port, protocol);
+    emit::refuse_packet(
+        &packet,
+        sandbox,
+        Reason::ProtocolNotAllowed,
+        &headers.destination,
+        headers.destination_port,
+        headers.protocol,
+    );
     REFUSE
 }
 
@@ -63,42 +89,47 @@ fn approved(packet: &Packet, state: &SocketState, headers: &Headers) -> bool {
         && packet.interface() == LOOPBACK_IFINDEX
 }
 
-/// None for anything but a whole TCP or UDP packet without IP options, extension headers or
-/// fragmentation: those are how a packet gets elsewhere than its address says.
-#[inline(always)]
-fn headers(packet: &Packet) -> Option<Headers> {
-    let [first] = packet.load::<1>(0)?;
-    match first {
-        0x45 => {
-            let fixed = packet.load::<20>(0)?;
-            let ports = packet.load::<4>(20)?;
-            let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
-            if fragment & 0x3fff != 0 {
-                return None;
-            }
-            Some(Headers {
-                protocol: u32::from(fixed[9]),
-                source: v4([fixed[12], fixed[13], fixed[14], fixed[15]]),
-                destination: v4([fixed[16], fixed[17], fixed[18], fixed[19]]),
-                source_port: u16::from_be_bytes([ports[0], ports[1]]),
-                destination_port: u16::from_be_bytes([ports[2], ports[3]]),
-            })
-        }
-        0x60..=0x6f => {
-            let [next] = packet.load::<1>(6)?;
-            let source = packet.load::<16>(8)?;
-            let destination = packet.load::<16>(24)?;
-            let ports = packet.load::<4>(40)?;
-            Some(Headers {
-                protocol: u32::from(next),
-                source: Address::from_octets(source),
-                destination: Address::from_octets(destination),
-                source_port: u16::from_be_bytes([ports[0], ports[1]]),
-                destination_port: u16::from_be_bytes([ports[2], ports[3]]),
-            })
-        }
+/// Leaves the headers as they are (protocol 0, which nothing approves) for anything but a whole TCP
+/// or UDP packet without IP options, extension headers or fragmentation: those are how a packet gets
+/// elsewhere than its address says.
+///
+/// A function of its own, and one load a field: stacks add up to 512 octets.
+#[inline(never)]
+fn read(packet: Packet, headers: &mut Headers) -> i32 {
+    // No early return with `?`: see `decide::sandbox`.
+    match packet.load::<1>(0) {
+        Some([0x45]) => read_v4(&packet, headers),
+        Some([first]) if first >> 4 == 6 => read_v6(&packet, headers),
         _ => None,
+    };
+    0
+}
+
+#[inline(always)]
+fn read_v4(packet: &Packet, headers: &mut Headers) -> Option<()> {
+    if u16::from_be_bytes(packet.load(6)?) & 0x3fff != 0 {
+        return None;
     }
+    let [protocol] = packet.load(9)?;
+    headers.source = v4(packet.load(12)?);
+    headers.destination = v4(packet.load(16)?);
+    headers.source_port = u16::from_be_bytes(packet.load(20)?);
+    headers.destination_port = u16::from_be_bytes(packet.load(22)?);
+    headers.transport = 20;
+    headers.protocol = u32::from(protocol);
+    Some(())
+}
+
+#[inline(always)]
+fn read_v6(packet: &Packet, headers: &mut Headers) -> Option<()> {
+    let [protocol] = packet.load(6)?;
+    headers.source = Address::from_octets(packet.load(8)?);
+    headers.destination = Address::from_octets(packet.load(24)?);
+    headers.source_port = u16::from_be_bytes(packet.load(40)?);
+    headers.destination_port = u16::from_be_bytes(packet.load(42)?);
+    headers.transport = 40;
+    headers.protocol = u32::from(protocol);
+    Some(())
 }
 
 #[inline(always)]

@@ -3,12 +3,12 @@
 
 use egress_common::{
     event::Counter,
-    flow::{FlowKey, SocketState},
+    flow::{FlowKey, SocketState, kind, option},
 };
 
 use crate::{
-    context::{IPPROTO_TCP, SockOps, boot_ns, count, lookup},
-    maps::{COUNTERS, FLOWS},
+    context::{IPPROTO_TCP, SockOps, add, boot_ns, count, lookup},
+    maps::{COUNTERS, FLOWS, HELD, LIVE},
 };
 
 // enum of linux/bpf.h.
@@ -28,7 +28,10 @@ pub fn tcp(ops: &SockOps) {
 /// The local port is bound and the SYN not yet sent: the listener cannot accept before this.
 #[inline(always)]
 fn connect(ops: &SockOps) {
-    let Some(state) = ops.state() else { return };
+    let Some(state) = ops.stored().map(|stored| stored.state()) else { return };
+    if is_direct(state.kind) {
+        return ops.follow_state();
+    }
     let value = state.flow(ops.cookie(), boot_ns());
     if FLOWS.insert(&key(ops, &state), &value, 0).is_err() {
         // The proxy will find no record and close the connection.
@@ -40,12 +43,29 @@ fn connect(ops: &SockOps) {
 
 #[inline(always)]
 fn close(ops: &SockOps) {
-    let Some(state) = ops.state() else { return };
+    let Some(stored) = ops.stored() else { return };
+    let state = stored.state();
+    if is_direct(state.kind) {
+        if state.options & option::TOLD != 0 {
+            let _ = HELD.remove(&ops.cookie());
+        }
+        if state.pin != 0 {
+            add(&LIVE, &state.pin, u64::MAX);
+            // A socket can close more than once: disconnected, then made a listener.
+            stored.set_pin(0);
+        }
+        return;
+    }
     let key = key(ops, &state);
     // A socket that reused the port may have written its own record since.
     if lookup(&FLOWS, &key).is_some_and(|flow| flow.cookie == ops.cookie()) {
         let _ = FLOWS.remove(&key);
     }
+}
+
+#[inline(always)]
+fn is_direct(kind: u16) -> bool {
+    matches!(kind, kind::DIRECT | kind::VERIFIED | kind::REFUSED)
 }
 
 #[inline(always)]

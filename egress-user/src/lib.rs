@@ -10,6 +10,7 @@ pub mod cases;
 pub mod config;
 pub mod dial;
 pub mod diff;
+pub mod direct;
 pub mod dns;
 pub mod flow;
 pub mod import;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use egress_common::{
-    event::Counter,
+    event::{Counter, Event},
     flow::kind,
     pin::Ports,
     sandbox::{Sandbox, flags},
@@ -20,11 +20,12 @@ use egress_common::{
 use egress_user::{
     audit::Journal,
     config::{Assembled, DnsSettings},
-    dns::{self, NameServers, PinSink, PinTable},
+    direct::Direct,
+    dns::{self, NameServers, Opening, PinSink, PinTable},
     flow::Flows,
-    kernel::{self, Attached, Events, Host, Loaded, Maps},
+    kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
     listen::{Listeners, Transparent},
-    policy::Policy,
+    policy::{Mode, Policy},
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     status::{self, Door},
     sys,
@@ -176,8 +177,11 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     prove(&shared, &mut init, &events)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
-    shared.maps.add_sandbox(sandbox)?;
-    follow(&runtime, &shared.journal, &proxy, &events)?;
+    let direct = direct(&shared, &proxy);
+    let flags = sandbox.flags | if direct.is_some() { flags::DIRECT } else { 0 };
+    shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
+    let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
+    teller.clone().follow(&runtime, &events)?;
     let _door = tell_status(&runtime, &shared, &hold.cgroup, &program, dns);
 
     init.start()?;
@@ -194,7 +198,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     };
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
     drop(hold);
-    finish(&shared, &proxy, &events);
+    finish(&runtime, &shared, &teller, &events);
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
 }
@@ -206,7 +210,8 @@ fn describe_sandbox(
 ) -> anyhow::Result<Sandbox> {
     let mut sandbox = Sandbox {
         id: cgroup.id()?,
-        flags: if policy.allows_public() { flags::PUBLIC } else { 0 },
+        flags: if policy.allows_public() { flags::PUBLIC } else { 0 }
+            | if policy.settings().allow_ech { flags::ECH } else { 0 },
         ..Sandbox::NONE
     };
     listeners.describe(&mut sandbox).context("read the listeners' ports")?;
@@ -288,8 +293,9 @@ fn tell_status(
 /// Proves the path with the kernel's real hooks before the command exists.
 fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Result<()> {
     let probe = shared.maps.pin_sink(shared.sandbox);
+    let ports = Ports::only(&[PROBE_TARGET.port()]);
     probe
-        .pin(PROBE_TARGET.ip(), dns::NEVER_NS, Ports::only(&[PROBE_TARGET.port()]))
+        .pin(PROBE_TARGET.ip(), &Opening::proxied(dns::NEVER_NS, ports))
         .context("pin the probe's target")?;
     let proved = init.probe();
     probe.unpin(PROBE_TARGET.ip());
@@ -299,45 +305,79 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     Ok(())
 }
 
-/// Notes the kernel side's refusals as they happen, so that the ring does not fill.
-fn follow(
-    runtime: &Runtime,
-    journal: &Arc<Journal>,
-    proxy: &Arc<Transparent>,
-    events: &Arc<Mutex<Events>>,
-) -> anyhow::Result<()> {
-    let _entered = runtime.enter();
-    let ring: OwnedFd = lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
-    let ring = sys::descriptors::watch(ring).context("watch the events")?;
-    let (events, journal, proxy) = (events.clone(), journal.clone(), proxy.clone());
-    runtime.spawn(async move {
-        while let Ok(mut ready) = ring.readable().await {
-            ready.clear_ready();
-            // A program that does nothing but get refused must not keep the others' connections
-            // waiting: their tasks run in between.
-            while !note_some(&events, &journal, &proxy) {
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    Ok(())
-}
-
-/// Notes a few events; true when there are no more.
-fn note_some(events: &Mutex<Events>, journal: &Journal, proxy: &Transparent) -> bool {
-    const FEW: usize = 64;
-    let mut events = lock(events);
-    for _ in 0..FEW {
-        let Some(event) = events.take() else { return true };
-        let refused = kernel::describe(&event, |to| proxy.explain(to));
-        match kernel::datagram_connect(&event) {
-            Some(to) if proxy.is_pinned(to.ip()) => {
-                journal.refused_datagram_connect(to.port(), refused);
-            }
-            _ => journal.refused(refused),
+/// The direct connections' keeper; none where the policy, or the kernel, leaves none.
+fn direct(shared: &Shared, proxy: &Arc<Transparent>) -> Option<Arc<Direct>> {
+    if shared.policy.settings().mode == Mode::Limited {
+        return None;
+    }
+    match Direct::new(proxy.clone(), shared.maps.clone()) {
+        Ok(direct) => Some(direct),
+        Err(error) => {
+            tracing::debug!(%error, "every connection takes the proxy");
+            None
         }
     }
-    false
+}
+
+/// Notes what the kernel side tells.
+#[derive(Clone)]
+struct Teller {
+    journal: Arc<Journal>,
+    proxy: Arc<Transparent>,
+    direct: Option<Arc<Direct>>,
+}
+
+impl Teller {
+    /// As it happens, so that the ring does not fill.
+    fn follow(self, runtime: &Runtime, events: &Arc<Mutex<Events>>) -> anyhow::Result<()> {
+        let _entered = runtime.enter();
+        if let Some(direct) = &self.direct {
+            runtime.spawn(direct.clone().keep());
+        }
+        let ring: OwnedFd =
+            lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
+        let ring = sys::descriptors::watch(ring).context("watch the events")?;
+        let events = events.clone();
+        runtime.spawn(async move {
+            while let Ok(mut ready) = ring.readable().await {
+                ready.clear_ready();
+                // A program that does nothing but get refused must not keep the others'
+                // connections waiting: their tasks run in between.
+                while !self.note_some(&events) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Notes a few events; true when there are no more. Within a runtime.
+    fn note_some(&self, events: &Mutex<Events>) -> bool {
+        const FEW: usize = 64;
+        let mut events = lock(events);
+        for _ in 0..FEW {
+            match events.take() {
+                None => return true,
+                Some(Told::Refused(event)) => self.note(&event),
+                Some(Told::Hello(hello)) => {
+                    if let Some(direct) = &self.direct {
+                        direct.told(hello);
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn note(&self, event: &Event) {
+        let refused = kernel::describe(event, |to| self.proxy.explain(to));
+        match kernel::datagram_connect(event) {
+            Some(to) if self.proxy.is_pinned(to.ip()) => {
+                self.journal.refused_datagram_connect(to.port(), refused);
+            }
+            _ => self.journal.refused(refused),
+        }
+    }
 }
 
 fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
@@ -345,8 +385,13 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 }
 
 /// The summary.
-fn finish(shared: &Shared, proxy: &Transparent, events: &Mutex<Events>) {
-    while !note_some(events, &shared.journal, proxy) {}
+fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Events>) {
+    let entered = runtime.enter();
+    while !teller.note_some(events) {}
+    drop(entered);
+    if shared.maps.counter(Counter::Direct) > 0 {
+        teller.proxy.tried_direct();
+    }
     shared.journal.settle();
     // What no full ring can lose.
     let lost = shared.maps.counter(Counter::EventsLost);

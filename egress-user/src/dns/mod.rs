@@ -25,8 +25,8 @@ pub use limits::{
     NAME_OCTETS_AT_ONCE, NAME_OCTETS_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
 };
 pub use pins::{
-    Listed, MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinSink, PinTable,
-    Pinned, expiry_ns,
+    Listed, MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, Naming, Opening, PinError,
+    PinSink, PinTable, Pinned, expiry_ns,
 };
 pub use server::MAX_QUERIES;
 pub use service::{Judge, Service};

@@ -2,8 +2,10 @@
 //!
 //! Pure: the caller gives the time, and kernel maps are behind [`PinSink`].
 
+mod direct;
 mod hold;
 mod list;
+mod sink;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,22 +13,12 @@ use std::{
     time::Duration,
 };
 
-use egress_common::pin::Ports;
+use egress_common::pin::PortList;
 
 use crate::policy::{Grant, Name};
 
 pub use list::Listed;
-
-/// Where pins are written before an answer leaves: the kernel's map.
-pub trait PinSink: Send + Sync {
-    /// Opens the address until `expires_ns` (CLOCK_BOOTTIME; `u64::MAX` never ends).
-    ///
-    /// # Errors
-    /// When the map is full or cannot be written; the answer must not leave then.
-    fn pin(&self, address: IpAddr, expires_ns: u64, ports: Ports) -> std::io::Result<()>;
-    /// Closes the address.
-    fn unpin(&self, address: IpAddr);
-}
+pub use sink::{Naming, Opening, PinSink};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
 /// of names costs only the sandbox that makes it. Each pin costs about 200 octets here (0.8 MiB a
@@ -107,6 +99,8 @@ pub struct PinTable {
     count: usize,
     expired: Expired,
     sweep_at_ns: u64,
+    /// Pinned addresses whose next connections take the proxy, whatever their pins say.
+    proxied: HashSet<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,8 +110,12 @@ struct Pin {
     /// When an answer gave it first.
     since_ns: u64,
     expires_ns: u64,
-    /// Connections made under it that still live.
+    /// Connections by the proxy that were made under it and still live.
     held: u32,
+    /// By which the sink counts direct connections.
+    id: u64,
+    /// Ports on which it needs no proxy.
+    direct: PortList,
 }
 
 impl Pin {
@@ -161,11 +159,10 @@ impl PinTable {
             let limit = if self.count + new > MAX_PINS { MAX_PINS } else { MAX_ADDRESSES_A_NAME };
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
-        self.write(sink, name, grant, &wanted, now_ns)?;
+        let pins = self.write(sink, name, grant, &wanted, now_ns)?;
         // Backwards, because each goes to the front.
-        for &(address, expires_ns) in wanted.iter().rev() {
-            let (name, grant) = (name.clone(), grant.clone());
-            self.insert(address, Pin { name, grant, since_ns: now_ns, expires_ns, held: 0 });
+        for (address, pin) in pins.into_iter().rev() {
+            self.insert(address, pin);
         }
         Ok(())
     }
@@ -211,14 +208,14 @@ impl PinTable {
     /// Removes expired pins, and closes in the sink the addresses that no live pin is left of.
     pub fn purge(&mut self, sink: &dyn PinSink, now_ns: u64) {
         self.sweep_at_ns = now_ns.saturating_add(SWEEP_NS);
-        let mut ended: Vec<(Name, IpAddr)> = Vec::new();
+        let mut ended: Vec<(Name, IpAddr, u64)> = Vec::new();
         let mut closed: Vec<(IpAddr, Name)> = Vec::new();
         self.by_address.retain(|&address, pins| {
             let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
             pins.retain(|pin| {
                 let is_live = pin.is_live(now_ns);
                 if !is_live {
-                    ended.push((pin.name.clone(), address));
+                    ended.push((pin.name.clone(), address, pin.id));
                 }
                 is_live
             });
@@ -228,7 +225,8 @@ impl PinTable {
             !pins.is_empty()
         });
         self.count -= ended.len();
-        for (name, address) in ended {
+        for (name, address, id) in ended {
+            sink.unname(address, &name, id);
             if let Some(addresses) = self.by_name.get_mut(&name) {
                 addresses.retain(|&other| other != address);
                 if addresses.is_empty() {
@@ -238,6 +236,7 @@ impl PinTable {
         }
         for (address, name) in closed {
             sink.unpin(address);
+            self.proxied.remove(&address);
             self.expired.remember(address, name);
         }
     }
@@ -250,41 +249,65 @@ impl PinTable {
         grant: &Grant,
         wanted: &[(IpAddr, u64)],
         now_ns: u64,
-    ) -> Result<(), PinError> {
-        for (written, &(address, expires_ns)) in wanted.iter().enumerate() {
+    ) -> Result<Vec<(IpAddr, Pin)>, PinError> {
+        let mut pins = Vec::with_capacity(wanted.len());
+        for &(address, expires_ns) in wanted {
+            let pin = self.renewed(address, name, grant, expires_ns, now_ns);
+            // The name before the address: a connection that is let out must find it.
+            let pin = Self::named(sink, address, pin);
             // The address stays open as long as any name pins it, on the ports of all of them.
+            let others = self.live_of(address, now_ns).filter(|other| other.name != *name);
+            let opening = self.opening(address, others.chain([&pin]));
             let standing = self.standing(address, now_ns);
-            let (until_ns, ports) = standing.unwrap_or((0, Ports::NONE));
-            let entry = (until_ns.max(expires_ns), ports.union(grant.kernel_ports()));
-            if standing == Some(entry) {
+            pins.push((address, pin));
+            if standing == Some(opening) {
                 continue;
             }
-            let Err(source) = sink.pin(address, entry.0, entry.1) else { continue };
-            for &(address, _) in wanted.iter().take(written) {
-                match self.standing(address, now_ns) {
+            let Err(source) = sink.pin(address, &opening) else { continue };
+            for (address, pin) in &pins {
+                match self.standing(*address, now_ns) {
                     // If this fails too, the address stays open in the kernel for longer than
                     // here; no name vouches for it here, so the proxy refuses it.
-                    Some((until_ns, ports)) => drop(sink.pin(address, until_ns, ports)),
-                    None => sink.unpin(address),
+                    Some(standing) => drop(sink.pin(*address, &standing)),
+                    None => sink.unpin(*address),
+                }
+                if self.expiry_of(name, *address).is_none() {
+                    sink.unname(*address, name, pin.id);
                 }
             }
             return Err(PinError::Sink { name: name.as_str().to_owned(), address, source });
         }
-        Ok(())
+        Ok(pins)
     }
 
-    fn insert(&mut self, address: IpAddr, mut pin: Pin) {
+    /// The pin as it will stand: an earlier one of the same name and address lives on.
+    fn renewed(
+        &self,
+        address: IpAddr,
+        name: &Name,
+        grant: &Grant,
+        expires_ns: u64,
+        now_ns: u64,
+    ) -> Pin {
+        let earlier = self.pins_of(address).iter().find(|pin| pin.name == *name);
+        Pin {
+            name: name.clone(),
+            grant: grant.clone(),
+            since_ns: earlier.map_or(now_ns, |pin| pin.since_ns),
+            expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
+            held: earlier.map_or(0, |pin| pin.held),
+            id: earlier.map_or(0, |pin| pin.id),
+            direct: grant.direct_ports(),
+        }
+    }
+
+    fn insert(&mut self, address: IpAddr, pin: Pin) {
         let addresses = self.by_name.entry(pin.name.clone()).or_default();
         addresses.retain(|&other| other != address);
         addresses.insert(0, address);
         let pins = self.by_address.entry(address).or_default();
         match pins.iter().position(|other| other.name == pin.name) {
-            Some(at) => {
-                let earlier = pins.remove(at);
-                pin.expires_ns = pin.expires_ns.max(earlier.expires_ns);
-                pin.held = earlier.held;
-                pin.since_ns = earlier.since_ns;
-            }
+            Some(at) => drop(pins.remove(at)),
             None => self.count += 1,
         }
         pins.insert(0, pin);
@@ -292,13 +315,6 @@ impl PinTable {
 
     fn pins_of(&self, address: IpAddr) -> &[Pin] {
         self.by_address.get(&address.to_canonical()).map_or(&[], Vec::as_slice)
-    }
-
-    /// What the sink holds for the address: the latest expiry and all ports of its live pins.
-    fn standing(&self, address: IpAddr, now_ns: u64) -> Option<(u64, Ports)> {
-        let live = self.pins_of(address).iter().filter(|pin| pin.is_live(now_ns));
-        live.map(|pin| (pin.ends_ns(), pin.grant.kernel_ports()))
-            .reduce(|(a_ns, a), (b_ns, b)| (a_ns.max(b_ns), a.union(b)))
     }
 
     fn new_among(&self, name: &Name, wanted: &[(IpAddr, u64)]) -> usize {

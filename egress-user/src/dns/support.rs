@@ -9,13 +9,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use egress_common::pin::Ports;
 use hickory_proto::{
     op::{Edns, Message, OpCode, Query as Question, ResponseCode},
     rr::{self, RData, RecordType},
 };
 
-use super::{Looked, PinSink, PinTable, Records, Service, Settings, Upstream};
+use super::{Looked, Opening, PinSink, PinTable, Records, Service, Settings, Upstream};
 use crate::{
     audit::Journal,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
@@ -120,14 +119,14 @@ impl Diary {
 }
 
 impl PinSink for Diary {
-    fn pin(&self, address: IpAddr, expires_ns: u64, _: Ports) -> io::Result<()> {
+    fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
         if let Some(probe) = &*self.before_pin.lock().unwrap() {
             probe();
         }
         if *self.fails_at.lock().unwrap() == Some(address) {
             return Err(io::Error::other("map full"));
         }
-        self.entries.lock().unwrap().push(Entry::Pin(address, expires_ns));
+        self.entries.lock().unwrap().push(Entry::Pin(address, opening.expires_ns));
         Ok(())
     }
 

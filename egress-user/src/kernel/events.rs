@@ -8,7 +8,7 @@ use std::{
 use aya::maps::{MapData, RingBuf};
 use egress_common::{
     Reason,
-    event::{Event, Hook},
+    event::{Event, HelloEvent, Hook},
 };
 
 use crate::{audit::Refused, sys};
@@ -24,14 +24,27 @@ impl Events {
     }
 
     /// The next event; none when the ring is empty. Records that are too short are passed over.
-    pub fn take(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Told> {
         loop {
             let item = self.ring.next()?;
-            if let Some(event) = sys::pod::read::<Event>(&item) {
-                return Some(event);
+            let Some(event) = sys::pod::read::<Event>(&item) else { continue };
+            if event.hook != Hook::Hello as u8 {
+                return Some(Told::Refused(event));
+            }
+            if let Some(hello) = sys::pod::read::<HelloEvent>(&item) {
+                return Some(Told::Hello(Box::new(hello)));
             }
         }
     }
+}
+
+/// What the kernel side tells.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// It has refused something.
+    Refused(Event),
+    /// A direct connection's first payload does not pass.
+    Hello(Box<HelloEvent>),
 }
 
 impl AsFd for Events {
@@ -51,7 +64,7 @@ pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) 
             plain(format!("setsockopt level {} option {}", event.family, event.protocol))
         }
         Some(Hook::Connect | Hook::Send) => address(event, reason, explain),
-        Some(Hook::Packet) | None => {
+        Some(Hook::Packet | Hook::Hello) | None => {
             let ip: IpAddr = event.address.into();
             plain(format!("packet of protocol {} to {}", event.protocol, target(ip, event.port)))
         }

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use aya::{
@@ -14,21 +14,20 @@ use aya::{
 use egress_common::{
     Address,
     abi::map,
-    event::Counter,
+    event::{Counter, Held},
     flow::{FlowKey, FlowValue, kind},
-    pin::{PinKey, PinValue, Ports, RuleKey, RuleValue},
+    pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
 use super::{error::KernelError, events::Events};
 use crate::{
-    dns::PinSink,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     policy::Policy,
     sys::{self, pod::Wire},
 };
 
-type Hash<K, V> = HashMap<MapData, Wire<K>, Wire<V>>;
+pub(super) type Hash<K, V> = HashMap<MapData, Wire<K>, Wire<V>>;
 
 /// A DNS asker's record is believed this long after the datagram that wrote it: a socket that has
 /// closed since must not lend its port's record to a stranger.
@@ -38,6 +37,13 @@ const ASKER_LIFE_NS: u64 = 10_000_000_000;
 pub struct Maps {
     sandboxes: Mutex<HashMap<MapData, u64, Wire<Sandbox>>>,
     pins: Mutex<Hash<PinKey, PinValue>>,
+    pub(super) names: Mutex<Hash<NameKey, NameValue>>,
+    pub(super) live: Mutex<HashMap<MapData, u64, u64>>,
+    held: HashMap<MapData, u64, Wire<Held>>,
+    /// The last number by which connections of a name are counted.
+    pub(super) last_id: AtomicU64,
+    /// Whether the packet hook can judge a first payload.
+    pub(super) judges_hellos: bool,
     addresses: Mutex<LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>>,
     flows: Mutex<Hash<FlowKey, FlowValue>>,
     askers: Hash<FlowKey, FlowValue>,
@@ -57,10 +63,15 @@ where
 
 impl Maps {
     /// Takes the maps out of a loaded object.
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    pub(super) fn take(ebpf: &mut Ebpf, judges_hellos: bool) -> Result<Self, KernelError> {
         Ok(Self {
             sandboxes: Mutex::new(taken(ebpf, map::SANDBOXES)?),
             pins: Mutex::new(taken(ebpf, map::PINS)?),
+            names: Mutex::new(taken(ebpf, map::NAMES)?),
+            live: Mutex::new(taken(ebpf, map::LIVE)?),
+            held: taken(ebpf, map::HELD)?,
+            last_id: AtomicU64::new(0),
+            judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
             flows: Mutex::new(taken(ebpf, map::FLOWS)?),
             askers: taken(ebpf, map::ASKERS)?,
@@ -112,9 +123,13 @@ impl Maps {
         self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
     }
 
-    /// The [`PinSink`] of one sandbox.
-    pub fn pin_sink(self: &std::sync::Arc<Self>, sandbox: u64) -> KernelPins {
-        KernelPins { maps: self.clone(), sandbox }
+    /// Since when a direct connection's hello has not been whole; none when it is, or has ended.
+    pub fn held_since(&self, cookie: u64) -> Option<u64> {
+        self.held.get(&cookie, 0).ok().map(|held| held.0.since_ns)
+    }
+
+    pub(super) fn pins(&self) -> MutexGuard<'_, Hash<PinKey, PinValue>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The [`Flows`] of a listener in the network namespace of `socket`, for TCP connections of
@@ -135,30 +150,8 @@ impl Maps {
 }
 
 /// v6 addresses stay as they are; v4 in mapped form.
-fn key_of(address: IpAddr) -> Address {
+pub(super) fn key_of(address: IpAddr) -> Address {
     Address::from(address)
-}
-
-/// Writes one sandbox's pins.
-pub struct KernelPins {
-    maps: std::sync::Arc<Maps>,
-    sandbox: u64,
-}
-
-impl PinSink for KernelPins {
-    fn pin(&self, address: IpAddr, expires_ns: u64, ports: Ports) -> io::Result<()> {
-        let key = PinKey { sandbox: self.sandbox, address: key_of(address) };
-        let value = PinValue { expires_ns, ports };
-        let mut map = self.maps.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(Wire(key), Wire(value), 0).map_err(io::Error::other)
-    }
-
-    fn unpin(&self, address: IpAddr) {
-        let key = PinKey { sandbox: self.sandbox, address: key_of(address) };
-        let mut map = self.maps.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        // Absent is as good as removed.
-        let _ = map.remove(&Wire(key));
-    }
 }
 
 /// Reads one sandbox's flows.

@@ -1,15 +1,19 @@
 //! The kernel side, as user space holds it: the object, its maps, its events, and what the host
 //! must offer.
 
+mod destroy;
 mod error;
 mod events;
 mod host;
+mod layout;
 mod maps;
 mod object;
+mod pins;
 mod survey;
 
+pub use destroy::Destroyer;
 pub use error::{KernelError, Rejected};
-pub use events::{Events, datagram_connect, describe};
+pub use events::{Events, Told, datagram_connect, describe};
 pub use host::{Host, HostError, Mounted, mounts};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, remove_pins};

@@ -10,9 +10,9 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramError},
 };
-use egress_common::abi::{self, ProgramSpec};
+use egress_common::abi::{self, ProgramSpec, global};
 
-use super::{error::KernelError, maps::Maps};
+use super::{error::KernelError, layout::Layout, maps::Maps};
 use crate::sys;
 
 /// The built kernel side (docs/kernel-build.md).
@@ -22,6 +22,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../egress-ebpf/egress.
 pub struct Loaded {
     ebpf: Ebpf,
     chooses_errno: bool,
+    judges_hellos: bool,
+}
+
+/// Which helpers the programs use: 1 or 0.
+#[derive(Clone, Copy)]
+struct Form {
+    set_retval: u8,
+    bpf_loop: u8,
 }
 
 /// Links that hold the programs at a cgroup; closing them and removing their pins detaches.
@@ -32,23 +40,39 @@ pub struct Attached {
 }
 
 impl Loaded {
-    /// Loads every program. Where the kernel refuses `bpf_set_retval` (before 5.18), a form
-    /// without it is loaded: refused socket types answer EPERM then instead of EPROTONOSUPPORT.
+    /// Loads every program. Where the kernel refuses `bpf_set_retval` (before 5.18) or `bpf_loop`
+    /// (before 5.17), a form without it is loaded: refused socket types answer EPERM then instead of
+    /// EPROTONOSUPPORT.
     ///
     /// # Errors
     /// When a program does not load; all of them are required.
     pub fn load() -> Result<Self, KernelError> {
-        match Self::load_with(1) {
-            Err(KernelError::Load { program: "egress_create", .. }) => Self::load_with(0),
-            other => other,
+        let layout = Layout::of_kernel();
+        let mut form = Form { set_retval: 1, bpf_loop: 1 };
+        loop {
+            match Self::load_form(form, layout) {
+                Err(KernelError::Load { program: "egress_create", .. }) if form.set_retval == 1 => {
+                    form.set_retval = 0;
+                }
+                Err(KernelError::Load { program: "egress_packet", .. }) if form.bpf_loop == 1 => {
+                    form.bpf_loop = 0;
+                }
+                other => return other,
+            }
         }
     }
 
-    fn load_with(have_set_retval: u8) -> Result<Self, KernelError> {
+    fn load_form(form: Form, layout: Option<Layout>) -> Result<Self, KernelError> {
+        // Without it the hook takes every packet for one that a program can change.
+        let at = layout.unwrap_or(Layout { skb_head: 0, skb_end: 0, shared_flags: 0 });
         let mut ebpf = EbpfLoader::new()
             // No type relocations are in the object: reading the kernel's types would cost 10 ms.
             .btf(None)
-            .override_global(abi::global::HAVE_SET_RETVAL, &have_set_retval, true)
+            .override_global(global::HAVE_SET_RETVAL, &form.set_retval, true)
+            .override_global(global::HAVE_LOOP, &form.bpf_loop, true)
+            .override_global(global::SKB_HEAD, &at.skb_head, true)
+            .override_global(global::SKB_END, &at.skb_end, true)
+            .override_global(global::SHARED_FLAGS, &at.shared_flags, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(Box::new(error)))?;
         for spec in abi::PROGRAMS {
@@ -58,13 +82,23 @@ impl Loaded {
                 source: Box::new(source.into()),
             })?;
         }
-        Ok(Self { ebpf, chooses_errno: have_set_retval == 1 })
+        Ok(Self {
+            ebpf,
+            chooses_errno: form.set_retval == 1,
+            judges_hellos: layout.is_some(),
+        })
     }
 
     /// Whether the kernel has `bpf_set_retval`, so that each refusal has the errno that fits it;
     /// without it all of them are EPERM.
     pub fn chooses_errno(&self) -> bool {
         self.chooses_errno
+    }
+
+    /// Whether the packet hook can judge a TLS hello: it has to see pages that a program shares with
+    /// a packet, for which the kernel must tell its types (`CONFIG_DEBUG_INFO_BTF`).
+    pub fn judges_hellos(&self) -> bool {
+        self.judges_hellos
     }
 
     /// Attaches everything at a cgroup, pins the links below `pins`, and hands out the maps.
@@ -101,7 +135,7 @@ impl Loaded {
             })?;
             attached.links.push(link);
         }
-        Ok((attached, Maps::take(&mut self.ebpf)?))
+        Ok((attached, Maps::take(&mut self.ebpf, self.judges_hellos)?))
     }
 }
 

@@ -134,6 +134,18 @@ impl Transparent {
         !self.pins().names_of(address, boottime_ns()).is_empty()
     }
 
+    /// Notes that direct connections were made, of which user space sees nothing while all is well.
+    pub fn tried_direct(&self) {
+        for pin in self.pins().list(boottime_ns()) {
+            pin.grant.direct_ports().iter().for_each(|port| self.journal.tried(port));
+        }
+    }
+
+    /// Keeps pins alive while direct connections under them live; to be called every second.
+    pub fn renew(&self) {
+        self.pins().renew(self.sink(), boottime_ns());
+    }
+
     pub(super) fn sink(&self) -> &dyn PinSink {
         self.sink.as_ref()
     }

@@ -1,9 +1,18 @@
 //! What the most specific matching lines open.
 use std::sync::Arc;
 
-use egress_common::{Reason, pin::Ports};
+use egress_common::{
+    Reason,
+    pin::{PortList, Ports},
+};
 
-use super::{Mode, Payload, Rule, Transport};
+use super::{DataPath, Mode, Payload, PortSet, Rule, Transport};
+
+/// Ports of TLS, which go straight out where nothing needs the proxy.
+const TLS_PORTS: [u16; 2] = [443, 8443];
+
+/// Ports where every request has to be read: always the proxy's.
+const HTTP_PORTS: [u16; 2] = [80, 8080];
 
 /// The lines of one pattern, the most specific that matched. Cheap to clone; kept with pins.
 ///
@@ -98,6 +107,44 @@ impl Grant {
     pub fn kernel_ports(&self) -> Ports {
         let ports = self.rules().iter().map(|rule| rule.kernel_ports());
         ports.reduce(Ports::union).unwrap_or(Ports::NONE)
+    }
+
+    /// The TCP ports of a name that its connections may reach without the proxy, the kernel judging
+    /// the name in their TLS hello: 443 and 8443, and what lines with `path = "kernel"` list (the
+    /// first eight in all), unless a line asks for more than a name.
+    ///
+    /// In limited mode there are none, which is not asked here.
+    pub fn direct_ports(&self) -> PortList {
+        let mut ports = PortList::NONE;
+        let listed = self.rules().iter().filter(|rule| rule.options.path == Some(DataPath::Kernel));
+        let listed = listed.filter_map(|rule| match &rule.options.ports {
+            PortSet::Only(ports) => Some(ports.iter().copied()),
+            PortSet::All => None,
+        });
+        for port in TLS_PORTS.into_iter().chain(listed.flatten()) {
+            if self.path(Mode::Full, port) == DataPath::Kernel {
+                // The ninth takes the proxy.
+                ports.insert(port);
+            }
+        }
+        ports
+    }
+
+    /// The way that connections to a name's address take on a TCP port, as far as its lines say.
+    pub fn path(&self, mode: Mode, port: u16) -> DataPath {
+        let opening = || self.opening(port, Transport::Tcp);
+        let written = |path| opening().any(|rule| rule.options.path == Some(path));
+        let by_kernel = written(DataPath::Kernel);
+        let suits = by_kernel || (TLS_PORTS.contains(&port) && !self.any_protocol(port));
+        let needs_proxy = mode == Mode::Limited
+            || HTTP_PORTS.contains(&port)
+            || written(DataPath::Proxy)
+            || self.reads_requests(mode, port);
+        if suits && !needs_proxy && opening().next().is_some() {
+            DataPath::Kernel
+        } else {
+            DataPath::Proxy
+        }
     }
 
     fn opening(&self, port: u16, transport: Transport) -> impl Iterator<Item = &Arc<Rule>> {

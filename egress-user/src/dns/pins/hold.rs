@@ -15,10 +15,8 @@ impl PinTable {
     pub fn hold(&mut self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) -> bool {
         let Some(held) = self.held(name, address) else { return false };
         *held = held.saturating_add(1);
-        if *held == 1
-            && let Some((ends_ns, ports)) = self.standing(address, now_ns)
-        {
-            let _ = sink.pin(address, ends_ns, ports);
+        if *held == 1 {
+            self.rewrite(sink, name, address, now_ns);
         }
         true
     }
@@ -27,14 +25,8 @@ impl PinTable {
     pub fn release(&mut self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) {
         let Some(held) = self.held(name, address) else { return };
         *held = held.saturating_sub(1);
-        if *held > 0 {
-            return;
-        }
-        match self.standing(address, now_ns) {
-            // Where this fails the kernel keeps the address open for longer than the table, and the
-            // proxy, which asks the table, refuses.
-            Some((ends_ns, ports)) => drop(sink.pin(address, ends_ns, ports)),
-            None => sink.unpin(address),
+        if *held == 0 {
+            self.rewrite(sink, name, address, now_ns);
         }
     }
 

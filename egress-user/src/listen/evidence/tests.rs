@@ -1,14 +1,14 @@
 use super::*;
 use crate::{
     config::{Flags, assemble},
-    dns::{NEVER_NS, PinSink},
+    dns::{NEVER_NS, Opening, PinSink},
     policy::Settings,
 };
 
 struct Anywhere;
 
 impl PinSink for Anywhere {
-    fn pin(&self, _: IpAddr, _: u64, _: egress_common::pin::Ports) -> std::io::Result<()> {
+    fn pin(&self, _: IpAddr, _: &Opening) -> std::io::Result<()> {
         Ok(())
     }
     fn unpin(&self, _: IpAddr) {}

@@ -1,0 +1,165 @@
+//! The context of cgroup_skb/egress: a packet from its network header on.
+
+use core::{ffi::c_void, ptr::read_volatile};
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_loop, bpf_probe_read_kernel, bpf_skb_load_bytes,
+    },
+    programs::SkBuffContext,
+};
+use egress_common::hello::{MAX_EXTENSIONS, NAME_OCTETS, NameWords, Octets, Walk};
+
+use super::{Stored, stored};
+
+/// Written by the loader: 1 where the kernel has `bpf_loop` (5.17). The verifier knows the value and
+/// looks at the form that is used alone.
+#[unsafe(no_mangle)]
+static HAVE_LOOP: u8 = 0;
+/// Written by the loader: where `struct sk_buff` and `struct skb_shared_info` have what is read.
+#[unsafe(no_mangle)]
+static SKB_HEAD: u32 = 0;
+#[unsafe(no_mangle)]
+static SKB_END: u32 = 0;
+#[unsafe(no_mangle)]
+static SHARED_FLAGS: u32 = 0;
+
+/// SKBFL_ZEROCOPY_ENABLE, SHARED_FRAG, PURE_ZEROCOPY, DONT_ORPHAN, MANAGED_FRAG_REFS of
+/// linux/skbuff.h: each means pages that somebody else may write to.
+const SHARED: u8 = 0x1f;
+
+/// A packet that leaves.
+#[derive(Clone, Copy)]
+pub struct Packet {
+    skb: *mut __sk_buff,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub fn new(ctx: SkBuffContext) -> Self {
+        Self { skb: ctx.skb.skb }
+    }
+
+    /// Octets from the network header on.
+    #[inline(always)]
+    pub fn length(&self) -> u32 {
+        // SAFETY: the context is valid for the whole program.
+        unsafe { read_volatile(&raw const (*self.skb).len) }
+    }
+
+    /// Index of the interface that the packet leaves by.
+    #[inline(always)]
+    pub fn interface(&self) -> u32 {
+        // SAFETY: as in `length`.
+        unsafe { read_volatile(&raw const (*self.skb).ifindex) }
+    }
+
+    #[inline(always)]
+    pub fn cookie(&self) -> u64 {
+        // SAFETY: the helper takes the context.
+        unsafe { bpf_get_socket_cookie(self.skb.cast()) }
+    }
+
+    #[inline(always)]
+    pub fn stored(&self) -> Option<Stored> {
+        // SAFETY: as in `length`.
+        stored(unsafe { (*self.skb).__bindgen_anon_2.sk })
+    }
+
+    /// Whether a program may still change the payload: sendfile, splice, vmsplice, MSG_ZEROCOPY put
+    /// its own pages into the packet. Also when that cannot be told.
+    #[inline(always)]
+    pub fn shares_pages(&self) -> bool {
+        // SAFETY: statics that the loader has frozen; volatile, since to the compiler they are
+        // constant.
+        let (head_at, end_at, flags_at) = unsafe {
+            (
+                read_volatile(&raw const SKB_HEAD),
+                read_volatile(&raw const SKB_END),
+                read_volatile(&raw const SHARED_FLAGS),
+            )
+        };
+        if head_at == 0 || end_at == 0 {
+            return true;
+        }
+        let (mut head, mut end, mut flags) = (0_u64, 0_u32, 0_u8);
+        let skb = self.skb as u64;
+        // SAFETY: the helper copies exactly as many octets as each target has, or fails; it takes
+        // any kernel address.
+        unsafe {
+            let at = |address: u64| address as *const c_void;
+            bpf_probe_read_kernel((&raw mut head).cast(), 8, at(skb + u64::from(head_at))) != 0
+                || bpf_probe_read_kernel((&raw mut end).cast(), 4, at(skb + u64::from(end_at)))
+                    != 0
+                || bpf_probe_read_kernel(
+                    (&raw mut flags).cast(),
+                    1,
+                    at(head + u64::from(end) + u64::from(flags_at)),
+                ) != 0
+                || flags & SHARED != 0
+        }
+    }
+
+    /// Walks a hello's extensions.
+    #[inline(always)]
+    pub fn walk(&self, walk: &mut Walk) {
+        // SAFETY: as in `shares_pages`.
+        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+            let mut carried = Carried { packet: *self, walk: *walk };
+            // SAFETY: the verifier checks `extension` with `carried` as its argument.
+            unsafe {
+                bpf_loop(
+                    MAX_EXTENSIONS,
+                    extension as *mut c_void,
+                    (&raw mut carried).cast(),
+                    0,
+                )
+            };
+            *walk = carried.walk;
+        } else {
+            for _ in 0..MAX_EXTENSIONS {
+                if !walk.step(self) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+struct Carried {
+    packet: Packet,
+    walk: Walk,
+}
+
+/// One turn of `bpf_loop`; 1 ends it.
+#[inline(never)]
+extern "C" fn extension(_index: u32, carried: *mut c_void) -> i64 {
+    // SAFETY: `Packet::walk` gives a `Carried` of its own stack, which outlives the loop.
+    let carried = unsafe { &mut *carried.cast::<Carried>() };
+    let packet = carried.packet;
+    if carried.walk.step(&packet) { 0 } else { 1 }
+}
+
+impl Octets for Packet {
+    /// From the network header on.
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let mut octets = [0_u8; N];
+        // SAFETY: the helper writes exactly N octets or fails.
+        let result = unsafe {
+            bpf_skb_load_bytes(self.skb.cast(), offset, octets.as_mut_ptr().cast(), N as u32)
+        };
+        (result == 0).then_some(octets)
+    }
+
+    #[inline(always)]
+    fn load_name(&self, offset: u32, length: u32, name: &mut NameWords) -> bool {
+        // 1 to 256 to the verifier, which does not follow the caller's checks this far.
+        let length = (core::hint::black_box(length - 1) & (NAME_OCTETS as u32 - 1)) + 1;
+        // SAFETY: at most the 256 octets that `name` has.
+        unsafe {
+            bpf_skb_load_bytes(self.skb.cast(), offset, name.as_mut_ptr().cast(), length) == 0
+        }
+    }
+}

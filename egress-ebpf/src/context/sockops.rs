@@ -1,0 +1,86 @@
+//! The context of sockops: a connection's life.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::{
+    bindings::bpf_sock_ops,
+    helpers::generated::{bpf_get_socket_cookie, bpf_sock_ops_cb_flags_set},
+    programs::SockOpsContext,
+};
+use egress_common::Address;
+
+use super::{Stored, stored};
+
+/// The context of sockops.
+pub struct SockOps {
+    ops: *mut bpf_sock_ops,
+}
+
+impl SockOps {
+    #[inline(always)]
+    pub fn new(ctx: SockOpsContext) -> Self {
+        Self { ops: ctx.ops }
+    }
+
+    #[inline(always)]
+    pub fn op(&self) -> u32 {
+        // SAFETY: the context is valid for the whole program.
+        unsafe { read_volatile(&raw const (*self.ops).op) }
+    }
+
+    /// The state that a state change leads to.
+    #[inline(always)]
+    pub fn new_state(&self) -> u32 {
+        // SAFETY: as above; every member of the union is four octets of arguments.
+        unsafe { read_volatile(&raw const (*self.ops).__bindgen_anon_1.args[1]) }
+    }
+
+    #[inline(always)]
+    pub fn cookie(&self) -> u64 {
+        // SAFETY: the helper takes the context.
+        unsafe { bpf_get_socket_cookie(self.ops.cast()) }
+    }
+
+    #[inline(always)]
+    pub fn stored(&self) -> Option<Stored> {
+        // SAFETY: as above.
+        stored(unsafe { (*self.ops).__bindgen_anon_2.sk })
+    }
+
+    #[inline(always)]
+    pub fn local4(&self) -> Address {
+        // SAFETY: as above.
+        Address::from_v4_word(unsafe { read_volatile(&raw const (*self.ops).local_ip4) })
+    }
+
+    #[inline(always)]
+    pub fn local6(&self) -> Address {
+        // SAFETY: as above.
+        unsafe {
+            Address {
+                words: [
+                    read_volatile(&raw const (*self.ops).local_ip6[0]),
+                    read_volatile(&raw const (*self.ops).local_ip6[1]),
+                    read_volatile(&raw const (*self.ops).local_ip6[2]),
+                    read_volatile(&raw const (*self.ops).local_ip6[3]),
+                ],
+            }
+        }
+    }
+
+    /// Host byte order, as the kernel has it here.
+    #[inline(always)]
+    pub fn local_port(&self) -> u16 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*self.ops).local_port) as u16 }
+    }
+
+    /// Asks to be called at every change of the connection's state.
+    #[inline(always)]
+    pub fn follow_state(&self) {
+        const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
+        // SAFETY: the helper takes the context.
+        unsafe { bpf_sock_ops_cb_flags_set(self.ops, BPF_SOCK_OPS_STATE_CB_FLAG) };
+    }
+}
+

@@ -1,0 +1,130 @@
+//! Connections that need no proxy: which addresses and ports, under which names.
+//!
+//! A connection goes straight out only where *every* name of its address that opens the port needs no
+//! proxy: which of them it is for is known only when its first bytes are there.
+
+use std::net::IpAddr;
+
+use egress_common::pin::{PortList, Ports};
+
+use super::{Naming, Opening, Pin, PinSink, PinTable};
+use crate::policy::{Name, Transport};
+
+/// How long a pin whose time is over lives on at a time while a direct connection under it does.
+const LEASE_NS: u64 = 3_000_000_000;
+
+/// A pin is renewed when less than this is left of it; longer than [`PinTable::renew`]'s period.
+const RENEW_NS: u64 = 2_000_000_000;
+
+impl PinTable {
+    /// What the sink holds for the address; none when no live pin is left.
+    pub(super) fn standing(&self, address: IpAddr, now_ns: u64) -> Option<Opening> {
+        let mut live = self.live_of(address, now_ns).peekable();
+        live.peek()?;
+        Some(self.opening(address, live))
+    }
+
+    pub(super) fn live_of(&self, address: IpAddr, now_ns: u64) -> impl Iterator<Item = &Pin> {
+        self.pins_of(address).iter().filter(move |pin| pin.is_live(now_ns))
+    }
+
+    /// What these pins open together.
+    pub(super) fn opening<'a>(
+        &self,
+        address: IpAddr,
+        pins: impl Iterator<Item = &'a Pin>,
+    ) -> Opening {
+        let pins: Vec<&Pin> = pins.collect();
+        let mut opening = Opening::proxied(0, Ports::NONE);
+        for pin in &pins {
+            opening.expires_ns = opening.expires_ns.max(pin.ends_ns());
+            opening.ports = opening.ports.union(pin.grant.kernel_ports());
+        }
+        if self.proxied.contains(&address.to_canonical()) {
+            return opening;
+        }
+        for port in pins.iter().flat_map(|pin| pin.direct.iter()) {
+            let agrees = |pin: &&Pin| {
+                pin.direct.contains(port) || !pin.grant.opens(port, Transport::Tcp)
+            };
+            if pins.iter().all(agrees) && opening.direct.insert(port) {
+                let any = pins.iter().any(|pin| pin.grant.any_protocol(port));
+                let _ = any && opening.unread.insert(port);
+            }
+        }
+        opening
+    }
+
+    /// Writes the pin's name to the sink; where it cannot be judged there, the pin needs the proxy.
+    pub(super) fn named(sink: &dyn PinSink, address: IpAddr, mut pin: Pin) -> Pin {
+        if pin.direct == PortList::NONE {
+            return pin;
+        }
+        let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+        match sink.name(address, &pin.name, &naming) {
+            Some(id) => pin.id = id,
+            None => pin.direct = PortList::NONE,
+        }
+        pin
+    }
+
+    /// The next connections to the address take the proxy: what one of them said could not be read
+    /// without it. Until the last pin of the address ends.
+    pub fn send_to_proxy(&mut self, sink: &dyn PinSink, address: IpAddr, now_ns: u64) {
+        let address = address.to_canonical();
+        if !self.by_address.contains_key(&address) {
+            return;
+        }
+        self.proxied.insert(address);
+        if let Some(standing) = self.standing(address, now_ns) {
+            // Where this fails, the next connection is ended as this one was.
+            let _ = sink.pin(address, &standing);
+        }
+    }
+
+    /// Lets pins live on whose time is nearly over, and under which direct connections live. To be
+    /// called every second.
+    pub fn renew(&mut self, sink: &dyn PinSink, now_ns: u64) {
+        let (soon_ns, until_ns) =
+            (now_ns.saturating_add(RENEW_NS), now_ns.saturating_add(LEASE_NS));
+        let mut renewed: Vec<IpAddr> = Vec::new();
+        for (&address, pins) in &mut self.by_address {
+            for pin in pins {
+                let nearly_over = pin.held == 0 && pin.expires_ns < soon_ns;
+                if nearly_over && pin.id != 0 && sink.lives(pin.id) {
+                    pin.expires_ns = until_ns;
+                    let naming = Naming { expires_ns: until_ns, ports: pin.direct, id: pin.id };
+                    let _ = sink.name(address, &pin.name, &naming);
+                    renewed.push(address);
+                }
+            }
+        }
+        for address in renewed {
+            if let Some(standing) = self.standing(address, now_ns) {
+                let _ = sink.pin(address, &standing);
+            }
+        }
+    }
+
+    /// Writes what a hold or its end changes.
+    pub(super) fn rewrite(
+        &self,
+        sink: &dyn PinSink,
+        name: &Name,
+        address: IpAddr,
+        now_ns: u64,
+    ) {
+        let Some(standing) = self.standing(address, now_ns) else {
+            return sink.unpin(address);
+        };
+        if let Some(pin) = self.live_of(address, now_ns).find(|pin| pin.name == *name)
+            && pin.id != 0
+        {
+            let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+            let _ = sink.name(address, name, &naming);
+        }
+        // Where this fails the kernel keeps the address as it was: open for longer than the table,
+        // which the proxy asks, or closed earlier.
+        let _ = sink.pin(address, &standing);
+    }
+}

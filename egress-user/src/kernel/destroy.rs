@@ -1,0 +1,125 @@
+//! Ends sockets from outside (sock_diag(7), SOCK_DESTROY): the program gets ECONNABORTED at once, where
+//! a dropped packet would leave it waiting.
+
+use std::{
+    io,
+    net::IpAddr,
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use egress_common::{Address, event::HelloEvent};
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+    },
+};
+
+// linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
+const SOCK_DESTROY: u16 = 21;
+const NLM_F_REQUEST_ACK: u16 = 1 | 4;
+const NLMSG_ERROR: u16 = 2;
+const REQUEST_LENGTH: usize = 72;
+
+/// Sockets of the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Destroyer {
+    socket: OwnedFd,
+}
+
+impl Destroyer {
+    /// Makes sure that the kernel can do it.
+    ///
+    /// # Errors
+    /// When it cannot (`CONFIG_INET_DIAG_DESTROY`), or the rights (CAP_NET_ADMIN) are missing.
+    pub fn open() -> io::Result<Self> {
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkSockDiag,
+        )?;
+        let destroyer = Self { socket };
+        // Nobody's: port 0 is nothing that a connection could have.
+        let nobody = (Address::LOOPBACK4, 0);
+        match destroyer.destroy(nobody, nobody, 0) {
+            Ok(()) => Ok(destroyer),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(destroyer),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the connection that the event is about.
+    ///
+    /// # Errors
+    /// ENOENT when it has ended by itself.
+    pub fn end(&self, told: &HelloEvent) -> io::Result<()> {
+        let destination = (told.event.address, told.event.port);
+        self.destroy((told.source, told.source_port), destination, told.event.cookie)
+    }
+
+    fn destroy(
+        &self,
+        source: (Address, u16),
+        destination: (Address, u16),
+        cookie: u64,
+    ) -> io::Result<()> {
+        let request = request(source, destination, cookie);
+        sendto(
+            self.socket.as_raw_fd(),
+            &request,
+            &NetlinkAddr::new(0, 0),
+            MsgFlags::empty(),
+        )?;
+        let mut answer = [0; 256];
+        let length = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        match error_of(answer.get(..length).unwrap_or_default()) {
+            Some(0) => Ok(()),
+            Some(error) => Err(Errno::from_raw(-error).into()),
+            None => Err(io::Error::other("an answer of another kind")),
+        }
+    }
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+fn request(source: (Address, u16), destination: (Address, u16), cookie: u64) -> Vec<u8> {
+    let v4 = destination.0.v4_word().is_some();
+    let mut message = Vec::with_capacity(REQUEST_LENGTH);
+    message.extend(u32::try_from(REQUEST_LENGTH).unwrap_or_default().to_ne_bytes());
+    message.extend(SOCK_DESTROY.to_ne_bytes());
+    message.extend(NLM_F_REQUEST_ACK.to_ne_bytes());
+    // Sequence and sender.
+    message.extend([0; 8]);
+    // A v6 socket connected to a v4-mapped address is found as an IPv4 one (6.18).
+    let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
+    let numbers = [family, libc::IPPROTO_TCP, 0, 0];
+    message.extend(numbers.map(|number| u8::try_from(number).unwrap_or_default()));
+    // Every state.
+    message.extend(u32::MAX.to_ne_bytes());
+    message.extend(source.1.to_be_bytes());
+    message.extend(destination.1.to_be_bytes());
+    for (address, _) in [source, destination] {
+        let octets = match IpAddr::from(address) {
+            IpAddr::V4(v4) => {
+                let mut octets = [0; 16];
+                let (first, _) = octets.split_at_mut(4);
+                first.copy_from_slice(&v4.octets());
+                octets
+            }
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        message.extend(octets);
+    }
+    // Any interface; the cookie keeps a later socket of the same addresses from harm.
+    message.extend(0_u32.to_ne_bytes());
+    message.extend((cookie as u32).to_ne_bytes());
+    message.extend(((cookie >> 32) as u32).to_ne_bytes());
+    message
+}
+
+/// The error of an acknowledgement, as a negative errno.
+fn error_of(answer: &[u8]) -> Option<i32> {
+    let kind = u16::from_ne_bytes(*answer.get(4..)?.first_chunk()?);
+    (kind == NLMSG_ERROR).then_some(())?;
+    Some(i32::from_ne_bytes(*answer.get(16..)?.first_chunk()?))
+}

@@ -1,0 +1,105 @@
+//! One sandbox's pins in the kernel's maps.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+use egress_common::{
+    hello,
+    pin::{NameKey, NameValue, PinKey, PinValue},
+};
+
+use super::maps::{Maps, key_of};
+use crate::{
+    dns::{Naming, Opening, PinSink},
+    policy::Name,
+    sys::pod::Wire,
+};
+
+/// Writes one sandbox's pins.
+pub struct KernelPins {
+    maps: Arc<Maps>,
+    sandbox: u64,
+}
+
+impl Maps {
+    /// The [`PinSink`] of one sandbox.
+    pub fn pin_sink(self: &Arc<Self>, sandbox: u64) -> KernelPins {
+        KernelPins { maps: self.clone(), sandbox }
+    }
+}
+
+impl KernelPins {
+    fn address_key(&self, address: IpAddr) -> Wire<PinKey> {
+        Wire(PinKey { sandbox: self.sandbox, address: key_of(address) })
+    }
+
+    fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
+        let text = name.as_str().as_bytes();
+        Some(Wire(NameKey {
+            sandbox: self.sandbox,
+            address: key_of(address),
+            length: u32::try_from(text.len()).ok().filter(|&n| n < hello::NAME_OCTETS as u32)?,
+            reserved: 0,
+            name: hello::words(text),
+        }))
+    }
+}
+
+impl PinSink for KernelPins {
+    fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
+        let &Opening { expires_ns, ports, direct, unread } = opening;
+        let value = PinValue { expires_ns, ports, direct, unread };
+        let mut map = self.maps.pins();
+        map.insert(self.address_key(address), Wire(value), 0).map_err(io::Error::other)
+    }
+
+    fn unpin(&self, address: IpAddr) {
+        // Absent is as good as removed.
+        let _ = self.maps.pins().remove(&self.address_key(address));
+    }
+
+    fn name(&self, address: IpAddr, name: &Name, naming: &Naming) -> Option<u64> {
+        if !self.maps.judges_hellos {
+            return None;
+        }
+        let key = self.name_key(address, name)?;
+        let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = match naming.id {
+            0 => {
+                let id = self.maps.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+                live.insert(id, 0, 0).ok()?;
+                id
+            }
+            id => id,
+        };
+        let value = NameValue { expires_ns: naming.expires_ns, pin: id, ports: naming.ports };
+        let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.insert(key, Wire(value), 0).is_err() {
+            if naming.id == 0 {
+                let _ = live.remove(&id);
+            }
+            return None;
+        }
+        Some(id)
+    }
+
+    fn unname(&self, address: IpAddr, name: &Name, id: u64) {
+        if id == 0 {
+            return;
+        }
+        if let Some(key) = self.name_key(address, name) {
+            let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = names.remove(&key);
+        }
+        let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = live.remove(&id);
+    }
+
+    fn lives(&self, id: u64) -> bool {
+        let live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&id, 0).is_ok_and(|count| count.cast_signed() > 0)
+    }
+}
