@@ -81,7 +81,7 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
         rules.append(&mut layer.rules);
         unix_rules.append(&mut layer.unix_rules);
     }
-    not_built.extend(not_built::rules(&rules, &unix_rules));
+    not_built.extend(not_built::rules(&unix_rules));
     warnings.extend(warnings::of_rules(&rules, settings.mode));
     warnings.extend(warnings::of_attach(&attach));
     let policy = Policy::new(settings, rules).with_unix_rules(unix_rules);

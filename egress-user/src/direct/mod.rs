@@ -71,7 +71,11 @@ impl Direct {
         let name = hello::octets(&told.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
-        self.door.direct_refused(to, finding, name.map(|n| String::from_utf8_lossy(n).into_owned()));
+        self.door.direct_refused(
+            to,
+            finding,
+            name.map(|n| String::from_utf8_lossy(n).into_owned()),
+        );
         if let Err(error) = self.destroyer.end(told) {
             tracing::debug!(%to, %error, "a refused connection could not be ended");
         }

@@ -11,7 +11,8 @@ use egress_common::{Address, event::HelloEvent};
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
+        socket,
     },
 };
 
@@ -65,12 +66,7 @@ impl Destroyer {
         cookie: u64,
     ) -> io::Result<()> {
         let request = request(source, destination, cookie);
-        sendto(
-            self.socket.as_raw_fd(),
-            &request,
-            &NetlinkAddr::new(0, 0),
-            MsgFlags::empty(),
-        )?;
+        sendto(self.socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
         let mut answer = [0; 256];
         let length = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
         match error_of(answer.get(..length).unwrap_or_default()) {

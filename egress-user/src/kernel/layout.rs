@@ -32,7 +32,8 @@ impl Layout {
         structs(btf, &["sk_buff", "skb_shared_info"], |name, member, octets| {
             found.insert((name.to_owned(), member.to_owned()), octets);
         })?;
-        let at = |name: &str, member: &str| found.get(&(name.to_owned(), member.to_owned())).copied();
+        let at =
+            |name: &str, member: &str| found.get(&(name.to_owned(), member.to_owned())).copied();
         Some(Self {
             skb_head: at("sk_buff", "head")?,
             skb_end: at("sk_buff", "end")?,
@@ -63,8 +64,8 @@ fn structs(btf: &[u8], wanted: &[&str], mut tell: impl FnMut(&str, &str, u32)) -
             && let Some(index) = names.iter().position(|wanted| text(name) == Some(*wanted))
         {
             for member in 0..count {
-                let (name, place) = (word(types, members + member * 12)?,
-                    word(types, members + member * 12 + 8)?);
+                let (name, place) =
+                    (word(types, members + member * 12)?, word(types, members + member * 12 + 8)?);
                 let bits = if bit_fields { place & 0x00ff_ffff } else { place };
                 let name = text(name).and_then(|name| str::from_utf8(name).ok());
                 if let (Some(name), Some(of)) = (name, wanted.get(index)) {

@@ -82,11 +82,7 @@ impl Loaded {
                 source: Box::new(source.into()),
             })?;
         }
-        Ok(Self {
-            ebpf,
-            chooses_errno: form.set_retval == 1,
-            judges_hellos: layout.is_some(),
-        })
+        Ok(Self { ebpf, chooses_errno: form.set_retval == 1, judges_hellos: layout.is_some() })
     }
 
     /// Whether the kernel has `bpf_set_retval`, so that each refusal has the errno that fits it;

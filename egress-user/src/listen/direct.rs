@@ -59,9 +59,10 @@ impl Transparent {
             },
             Finding::Encrypted => judged(true).map_err(|refused| (refused, true)).map(|()| false),
             // HTTP is judged by its requests.
-            Finding::NotTls => {
-                evidence.judge_opaque(&self.policy).map_err(|refused| (refused, false)).map(|_| false)
-            }
+            Finding::NotTls => evidence
+                .judge_opaque(&self.policy)
+                .map_err(|refused| (refused, false))
+                .map(|_| false),
             Finding::Malformed => odd("a malformed TLS hello"),
             Finding::Urgent => odd("urgent data before a TLS hello"),
             Finding::OutOfOrder => odd("a TLS hello out of order"),

@@ -15,6 +15,7 @@ mod support;
 mod addresses;
 mod config;
 mod death;
+mod direct;
 mod dns;
 mod dns_clients;
 mod dns_lies;
@@ -50,7 +51,7 @@ const REFUSED: &[&str] = &["EPERM"];
 /// What a refused kind of socket gives.
 const REFUSED_SOCKET: &[&str] = &["EPERM", "EPROTONOSUPPORT"];
 /// What a connection gives that is refused by its first bytes.
-const RESET: &[&str] = &["reset"];
+const RESET: &[&str] = &["reset", "aborted"];
 /// What a refused HTTP request gives.
 const REFUSED_REQUEST: &[&str] = &["403", "reset"];
 

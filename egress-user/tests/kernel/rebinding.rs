@@ -2,6 +2,10 @@
 use super::support::{PYTHON, SILENT, World};
 use super::{ALLOWED, METADATA, OTHER, PRIVATE, REFUSED, SITE, two_sites};
 
+/// The proxy tries other addresses; a direct connection is the program's own.
+const BY_PROXY: &str =
+    "[network.domains]\n\"multi.test\" = { action = \"allow\", path = \"proxy\" }\n";
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_name_that_turns_private_keeps_to_its_pin() {
@@ -71,7 +75,8 @@ fn another_pin_is_tried_when_the_asked_one_resets() {
     let dead = "93.184.216.40";
     let world = World::new().record("multi.test", &[dead, SITE]).closed(dead).build();
     let asked = format!("tls {dead} 443 multi.test");
-    let out = world.egress(&["--allow", "multi.test"]).probes(&["resolve multi.test", &asked]);
+    let by_proxy = world.file("proxy.toml", BY_PROXY).display().to_string();
+    let out = world.egress(&["--policy", &by_proxy]).probes(&["resolve multi.test", &asked]);
     out.probe(&asked, &["ok host=multi.test sni=multi.test path=/probe"]);
     world.arrived_at(dead).some();
 }
@@ -81,7 +86,8 @@ fn another_pin_is_tried_when_the_asked_one_resets() {
 fn another_pin_is_tried_when_the_asked_one_is_silent() {
     let world = World::new().record("multi.test", &[SILENT, SITE]).build();
     let asked = format!("tls {SILENT} 443 multi.test");
-    let egress = world.egress(&["--allow", "multi.test"]).env("PROBE_DEADLINE", "25");
+    let by_proxy = world.file("proxy.toml", BY_PROXY).display().to_string();
+    let egress = world.egress(&["--policy", &by_proxy]).env("PROBE_DEADLINE", "25");
     let out = egress.probes(&["resolve multi.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     world.arrived_at(SILENT).some();

@@ -31,6 +31,7 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("base.py", include_str!("clients/base.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
     ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),
+    ("hellos.py", include_str!("clients/hellos.py")),
     ("messages.py", include_str!("clients/messages.py")),
     ("others.py", include_str!("clients/others.py")),
     ("probe.py", include_str!("clients/probe.py")),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::settings::Effective;
 use crate::{
     config::{ListenUrl, NetworkWritten, Warning, Written},
-    policy::{DataPath, Origin, Rule, UnixRule},
+    policy::{Origin, UnixRule},
 };
 
 type Pick<T> = fn(&NetworkWritten) -> &Option<Written<T>>;
@@ -73,24 +73,15 @@ fn listeners<'a>(
 }
 
 /// Rules of such kinds.
-pub(super) fn rules<'a>(
-    rules: &'a [Rule],
-    unix_rules: &'a [UnixRule],
-) -> impl Iterator<Item = Warning> + 'a {
+pub(super) fn rules(unix_rules: &[UnixRule]) -> impl Iterator<Item = Warning> + '_ {
     // Denies too: whoever writes one counts on it.
-    let sockets = unix_rules.iter().map(|rule| Warning {
+    unix_rules.iter().map(|rule| Warning {
         message: format!(
             "\"{}\": rules for unix sockets are not enforced yet; remove it",
             rule.text
         ),
         origin: rule.origin.clone(),
-    });
-    let kernel = rules.iter().filter(|rule| rule.options.path == Some(DataPath::Kernel));
-    let kernel = kernel.map(|rule| Warning {
-        message: format!("path = \"kernel\" of \"{}\" is not built yet; remove it", rule.text),
-        origin: rule.origin.clone(),
-    });
-    sockets.chain(kernel)
+    })
 }
 
 fn not_built(key: &str) -> String {

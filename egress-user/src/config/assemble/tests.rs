@@ -398,11 +398,11 @@ fn what_run_cannot_hold_is_listed_with_its_line() {
     let text = "[network]\nproxy_url = \"http://127.0.0.1:9\"\nsocks_url = \"socks5h://localhost:8081\"\n\
         allow_inbound = true\nallow_own_loopback = false\n[network.unix_sockets]\n\"/a\" = \"deny\"\n\
         [network.dns]\nrecord_types = [\"TXT\"]\nrefusal = \"refused\"\ndnssec = true\n\
-        [network.upstream]\nno_proxy = [\"a.test\"]\n[network.domains]\n\"b.test\" = { action = \"allow\", path = \"kernel\" }\n";
+        [network.upstream]\nno_proxy = [\"a.test\"]\n";
     let assembled =
         assemble_layers(vec![parse(text, "p.toml").unwrap()], &Flags::default()).unwrap();
     let lines: Vec<_> = assembled.not_built.iter().map(|line| line.origin.line.unwrap()).collect();
-    assert_eq!(lines, [2, 4, 7, 13, 15]);
+    assert_eq!(lines, [2, 4, 7, 13]);
     // What is written with its default refuses nothing, and is not passed over.
     let warnings: Vec<_> = assembled.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|line| line.starts_with("p.toml:3: socks_url has no effect")));
@@ -414,6 +414,14 @@ fn lines_that_mislead_are_warned_of() {
         (
             "[network.domains]\n\"localhost\" = \"allow\"",
             &["p.toml:2: \"localhost\" opens the name alone"][..],
+        ),
+        (
+            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [80], path = \"kernel\" }",
+            &["p.toml:2: path = \"kernel\" of \"a.test\" has no effect"],
+        ),
+        (
+            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [5432], path = \"kernel\" }",
+            &[],
         ),
         (
             "[network.addresses]\n\"127.0.0.1\" = \"allow\"",

@@ -1,10 +1,13 @@
 //! Lines that do not do what they seem to.
 use std::{collections::HashMap, sync::Arc};
 
+use egress_common::pin::PortList;
+
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
-        Action, LOCALHOST_ADDRESSES, Mode, Origin, Pattern, Policy, PortSet, Rule, Transport,
+        Action, DataPath, Grant, LOCALHOST_ADDRESSES, Mode, Origin, Pattern, Policy, PortSet, Rule,
+        Transport,
     },
 };
 
@@ -17,7 +20,9 @@ pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
     // Presets are not the user's lines.
     for rule in rules.iter().filter(|rule| rule.origin.preset.is_none()) {
         warnings.extend(
-            [port_53(rule), wide(rule), udp(rule), unreadable(rule, mode)].into_iter().flatten(),
+            [port_53(rule), wide(rule), udp(rule), unreadable(rule, mode), no_kernel(rule, mode)]
+                .into_iter()
+                .flatten(),
         );
     }
     warnings.extend(unreadable_presets(rules, mode));
@@ -94,6 +99,22 @@ fn udp(rule: &Rule) -> Option<Warning> {
     written
         .contains(&Transport::Udp)
         .then(|| warn(rule, "udp of", "has no effect yet: egress run forwards no UDP but DNS"))
+}
+
+/// `path = "kernel"` where every connection takes the proxy.
+fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
+    let written = rule.action == Action::Allow && rule.options.path == Some(DataPath::Kernel);
+    written.then_some(())?;
+    let why = if rule.pattern.is_address() {
+        "connections to addresses carry no name that the kernel could judge"
+    } else if rule.reads_requests(mode) {
+        "requests have to be read"
+    } else if Grant::from(Arc::new(rule.clone())).direct_ports() == PortList::NONE {
+        "it opens no port of TLS"
+    } else {
+        return None;
+    };
+    Some(warn(rule, "path = \"kernel\" of", &format!("has no effect: {why}")))
 }
 
 fn unreadable(rule: &Rule, mode: Mode) -> Option<Warning> {

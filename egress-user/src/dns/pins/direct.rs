@@ -36,17 +36,23 @@ impl PinTable {
     ) -> Opening {
         let pins: Vec<&Pin> = pins.collect();
         let mut opening = Opening::proxied(0, Ports::NONE);
+        // Each port once: hundreds of names can share an address.
+        let mut candidates: Vec<u16> = Vec::new();
         for pin in &pins {
             opening.expires_ns = opening.expires_ns.max(pin.ends_ns());
             opening.ports = opening.ports.union(pin.grant.kernel_ports());
+            for port in pin.direct.iter() {
+                if !candidates.contains(&port) {
+                    candidates.push(port);
+                }
+            }
         }
         if self.proxied.contains(&address.to_canonical()) {
             return opening;
         }
-        for port in pins.iter().flat_map(|pin| pin.direct.iter()) {
-            let agrees = |pin: &&Pin| {
-                pin.direct.contains(port) || !pin.grant.opens(port, Transport::Tcp)
-            };
+        for port in candidates {
+            let agrees =
+                |pin: &&Pin| pin.direct.contains(port) || !pin.grant.opens(port, Transport::Tcp);
             if pins.iter().all(agrees) && opening.direct.insert(port) {
                 let any = pins.iter().any(|pin| pin.grant.any_protocol(port));
                 let _ = any && opening.unread.insert(port);
@@ -107,13 +113,7 @@ impl PinTable {
     }
 
     /// Writes what a hold or its end changes.
-    pub(super) fn rewrite(
-        &self,
-        sink: &dyn PinSink,
-        name: &Name,
-        address: IpAddr,
-        now_ns: u64,
-    ) {
+    pub(super) fn rewrite(&self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) {
         let Some(standing) = self.standing(address, now_ns) else {
             return sink.unpin(address);
         };

@@ -24,6 +24,8 @@ def answer(sock, size=65536):
 
 
 def word(error):
+    if isinstance(error, ConnectionAbortedError):
+        return "aborted"
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return "reset"
     if isinstance(error, ssl.SSLEOFError):

@@ -1,0 +1,200 @@
+//! Connections that go straight out: nothing leaves but a hello of a name that the address is pinned for.
+use super::support::{Finished, PYTHON, World};
+use super::{ALLOWED, SITE, SITE_V6, two_sites};
+
+/// Looks `allowed.test` up, then sends hellos for `name` to its address, each way a connection.
+fn hellos<'w>(world: &'w World, options: &[&str], name: &str, hows: &[&str]) -> Finished<'w> {
+    at(world, options, "allowed.test", SITE, 443, name, hows)
+}
+
+fn at<'w>(
+    world: &'w World,
+    options: &[&str],
+    lookup: &str,
+    address: &str,
+    port: u16,
+    name: &str,
+    hows: &[&str],
+) -> Finished<'w> {
+    let line = format!(
+        "getent ahosts {lookup} > found && {PYTHON} hellos.py {address} {port} {name} {}",
+        hows.join(" ")
+    );
+    world.egress(options).shell(&line)
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_pinned_name_goes_straight_out() {
+    let world = two_sites();
+    let hows = ["whole", "bytes", "pieces=7", "pieces=100", "pause=0.3", "more", "cork"];
+    let out = hellos(&world, ALLOWED, "allowed.test", &hows);
+    for how in hows {
+        out.probe(how, &["direct answer"]);
+    }
+    out.succeeded();
+}
+
+/// What came of each way, one way a line.
+fn lines(out: &Finished<'_>) -> String {
+    out.succeeded().text()
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_hello_is_judged_alike_wherever_it_is_cut() {
+    let world = two_sites();
+    let good = lines(&hellos(&world, ALLOWED, "allowed.test", &["every-cut"]));
+    assert!(good.starts_with("every-cut => direct answer at ") && !good.contains(';'), "{good}");
+    let good_v6 =
+        at(&world, &["--allow", "six.test"], "six.test", SITE_V6, 443, "six.test", &["every-cut"]);
+    let good_v6 = lines(&good_v6);
+    assert!(good_v6.starts_with("every-cut => direct answer at "), "{good_v6}");
+    assert!(!good_v6.contains(';'), "{good_v6}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_name_that_is_not_pinned_there_is_ended_before_an_octet_leaves() {
+    let world = two_sites();
+    let hows = ["whole", "bytes", "pieces=100", "cork", "two-processes"];
+    for name in ["shared.test", "refused.test", "allowed.test.refused.test", "xallowed.test"] {
+        let out = hellos(&world, ALLOWED, name, &hows);
+        for how in hows {
+            out.probe(how, &["direct aborted"]);
+        }
+        out.complained("sni_mismatch");
+    }
+    let six = at(&world, &["--allow", "six.test"], "six.test", SITE_V6, 443, "allowed.test", &hows);
+    six.probe("whole", &["direct aborted"]).probe("bytes", &["direct aborted"]);
+    // RFC 6066: no name at all is not the site's name either.
+    hellos(&world, ALLOWED, "-", &["whole"]).probe("whole", &["direct aborted"]);
+    let every = lines(&hellos(&world, ALLOWED, "shared.test", &["every-cut"]));
+    assert!(
+        every.starts_with("every-cut => direct aborted at ") && !every.contains(';'),
+        "{every}"
+    );
+    world.arrived_at(SITE).no_payload();
+    world.arrived_at(SITE_V6).no_payload();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn spelling_of_the_name_does_not_matter() {
+    let world = two_sites();
+    for name in ["ALLOWED.test", "allowed.TEST", "allowed.test."] {
+        hellos(&world, ALLOWED, name, &["whole"]).probe("whole", &["direct answer"]);
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn pages_that_the_program_can_still_change_do_not_leave() {
+    let world = two_sites();
+    let ways = ["sendfile", "prefix-sendfile", "splice", "vmsplice", "zerocopy"];
+    for way in ways {
+        // The name is right: only how it is sent is not.
+        let out = hellos(&world, ALLOWED, "allowed.test", &[way]);
+        out.probe(way, &["direct aborted"]);
+    }
+    world.arrived_at(SITE).no_payload();
+    for way in ways {
+        // The next connection takes the proxy, which copies what it reads.
+        let out = hellos(&world, ALLOWED, "allowed.test", &[way, "whole", way]);
+        let expected =
+            format!("{way} => direct aborted\nwhole => proxy answer\n{way} => proxy answer\n");
+        out.printed(&expected);
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_only_the_proxy_reads_is_sent_to_it() {
+    let world = two_sites();
+    for how in ["records=30", "half", "urgent", "urgent-end"] {
+        let out = hellos(&world, ALLOWED, "allowed.test", &[how, "whole"]);
+        out.printed(&format!("{how} => direct aborted\nwhole => proxy answer\n"));
+    }
+    // Of each pair only the second has sent anything.
+    let mut heard = world.contacts();
+    heard.retain(|contact| contact.at.port() == 443);
+    let said = heard.iter().filter(|contact| contact.received > 0).count();
+    assert_eq!((heard.len(), said), (8, 4), "{world}");
+    // In pieces it may name another site all the same.
+    let out = hellos(&world, ALLOWED, "shared.test", &["records=30", "records=30"]);
+    out.printed("records=30 => direct aborted\nrecords=30 => proxy reset\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_large_hello_passes_by_one_way_or_the_other() {
+    let world = two_sites();
+    for how in ["whole+1400", "whole+3000", "pieces=1000+3000", "whole+6000", "whole+12000"] {
+        let out = hellos(&world, ALLOWED, "allowed.test", &[how, how]);
+        let text = lines(&out);
+        let (first, second) = text.split_once('\n').unwrap();
+        assert!(first.ends_with("direct answer") || first.ends_with("direct aborted"), "{text}");
+        assert!(second.trim_end().ends_with(" answer"), "{text}");
+        let named = hellos(&world, ALLOWED, "shared.test", &[how, how]);
+        assert!(!named.text().contains("answer"), "{named}");
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn fast_open_sends_nothing_with_the_syn() {
+    let world = two_sites();
+    let hows = ["fast-open", "fast-open", "fast-open-connect"];
+    let out = hellos(&world, ALLOWED, "allowed.test", &hows);
+    out.printed(
+        "fast-open => direct answer\nfast-open => direct answer\nfast-open-connect => direct answer\n",
+    );
+    let refused = hellos(&world, ALLOWED, "shared.test", &hows);
+    assert!(!refused.text().contains("answer"), "{refused}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_is_not_tls_is_refused_where_tls_is_expected() {
+    let world = two_sites();
+    let out = hellos(&world, ALLOWED, "allowed.test", &["text", "text"]);
+    out.printed("text => direct aborted\ntext => proxy reset\n");
+    out.complained("protocol_not_allowed");
+    world.arrived_at(SITE).no_payload();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_way_is_the_policys() {
+    let world = World::new().site("allowed.test", SITE).record("other.test", &[SITE]).build();
+    let way = |policy: &str| {
+        let file = world.file("way.toml", policy).display().to_string();
+        let options = ["--policy", &file];
+        let line = format!(
+            "getent ahosts allowed.test > found; getent ahosts other.test > found; \
+             {PYTHON} hellos.py {SITE} 443 allowed.test whole; \
+             {PYTHON} hellos.py {SITE} 8443 allowed.test whole"
+        );
+        world.egress(&options).shell(&line).succeeded().text()
+    };
+    let both =
+        |first: &str, second: &str| format!("whole => {first} answer\nwhole => {second} answer\n");
+    let names = "[network.domains]\n\"allowed.test\" = ";
+    assert_eq!(way(&format!("{names}\"allow\"")), both("direct", "direct"));
+    for proxied in [
+        "{ action = \"allow\", path = \"proxy\" }",
+        "{ action = \"allow\", protocol = \"any\" }",
+        // A rule for the address lets other names pass.
+        "\"allow\"\n[network.addresses]\n\"93.184.216.34\" = \"allow\"",
+        "\"allow\"\n\"*\" = \"allow\"",
+        // Which of the two names it will be is not known at the connect.
+        "\"allow\"\n\"other.test\" = { action = \"allow\", path = \"proxy\" }",
+    ] {
+        assert_eq!(way(&format!("{names}{proxied}")), both("proxy", "proxy"), "{proxied}");
+    }
+    let kernel = "{ action = \"allow\", protocol = \"any\", path = \"kernel\" }";
+    assert_eq!(way(&format!("{names}{kernel}")), both("direct", "direct"));
+    let one_port =
+        "\"allow\"\n\"other.test\" = { action = \"allow\", path = \"proxy\", ports = [8443] }";
+    assert_eq!(way(&format!("{names}{one_port}")), both("direct", "proxy"));
+}

@@ -1,0 +1,221 @@
+"""TLS hellos sent in every way that a program has, on connections that may go straight out.
+
+`hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
+`proxy` by the address that the socket has, and RESULT `answer` (the server's handshake came), `ok` (what came was no
+handshake), `aborted` (ECONNABORTED), `reset`, `closed`, `timeout`, or an errno.
+"""
+import ctypes
+import errno
+import os
+import socket
+import ssl
+import struct
+import sys
+import tempfile
+import time
+
+from base import new, word
+
+MSG_ZEROCOPY = 0x4000000
+SO_ZEROCOPY = 60
+TCP_FASTOPEN_CONNECT = 30
+DEADLINE = 6
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def hello(name, padding=0):
+    """A whole hello, as OpenSSL makes it; `padding` octets of ALPN make it longer."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    protocols = ["http/1.1"]
+    while padding > 0:
+        protocols.append("x" * min(padding, 255))
+        padding -= 256
+    context.set_alpn_protocols(protocols)
+    outgoing = ssl.MemoryBIO()
+    talk = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=None if name == "-" else name)
+    try:
+        talk.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def records(octets, sizes):
+    """The same hello, cut into records."""
+    message, cut = octets[5:], b""
+    for size in [*sizes, len(message)]:
+        piece, message = message[:size], message[size:]
+        if piece:
+            cut += octets[:3] + struct.pack(">H", len(piece)) + piece
+    return cut
+
+
+def connected(address, port):
+    sock = new(address, socket.SOCK_STREAM)
+    sock.settimeout(DEADLINE)
+    sock.connect((address, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def pieces(sock, octets, size, pause=0.0):
+    for at in range(0, len(octets), size):
+        sock.sendall(octets[at:at + size])
+        time.sleep(pause)
+
+
+def a_file(octets):
+    held = tempfile.TemporaryFile()
+    held.write(octets)
+    held.flush()
+    return held
+
+
+def by_pipe(sock, octets):
+    reading, writing = os.pipe()
+    os.write(writing, octets)
+    os.splice(reading, sock.fileno(), len(octets))
+
+
+def by_vmsplice(sock, octets):
+    reading, writing = os.pipe()
+    held = ctypes.create_string_buffer(octets, len(octets))
+    vector = struct.pack("@PN", ctypes.addressof(held), len(octets))
+    if libc.vmsplice(writing, vector, 1, 0) != len(octets):
+        raise OSError(ctypes.get_errno(), "vmsplice")
+    os.splice(reading, sock.fileno(), len(octets))
+    return held
+
+
+def by_zerocopy(sock, octets):
+    sock.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+    held = bytearray(octets)
+    sock.send(held, MSG_ZEROCOPY)
+    return held
+
+
+def send(how, sock, octets):
+    """Sends the hello; what it returns has to live on."""
+    kind, _, number = how.partition("=")
+    number = float(number or 0)
+    match kind:
+        case "whole":
+            sock.sendall(octets)
+        case "bytes":
+            pieces(sock, octets, 1)
+        case "pieces":
+            pieces(sock, octets, int(number))
+        case "cut":
+            sock.sendall(octets[:int(number)])
+            time.sleep(0.005)
+            sock.sendall(octets[int(number):])
+        case "pause":
+            sock.sendall(octets[:200])
+            time.sleep(number)
+            sock.sendall(octets[200:])
+        case "half":
+            sock.sendall(octets[:200])
+        case "cork":
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            pieces(sock, octets, 100)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        case "more":
+            sock.sendall(octets + b"\x17\x03\x03\x00\x04data")
+        case "records":
+            sock.sendall(records(octets, [int(number)]))
+        case "sendfile":
+            held = a_file(octets)
+            os.sendfile(sock.fileno(), held.fileno(), 0, len(octets))
+            return held
+        case "prefix-sendfile":
+            held = a_file(octets[5:])
+            sock.send(octets[:5], socket.MSG_MORE)
+            os.sendfile(sock.fileno(), held.fileno(), 0, len(octets) - 5)
+            return held
+        case "splice":
+            by_pipe(sock, octets)
+        case "vmsplice":
+            return by_vmsplice(sock, octets)
+        case "zerocopy":
+            return by_zerocopy(sock, octets)
+        case "urgent":
+            sock.send(octets[:1], socket.MSG_OOB)
+            sock.sendall(octets[1:])
+        case "urgent-end":
+            sock.send(octets, socket.MSG_OOB)
+        case "two-processes":
+            if os.fork() == 0:
+                sock.sendall(octets[:200])
+                os._exit(0)
+            os.wait()
+            sock.sendall(octets[200:])
+        case "text":
+            sock.sendall(b"SSH-2.0-client\r\n")
+        case "http":
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: allowed.test\r\nConnection: close\r\n\r\n")
+        case "silent":
+            pass
+        case _:
+            raise OSError(errno.EINVAL, how)
+
+
+def fast_open(address, port, octets, connect):
+    sock = new(address, socket.SOCK_STREAM)
+    sock.settimeout(DEADLINE)
+    if connect:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
+        sock.connect((address, port))
+        sock.sendall(octets)
+    else:
+        sock.sendto(octets, socket.MSG_FASTOPEN, (address, port))
+    return sock
+
+
+def result(sock):
+    data = sock.recv(65536)
+    if not data:
+        return "closed"
+    return "answer" if data[:2] == b"\x16\x03" else "ok"
+
+
+def attempt(address, port, name, how):
+    way = "none"
+    padding = 0
+    if "+" in how:
+        how, _, padding = how.partition("+")
+    octets = hello(name, int(padding))
+    try:
+        if how.startswith("fast-open"):
+            sock = fast_open(address, port, octets, how == "fast-open-connect")
+            held = None
+        else:
+            sock = connected(address, port)
+        # Before it is ended, which takes its address.
+        way = "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1") else "direct"
+        if not how.startswith("fast-open"):
+            held = send(how, sock, octets)
+        got = result(sock)
+        del held
+        return f"{way} {got}"
+    except ConnectionAbortedError:
+        return f"{way} aborted"
+    except OSError as error:
+        return f"{way} {word(error)}"
+
+
+def main():
+    address, port, name, *hows = sys.argv[1:]
+    for how in hows:
+        if how == "every-cut":
+            got = {}
+            for at in range(1, len(hello(name))):
+                got.setdefault(attempt(address, int(port), name, f"cut={at}"), []).append(at)
+            said = "; ".join(f"{result} at {len(cuts)}" for result, cuts in sorted(got.items()))
+            print(f"every-cut => {said}", flush=True)
+        else:
+            print(f"{how} => {attempt(address, int(port), name, how)}", flush=True)
+
+
+main()
