@@ -10,4 +10,5 @@ mod bodies;
 
 mod corpus;
 mod decisions;
+mod hellos;
 mod spelling;

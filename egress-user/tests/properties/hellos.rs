@@ -1,0 +1,92 @@
+//! The kernel side's reading of a hello against the proxy's: real ones, whole, cut short, and with
+//! each octet changed.
+use std::{fs, path::Path};
+
+use crate::bodies::hello::agree;
+use egress_common::hello::{self, Finding, NAME_OCTETS};
+use proptest::prelude::*;
+
+fn captured() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hello");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let hellos = files.filter(|path| path.extension().is_some_and(|kind| kind == "bin"));
+    hellos
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(path).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn real_hellos_are_read_alike() {
+    let hellos = captured();
+    assert!(hellos.len() >= 11);
+    for (file, octets) in hellos {
+        agree(&octets);
+        let read = hello::read(&octets).map(|(name, said)| {
+            String::from_utf8(hello::octets(&name)[..said.length as usize].to_vec()).unwrap()
+        });
+        // Nothing but these is left to the proxy.
+        match file.as_str() {
+            "two-records" => assert_eq!(read, Err(Finding::Unreadable)),
+            "no-sni" => assert_eq!(read, Err(Finding::NoName)),
+            "ip-sni" => assert_eq!(read.unwrap(), "192.0.2.7"),
+            "trailing-dot" => assert_eq!(read.unwrap(), "dot.test"),
+            _ => assert!(read.unwrap().ends_with(".test"), "{file}"),
+        }
+        for length in 1..octets.len() {
+            agree(&octets[..length]);
+            if length >= 5 && file != "two-records" {
+                assert_eq!(hello::read(&octets[..length]).unwrap_err(), Finding::Incomplete);
+            }
+        }
+        for at in 0..octets.len() {
+            for change in [1, 0x20, 0x80, 0xff] {
+                let mut changed = octets.clone();
+                changed[at] ^= change;
+                agree(&changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn names_are_lowered_as_ascii_is() {
+    for octet in 0..=u8::MAX {
+        let mut name = hello::words(&[octet; 9]);
+        hello::lower(&mut name);
+        assert_eq!(name, hello::words(&[octet.to_ascii_lowercase(); 9]), "{octet}");
+    }
+}
+
+#[test]
+fn a_zero_behind_a_name_is_a_part_of_it() {
+    let octets =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hello/curl-openssl3.bin"));
+    let mut octets = octets.unwrap();
+    let at = octets.windows(9).position(|window| window == b"curl.test").unwrap();
+    let (name, plain) = hello::read(&octets).unwrap();
+    // The same number of octets, the last of them zero.
+    octets[at + 8] = 0;
+    let (shorter, said) = hello::read(&octets).unwrap();
+    assert_eq!((plain.length, said.length), (9, 9));
+    assert_ne!(name, shorter);
+    assert_eq!(shorter, hello::words(b"curl.tes"), "only the length tells them apart");
+    assert_eq!(hello::octets(&shorter).len(), NAME_OCTETS);
+}
+
+proptest! {
+    #[test]
+    fn pieces_of_hellos_put_together_are_read_alike(
+        file in 0..captured().len(),
+        cut in 0usize..600,
+        put in prop::collection::vec(any::<u8>(), 0..12),
+        drop in 0usize..12,
+    ) {
+        let (_, octets) = captured().swap_remove(file);
+        let cut = cut.min(octets.len());
+        let rest = (cut + drop).min(octets.len());
+        agree(&[&octets[..cut], &put, &octets[rest..]].concat());
+    }
+}
