@@ -13,7 +13,7 @@ pub mod map {
     pub const NAMES: &str = "NAMES";
     /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
     pub const LIVE: &str = "LIVE";
-    /// Socket cookie → [`crate::event::Held`]: direct connections whose first payload is not whole.
+    /// Socket cookie → [`crate::event::Held`]: direct connections of which no payload has left.
     pub const HELD: &str = "HELD";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
@@ -39,8 +39,8 @@ pub mod capacity {
     pub const PINS: u32 = 65_536;
     /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
     pub const NAMES: u32 = 65_536;
-    /// Direct connections with a hello that is not whole.
-    pub const HELD: u32 = 16_384;
+    /// Direct connections at once of which no payload has left.
+    pub const HELD: u32 = 65_536;
     /// Address rules and non-public ranges, over all sandboxes.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and their close.

@@ -58,12 +58,22 @@ pub struct HelloEvent {
     pub name: NameWords,
 }
 
-/// Value of the map [`crate::abi::map::HELD`]: when the wait for the rest of a hello began.
+/// Value of the map [`crate::abi::map::HELD`]: a direct connection of which no payload has left.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// CLOCK_BOOTTIME nanoseconds.
-    pub since_ns: u64,
+    /// Cookie of its network namespace.
+    pub netns: u64,
+    /// Its own end.
+    pub source: Address,
+    /// Where it goes.
+    pub destination: Address,
+    /// Its own port, host byte order.
+    pub source_port: u16,
+    /// Where it goes, host byte order.
+    pub destination_port: u16,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Which hook refused.

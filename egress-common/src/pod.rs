@@ -38,5 +38,5 @@ pod! {
     SocketState = 72,
     Event = 88,
     HelloEvent = 368,
-    Held = 8,
+    Held = 48,
 }

@@ -6,14 +6,13 @@
 //! in pieces becomes whole, and no octet leaves before the verdict (6.1, 6.18).
 
 use egress_common::{
-    event::Held,
     flow::{kind, option},
     hello::{Finding, NAME_OCTETS, Octets, Walk},
     pin::NameKey,
 };
 
 use crate::{
-    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add, boot_ns},
+    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add},
     emit,
     maps::{HELD, LIVE, NAMES},
     packet::Headers,
@@ -123,9 +122,7 @@ fn judge(
 #[inline(always)]
 fn verified(packet: Packet, stored: Stored, pin: u64) -> i32 {
     stored.set_kind(kind::VERIFIED);
-    if stored.options() & option::TOLD != 0 {
-        let _ = HELD.remove(&packet.cookie());
-    }
+    let _ = HELD.remove(&packet.cookie());
     if pin != 0 {
         stored.set_pin(pin);
         add(&LIVE, &pin, 1);
@@ -140,10 +137,6 @@ fn hold(packet: Packet, stored: Stored, headers: &Headers, key: &NameKey) -> i32
         return REFUSE;
     }
     stored.set_told();
-    let held = Held { since_ns: boot_ns() };
-    if HELD.insert(&packet.cookie(), &held, 0).is_err() {
-        return refuse(packet, stored, headers, Finding::Unreadable, key);
-    }
     emit::hello(packet, stored, headers, Finding::Incomplete, key);
     REFUSE
 }

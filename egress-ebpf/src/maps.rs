@@ -36,8 +36,9 @@ pub static NAMES: HashMap<NameKey, NameValue> =
 #[map]
 pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
 
-/// Written by the packet hook, deleted when the hello is whole or the connection ends. Full: the
-/// connection is refused, and the next one takes the proxy.
+/// Written by sockops before the SYN, deleted when the first payload is found good, or at close:
+/// whoever ends the filter has to end these first, or what they hold back would leave. Full: the
+/// connection sends nothing.
 #[map]
 pub static HELD: HashMap<u64, Held> =
     HashMap::with_max_entries(capacity::HELD, BPF_F_NO_PREALLOC);

@@ -2,8 +2,8 @@
 //! original destination of a connection it accepts.
 
 use egress_common::{
-    event::Counter,
-    flow::{FlowKey, SocketState, kind, option},
+    event::{Counter, Held},
+    flow::{FlowKey, SocketState, kind},
 };
 
 use crate::{
@@ -28,8 +28,15 @@ pub fn tcp(ops: &SockOps) {
 /// The local port is bound and the SYN not yet sent: the listener cannot accept before this.
 #[inline(always)]
 fn connect(ops: &SockOps) {
-    let Some(state) = ops.stored().map(|stored| stored.state()) else { return };
+    let Some(stored) = ops.stored() else { return };
+    let state = stored.state();
     if is_direct(state.kind) {
+        if HELD.insert(&ops.cookie(), &held(ops, &state), 0).is_err() {
+            // Nobody could end it: it sends nothing, not even the SYN.
+            stored.set_kind(0);
+            count(&COUNTERS, Counter::MapFull as u32);
+            return;
+        }
         return ops.follow_state();
     }
     let value = state.flow(ops.cookie(), boot_ns());
@@ -46,7 +53,7 @@ fn close(ops: &SockOps) {
     let Some(stored) = ops.stored() else { return };
     let state = stored.state();
     if is_direct(state.kind) {
-        if state.options & option::TOLD != 0 {
+        if state.kind != kind::VERIFIED {
             let _ = HELD.remove(&ops.cookie());
         }
         if state.pin != 0 {
@@ -66,6 +73,20 @@ fn close(ops: &SockOps) {
 #[inline(always)]
 fn is_direct(kind: u16) -> bool {
     matches!(kind, kind::DIRECT | kind::VERIFIED | kind::REFUSED)
+}
+
+#[inline(always)]
+fn held(ops: &SockOps, state: &SocketState) -> Held {
+    let (local4, local6) = (ops.local4(), ops.local6());
+    let to_v4 = state.original.v4_word().is_some();
+    Held {
+        netns: state.netns,
+        source: if to_v4 { local4 } else { local6 },
+        destination: state.original,
+        source_port: ops.local_port(),
+        destination_port: state.original_port,
+        reserved: 0,
+    }
 }
 
 #[inline(always)]

@@ -131,6 +131,9 @@ impl Shown {
         if let Some(fix) = &self.verdict.fix {
             fields["fix"] = json!(fix);
         }
+        if let Some(path) = self.verdict.path {
+            fields["path"] = json!(path.as_str());
+        }
         if !self.notes.is_empty() {
             fields["note"] = json!(self.notes.join("; "));
         }
@@ -152,6 +155,9 @@ impl Shown {
         line("host", &printable(&self.host));
         if let Some(evidence) = self.evidence {
             line("evidence", evidence);
+        }
+        if let Some(path) = self.verdict.path {
+            line("path", path.as_str());
         }
         let list = |addresses: &[IpAddr]| {
             addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")

@@ -45,7 +45,7 @@ impl Direct {
                 let direct = Arc::clone(self);
                 tokio::spawn(async move {
                     sleep(WHOLE_WITHIN).await;
-                    if direct.maps.held_since(told.event.cookie).is_some() {
+                    if direct.maps.holds(told.event.cookie) {
                         direct.end(&told, Finding::Incomplete);
                     }
                 });

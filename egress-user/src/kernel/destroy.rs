@@ -4,10 +4,13 @@
 use std::{
     io,
     net::IpAddr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use egress_common::{Address, event::HelloEvent};
+use egress_common::{
+    Address,
+    event::{Held, HelloEvent},
+};
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -15,6 +18,8 @@ use nix::{
         socket,
     },
 };
+
+use crate::sys;
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
 const SOCK_DESTROY: u16 = 21;
@@ -57,6 +62,21 @@ impl Destroyer {
     pub fn end(&self, told: &HelloEvent) -> io::Result<()> {
         let destination = (told.event.address, told.event.port);
         self.destroy((told.source, told.source_port), destination, told.event.cookie)
+    }
+
+    /// Ends a connection of which no payload has left.
+    ///
+    /// # Errors
+    /// ENOENT when it has ended by itself. Before Linux 6.12 sockets that no process has any more
+    /// are left as they are.
+    pub(super) fn end_held(&self, cookie: u64, held: &Held) -> io::Result<()> {
+        let source = (held.source, held.source_port);
+        self.destroy(source, (held.destination, held.destination_port), cookie)
+    }
+
+    /// Cookie of the network namespace whose sockets these are.
+    pub(super) fn netns(&self) -> io::Result<u64> {
+        sys::sockets::netns_cookie(self.socket.as_fd())
     }
 
     fn destroy(

@@ -123,9 +123,9 @@ impl Maps {
         self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
     }
 
-    /// Since when a direct connection's hello has not been whole; none when it is, or has ended.
-    pub fn held_since(&self, cookie: u64) -> Option<u64> {
-        self.held.get(&cookie, 0).ok().map(|held| held.0.since_ns)
+    /// Whether there is a direct connection with this socket cookie of which no payload has left.
+    pub fn holds(&self, cookie: u64) -> bool {
+        self.held.get(&cookie, 0).is_ok()
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, Hash<PinKey, PinValue>> {

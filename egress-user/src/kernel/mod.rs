@@ -9,6 +9,7 @@ mod layout;
 mod maps;
 mod object;
 mod pins;
+mod release;
 mod survey;
 
 pub use destroy::Destroyer;
@@ -16,5 +17,6 @@ pub use error::{KernelError, Rejected};
 pub use events::{Events, Told, datagram_connect, describe};
 pub use host::{Host, HostError, Mounted, mounts};
 pub use maps::Maps;
-pub use object::{Attached, Loaded, remove_pins};
+pub use object::{Attached, Loaded};
+pub use release::release;
 pub use survey::{Finding, Status, Survey};

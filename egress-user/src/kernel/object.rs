@@ -1,7 +1,7 @@
 //! Loading the kernel object and attaching its programs.
 
 use std::{
-    fs,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -10,9 +10,9 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramError},
 };
-use egress_common::abi::{self, ProgramSpec, global};
+use egress_common::abi::{self, ProgramSpec, global, map};
 
-use super::{error::KernelError, layout::Layout, maps::Maps};
+use super::{error::KernelError, layout::Layout, maps::Maps, release::release};
 use crate::sys;
 
 /// The built kernel side (docs/kernel-build.md).
@@ -109,6 +109,14 @@ impl Loaded {
             source,
         })?;
         let mut attached = Attached { links: Vec::new(), pins: pins.to_owned() };
+        // First: without it nobody knows what the programs hold back.
+        let path = pins.join(map::HELD);
+        let held = self.ebpf.map(map::HELD).ok_or(KernelError::Missing { program: map::HELD })?;
+        held.pin(&path).map_err(|error| KernelError::Pin {
+            program: map::HELD,
+            path,
+            source: io::Error::other(error),
+        })?;
         for spec in abi::PROGRAMS {
             let descriptor =
                 program(&mut self.ebpf, spec)?.fd().map_err(|source| KernelError::Load {
@@ -144,22 +152,14 @@ impl Attached {
 }
 
 impl Drop for Attached {
-    /// Detaches: by the time this runs, nothing is left in the cgroup.
+    /// Detaches, unless connections hold something back that would leave then: by the time this runs,
+    /// nothing is left in the cgroup.
     fn drop(&mut self) {
         if !self.pins.as_os_str().is_empty() {
-            remove_pins(&self.pins);
+            // Where it cannot be yet, the next run tries again.
+            let _ = release(&self.pins);
         }
         self.links.clear();
-    }
-}
-
-/// Removes a sandbox's directory of pins; its programs are detached once nobody holds their links.
-pub fn remove_pins(directory: &Path) {
-    if let Ok(entries) = fs::read_dir(directory) {
-        for entry in entries.flatten() {
-            let _ = fs::remove_file(entry.path());
-        }
-        let _ = fs::remove_dir(directory);
     }
 }
 

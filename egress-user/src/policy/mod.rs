@@ -15,6 +15,7 @@ mod pattern;
 mod payload;
 mod rule;
 mod unix;
+mod way;
 
 pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;

@@ -13,7 +13,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{dns::clock::boottime_ns, kernel::remove_pins};
+use crate::{dns::clock::boottime_ns, kernel::release};
 
 const PARENT: &str = "egress";
 const BOX: &str = "box";
@@ -133,17 +133,24 @@ fn lock(directory: &Path, how: FlockArg) -> io::Result<Flock<File>> {
 /// Removes what runs left behind that died without tidying: their processes are dead or dying
 /// (init dies with its run), their programs still attached, which is what kept them closed.
 fn sweep(parent: &Path, pins: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
-        let path = entry.path();
-        if lock(&path, FlockArg::LockExclusiveNonblock).is_err() {
-            continue;
-        }
-        if remove(&path) {
-            // Only now: the programs must hold for as long as a process could still run.
-            remove_pins(&pins.join(entry.file_name()));
+    for path in directories(parent) {
+        if lock(&path, FlockArg::LockExclusiveNonblock).is_ok() {
+            let _ = remove(&path);
         }
     }
+    // Only now: the programs must hold for as long as a process could still run. Pins without a
+    // cgroup: of those above, and of others that could not be released until now.
+    for path in directories(pins) {
+        let is_alive = path.file_name().is_none_or(|name| parent.join(name).exists());
+        if !is_alive {
+            let _ = release(&path);
+        }
+    }
+}
+
+fn directories(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// Kills every process below and removes the directories; false when some survive.

@@ -9,8 +9,8 @@ pub use answers::{AnswerError, Answers};
 use egress_common::Reason;
 
 use crate::policy::{
-    Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal, Request,
-    Rule, Transport, UnixAddress, UnixRule,
+    DataPath, Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal,
+    Request, Rule, Transport, UnixAddress, UnixRule,
 };
 
 /// What is asked about.
@@ -70,6 +70,8 @@ pub struct Verdict {
     pub fix: Option<String>,
     /// Where it may be dialled; none when it is refused, or no host.
     pub addresses: Vec<IpAddr>,
+    /// The way of its bytes, where it is an allowed TCP target.
+    pub path: Option<DataPath>,
 }
 
 /// The line of a policy that decides.
@@ -103,7 +105,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
         Err(error) => {
             let fix = Some(format!("write a name or an address: {error}"));
             let reason = Some(Reason::InvalidHost);
-            return Verdict { reason, line: None, fix, addresses: Vec::new() };
+            return Verdict { reason, line: None, fix, addresses: Vec::new(), path: None };
         }
     };
     let NetworkTarget { port, transport, ref payload, .. } = *target;
@@ -113,7 +115,9 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
             // Of several lines of one pattern, the one that lets it pass.
             let line = grant.judge_payload(policy.settings().mode, port, transport, payload);
             let line = Line::Rule(line.unwrap_or(grant.rule()).clone());
-            Verdict { addresses, ..Verdict::allow(Some(line)) }
+            let tcp = transport == Transport::Tcp;
+            let path = tcp.then(|| policy.data_path(&request, &grant, &addresses));
+            Verdict { addresses, path, ..Verdict::allow(Some(line)) }
         }
         Decision::Refuse(refusal) => refusal.into(),
     }
@@ -121,7 +125,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
 
 impl Verdict {
     fn allow(line: Option<Line>) -> Self {
-        Self { reason: None, line, fix: None, addresses: Vec::new() }
+        Self { reason: None, line, fix: None, addresses: Vec::new(), path: None }
     }
 
     /// Whether the target is allowed.
@@ -132,7 +136,8 @@ impl Verdict {
 
 impl From<Refusal> for Verdict {
     fn from(Refusal { reason, rule, fix }: Refusal) -> Self {
-        Self { reason: Some(reason), line: rule.map(Line::Rule), fix, addresses: Vec::new() }
+        let line = rule.map(Line::Rule);
+        Self { reason: Some(reason), line, fix, addresses: Vec::new(), path: None }
     }
 }
 

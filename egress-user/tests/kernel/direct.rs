@@ -1,4 +1,7 @@
 //! Connections that go straight out: nothing leaves but a hello of a name that the address is pinned for.
+use nix::sys::signal::Signal;
+
+use super::support::processes::eventually;
 use super::support::{Finished, PYTHON, World};
 use super::{ALLOWED, SITE, SITE_V6, two_sites};
 
@@ -197,4 +200,66 @@ fn the_way_is_the_policys() {
     let one_port =
         "\"allow\"\n\"other.test\" = { action = \"allow\", path = \"proxy\", ports = [8443] }";
     assert_eq!(way(&format!("{names}{one_port}")), both("direct", "proxy"));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_pin_lives_as_long_as_a_direct_connection_under_it() {
+    let world = World::new().site("allowed.test", SITE).ttl(1).build();
+    let short =
+        "[network.dns]\nmax_ttl = \"1s\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n";
+    let file = world.file("short.toml", short).display().to_string();
+    let pins = |hows: &[&str]| hellos(&world, &["--policy", &file], "allowed.test", hows).text();
+    assert_eq!(
+        pins(&["whole", "wait=5", "whole"]),
+        "whole => direct answer\nwhole => none EPERM\n"
+    );
+    assert_eq!(
+        pins(&["keep", "wait=5", "whole", "wait=5", "whole"]),
+        "keep => direct answer\nwhole => direct answer\nwhole => direct answer\n"
+    );
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_is_held_does_not_leave_when_the_filter_is_killed() {
+    let world = two_sites();
+    let line = format!(
+        "getent ahosts allowed.test > found; {PYTHON} hellos.py {SITE} 443 shared.test cut=200 half"
+    );
+    for round in 1..=3 {
+        let running = world.egress(ALLOWED).start(["sh", "-c", &line]);
+        // The first is refused; the second waits for its other half.
+        running.says("cut=200 => direct aborted");
+        let connected = || {
+            let mut contacts = world.contacts();
+            contacts.retain(|contact| contact.at.port() == 443);
+            contacts.len() >= 2 * round
+        };
+        eventually("both connections", connected);
+        running.signal(Signal::SIGKILL);
+        drop(running);
+    }
+    world.arrived_at(SITE).no_payload();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_is_held_does_not_leave_when_its_program_ends() {
+    let world = two_sites();
+    // The socket outlives its program, with octets that it has not sent: half a hello, and a whole
+    // one behind a SYN that must not carry it.
+    let leaves = |how: &str| {
+        let line = format!(
+            "getent ahosts allowed.test > found && {PYTHON} hellos.py {SITE} 443 shared.test {how}"
+        );
+        world.egress(ALLOWED).shell(&line).succeeded();
+    };
+    for _ in 0..3 {
+        leaves("half-end");
+        leaves("fast-open-end");
+    }
+    // Probes of a held connection come after 200 ms, then at twice the time.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    world.arrived_at(SITE).no_payload();
 }

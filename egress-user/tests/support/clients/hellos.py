@@ -1,6 +1,6 @@
 """TLS hellos sent in every way that a program has, on connections that may go straight out.
 
-`hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
+`keep` leaves its connection open until the end; `wait=N` is N seconds without one. `hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
 `proxy` by the address that the socket has, and RESULT `answer` (the server's handshake came), `ok` (what came was no
 handshake), `aborted` (ECONNABORTED), `reset`, `closed`, `timeout`, or an errno.
 """
@@ -20,6 +20,7 @@ MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY = 60
 TCP_FASTOPEN_CONNECT = 30
 DEADLINE = 6
+KEPT = []
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -101,7 +102,7 @@ def send(how, sock, octets):
     kind, _, number = how.partition("=")
     number = float(number or 0)
     match kind:
-        case "whole":
+        case "whole" | "keep":
             sock.sendall(octets)
         case "bytes":
             pieces(sock, octets, 1)
@@ -117,6 +118,9 @@ def send(how, sock, octets):
             sock.sendall(octets[200:])
         case "half":
             sock.sendall(octets[:200])
+        case "half-end":
+            sock.sendall(octets[:200])
+            os._exit(0)
         case "cork":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             pieces(sock, octets, 100)
@@ -161,15 +165,21 @@ def send(how, sock, octets):
             raise OSError(errno.EINVAL, how)
 
 
-def fast_open(address, port, octets, connect):
+def fast_open(address, port, octets, how):
     sock = new(address, socket.SOCK_STREAM)
     sock.settimeout(DEADLINE)
-    if connect:
+    if how == "fast-open-connect":
         sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
         sock.connect((address, port))
         sock.sendall(octets)
     else:
-        sock.sendto(octets, socket.MSG_FASTOPEN, (address, port))
+        sock.setblocking(how != "fast-open-end")
+        try:
+            sock.sendto(octets, socket.MSG_FASTOPEN, (address, port))
+        except BlockingIOError:
+            pass
+        if how == "fast-open-end":
+            os._exit(0)
     return sock
 
 
@@ -188,7 +198,7 @@ def attempt(address, port, name, how):
     octets = hello(name, int(padding))
     try:
         if how.startswith("fast-open"):
-            sock = fast_open(address, port, octets, how == "fast-open-connect")
+            sock = fast_open(address, port, octets, how)
             held = None
         else:
             sock = connected(address, port)
@@ -198,6 +208,8 @@ def attempt(address, port, name, how):
             held = send(how, sock, octets)
         got = result(sock)
         del held
+        if how == "keep":
+            KEPT.append(sock)
         return f"{way} {got}"
     except ConnectionAbortedError:
         return f"{way} aborted"
@@ -208,7 +220,9 @@ def attempt(address, port, name, how):
 def main():
     address, port, name, *hows = sys.argv[1:]
     for how in hows:
-        if how == "every-cut":
+        if how.startswith("wait="):
+            time.sleep(float(how[5:]))
+        elif how == "every-cut":
             got = {}
             for at in range(1, len(hello(name))):
                 got.setdefault(attempt(address, int(port), name, f"cut={at}"), []).append(at)

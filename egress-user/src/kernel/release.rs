@@ -1,0 +1,58 @@
+//! The end of a sandbox's programs. What they hold back must not leave when they go: a connection
+//! whose program has ended lives on in the kernel as long as it has something to send, and would send
+//! it as soon as nothing judges it (seen on 6.18: 200 octets of a refused hello at the far side).
+
+use std::{fs, path::Path};
+
+use aya::maps::{HashMap, Map, MapData};
+use egress_common::{abi::map, event::Held};
+
+use super::destroy::Destroyer;
+use crate::sys::pod::Wire;
+
+/// Removes a dead sandbox's directory of pins, whose programs are detached once nobody holds their
+/// links. Nothing is left in its cgroup.
+///
+/// False when connections live that hold something back and that cannot be ended from here (they
+/// are in another network namespace, or the kernel ends no orphans): the pins stay, and the programs
+/// with them, for the next run to try again. Such connections end by themselves within minutes.
+pub fn release(pins: &Path) -> bool {
+    if !pins.is_dir() {
+        return true;
+    }
+    if !end_held(pins) {
+        return false;
+    }
+    if let Ok(entries) = fs::read_dir(pins) {
+        for entry in entries.flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+        let _ = fs::remove_dir(pins);
+    }
+    true
+}
+
+/// False when some are left.
+fn end_held(pins: &Path) -> bool {
+    let path = pins.join(map::HELD);
+    if !path.exists() {
+        // It died before anything was attached.
+        return true;
+    }
+    let Ok(held) = MapData::from_pin(&path) else { return false };
+    let Ok(held) = HashMap::<_, u64, Wire<Held>>::try_from(Map::HashMap(held)) else {
+        return false;
+    };
+    let left: Vec<(u64, Held)> =
+        held.iter().filter_map(|entry| entry.ok().map(|(cookie, held)| (cookie, held.0))).collect();
+    if left.is_empty() {
+        return true;
+    }
+    let Ok(destroyer) = Destroyer::open() else { return false };
+    let Ok(netns) = destroyer.netns() else { return false };
+    for (cookie, connection) in left.iter().filter(|(_, held)| held.netns == netns) {
+        // Its programs take it out of the map as it closes.
+        let _ = destroyer.end_held(*cookie, connection);
+    }
+    held.keys().next().is_none()
+}

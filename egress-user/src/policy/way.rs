@@ -1,0 +1,24 @@
+//! Which way a connection's bytes take: straight out, the kernel judging its first payload, or
+//! through the proxy.
+
+use std::net::IpAddr;
+
+use super::{DataPath, Grant, Host, Payload, Policy, Request, Transport};
+
+impl Policy {
+    /// The way of a target that is allowed, at these addresses. Another name of the same address may
+    /// still need the proxy, and then all of them take it.
+    pub fn data_path(&self, request: &Request, grant: &Grant, addresses: &[IpAddr]) -> DataPath {
+        let tls = matches!(request.payload, Payload::Tls | Payload::Unknown);
+        let named = matches!(request.host, Host::Name(_)) && request.transport == Transport::Tcp;
+        // What a rule for the address, or `*`, lets pass names nobody, or names that no pin knows.
+        let open = |address: &IpAddr| {
+            self.address(*address).is_ok_and(|own| own.opens(request.port, Transport::Tcp))
+        };
+        if named && tls && !addresses.iter().any(open) {
+            grant.path(self.settings().mode, request.port)
+        } else {
+            DataPath::Proxy
+        }
+    }
+}
