@@ -13,13 +13,22 @@ use crate::{
 
 // enum of linux/bpf.h.
 const TCP_CONNECT_CB: u32 = 3;
+const ESTABLISHED_CB: u32 = 4;
 const STATE_CB: u32 = 10;
+const RTT_CB: u32 = 12;
 const TCP_CLOSE: u32 = 7;
+
+/// How long what is held back may wait, in milliseconds: longer than user space waits for the rest
+/// of a hello, which ends connections sooner. With user space dead the program has an error then
+/// instead of waiting for ever.
+const WAIT_MS: u32 = 4_001;
 
 #[inline(always)]
 pub fn tcp(ops: &SockOps) {
     match ops.op() {
         TCP_CONNECT_CB => connect(ops),
+        ESTABLISHED_CB => limit_wait(ops),
+        RTT_CB => unlimit_wait(ops),
         STATE_CB if ops.new_state() == TCP_CLOSE => close(ops),
         _ => {}
     }
@@ -46,6 +55,27 @@ fn connect(ops: &SockOps) {
         return;
     }
     ops.follow_state();
+}
+
+/// Programs that have chosen a limit keep it.
+#[inline(always)]
+fn limit_wait(ops: &SockOps) {
+    let direct = ops.stored().is_some_and(|stored| stored.kind() == kind::DIRECT);
+    if direct && ops.user_timeout() == Some(0) {
+        ops.set_user_timeout(WAIT_MS);
+        ops.follow_round_trips();
+    }
+}
+
+/// The first round trip after the hello: from here on the network's troubles are the program's.
+#[inline(always)]
+fn unlimit_wait(ops: &SockOps) {
+    if ops.stored().is_some_and(|stored| stored.kind() == kind::VERIFIED) {
+        if ops.user_timeout() == Some(WAIT_MS) {
+            ops.set_user_timeout(0);
+        }
+        ops.follow_state();
+    }
 }
 
 #[inline(always)]

@@ -4,12 +4,19 @@ use core::ptr::read_volatile;
 
 use aya_ebpf::{
     bindings::bpf_sock_ops,
-    helpers::generated::{bpf_get_socket_cookie, bpf_sock_ops_cb_flags_set},
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_getsockopt, bpf_setsockopt, bpf_sock_ops_cb_flags_set,
+    },
     programs::SockOpsContext,
 };
 use egress_common::Address;
 
-use super::{Stored, stored};
+use super::{IPPROTO_TCP, Stored, stored};
+
+// linux/bpf.h, linux/tcp.h.
+const STATE_FLAG: i32 = 1 << 2;
+const RTT_FLAG: i32 = 1 << 3;
+const TCP_USER_TIMEOUT: i32 = 18;
 
 /// The context of sockops.
 pub struct SockOps {
@@ -78,9 +85,51 @@ impl SockOps {
     /// Asks to be called at every change of the connection's state.
     #[inline(always)]
     pub fn follow_state(&self) {
-        const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
+        self.follow(STATE_FLAG);
+    }
+
+    /// Asks to be called with every measured round trip as well.
+    #[inline(always)]
+    pub fn follow_round_trips(&self) {
+        self.follow(STATE_FLAG | RTT_FLAG);
+    }
+
+    #[inline(always)]
+    fn follow(&self, flags: i32) {
         // SAFETY: the helper takes the context.
-        unsafe { bpf_sock_ops_cb_flags_set(self.ops, BPF_SOCK_OPS_STATE_CB_FLAG) };
+        unsafe { bpf_sock_ops_cb_flags_set(self.ops, flags) };
+    }
+
+    /// TCP_USER_TIMEOUT of the socket in milliseconds, 0 being none; none where the kernel does not
+    /// tell (before 6.0).
+    #[inline(always)]
+    pub fn user_timeout(&self) -> Option<u32> {
+        let mut value = 0_u32;
+        // SAFETY: the helper writes the four octets that it is given, or fails.
+        let result = unsafe {
+            bpf_getsockopt(
+                self.ops.cast(),
+                IPPROTO_TCP as i32,
+                TCP_USER_TIMEOUT,
+                (&raw mut value).cast(),
+                4,
+            )
+        };
+        (result == 0).then_some(value)
+    }
+
+    #[inline(always)]
+    pub fn set_user_timeout(&self, milliseconds: u32) {
+        let mut value = milliseconds;
+        // SAFETY: the helper reads the four octets that it is given.
+        unsafe {
+            bpf_setsockopt(
+                self.ops.cast(),
+                IPPROTO_TCP as i32,
+                TCP_USER_TIMEOUT,
+                (&raw mut value).cast(),
+                4,
+            )
+        };
     }
 }
-

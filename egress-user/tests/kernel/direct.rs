@@ -263,3 +263,23 @@ fn what_is_held_does_not_leave_when_its_program_ends() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     world.arrived_at(SITE).no_payload();
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn without_user_space_a_refused_program_still_gets_its_error() {
+    let world = two_sites();
+    let line = format!(
+        "getent ahosts allowed.test > found && \
+         exec {PYTHON} hellos.py {SITE} 443 shared.test whole go whole"
+    );
+    let egress = world.egress(ALLOWED).env("PROBE_DEADLINE", "15").idle_stdin();
+    let running = egress.start(["sh", "-c", &line]);
+    running.says("ready");
+    // Its packets are still judged; nobody hears of it.
+    running.signal(Signal::SIGSTOP);
+    running.tell("go");
+    running.says("whole => direct ETIMEDOUT");
+    running.signal(Signal::SIGCONT);
+    running.finish();
+    world.arrived_at(SITE).no_payload();
+}

@@ -208,6 +208,13 @@ impl<'w> Running<'w> {
             .unwrap_or_else(|error| panic!("send {signal} to {:?}: {error}", self.words));
     }
 
+    /// Gives the program a line to read; its standard input has to be an idle one.
+    #[track_caller]
+    pub(crate) fn tell(&self, line: &str) {
+        let mut stdin = self.held_stdin.as_ref().expect("an idle standard input");
+        writeln!(stdin, "{line}").expect("write to the program");
+    }
+
     /// Waits until the program has written `text` to its standard output.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> String {

@@ -1,6 +1,7 @@
 """TLS hellos sent in every way that a program has, on connections that may go straight out.
 
-`keep` leaves its connection open until the end; `wait=N` is N seconds without one. `hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
+`keep` leaves its connection open until the end; `wait=N` is N seconds without one, `go`
+a wait for a line of input. `hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
 `proxy` by the address that the socket has, and RESULT `answer` (the server's handshake came), `ok` (what came was no
 handshake), `aborted` (ECONNABORTED), `reset`, `closed`, `timeout`, or an errno.
 """
@@ -19,7 +20,7 @@ from base import new, word
 MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY = 60
 TCP_FASTOPEN_CONNECT = 30
-DEADLINE = 6
+DEADLINE = float(os.environ.get("PROBE_DEADLINE", "6"))
 KEPT = []
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -220,7 +221,10 @@ def attempt(address, port, name, how):
 def main():
     address, port, name, *hows = sys.argv[1:]
     for how in hows:
-        if how.startswith("wait="):
+        if how == "go":
+            print("ready", flush=True)
+            sys.stdin.readline()
+        elif how.startswith("wait="):
             time.sleep(float(how[5:]))
         elif how == "every-cut":
             got = {}
