@@ -59,14 +59,6 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     const ALLOW: u32 = RuleAction::Allow as u32;
     const DENY: u32 = RuleAction::Deny as u32;
     const LOCAL: u32 = RuleAction::Local as u32;
-    let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox: sandbox.id, address: *address });
-    let rule = match ADDRESSES.get(&key) {
-        Some(rule) => *rule,
-        None => RuleValue { action: 0, reserved: 0, ports: Ports::ALL },
-    };
-    if rule.action == DENY {
-        return Err(Reason::Denied);
-    }
     let pin = match lookup(&PINS, &PinKey { sandbox: sandbox.id, address: *address }) {
         Some(pin) => pin,
         None => PinValue {
@@ -77,24 +69,25 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
         },
     };
     let pinned = pin.expires_ns > boot_ns();
-    // A rule for the address, or `*`, lets names pass that the pins do not know.
-    if rule.action == ALLOW && rule.ports.opens(port) {
+    // First, as most connections are these: user space has left out of `direct` what a rule for the
+    // address, or `*`, opens, where names pass that no pin knows; and no denied address is pinned.
+    if pinned && sandbox.flags & flags::DIRECT != 0 && is_direct(&pin, port) {
+        return Ok(if pin.unread.contains(port) { Way::DirectUnread } else { Way::Direct });
+    }
+    let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox: sandbox.id, address: *address });
+    let rule = match ADDRESSES.get(&key) {
+        Some(rule) => *rule,
+        None => RuleValue { action: 0, reserved: 0, ports: Ports::ALL },
+    };
+    if rule.action == DENY {
+        return Err(Reason::Denied);
+    }
+    if (pinned && pin.ports.opens(port)) || (rule.action == ALLOW && rule.ports.opens(port)) {
         return Ok(Way::Proxy);
     }
     // A public address under `*`: the proxy knows which ports that rule opens.
     if rule.action == 0 && sandbox.flags & flags::PUBLIC != 0 {
         return Ok(Way::Proxy);
-    }
-    if pinned && pin.ports.opens(port) {
-        let direct = sandbox.flags & flags::DIRECT != 0
-            && pin.direct.contains(port)
-            && port != HTTP_PORTS[0]
-            && port != HTTP_PORTS[1];
-        return Ok(match (direct, pin.unread.contains(port)) {
-            (false, _) => Way::Proxy,
-            (true, false) => Way::Direct,
-            (true, true) => Way::DirectUnread,
-        });
     }
     Err(if pinned || rule.action == ALLOW {
         Reason::PortNotAllowed
@@ -105,4 +98,9 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     } else {
         Reason::NotAllowed
     })
+}
+
+#[inline(always)]
+fn is_direct(pin: &PinValue, port: u16) -> bool {
+    pin.direct.contains(port) && port != HTTP_PORTS[0] && port != HTTP_PORTS[1]
 }

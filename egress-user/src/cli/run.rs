@@ -232,7 +232,8 @@ fn serve(
         Ok(Arc::new(flows.context("read the network namespace's cookie")?))
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
-    let sink: Arc<dyn PinSink> = Arc::new(shared.maps.pin_sink(shared.sandbox));
+    let sink: Arc<dyn PinSink> =
+        Arc::new(shared.maps.pin_sink(shared.sandbox, shared.policy.clone()));
     let upstream = NameServers::new(settings)?;
     let service = dns::Service::new(
         shared.policy.clone(),
@@ -292,7 +293,7 @@ fn tell_status(
 
 /// Proves the path with the kernel's real hooks before the command exists.
 fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Result<()> {
-    let probe = shared.maps.pin_sink(shared.sandbox);
+    let probe = shared.maps.pin_sink(shared.sandbox, shared.policy.clone());
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     probe
         .pin(PROBE_TARGET.ip(), &Opening::proxied(dns::NEVER_NS, ports))

@@ -8,13 +8,13 @@ use std::{
 
 use egress_common::{
     hello,
-    pin::{NameKey, NameValue, PinKey, PinValue},
+    pin::{NameKey, NameValue, PinKey, PinValue, PortList},
 };
 
 use super::maps::{Maps, key_of};
 use crate::{
     dns::{Naming, Opening, PinSink},
-    policy::Name,
+    policy::{Name, Policy, Transport},
     sys::pod::Wire,
 };
 
@@ -22,18 +22,30 @@ use crate::{
 pub struct KernelPins {
     maps: Arc<Maps>,
     sandbox: u64,
+    policy: Arc<Policy>,
 }
 
 impl Maps {
-    /// The [`PinSink`] of one sandbox.
-    pub fn pin_sink(self: &Arc<Self>, sandbox: u64) -> KernelPins {
-        KernelPins { maps: self.clone(), sandbox }
+    /// The [`PinSink`] of one sandbox with this policy.
+    pub fn pin_sink(self: &Arc<Self>, sandbox: u64, policy: Arc<Policy>) -> KernelPins {
+        KernelPins { maps: self.clone(), sandbox, policy }
     }
 }
 
 impl KernelPins {
     fn address_key(&self, address: IpAddr) -> Wire<PinKey> {
         Wire(PinKey { sandbox: self.sandbox, address: key_of(address) })
+    }
+
+    /// Ports that the address's own rule, or `*`, does not open: where one does, names pass that no
+    /// pin knows, which the proxy has to judge. The connect hook asks the pin alone.
+    fn without_open(&self, address: IpAddr, direct: PortList) -> PortList {
+        let Ok(open) = self.policy.address(address) else { return direct };
+        let mut left = PortList::NONE;
+        for port in direct.iter().filter(|&port| !open.opens(port, Transport::Tcp)) {
+            left.insert(port);
+        }
+        left
     }
 
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
@@ -50,7 +62,8 @@ impl KernelPins {
 
 impl PinSink for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
-        let &Opening { expires_ns, ports, direct, unread } = opening;
+        let &Opening { expires_ns, ports, unread, .. } = opening;
+        let direct = self.without_open(address, opening.direct);
         let value = PinValue { expires_ns, ports, direct, unread };
         let mut map = self.maps.pins();
         map.insert(self.address_key(address), Wire(value), 0).map_err(io::Error::other)
