@@ -3,7 +3,10 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU8, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -31,7 +34,11 @@ pub(super) struct NameServer {
 
 impl NameServer {
     pub(super) fn new(script: impl Fn(&Message) -> Option<Message> + Send + 'static) -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into(), script)
+        // An address of its own: on 127.0.0.1 its port can be some connection's when `serve_tcp`
+        // wants it.
+        static LAST: AtomicU8 = AtomicU8::new(0);
+        let own = Ipv4Addr::new(127, 53, 0, LAST.fetch_add(1, Ordering::Relaxed));
+        Self::at((own, 0).into(), script)
     }
 
     pub(super) fn at(
