@@ -29,7 +29,7 @@ async fn a_changed_resolv_conf_counts_for_the_next_lookup_and_a_broken_one_does_
     let new = NameServer::at(new_at, by_host(2));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("resolv.conf");
-    write(&path, "nameserver 127.0.0.1\n");
+    write(&path, &format!("nameserver {}\n", old.at.ip()));
     let clock = TestClock::default();
     let surroundings = Surroundings {
         resolv_conf: path.clone(),
