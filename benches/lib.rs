@@ -1,5 +1,9 @@
-//! Policies of any size, for benches.
+//! What several benches share: policies of any size, a network, a name server, medians.
 use std::fmt::Write as _;
+
+pub mod dns_wire;
+pub mod stats;
+pub mod world;
 
 /// A file of so many rules: half names, a quarter wildcards, a quarter blocks; one in ten is a deny,
 /// one in seven has ports.
