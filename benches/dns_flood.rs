@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     let done = match words.get(1..) {
         Some(["serve"]) => name_server(),
         Some(["ask", count]) => ask(count.parse().unwrap_or(1)),
-        Some(["flood"]) => flood(),
+        Some(["flood"]) => flood(server()),
+        Some(["flood", "unread"]) => flood(unread()),
         // cargo's own `--bench`.
         _ => compare(),
     };
@@ -47,7 +48,13 @@ fn main() -> ExitCode {
 
 fn name_server() -> io::Result<()> {
     let address = SERVER.parse::<std::net::Ipv4Addr>().map_err(io::Error::other)?;
+    let _unread = UdpSocket::bind(unread())?;
     serve(server(), address.octets())
+}
+
+/// Takes what nobody reads: what a flood costs by itself.
+fn unread() -> SocketAddr {
+    SocketAddr::new(SERVER.parse().unwrap_or([0, 0, 0, 0].into()), 9)
 }
 
 fn server() -> SocketAddr {
@@ -76,9 +83,9 @@ fn ask(count: usize) -> io::Result<()> {
 }
 
 /// Sends as many questions as it is told, evenly, and takes no answers.
-fn flood() -> io::Result<()> {
+fn flood(to: SocketAddr) -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
-    socket.connect(server())?;
+    socket.connect(to)?;
     let questions: Vec<Vec<u8>> =
         (0..256).map(|number| query(number, &format!("n{number}.flood.test"))).collect();
     println!("flooding");
@@ -134,22 +141,37 @@ fn compare() -> io::Result<()> {
     let (warm, quiet) = line("a warm name under egress run", &through);
     println!("{:<34} p50 {:>7.1} us", "added", warm - asked);
 
-    let mut flooding = filtered().arg("flood").stdout(Stdio::piped()).spawn()?;
+    // The same datagrams from a program without a filter, to a socket that nobody reads: what any
+    // program that is as busy does to others on this machine.
+    let mut unfiltered = direct();
+    let (beside, _) = beside_flood(unfiltered.args(["flood", "unread"]), &filtered)?;
+    let (_, busy) = line("beside an unfiltered flood", &beside);
+    let (beside, rate) = beside_flood(filtered().arg("flood"), &filtered)?;
+    let (_, under) = line("beside a flood from another run", &beside);
+    println!("flood: {rate} (questions a second, sends that failed)");
+    println!(
+        "p99: {:.2} of quiet, {:.2} of beside the unfiltered one",
+        under / quiet,
+        under / busy
+    );
+    Ok(())
+}
+
+/// Times while the flood goes on, and what it says of itself.
+fn beside_flood(
+    flood: &mut Command,
+    asking: &dyn Fn() -> Command,
+) -> io::Result<(Vec<Vec<f64>>, String)> {
+    let mut flooding = flood.stdout(Stdio::piped()).spawn()?;
     let mut said = BufReader::new(flooding.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?).lines();
     said.next().transpose()?;
-    let mut flooded = Vec::new();
-    let begun = Instant::now();
+    let (begun, mut rounds) = (Instant::now(), Vec::new());
     while begun.elapsed() < FLOOD - Duration::from_secs(3) {
-        flooded.push(times(filtered(), ASKED)?);
+        rounds.push(times(asking(), ASKED)?);
     }
     let rate = said.next().transpose()?.unwrap_or_default();
     flooding.wait()?;
-    let (_, under) = line("beside a flood from another run", &flooded);
-    println!(
-        "flood: {rate} (questions a second, sends that failed); p99 {:.2} of quiet",
-        under / quiet
-    );
-    Ok(())
+    Ok((rounds, rate))
 }
 
 fn times(mut command: Command, count: usize) -> io::Result<Vec<f64>> {

@@ -18,6 +18,13 @@ pub const QUERIES_PER_SECOND: u32 = 1000;
 /// Queries that it may ask at once on top.
 pub const QUERIES_AT_ONCE: u32 = 2000;
 
+/// Queries beyond these that are refused per second; what comes faster is left to the kernel, which
+/// drops it when the socket's buffer is full: refusing it would cost other sandboxes their processor.
+pub const REFUSALS_PER_SECOND: u32 = 1000;
+
+/// Refusals at once on top.
+pub const REFUSALS_AT_ONCE: u32 = 4000;
+
 /// Octets of new names below one registered domain, per minute. A content network names a host in
 /// 20 to 30 octets: some 600 new hosts of one company a minute.
 pub const NAME_OCTETS_PER_MINUTE: u32 = 16 << 10;
@@ -50,6 +57,7 @@ struct Rate {
 const UNIT: u64 = 1_000_000_000;
 
 const QUERIES: Rate = Rate { capacity: QUERIES_AT_ONCE, per_minute: QUERIES_PER_SECOND * 60 };
+const REFUSALS: Rate = Rate { capacity: REFUSALS_AT_ONCE, per_minute: REFUSALS_PER_SECOND * 60 };
 const NAMES: Rate = Rate { capacity: NAME_OCTETS_AT_ONCE, per_minute: NAME_OCTETS_PER_MINUTE };
 
 impl Rate {
@@ -90,6 +98,7 @@ impl Bucket {
 #[derive(Debug)]
 pub(super) struct Limits {
     queries: Bucket,
+    refusals: Bucket,
     domains: HashMap<Box<str>, Bucket>,
     /// For domains that have none of their own.
     others: Bucket,
@@ -100,6 +109,7 @@ impl Limits {
     pub(super) fn new(now_ns: u64) -> Self {
         Self {
             queries: Bucket::full(QUERIES, now_ns),
+            refusals: Bucket::full(REFUSALS, now_ns),
             domains: HashMap::new(),
             others: Bucket::full(NAMES, now_ns),
             known: Known::default(),
@@ -108,7 +118,20 @@ impl Limits {
 
     /// Counts one query; false when it is one too many.
     pub(super) fn query(&mut self, now_ns: u64) -> bool {
-        self.queries.take(QUERIES, 1, now_ns)
+        let may_ask = self.queries.take(QUERIES, 1, now_ns);
+        if !may_ask {
+            let _ = self.refusals.take(REFUSALS, 1, now_ns);
+        }
+        may_ask
+    }
+
+    /// Whether the next query would not even be refused: nothing should be read for now.
+    pub(super) fn is_flooded(&mut self, now_ns: u64) -> bool {
+        let empty = |bucket: &mut Bucket, rate| {
+            bucket.fill(rate, now_ns);
+            bucket.left < UNIT
+        };
+        empty(&mut self.queries, QUERIES) && empty(&mut self.refusals, REFUSALS)
     }
 
     /// Counts a name that is about to be asked of a name server.

@@ -23,6 +23,7 @@ pub use answer::Refuse;
 pub use counters::{Counted, Counters};
 pub use limits::{
     NAME_OCTETS_AT_ONCE, NAME_OCTETS_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
+    REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
 };
 pub use pins::{
     Listed, MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, Naming, Opening, PinError,

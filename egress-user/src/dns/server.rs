@@ -18,6 +18,9 @@ const DATAGRAM: usize = u16::MAX as usize;
 /// not pass at once, and a loop must not spin on it.
 pub(super) const AFTER_ERROR: Duration = Duration::from_millis(50);
 
+/// Wait while a sandbox asks for more than will even be refused.
+const FLOODED: Duration = Duration::from_millis(2);
+
 impl Service {
     /// Answers the queries that arrive on this socket, a task each, until dropped; dropping
     /// drops the tasks too. The socket must be nonblocking.
@@ -32,6 +35,9 @@ impl Service {
         let mut datagram = vec![0; DATAGRAM];
         loop {
             while tasks.try_join_next().is_some() {}
+            while self.is_flooded() {
+                tokio::time::sleep(FLOODED).await;
+            }
             let (length, peer) = match socket.recv_from(&mut datagram).await {
                 Ok(received) => received,
                 Err(error) => {

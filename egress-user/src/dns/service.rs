@@ -269,6 +269,11 @@ impl Service {
         });
     }
 
+    /// Whether the sandbox asks for more than will even be refused.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.limits().is_flooded(boottime_ns())
+    }
+
     fn limits(&self) -> MutexGuard<'_, Limits> {
         // A panic elsewhere leaves at worst a token less.
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
