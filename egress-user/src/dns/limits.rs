@@ -94,6 +94,16 @@ impl Bucket {
     }
 }
 
+/// What a query gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Answer,
+    /// REFUSED, as there are too many.
+    Refuse,
+    /// Nothing, and the next one is not read for a while, as there are far too many.
+    Ignore,
+}
+
 /// The brakes of one sandbox.
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -116,22 +126,15 @@ impl Limits {
         }
     }
 
-    /// Counts one query; false when it is one too many.
-    pub(super) fn query(&mut self, now_ns: u64) -> bool {
-        let may_ask = self.queries.take(QUERIES, 1, now_ns);
-        if !may_ask {
-            let _ = self.refusals.take(REFUSALS, 1, now_ns);
+    /// Counts one query.
+    pub(super) fn query(&mut self, now_ns: u64) -> Admission {
+        if self.queries.take(QUERIES, 1, now_ns) {
+            Admission::Answer
+        } else if self.refusals.take(REFUSALS, 1, now_ns) {
+            Admission::Refuse
+        } else {
+            Admission::Ignore
         }
-        may_ask
-    }
-
-    /// Whether the next query would not even be refused: nothing should be read for now.
-    pub(super) fn is_flooded(&mut self, now_ns: u64) -> bool {
-        let empty = |bucket: &mut Bucket, rate| {
-            bucket.fill(rate, now_ns);
-            bucket.left < UNIT
-        };
-        empty(&mut self.queries, QUERIES) && empty(&mut self.refusals, REFUSALS)
     }
 
     /// Counts a name that is about to be asked of a name server.

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::{net::UdpSocket, task::JoinSet};
 
-use super::{answer::Carrier, service::Service};
+use super::{answer::Carrier, limits::Admission, service::Service};
 use crate::flow::PeerAddress;
 
 /// Most queries of a sandbox that are being answered at once, over all its listeners. Each costs
@@ -19,7 +19,7 @@ const DATAGRAM: usize = u16::MAX as usize;
 pub(super) const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Wait while a sandbox asks for more than will even be refused.
-const FLOODED: Duration = Duration::from_millis(2);
+pub(super) const FLOODED: Duration = Duration::from_millis(2);
 
 impl Service {
     /// Answers the queries that arrive on this socket, a task each, until dropped; dropping
@@ -35,9 +35,6 @@ impl Service {
         let mut datagram = vec![0; DATAGRAM];
         loop {
             while tasks.try_join_next().is_some() {}
-            while self.is_flooded() {
-                tokio::time::sleep(FLOODED).await;
-            }
             let (length, peer) = match socket.recv_from(&mut datagram).await {
                 Ok(received) => received,
                 Err(error) => {
@@ -48,6 +45,12 @@ impl Service {
             };
             if self.flows.udp(PeerAddress(peer)).is_none() {
                 tracing::debug!(%peer, "DNS query of nobody's socket dropped");
+                continue;
+            }
+            let admission = self.admit();
+            if admission == Admission::Ignore {
+                self.counters().dropped();
+                tokio::time::sleep(FLOODED).await;
                 continue;
             }
             let message = datagram.get(..length).unwrap_or_default();
@@ -63,7 +66,8 @@ impl Service {
                 (Arc::clone(&self), Arc::clone(&socket), message.to_vec());
             tasks.spawn(async move {
                 let _permit = permit;
-                let Some(response) = service.answer(&message, Carrier::Udp).await else { return };
+                let answered = service.answer(&message, Carrier::Udp, admission).await;
+                let Some(response) = answered else { return };
                 if let Err(error) = socket.send_to(&response, peer).await {
                     tracing::debug!(%error, %peer, "send a DNS answer");
                 }

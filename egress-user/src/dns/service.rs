@@ -14,7 +14,7 @@ use super::{
     clock::boottime_ns,
     counters::Counters,
     flight::Flights,
-    limits::{Limits, QUERIES_PER_SECOND},
+    limits::{Admission, Limits, QUERIES_PER_SECOND},
     pins::{PinSink, PinTable},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
@@ -136,12 +136,23 @@ impl Service {
         &self.counters
     }
 
-    /// The response to a message, or none when there is to be none.
-    pub(super) async fn answer(&self, message: &[u8], carrier: Carrier) -> Option<Vec<u8>> {
-        let may_ask = self.limits().query(boottime_ns());
-        if !may_ask {
+    /// Counts a query, before anything is done for it.
+    pub(super) fn admit(&self) -> Admission {
+        let admission = self.limits().query(boottime_ns());
+        if admission != Admission::Answer {
             self.note_limit("DNS queries per second");
         }
+        admission
+    }
+
+    /// The response to an admitted message, or none when there is to be none.
+    pub(super) async fn answer(
+        &self,
+        message: &[u8],
+        carrier: Carrier,
+        admission: Admission,
+    ) -> Option<Vec<u8>> {
+        let may_ask = admission == Admission::Answer;
         let (query, reply) = match query::parse(message) {
             Asked::Drop => {
                 self.counters.dropped();
@@ -267,11 +278,6 @@ impl Service {
             rule: refusal.rule.as_deref().map(cited),
             fix: refusal.fix.clone(),
         });
-    }
-
-    /// Whether the sandbox asks for more than will even be refused.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.limits().is_flooded(boottime_ns())
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {

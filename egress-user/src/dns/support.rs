@@ -231,7 +231,11 @@ impl World {
 
     pub(super) async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         let asked = ask(name, record_type);
-        let response = self.service.answer(&asked, super::answer::Carrier::Udp).await.unwrap();
+        let response = self
+            .service
+            .answer(&asked, super::answer::Carrier::Udp, self.service.admit())
+            .await
+            .unwrap();
         Message::from_vec(&response).unwrap()
     }
 

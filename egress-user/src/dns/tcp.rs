@@ -9,7 +9,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{answer::Carrier, server::AFTER_ERROR, service::Service};
+use super::{
+    answer::Carrier,
+    limits::Admission,
+    server::{AFTER_ERROR, FLOODED},
+    service::Service,
+};
 use crate::flow::PeerAddress;
 
 /// Most TCP connections of a sandbox to its DNS listeners; more are closed at once. Each may hold
@@ -117,7 +122,13 @@ impl Service {
             self.note_limit("DNS queries at once");
             return self.overloaded(&message, Carrier::Tcp);
         };
-        self.answer(&message, Carrier::Tcp).await
+        let mut admission = self.admit();
+        // What is not answered is not read on: the asker has to wait.
+        while admission == Admission::Ignore {
+            tokio::time::sleep(FLOODED).await;
+            admission = self.admit();
+        }
+        self.answer(&message, Carrier::Tcp, admission).await
     }
 }
 

@@ -13,26 +13,42 @@ fn passed(limits: &mut Limits, domain: &str, from: usize, now_ns: u64) -> usize 
     (from..).take_while(|&number| limits.name(&labels(number, domain), now_ns).is_ok()).count()
 }
 
+fn asks(limits: &mut Limits, now_ns: u64) -> bool {
+    limits.query(now_ns) == Admission::Answer
+}
+
+#[test]
+fn a_flood_is_not_even_refused() {
+    let mut limits = Limits::new(0);
+    let of = |limits: &mut Limits, now_ns, what| {
+        (0..20_000).filter(|_| limits.query(now_ns) == what).count()
+    };
+    assert_eq!(of(&mut limits, 0, Admission::Refuse), REFUSALS_AT_ONCE as usize);
+    assert_eq!(of(&mut limits, 0, Admission::Ignore), 20_000);
+    assert_eq!(of(&mut limits, SECOND, Admission::Refuse), REFUSALS_PER_SECOND as usize);
+    assert_eq!(of(&mut limits, SECOND, Admission::Ignore), 20_000);
+}
+
 #[test]
 fn queries_are_bounded_at_once_and_for_long() {
     let mut limits = Limits::new(0);
-    let at_once = (0..10_000).filter(|_| limits.query(0)).count();
+    let at_once = (0..10_000).filter(|_| asks(&mut limits, 0)).count();
     assert_eq!(at_once, QUERIES_AT_ONCE as usize);
     // 10,000 queries a second for ten seconds.
-    let later = (1..=100_000_u64).filter(|tick| limits.query(tick * SECOND / 10_000)).count();
+    let later = (1..=100_000_u64).filter(|tick| asks(&mut limits, tick * SECOND / 10_000)).count();
     assert_eq!(later, QUERIES_PER_SECOND as usize * 10);
     // Rest fills it, and no further than full.
-    let rested = (0..10_000).filter(|_| limits.query(MINUTE * 60)).count();
+    let rested = (0..10_000).filter(|_| asks(&mut limits, MINUTE * 60)).count();
     assert_eq!(rested, QUERIES_AT_ONCE as usize);
 }
 
 #[test]
 fn a_clock_that_goes_back_gives_nothing() {
     let mut limits = Limits::new(MINUTE);
-    while limits.query(MINUTE) {}
-    assert!(!limits.query(0));
-    assert!(!limits.query(MINUTE));
-    assert!(limits.query(MINUTE + SECOND));
+    while asks(&mut limits, MINUTE) {}
+    assert!(!asks(&mut limits, 0));
+    assert!(!asks(&mut limits, MINUTE));
+    assert!(asks(&mut limits, MINUTE + SECOND));
 }
 
 #[test]

@@ -233,7 +233,10 @@ async fn names_that_are_none_are_refused() {
     ] {
         let mut message = query("example.org.", RecordType::A);
         message.queries[0].set_name(rr::Name::from_labels(labels.iter().copied()).unwrap());
-        let response = world.service.answer(&message.to_vec().unwrap(), Carrier::Udp).await;
+        let response = world
+            .service
+            .answer(&message.to_vec().unwrap(), Carrier::Udp, world.service.admit())
+            .await;
         let response = Message::from_vec(&response.unwrap()).unwrap();
         assert_eq!(code(&response), ResponseCode::NXDomain, "{labels:?}");
         assert_eq!(extended(&response).unwrap().0, 18, "{labels:?}");
@@ -293,7 +296,7 @@ async fn errors_are_answered_as_errors() {
     let world = World::new(&["allow *"]);
     let service = &world.service;
     let answer = |message: Vec<u8>| async move {
-        let response = service.answer(&message, Carrier::Tcp).await?;
+        let response = service.answer(&message, Carrier::Tcp, service.admit()).await?;
         Some(Message::from_vec(&response).unwrap())
     };
     let mut message = ask("example.org.", RecordType::A);

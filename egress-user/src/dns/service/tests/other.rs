@@ -189,8 +189,8 @@ async fn every_end_of_a_query_is_counted() {
     }
     let mut response = ask("example.org.", RecordType::A);
     response[2] |= 0x80;
-    assert!(world.service.answer(&response, Carrier::Tcp).await.is_none());
-    world.service.answer(&[0; 12], Carrier::Tcp).await.unwrap();
+    assert!(world.service.answer(&response, Carrier::Tcp, world.service.admit()).await.is_none());
+    world.service.answer(&[0; 12], Carrier::Tcp, world.service.admit()).await.unwrap();
     let counted = world.service.counters().read();
     assert_eq!((counted.answered, counted.failed), (1, 0));
     assert_eq!((counted.malformed, counted.dropped), (1, 1));
