@@ -84,7 +84,7 @@ impl Drop for World {
     }
 }
 
-/// A command that is given `"$@"` by its caller. nsenter instead of `ip netns exec`, which hides the
+/// A command that is given `"$@"` by its caller, with all the descriptors that it may have. nsenter instead of `ip netns exec`, which hides the
 /// machine's cgroups behind a new /sys.
 fn within(namespace: &str, resolv_conf: Option<&Path>, processors: &str) -> Command {
     let bind = resolv_conf

@@ -3,6 +3,7 @@
 //! Everything that needs more than plain `cargo` stands here, in Rust, so that a contributor needs
 //! no other tool to build or test.
 
+mod bench;
 mod build_ebpf;
 mod cargo;
 mod debian;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Show egress at work on ordinary programs, in an internet of network namespaces (root)
     Demo,
+    /// Measure egress beside squid, haproxy, nginx, tinyproxy and redsocks, and write the report (root)
+    Bench(bench::Options),
     /// Build the kernel object, egress-ebpf/egress.bpf.o, and the digest beside it
     BuildEbpf(build_ebpf::Options),
     /// Run the tests in groups and say how many ran, failed and were skipped, and why
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     }
     let outcome = match Arguments::parse().command {
         Command::Demo => demo::run(),
+        Command::Bench(options) => bench::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
     };

@@ -34,7 +34,7 @@ use crate::{
 
 /// Connections of one sandbox at once; each holds two descriptors and about 3 KiB. Beyond it new
 /// ones are reset (`rate_limited`).
-const MAX_CONNECTIONS: usize = 8192;
+const MAX_CONNECTIONS: usize = 16_384;
 
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
