@@ -55,6 +55,8 @@ fn connect(ops: &SockOps) {
         return;
     }
     ops.follow_state();
+    // To a listener on loopback: the machine's default may pace (bbr), which halves what is relayed.
+    ops.set_reno();
 }
 
 /// Programs that have chosen a limit keep it.

@@ -16,6 +16,7 @@ use super::{IPPROTO_TCP, Stored, stored};
 // linux/bpf.h, linux/tcp.h.
 const STATE_FLAG: i32 = 1 << 2;
 const RTT_FLAG: i32 = 1 << 3;
+const TCP_CONGESTION: i32 = 13;
 const TCP_USER_TIMEOUT: i32 = 18;
 
 /// The context of sockops.
@@ -116,6 +117,22 @@ impl SockOps {
             )
         };
         (result == 0).then_some(value)
+    }
+
+    /// The congestion control that every kernel has, and that does not pace.
+    #[inline(always)]
+    pub fn set_reno(&self) {
+        let mut name = *b"reno\0\0\0\0";
+        // SAFETY: the helper reads the eight octets that it is given, up to the first zero.
+        unsafe {
+            bpf_setsockopt(
+                self.ops.cast(),
+                IPPROTO_TCP as i32,
+                TCP_CONGESTION,
+                (&raw mut name).cast(),
+                8,
+            )
+        };
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The listeners of a sandbox: on loopback, on ports that the kernel picks.
 
 use std::{
+    ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
@@ -21,6 +22,10 @@ pub struct ListenError {
 /// default holds 270, and each query beyond costs its program the five seconds of a resolver's
 /// patience.
 const DNS_QUEUE: usize = 1 << 20;
+
+/// Congestion control between program and proxy, which every kernel has; the kernel side gives it to
+/// the program's end.
+const ON_LOOPBACK: &str = "reno";
 
 /// One family's listeners.
 #[derive(Debug)]
@@ -81,6 +86,9 @@ impl Family {
             dns_udp: UdpSocket::bind(any_port)?,
             dns_tcp: TcpListener::bind(any_port)?,
         };
+        // Accepted sockets have it too. The machine's default may be one that paces (bbr), which on
+        // loopback, where nothing is lost, halves what is relayed. Where it fails it stays slower.
+        let _ = setsockopt(&family.tcp, sockopt::TcpCongestion, &OsString::from(ON_LOOPBACK));
         // std's backlog is 128; a burst beyond it would wait for SYN retransmissions.
         listen(&family.tcp, Backlog::MAXCONN)?;
         // With the default queue it works as well, for fewer queries at once.
