@@ -69,8 +69,28 @@ pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
         return Ok(());
     }
     // A machine that was just made has no package lists yet.
-    apt(&["update"], &[])?;
+    update()?;
     apt(&["install", "-y", "--no-install-recommends"], packages)
+}
+
+/// Fetches the lists of packages.
+pub(crate) fn update() -> anyhow::Result<()> {
+    apt(&["update"], &[])
+}
+
+/// Fetches a package into a folder, without installing it.
+pub(crate) fn download(package: &str, into: &Path) -> anyhow::Result<()> {
+    let status = Command::new("apt-get")
+        // As root, for apt's own user may not write below a person's home.
+        .args(["-qq", "-o", "APT::Sandbox::User=root", "download", package])
+        .current_dir(into)
+        .stdin(std::process::Stdio::null())
+        .status()
+        .context("start apt-get")?;
+    if !status.success() {
+        bail!("apt-get download {package} failed ({status})");
+    }
+    Ok(())
 }
 
 fn apt(arguments: &[&str], packages: &[&str]) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
-//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask build-ebpf`.
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask vm`,
+//! `cargo xtask build-ebpf`.
 //!
 //! Everything that needs more than plain `cargo` stands here, in Rust, so that a contributor needs
 //! no other tool to build or test.
@@ -11,6 +12,7 @@ mod demo;
 mod digest;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,8 @@ enum Command {
     BuildEbpf(build_ebpf::Options),
     /// Run the tests in groups and say how many ran, failed and were skipped, and why
     Test(test::Options),
+    /// Run the kernel tests under another kernel, in a virtual machine (root)
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Vm(options) => vm::run(&options),
     };
     match outcome {
         Ok(code) => code,

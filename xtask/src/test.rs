@@ -4,9 +4,9 @@
 //! Here each test that exists is counted as passed, failed or skipped with a reason, and as root a
 //! kernel test that did not run is a failure.
 
-mod discover;
-mod report;
-mod runner;
+pub(crate) mod discover;
+pub(crate) mod report;
+pub(crate) mod runner;
 
 use std::process::{Command, ExitCode};
 
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         debian::install(&packages)?;
     }
     println!("building the tests");
-    let executables = discover::build()?;
+    let executables = discover::build(&["--workspace", "--tests"])?;
     let filter = options.filter.as_deref();
     if options.list {
         return list(&executables, filter);
@@ -157,20 +157,10 @@ fn kernel(options: &Options) -> Kernel {
 }
 
 /// Debian's packages for the programs that are not here.
-fn missing_packages() -> Vec<&'static str> {
+pub(crate) fn missing_packages() -> Vec<&'static str> {
     PROGRAMS
         .iter()
         .filter(|(program, _)| debian::find(program).is_none())
         .map(|(_, package)| *package)
         .collect()
-}
-
-impl Executable {
-    /// The executable as cargo would call it: in its package's folder.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        cargo::forget_package(&mut command);
-        command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
-        command
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
@@ -12,7 +12,7 @@ use crate::cargo;
 
 /// What a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Group {
+pub(crate) enum Group {
     /// Nothing: unit tests, and the examples in the documentation.
     Unit,
     /// Nothing but this machine's loopback and files: integration tests.
@@ -22,9 +22,9 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: [Group; 3] = [Group::Unit, Group::InProcess, Group::Kernel];
+    pub(crate) const ALL: [Group; 3] = [Group::Unit, Group::InProcess, Group::Kernel];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Group::Unit => "unit",
             Group::InProcess => "in-process",
@@ -35,19 +35,20 @@ impl Group {
 
 /// A test executable that cargo built.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Executable {
-    pub(super) group: Group,
+pub(crate) struct Executable {
+    pub(crate) group: Group,
     /// Package and target, for a person.
-    pub(super) label: String,
-    pub(super) path: PathBuf,
+    pub(crate) label: String,
+    pub(crate) path: PathBuf,
     /// The folder of its package, which is its working directory.
-    pub(super) package: PathBuf,
+    pub(crate) package: PathBuf,
 }
 
-/// Builds every test of the workspace; the executables, by group.
-pub(super) fn build() -> anyhow::Result<Vec<Executable>> {
+/// Builds the tests that cargo's options choose; the executables, by group.
+pub(crate) fn build(choice: &[&str]) -> anyhow::Result<Vec<Executable>> {
     let output = cargo::command_of_owner()?
-        .args(["test", "--workspace", "--tests", "--no-run"])
+        .args(["test", "--no-run"])
+        .args(choice)
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -67,6 +68,16 @@ pub(super) fn build() -> anyhow::Result<Vec<Executable>> {
     }
     executables.sort();
     Ok(executables)
+}
+
+impl Executable {
+    /// The executable as cargo would call it: in its package's folder.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        cargo::forget_package(&mut command);
+        command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
+        command
+    }
 }
 
 /// The executable that a message of cargo's announces, if it announces one.

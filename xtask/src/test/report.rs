@@ -6,7 +6,7 @@ use super::{discover::Group, runner::Tally};
 
 /// What became of one group.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Those that ended, well or badly.
     run: usize,
     passed: usize,
@@ -18,7 +18,7 @@ pub(super) struct Row {
 
 impl Row {
     /// Counts the tests of an executable that ran.
-    pub(super) fn add(&mut self, tally: Tally) {
+    pub(crate) fn add(&mut self, tally: Tally) {
         self.run += tally.passed + tally.failed.len();
         self.passed += tally.passed;
         self.failed.extend(tally.failed);
@@ -28,7 +28,7 @@ impl Row {
     }
 
     /// Counts tests that were left out for a good reason.
-    pub(super) fn skip(&mut self, count: usize, reason: &str) {
+    pub(crate) fn skip(&mut self, count: usize, reason: &str) {
         self.skipped += count;
         if count > 0 {
             self.because(reason);
@@ -36,13 +36,13 @@ impl Row {
     }
 
     /// Counts tests that should have run and could not.
-    pub(super) fn bar(&mut self, tests: &[String], reason: &str) {
+    pub(crate) fn bar(&mut self, tests: &[String], reason: &str) {
         self.failed.extend(tests.iter().map(|name| format!("{name} (did not run)")));
         self.because(reason);
     }
 
     /// Notes that the whole group is missing, which is a failure.
-    pub(super) fn absent(&mut self, reason: &str) {
+    pub(crate) fn absent(&mut self, reason: &str) {
         self.failed.push(format!("({reason})"));
         self.because(reason);
     }
@@ -56,18 +56,18 @@ impl Row {
 
 /// All groups.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     rows: BTreeMap<Group, Row>,
 }
 
 impl Report {
     /// The row of this group.
-    pub(super) fn row(&mut self, group: Group) -> &mut Row {
+    pub(crate) fn row(&mut self, group: Group) -> &mut Row {
         self.rows.entry(group).or_default()
     }
 
     /// How many tests failed.
-    pub(super) fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.rows.values().map(|row| row.failed.len()).sum()
     }
 }

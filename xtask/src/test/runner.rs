@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -17,16 +17,16 @@ const AFTER_END: Duration = Duration::from_secs(2);
 
 /// What became of the tests of one executable.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) passed: usize,
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
     /// Names, or a sentence where no test can be named.
-    pub(super) failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// Tests marked `#[ignore]`, which were not asked for.
-    pub(super) ignored: usize,
+    pub(crate) ignored: usize,
 }
 
 /// Names of the tests, those marked `#[ignore]` among them.
-pub(super) fn list(command: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<String>> {
+pub(crate) fn list(command: &mut Command, filter: Option<&str>) -> anyhow::Result<Vec<String>> {
     let output = command
         .args(filter)
         .args(["--list", "--include-ignored"])
@@ -42,27 +42,31 @@ pub(super) fn list(command: &mut Command, filter: Option<&str>) -> anyhow::Resul
 }
 
 /// Runs the tests that `list` gave, passing their output on as it comes.
-pub(super) fn run(
+pub(crate) fn run(
     command: &mut Command,
     listed: &[String],
     filter: Option<&str>,
     arguments: &[&str],
 ) -> anyhow::Result<Tally> {
-    let mut child = command
-        .args(filter)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {command:?}"))?;
+    let command = command.args(filter).args(arguments);
     let mut reader = Reader::default();
-    follow(&mut child, |line| reader.line(line))?;
-    let status = child.wait().context("wait for the tests")?;
+    let status = watch(command, |line| reader.line(line))?;
     let mut tally = reader.tally(listed);
     if !status.success() && tally.failed.is_empty() {
         tally.failed.push(format!("(the executable ended with {status})"));
     }
     Ok(tally)
+}
+
+/// Runs a program to its end, passing on its output and handing each line to `each`.
+pub(crate) fn watch(command: &mut Command, each: impl FnMut(&str)) -> anyhow::Result<ExitStatus> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {command:?}"))?;
+    follow(&mut child, each)?;
+    child.wait().context("wait for the tests")
 }
 
 /// Copies the child's output to ours, line by line, until it has ended.
@@ -103,7 +107,7 @@ fn follow(child: &mut Child, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
 
 /// Reads the lines of libtest, of one executable or of several in a row.
 #[derive(Debug, Default)]
-struct Reader {
+pub(crate) struct Reader {
     /// Begun, and the result not seen: a test may write between its name and its result.
     pending: Option<String>,
     reported: BTreeSet<String>,
@@ -115,7 +119,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn line(&mut self, line: &str) {
+    /// Takes the next line.
+    pub(crate) fn line(&mut self, line: &str) {
         if let Some(counts) = line.strip_prefix("test result: ").and_then(summary) {
             let sums = self.summary.get_or_insert([0; 3]);
             for (sum, count) in sums.iter_mut().zip(counts) {
@@ -147,7 +152,7 @@ impl Reader {
     }
 
     /// The account, with the tests that were listed and never reported among the failed.
-    fn tally(self, listed: &[String]) -> Tally {
+    pub(crate) fn tally(self, listed: &[String]) -> Tally {
         let mut failed = self.failed;
         let [passed, failures, ignored] =
             self.summary.unwrap_or([self.passed, failed.len(), self.ignored]);
