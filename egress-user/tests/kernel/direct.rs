@@ -1,4 +1,6 @@
 //! Connections that go straight out: nothing leaves but a hello of a name that the address is pinned for.
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use super::support::processes::eventually;
@@ -23,7 +25,8 @@ fn at<'w>(
         "getent ahosts {lookup} > found && {PYTHON} hellos.py {address} {port} {name} {}",
         hows.join(" ")
     );
-    world.egress(options).shell(&line)
+    // Hundreds of connections, one after another, also on an emulated machine.
+    world.egress(options).patience(Duration::from_secs(240)).shell(&line)
 }
 
 #[test]
@@ -211,11 +214,11 @@ fn a_pin_lives_as_long_as_a_direct_connection_under_it() {
     let file = world.file("short.toml", short).display().to_string();
     let pins = |hows: &[&str]| hellos(&world, &["--policy", &file], "allowed.test", hows).text();
     assert_eq!(
-        pins(&["whole", "wait=5", "whole"]),
+        pins(&["lookup=allowed.test", "whole", "wait=5", "whole"]),
         "whole => direct answer\nwhole => none EPERM\n"
     );
     assert_eq!(
-        pins(&["keep", "wait=5", "whole", "wait=5", "whole"]),
+        pins(&["lookup=allowed.test", "keep", "wait=5", "whole", "wait=5", "whole"]),
         "keep => direct answer\nwhole => direct answer\nwhole => direct answer\n"
     );
 }
@@ -260,7 +263,7 @@ fn what_is_held_does_not_leave_when_its_program_ends() {
         leaves("fast-open-end");
     }
     // Probes of a held connection come after 200 ms, then at twice the time.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     world.arrived_at(SITE).no_payload();
 }
 

@@ -66,6 +66,12 @@ impl<'w> Client<'w> {
         self
     }
 
+    /// Gives it more time than the usual 30 seconds.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Leaves standard input open with nothing to read, as at a terminal where nobody types.
     pub(crate) fn idle_stdin(mut self) -> Self {
         self.keeps_stdin_open = true;

@@ -128,3 +128,6 @@ impl PinTable {
         let _ = sink.pin(address, &standing);
     }
 }
+
+#[cfg(test)]
+mod tests;

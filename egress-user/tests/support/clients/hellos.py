@@ -1,6 +1,6 @@
 """TLS hellos sent in every way that a program has, on connections that may go straight out.
 
-`keep` leaves its connection open until the end; `wait=N` is N seconds without one, `go`
+`keep` leaves its connection open until the end; `wait=N` is N seconds without one, `lookup=NAME` a lookup, `go`
 a wait for a line of input. `hellos.py ADDRESS PORT NAME HOW...`: for each HOW a connection; prints `HOW => WAY RESULT`, where WAY is `direct` or
 `proxy` by the address that the socket has, and RESULT `answer` (the server's handshake came), `ok` (what came was no
 handshake), `aborted` (ECONNABORTED), `reset`, `closed`, `timeout`, or an errno.
@@ -224,6 +224,8 @@ def main():
         if how == "go":
             print("ready", flush=True)
             sys.stdin.readline()
+        elif how.startswith("lookup="):
+            socket.getaddrinfo(how[7:], None)
         elif how.startswith("wait="):
             time.sleep(float(how[5:]))
         elif how == "every-cut":
