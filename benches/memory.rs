@@ -1,9 +1,17 @@
-//! Memory of a policy, by the number of rules: `cargo bench -p benches --bench memory`.
+//! Memory of a policy, by the number of rules, and of pins: `cargo bench -p benches --bench memory`.
 //!
 //! Octets that the program asked its allocator for, counted: what the policy keeps for a rule, and
-//! the most that a load held at once, its text left out.
+//! the most that a load held at once, its text left out; what a table of pins keeps for a pin. In the
+//! kernel's maps a pin costs about 128 octets for its address, 512 for its name and 64 for the count
+//! of its connections (the sizes that the kernel allocates for these records).
+use std::net::{IpAddr, Ipv4Addr};
+
 use benches::policy_text;
-use egress_user::config::{self, Flags};
+use egress_user::{
+    config::{self, Flags},
+    dns::{MAX_PINS, NEVER_NS, Naming, Opening, PinSink, PinTable},
+    policy::Name,
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -24,4 +32,51 @@ fn main() {
         println!("{count:>8}  {:>18}  {:>18}", each(stats.curr_bytes), each(stats.max_bytes));
         drop((policy, profiler));
     }
+    pins();
+}
+
+/// A sink that keeps nothing, as the kernel's maps are not in this process.
+struct Elsewhere;
+
+impl PinSink for Elsewhere {
+    fn pin(&self, _: IpAddr, _: &Opening) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn unpin(&self, _: IpAddr) {}
+
+    fn name(&self, _: IpAddr, _: &Name, _: &Naming) -> Option<u64> {
+        Some(1)
+    }
+}
+
+/// 100,000 pins, in as many sandboxes as that takes.
+fn pins() {
+    const PINS: usize = 100_000;
+    let text = "[network.domains]\n\"**.example.com\" = \"allow\"\n";
+    let loaded = config::parse(text, "bench.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    let policy = config::assemble_layers(vec![loaded], &Flags::default())
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .policy;
+    let profiler = dhat::Profiler::builder().testing().build();
+    let mut tables = Vec::new();
+    let mut count = 0;
+    while count < PINS {
+        let mut table = PinTable::default();
+        for _ in 0..MAX_PINS.min(PINS - count) {
+            let (high, low) = ((count >> 8) as u8, count as u8);
+            let address = IpAddr::from(Ipv4Addr::new(93, (count >> 16) as u8, high, low));
+            let name = Name::parse(&format!("host{count}.cdn.example.com"));
+            let Ok(name) = name else { continue };
+            let Ok(grant) = policy.name(&name) else { continue };
+            table
+                .pin(&Elsewhere, &name, &grant, &[(address, NEVER_NS)], 0)
+                .unwrap_or_else(|error| panic!("{error}"));
+            count += 1;
+        }
+        tables.push(table);
+    }
+    let bytes = dhat::HeapStats::get().curr_bytes;
+    println!("{PINS} pins in {} sandboxes: {} octets a pin", tables.len(), bytes / PINS);
+    drop((tables, profiler));
 }
