@@ -1,8 +1,6 @@
 //! `cargo xtask bench`: egress beside its peers (`benches/peers`).
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, ExitCode},
 };
@@ -53,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if !packages.is_empty() {
         println!("installing the peers; their services are not started: {}", packages.join(" "));
-        without_services(|| debian::install(&packages))?;
+        debian::install_without_services(&packages)?;
     }
     let build = ["build", "--release", "--locked", "-p", "egress-user", "-p", "benches", "--bins"];
     let status = cargo::command_of_owner()?.args(build).status().context("start cargo")?;
@@ -66,21 +64,4 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let status = peers.status().context("start target/release/peers")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Debian starts what it installs, unless this file says no: a benchmark opens no ports on the
-/// machine. Left as it is where there is one already.
-fn without_services(install: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    let own = !policy.exists();
-    if own {
-        fs::write(policy, "#!/bin/sh\nexit 101\n").context("write /usr/sbin/policy-rc.d")?;
-        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
-            .context("make /usr/sbin/policy-rc.d executable")?;
-    }
-    let installed = install();
-    if own {
-        fs::remove_file(policy).context("remove /usr/sbin/policy-rc.d")?;
-    }
-    installed
 }

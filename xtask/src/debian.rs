@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fmt, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -91,6 +92,23 @@ pub(crate) fn download(package: &str, into: &Path) -> anyhow::Result<()> {
         bail!("apt-get download {package} failed ({status})");
     }
     Ok(())
+}
+
+/// As [`install`]; Debian starts the services that it installs, unless this file says no. Left as it
+/// is where there is one already.
+pub(crate) fn install_without_services(packages: &[&str]) -> anyhow::Result<()> {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let own = is_root() && has_apt() && !policy.exists();
+    if own {
+        fs::write(policy, "#!/bin/sh\nexit 101\n").context("write /usr/sbin/policy-rc.d")?;
+        fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
+            .context("make /usr/sbin/policy-rc.d executable")?;
+    }
+    let installed = install(packages);
+    if own {
+        fs::remove_file(policy).context("remove /usr/sbin/policy-rc.d")?;
+    }
+    installed
 }
 
 fn apt(arguments: &[&str], packages: &[&str]) -> anyhow::Result<()> {
