@@ -82,7 +82,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let (true, Some(filter)) = (listed.is_empty(), filter) {
         bail!("no kernel test's name contains {filter:?}; cargo xtask test --list names them all");
     }
-    let words: Vec<_> = [&tests.path.to_string_lossy(), "--include-ignored", "--color=never"]
+    // Tests wait more than they work.
+    let threads = format!("--test-threads={}", 2 * guest::cpus());
+    let program = tests.path.to_string_lossy();
+    let words: Vec<_> = [&*program, "--include-ignored", "--color=never", &threads]
         .into_iter()
         .chain(filter)
         .map(str::to_owned)

@@ -15,6 +15,7 @@ use nix::sys::eventfd::EventFd;
 use nix::unistd::Pid;
 
 use super::netns::Netns;
+use super::tools::slowness;
 
 /// UDP port of the packets by which [`Tripwire::settle`] knows that everything before them has arrived.
 const MARKER_PORT: u16 = 9;
@@ -102,7 +103,7 @@ impl Tripwire {
                 })
                 .collect()
         });
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let deadline = Instant::now() + SETTLE_TIMEOUT * slowness();
         let mut seen = self.seen.arrivals.lock().expect("read the capture");
         while !sent.iter().all(|number| seen.1.contains(number)) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -17,9 +17,10 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::outcome::Finished;
+use super::tools::slowness;
 use super::world::World;
 
-/// A program that takes longer is killed, and its test fails.
+/// A program that takes longer is killed, and its test fails; so many times longer where all is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program about to be started in the client's namespaces.
@@ -41,16 +42,18 @@ impl<'w> Client<'w> {
         let resolv = world.path("resolv.conf");
         let target =
             std::fs::canonicalize("/etc/resolv.conf").expect("find what /etc/resolv.conf is");
-        let env = [("SSL_CERT_FILE", "ca.pem"), ("CURL_CA_BUNDLE", "ca.pem")];
+        let files = [("SSL_CERT_FILE", "ca.pem"), ("CURL_CA_BUNDLE", "ca.pem")];
+        let mut env = files.map(|(key, file)| (key.into(), world.path(file).into())).to_vec();
+        env.push(("PROBE_DEADLINE".into(), (2 * slowness()).to_string().into()));
         Client {
             world,
             prefix,
-            env: env.map(|(key, file)| (key.into(), world.path(file).into())).to_vec(),
+            env,
             stdin: Vec::new(),
             keeps_stdin_open: false,
             mounts: vec![(c_path(&resolv), c_path(&target))],
             passed: Vec::new(),
-            patience: PATIENCE,
+            patience: PATIENCE * slowness(),
         }
     }
 

@@ -35,5 +35,5 @@ pub(crate) use command::Client;
 pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
 pub(crate) use services::BANNER;
-pub(crate) use tools::{PYTHON, RESOLVERS, landlock_version};
+pub(crate) use tools::{PYTHON, RESOLVERS, landlock_version, skip, slowness};
 pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World};

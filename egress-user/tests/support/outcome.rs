@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::tools::slowness;
 use super::world::World;
 
 /// A program that has ended.
@@ -59,9 +60,10 @@ impl Finished<'_> {
         self
     }
 
-    /// Claims that it took less than this: a refusal comes at once.
+    /// Claims that it took less than this, so many times longer where all is slow: a refusal comes at once.
     #[track_caller]
     pub(crate) fn within(&self, limit: Duration) -> &Self {
+        let limit = limit * slowness();
         assert!(self.took < limit, "took {:?}, over {limit:?}\n{self}", self.took);
         self
     }

@@ -4,15 +4,18 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a condition may take to come true.
+use super::tools::slowness;
+
+/// How long a condition may take to come true; so many times longer where all is slow.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds; fails with `what` when it does not come.
 #[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = PATIENCE * slowness();
+    let deadline = Instant::now() + patience;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
         // Nothing tells of the changes that this waits for, so it looks again and again.
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,4 +1,5 @@
 //! The programs that the tests borrow from the system.
+use std::io::Write as _;
 use std::path::Path;
 
 /// The system's Python: one that any user may run.
@@ -49,6 +50,21 @@ pub(crate) fn require(tools: &[(&str, &str)]) {
         tools.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
     assert!(missing.is_empty(), "this needs: apt-get install -y {}", missing.join(" "));
     assert!(nix::unistd::geteuid().is_root(), "this needs root: run it as root");
+}
+
+/// How many times longer than on an idle machine a thing may take here. `cargo xtask vm` says so of its guests, which
+/// are emulated.
+pub(crate) fn slowness() -> u32 {
+    let said = std::env::var("EGRESS_TEST_SLOWNESS").unwrap_or_else(|_| "1".to_owned());
+    said.parse().expect("EGRESS_TEST_SLOWNESS: write a whole number, as 4")
+}
+
+/// Says that this test could not hold what it claims here, and why: `cargo xtask test` counts it as skipped. The test
+/// returns after it.
+pub(crate) fn skip(reason: &str) {
+    // Not `println!`, whose words are kept back when a test passes; one write, so that no other test's words get in.
+    let line = format!("\nskipped: {reason}\n");
+    std::io::stdout().write_all(line.as_bytes()).expect("write to standard output");
 }
 
 /// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.

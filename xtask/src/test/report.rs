@@ -22,6 +22,9 @@ impl Row {
         self.run += tally.passed + tally.failed.len();
         self.passed += tally.passed;
         self.failed.extend(tally.failed);
+        for reason in &tally.skipped {
+            self.skip(1, reason);
+        }
         if tally.ignored > 0 {
             self.skip(tally.ignored, "marked #[ignore], its reason stands with the test");
         }
@@ -102,12 +105,13 @@ mod tests {
     #[test]
     fn the_last_line_is_the_totals_alone() {
         let mut report = Report::default();
-        report.row(Group::Unit).add(Tally { passed: 3, failed: vec!["a".to_owned()], ignored: 1 });
+        let (failed, skipped) = (vec!["a".to_owned()], vec!["no Landlock".to_owned()]);
+        report.row(Group::Unit).add(Tally { passed: 3, failed, ignored: 1, skipped });
         report.row(Group::Kernel).skip(7, "not root");
         let text = report.to_string();
-        assert_eq!(text.lines().last(), Some("3 passed, 1 failed, 8 skipped"));
+        assert_eq!(text.lines().last(), Some("3 passed, 1 failed, 9 skipped"));
         assert!(text.contains("failed: unit: a\n"));
-        assert!(text.contains("not root"));
+        assert!(text.contains("not root") && text.contains("no Landlock"));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) failed: Vec<String>,
     /// Tests marked `#[ignore]`, which were not asked for.
     pub(crate) ignored: usize,
+    /// Why tests skipped themselves, one reason each.
+    pub(crate) skipped: Vec<String>,
 }
 
 /// Names of the tests, those marked `#[ignore]` among them.
@@ -114,6 +116,7 @@ pub(crate) struct Reader {
     passed: usize,
     ignored: usize,
     failed: Vec<String>,
+    skipped: Vec<String>,
     /// Sums of the `test result:` lines: passed, failed, ignored.
     summary: Option<[usize; 3]>,
 }
@@ -121,7 +124,9 @@ pub(crate) struct Reader {
 impl Reader {
     /// Takes the next line.
     pub(crate) fn line(&mut self, line: &str) {
-        if let Some(counts) = line.strip_prefix("test result: ").and_then(summary) {
+        if let Some(reason) = line.strip_prefix("skipped: ") {
+            self.skipped.push(reason.to_owned());
+        } else if let Some(counts) = line.strip_prefix("test result: ").and_then(summary) {
             let sums = self.summary.get_or_insert([0; 3]);
             for (sum, count) in sums.iter_mut().zip(counts) {
                 *sum += count;
@@ -167,7 +172,9 @@ impl Reader {
             let name = names.next().map_or("(a test)", String::as_str);
             failed.push(format!("{name} (did not run to its end)"));
         }
-        Tally { passed, failed, ignored }
+        // libtest knows no skipping: to it, those passed.
+        let passed = passed.saturating_sub(self.skipped.len());
+        Tally { passed, failed, ignored, skipped: self.skipped }
     }
 }
 
@@ -198,7 +205,18 @@ mod tests {
                     test c ... ignored, needs root\n\n\
                     test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out";
         let tally = read(text, &["a", "b", "c"]);
-        assert_eq!(tally, Tally { passed: 1, failed: vec!["b".to_owned()], ignored: 1 });
+        let failed = vec!["b".to_owned()];
+        assert_eq!(tally, Tally { passed: 1, failed, ignored: 1, ..Tally::default() });
+    }
+
+    #[test]
+    fn a_test_that_skipped_itself_did_not_pass() {
+        let text = "test a ... \nskipped: no such kernel\nok\n\nskipped: too old\ntest b ... ok\n\
+                    test c ... ok\n\
+                    test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        let tally = read(text, &["a", "b", "c"]);
+        let skipped = vec!["no such kernel".to_owned(), "too old".to_owned()];
+        assert_eq!(tally, Tally { passed: 1, skipped, ..Tally::default() });
     }
 
     #[test]

@@ -20,6 +20,8 @@ const EXIT: &str = "egress-vm: exit ";
 const MEMORY: &str = "3G";
 /// More than these gain little without KVM.
 const MOST_CPUS: usize = 4;
+/// How many times longer a test may wait than on a machine of its own.
+const SLOWNESS: u32 = 5;
 /// Where the daemon that shares the root lies, on Debian 12 and later.
 const SHARERS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 
@@ -81,6 +83,7 @@ fn script(kernel: &Kernel, job: &Job<'_>) -> anyhow::Result<String> {
     };
     Ok(format!(
         "export PATH={}:/usr/sbin:/sbin:/usr/bin:/bin HOME=/root LANG=C.UTF-8\n\
+         export EGRESS_TEST_SLOWNESS={SLOWNESS}\n\
          MODULES={}\nREPOSITORY={}\nwork() {{\n    cd {} && {}\n}}\n",
         image::quoted(&path),
         text(&kernel.root.join("lib/modules"))?,
@@ -110,12 +113,16 @@ fn share_root(socket: &Path, log: &Path) -> anyhow::Result<Child> {
         .with_context(|| format!("start {}", program.display()))
 }
 
+/// How many processors the guest has.
+pub(super) fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_CPUS)
+}
+
 fn qemu(kernel: &Kernel, job: &Job<'_>, place: &Path, socket: &Path) -> Command {
-    let cpus = thread::available_parallelism().map_or(1, usize::from).min(MOST_CPUS);
     let mut command = Command::new("timeout");
     // Outlives this program by no more than that, also when this one is killed.
     command.args(["--kill-after=10", &job.seconds.to_string(), "qemu-system-x86_64"]);
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &cpus.to_string()]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &cpus().to_string()]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none"]);
     // The daemon reads and writes the guest's memory.
     command.args(["-m", MEMORY, "-machine", "q35,memory-backend=memory", "-object"]);
@@ -126,7 +133,11 @@ fn qemu(kernel: &Kernel, job: &Job<'_>, place: &Path, socket: &Path) -> Command 
     command.args(["-serial", "stdio"]);
     command.arg("-kernel").arg(&kernel.image);
     command.arg("-initrd").arg(place.join("initramfs.cpio"));
-    command.args(["-append", "console=ttyS0 quiet panic=-1"]);
+    // The other clocks are devices, and each look at one leaves the translated code. Namespaces wait for
+    // grace periods where they are taken down, which is most of a test's time without the last word.
+    let clock = "tsc=reliable clocksource=tsc";
+    let words = format!("console=ttyS0 quiet panic=-1 {clock} rcupdate.rcu_expedited=1");
+    command.args(["-append", &words]);
     command
 }
 

@@ -141,6 +141,9 @@ fn unpacked(
         succeed(Command::new("depmod").arg("--basedir").arg(&half).arg(release(&half)?))?;
         fs::rename(&half, &root).with_context(|| format!("make {}", root.display()))?;
         let _ = fs::remove_dir_all(folder().join(format!("{name}.download")));
+        // Whoever owns the repository must be able to clean up.
+        let owner = format!("--reference={}", cargo::root().display());
+        succeed(Command::new("chown").arg("--recursive").arg(owner).arg(folder()))?;
     }
     let release = release(&root)?;
     let image = root.join(format!("boot/vmlinuz-{release}"));

@@ -1,12 +1,14 @@
 """DNS messages written by hand. `messages.py CASE...` sends each case and prints `CASE => RESULT` on a line.
 
 A result is the rcodes that came back, each with flags in lower case (`tc`, `ad`, `aa`), `repeated` where the question
-came back octet for octet, `cookie` where that option did; `nothing` where nothing came within half a second after
-a query that is answered, and `closed`.
+came back octet for octet, `cookie` where that option did; `nothing` where nothing came within a quarter of the deadline
+after a query that is answered, and `closed`.
 """
 import socket
 import struct
 import sys
+
+from base import DEADLINE
 
 SERVER = ("93.184.216.53", 53)
 ALLOWED = "aLLowed.TEST"
@@ -64,7 +66,7 @@ def read(data, asked=b""):
 def udp(data, asked=b""):
     """What comes back before the answer to a plain query that is sent after it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(3)
+        sock.settimeout(DEADLINE * 1.5)
         sock.connect(SERVER)
         sock.send(data)
         results, last = [], 999
@@ -74,7 +76,7 @@ def udp(data, asked=b""):
             if response[:2] != struct.pack("!H", last):
                 return read(response, asked)
             # It may have overtaken the other one.
-            sock.settimeout(0.5)
+            sock.settimeout(DEADLINE / 4)
             results.append(response)
             try:
                 return read(sock.recv(65535), asked)
@@ -87,7 +89,7 @@ def framed(data):
 
 
 def tcp(writes, answers):
-    with socket.create_connection(SERVER, 3) as sock:
+    with socket.create_connection(SERVER, DEADLINE * 1.5) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for data in writes:
             sock.sendall(data)

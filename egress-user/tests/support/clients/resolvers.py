@@ -9,7 +9,8 @@ import socket
 import struct
 import sys
 
-DEADLINE = 2.0
+from base import DEADLINE
+
 A, AAAA = 1, 28
 RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED"}
 
