@@ -42,16 +42,12 @@ pub struct Event {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HelloEvent {
-    /// The connection; its reason is 0, as user space finds it.
+    /// The connection; its reason is 0, as user space finds it. Its ends are in [`Held`].
     pub event: Event,
-    /// Its own end.
-    pub source: Address,
-    /// Its own port, host byte order.
-    pub source_port: u16,
     /// [`crate::hello::Finding`] as a number.
     pub finding: u8,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: [u8; 3],
     /// Octets of the name; 0 without one.
     pub name_length: u32,
     /// The server name in lower case, and zeros.

@@ -56,6 +56,8 @@ pub enum Finding {
     Urgent = 9,
     /// Not the first octets of the connection.
     OutOfOrder = 10,
+    /// Not a hello at all: a packet that does not go where the connection goes.
+    Diverted = 11,
 }
 
 impl Finding {
@@ -72,6 +74,7 @@ impl Finding {
             8 => Self::SharedPages,
             9 => Self::Urgent,
             10 => Self::OutOfOrder,
+            11 => Self::Diverted,
             _ => return None,
         })
     }

@@ -37,6 +37,6 @@ pod! {
     FlowValue = 56,
     SocketState = 72,
     Event = 88,
-    HelloEvent = 368,
+    HelloEvent = 352,
     Held = 48,
 }

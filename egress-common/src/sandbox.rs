@@ -22,8 +22,9 @@ pub struct Sandbox {
     pub dns_tcp4_port: u16,
     /// DNS over TCP on `::1`.
     pub dns_tcp6_port: u16,
-    /// Zero.
-    pub reserved: u64,
+    /// Cookie of the network namespace in which the listeners are: only from there connections go
+    /// straight out, as user space can end no others.
+    pub netns: u64,
 }
 
 impl Sandbox {
@@ -37,7 +38,7 @@ impl Sandbox {
         dns_udp6_port: 0,
         dns_tcp4_port: 0,
         dns_tcp6_port: 0,
-        reserved: 0,
+        netns: 0,
     };
 
     /// Whether this is [`Self::NONE`].

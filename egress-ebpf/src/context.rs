@@ -34,7 +34,7 @@ use egress_common::{
 pub use packet::Packet;
 pub use sockops::SockOps;
 
-use crate::{maps::SOCKETS, packet::Headers};
+use crate::maps::SOCKETS;
 
 /// Return values of the cgroup hooks.
 pub const PASS: i32 = 1;
@@ -129,11 +129,11 @@ pub fn write_hello(
     told: *mut HelloEvent,
     packet: Packet,
     stored: Stored,
-    headers: &Headers,
     finding: u8,
     key: &NameKey,
 ) {
     let (sandbox, tgid, uid) = stored.owner();
+    let (address, port) = stored.original();
     // SAFETY: the ring has given room for the whole record, which nobody reads before it is
     // submitted; every field is written.
     unsafe {
@@ -141,8 +141,8 @@ pub fn write_hello(
         (&raw mut (*event).time_ns).write(boot_ns());
         (&raw mut (*event).sandbox).write(sandbox);
         (&raw mut (*event).cookie).write(packet.cookie());
-        (&raw mut (*event).address).write(headers.destination);
-        (&raw mut (*event).port).write(headers.destination_port);
+        (&raw mut (*event).address).write(address);
+        (&raw mut (*event).port).write(port);
         (&raw mut (*event).hook).write(Hook::Hello as u8);
         (&raw mut (*event).reason).write(0);
         (&raw mut (*event).protocol).write(IPPROTO_TCP as u16);
@@ -152,10 +152,8 @@ pub fn write_hello(
         (&raw mut (*event).uid).write(uid);
         (&raw mut (*event).comm).write([0; 16]);
         (&raw mut (*event).reserved).write([0; 2]);
-        (&raw mut (*told).source).write(headers.source);
-        (&raw mut (*told).source_port).write(headers.source_port);
         (&raw mut (*told).finding).write(finding);
-        (&raw mut (*told).reserved).write(0);
+        (&raw mut (*told).reserved).write([0; 3]);
         (&raw mut (*told).name_length).write(key.length);
         (&raw mut (*told).name).write(key.name);
     }

@@ -69,9 +69,29 @@ pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
     };
     match judge(&packet, stored, &segment, &mut key) {
         Ok(pin) => verified(packet, stored, pin),
-        Err(Finding::Incomplete) => hold(packet, stored, headers, &key),
-        Err(finding) => refuse(packet, stored, headers, finding, &key),
+        Err(Finding::Incomplete) => hold(packet, stored, &key),
+        Err(finding) => refuse(packet, stored, finding, &key),
     }
+}
+
+/// A packet to another place than the connection's, or of another form: the machine itself changes
+/// what leaves (NAT of its own output, IPsec), or the program has set an option. Its proxy's packets
+/// are changed in the same way and nobody's to judge.
+///
+/// A function of its own for the same reason.
+#[inline(never)]
+pub fn astray(packet: Packet, stored: Stored) -> i32 {
+    if stored.kind() == kind::DIRECT {
+        let key = NameKey {
+            sandbox: 0,
+            address: stored.original().0,
+            length: 0,
+            reserved: 0,
+            name: [0; NAME_OCTETS / 8],
+        };
+        refuse(packet, stored, Finding::Diverted, &key);
+    }
+    REFUSE
 }
 
 #[inline(always)]
@@ -132,24 +152,21 @@ fn verified(packet: Packet, stored: Stored, pin: u64) -> i32 {
 
 /// The rest of the hello may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
-fn hold(packet: Packet, stored: Stored, headers: &Headers, key: &NameKey) -> i32 {
-    if stored.options() & option::TOLD != 0 {
-        return REFUSE;
+fn hold(packet: Packet, stored: Stored, key: &NameKey) -> i32 {
+    // Where the ring is full the next attempt tells it.
+    if stored.options() & option::TOLD == 0
+        && emit::hello(packet, stored, Finding::Incomplete, key)
+    {
+        stored.set_told();
     }
-    stored.set_told();
-    emit::hello(packet, stored, headers, Finding::Incomplete, key);
     REFUSE
 }
 
+/// Where the ring is full the next attempt is judged again, and told.
 #[inline(always)]
-fn refuse(
-    packet: Packet,
-    stored: Stored,
-    headers: &Headers,
-    finding: Finding,
-    key: &NameKey,
-) -> i32 {
-    stored.set_kind(kind::REFUSED);
-    emit::hello(packet, stored, headers, finding, key);
+fn refuse(packet: Packet, stored: Stored, finding: Finding, key: &NameKey) -> i32 {
+    if emit::hello(packet, stored, finding, key) {
+        stored.set_kind(kind::REFUSED);
+    }
     REFUSE
 }

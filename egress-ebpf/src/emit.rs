@@ -10,7 +10,6 @@ use egress_common::{
 use crate::{
     context::{self, Packet, Process, REFUSE, SockAddr, Stored, boot_ns, count},
     maps::{COUNTERS, EVENTS},
-    packet::Headers,
 };
 
 /// Refuses a connect or send, with EPERM.
@@ -87,15 +86,15 @@ pub fn refuse_packet(
     });
 }
 
-/// Tells what the first payload of a direct connection is, so that user space can end it.
+/// Tells what the first payload of a direct connection is, so that user space can end it; false when
+/// the ring is full, which is not counted as lost: the connection is still there, and tries again.
 #[inline(always)]
-pub fn hello(packet: Packet, stored: Stored, headers: &Headers, finding: Finding, key: &NameKey) {
-    let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else {
-        count(&COUNTERS, Counter::EventsLost as u32);
-        return;
-    };
-    context::write_hello(entry.as_mut_ptr(), packet, stored, headers, finding as u8, key);
+#[must_use]
+pub fn hello(packet: Packet, stored: Stored, finding: Finding, key: &NameKey) -> bool {
+    let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else { return false };
+    context::write_hello(entry.as_mut_ptr(), packet, stored, finding as u8, key);
     entry.submit(0);
+    true
 }
 
 #[inline(always)]

@@ -20,6 +20,10 @@ use crate::{
 /// `lo` has this index in every network namespace.
 const LOOPBACK_IFINDEX: u32 = 1;
 
+// The IPv6 extension header and its option for lengths over 64 KiB (RFC 2675).
+const HOP_BY_HOP: u8 = 0;
+const JUMBO: u8 = 0xc2;
+
 /// What every packet is judged by.
 #[derive(Default)]
 pub struct Headers {
@@ -40,12 +44,14 @@ pub fn leave(packet: Packet) -> i32 {
     read(packet, &mut headers);
     if let Some(stored) = stored
         && matches!(stored.kind(), kind::DIRECT | kind::VERIFIED | kind::REFUSED)
-        && direct::goes_where_it_may(stored, &headers)
     {
-        return match stored.kind() {
-            kind::VERIFIED => PASS,
-            _ => direct::leave(packet, stored, &headers),
-        };
+        let there = direct::goes_where_it_may(stored, &headers);
+        match stored.kind() {
+            kind::VERIFIED if there => return PASS,
+            kind::VERIFIED => {}
+            _ if there => return direct::leave(packet, stored, &headers),
+            _ => return direct::astray(packet, stored),
+        }
     }
     to_listener(packet, stored, &headers)
 }
@@ -126,6 +132,20 @@ fn read_v6(packet: &Packet, headers: &mut Headers) -> Option<()> {
     let [protocol] = packet.load(6)?;
     headers.source = Address::from_octets(packet.load(8)?);
     headers.destination = Address::from_octets(packet.load(24)?);
+    if protocol == HOP_BY_HOP {
+        // As the kernel makes it for more than 64 KiB at once ("BIG TCP"), and nothing else.
+        let length = packet.length().wrapping_sub(40).to_be_bytes();
+        let [none1, none2] = packet.load(4)?;
+        let ours = [IPPROTO_TCP as u8, 0, JUMBO, 4];
+        if none1 | none2 != 0 || packet.load(40)? != ours || packet.load(44)? != length {
+            return None;
+        }
+        headers.source_port = u16::from_be_bytes(packet.load(48)?);
+        headers.destination_port = u16::from_be_bytes(packet.load(50)?);
+        headers.transport = 48;
+        headers.protocol = IPPROTO_TCP;
+        return Some(());
+    }
     let ports = packet.load::<4>(40)?;
     headers.source_port = u16::from_be_bytes([ports[0], ports[1]]);
     headers.destination_port = u16::from_be_bytes([ports[2], ports[3]]);

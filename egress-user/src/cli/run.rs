@@ -177,7 +177,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     prove(&shared, &mut init, &events)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
-    let direct = direct(&shared, &proxy);
+    let direct = direct(&shared, &proxy, sandbox);
     let flags = sandbox.flags | if direct.is_some() { flags::DIRECT } else { 0 };
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
     let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
@@ -307,11 +307,11 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
 }
 
 /// The direct connections' keeper; none where the policy, or the kernel, leaves none.
-fn direct(shared: &Shared, proxy: &Arc<Transparent>) -> Option<Arc<Direct>> {
+fn direct(shared: &Shared, proxy: &Arc<Transparent>, sandbox: Sandbox) -> Option<Arc<Direct>> {
     if shared.policy.settings().mode == Mode::Limited {
         return None;
     }
-    match Direct::new(proxy.clone(), shared.maps.clone()) {
+    match Direct::new(proxy.clone(), shared.maps.clone(), sandbox) {
         Ok(direct) => Some(direct),
         Err(error) => {
             tracing::debug!(%error, "every connection takes the proxy");

@@ -3,18 +3,20 @@
 //! connections are ended, so that the program has an error at once, and those are waited for whose
 //! hello is not whole yet.
 
+mod ender;
+mod waiting;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use egress_common::{
     event::HelloEvent,
     hello::{self, Finding},
+    sandbox::{Sandbox, flags},
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{
-    kernel::{Destroyer, Maps},
-    listen::Transparent,
-};
+use self::{ender::Ender, waiting::Waiting};
+use crate::{kernel::Maps, listen::Transparent};
 
 /// How long a hello may take from its first octet to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
@@ -26,7 +28,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 pub struct Direct {
     door: Arc<Transparent>,
     maps: Arc<Maps>,
-    destroyer: Destroyer,
+    /// As the kernel knows it but for [`flags::DIRECT`].
+    sandbox: Sandbox,
+    ender: Ender,
+    waiting: Waiting,
 }
 
 impl Direct {
@@ -34,34 +39,58 @@ impl Direct {
     ///
     /// # Errors
     /// When the kernel cannot end sockets: then no connection may be direct.
-    pub fn new(door: Arc<Transparent>, maps: Arc<Maps>) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { door, maps, destroyer: Destroyer::open()? }))
+    pub fn new(door: Arc<Transparent>, maps: Arc<Maps>, sandbox: Sandbox) -> io::Result<Arc<Self>> {
+        let (ender, waiting) = (Ender::start(maps.clone())?, Waiting::default());
+        Ok(Arc::new(Self { door, maps, sandbox, ender, waiting }))
     }
 
-    /// Deals with what the packet hook told. Within a runtime.
-    pub fn told(self: &Arc<Self>, told: Box<HelloEvent>) {
+    /// Deals with what the packet hook told.
+    pub fn told(&self, told: Box<HelloEvent>) {
         match Finding::from_number(told.finding) {
             Some(Finding::Incomplete) => {
-                let direct = Arc::clone(self);
-                tokio::spawn(async move {
-                    sleep(WHOLE_WITHIN).await;
-                    if direct.maps.holds(told.event.cookie) {
-                        direct.end(&told, Finding::Incomplete);
-                    }
-                });
+                if let Some(oldest) = self.waiting.add(told) {
+                    self.end_incomplete(&oldest);
+                }
+            }
+            Some(Finding::Diverted) => {
+                // The next connections, to wherever, would fare no better.
+                let flags = self.sandbox.flags & !flags::DIRECT;
+                if let Err(error) = self.maps.add_sandbox(Sandbox { flags, ..self.sandbox }) {
+                    tracing::debug!(%error, "connections are still direct");
+                }
+                self.end(&told, Finding::Diverted);
             }
             // Of another version's kernel side: ended all the same.
             finding => self.end(&told, finding.unwrap_or(Finding::Malformed)),
         }
     }
 
-    /// Keeps pins alive while connections under them live. For ever.
+    /// Keeps pins alive while connections under them live, and ends those whose hello takes too
+    /// long. For ever.
     pub async fn keep(self: Arc<Self>) {
+        tokio::join!(self.renew(), self.expire());
+    }
+
+    async fn renew(&self) {
         let mut ticks = interval(RENEW_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.door.renew();
+        }
+    }
+
+    async fn expire(&self) {
+        loop {
+            let late = self.waiting.late().await;
+            self.end_incomplete(&late);
+        }
+    }
+
+    fn end_incomplete(&self, told: &HelloEvent) {
+        // Meanwhile it may have become whole, or its connection may have ended.
+        if self.maps.held(told.event.cookie).is_some() {
+            self.end(told, Finding::Incomplete);
         }
     }
 
@@ -76,8 +105,6 @@ impl Direct {
             finding,
             name.map(|n| String::from_utf8_lossy(n).into_owned()),
         );
-        if let Err(error) = self.destroyer.end(told) {
-            tracing::debug!(%to, %error, "a refused connection could not be ended");
-        }
+        self.ender.end(told.event.cookie);
     }
 }

@@ -7,10 +7,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use egress_common::{
-    Address,
-    event::{Held, HelloEvent},
-};
+use egress_common::{Address, event::Held};
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -55,21 +52,13 @@ impl Destroyer {
         }
     }
 
-    /// Ends the connection that the event is about.
-    ///
-    /// # Errors
-    /// ENOENT when it has ended by itself.
-    pub fn end(&self, told: &HelloEvent) -> io::Result<()> {
-        let destination = (told.event.address, told.event.port);
-        self.destroy((told.source, told.source_port), destination, told.event.cookie)
-    }
-
-    /// Ends a connection of which no payload has left.
+    /// Ends a connection of which no payload has left. Waits for whoever uses the socket: a program
+    /// can make that last as long as it lives (`send` from memory that it does not provide).
     ///
     /// # Errors
     /// ENOENT when it has ended by itself. Before Linux 6.12 sockets that no process has any more
     /// are left as they are.
-    pub(super) fn end_held(&self, cookie: u64, held: &Held) -> io::Result<()> {
+    pub fn end(&self, cookie: u64, held: &Held) -> io::Result<()> {
         let source = (held.source, held.source_port);
         self.destroy(source, (held.destination, held.destination_port), cookie)
     }

@@ -123,9 +123,9 @@ impl Maps {
         self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
     }
 
-    /// Whether there is a direct connection with this socket cookie of which no payload has left.
-    pub fn holds(&self, cookie: u64) -> bool {
-        self.held.get(&cookie, 0).is_ok()
+    /// The direct connection with this socket cookie, if no payload of it has left and it lives.
+    pub fn held(&self, cookie: u64) -> Option<Held> {
+        self.held.get(&cookie, 0).ok().map(|held| held.0)
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, Hash<PinKey, PinValue>> {

@@ -52,7 +52,7 @@ fn end_held(pins: &Path) -> bool {
     let Ok(netns) = destroyer.netns() else { return false };
     for (cookie, connection) in left.iter().filter(|(_, held)| held.netns == netns) {
         // Its programs take it out of the map as it closes.
-        let _ = destroyer.end_held(*cookie, connection);
+        let _ = destroyer.end(*cookie, connection);
     }
     held.keys().next().is_none()
 }

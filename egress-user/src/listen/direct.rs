@@ -69,6 +69,7 @@ impl Transparent {
             Finding::Incomplete | Finding::Unreadable => {
                 odd("a TLS hello in pieces (the next one takes the proxy, which reads it)")
             }
+            Finding::Diverted => odd("packets that this machine changes (all take the proxy now)"),
             Finding::SharedPages => {
                 odd("a TLS hello in shared pages (the next one takes the proxy, which copies it)")
             }

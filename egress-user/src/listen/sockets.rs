@@ -4,10 +4,13 @@ use std::{
     ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    os::fd::AsFd,
 };
 
 use egress_common::sandbox::Sandbox;
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
+
+use crate::sys;
 
 /// Why there is nobody to send connections to.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,7 @@ impl Listeners {
     /// # Errors
     /// When a socket does not tell its address.
     pub fn describe(&self, sandbox: &mut Sandbox) -> io::Result<()> {
+        sandbox.netns = sys::sockets::netns_cookie(self.v4.tcp.as_fd())?;
         sandbox.tcp4_port = self.v4.tcp.local_addr()?.port();
         sandbox.dns_udp4_port = self.v4.dns_udp.local_addr()?.port();
         sandbox.dns_tcp4_port = self.v4.dns_tcp.local_addr()?.port();

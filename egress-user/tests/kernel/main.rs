@@ -16,6 +16,8 @@ mod addresses;
 mod config;
 mod death;
 mod direct;
+mod direct_attacks;
+mod direct_ends;
 mod dns;
 mod dns_clients;
 mod dns_lies;

@@ -38,11 +38,19 @@ impl Netns {
     /// Runs one `ip -batch` in the namespace. A batch, because each `ip` costs a process.
     pub(crate) fn ip(&self, lines: &str) {
         let mut command = Command::new("ip");
-        command
-            .args(["-batch", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["-batch", "-"]);
+        self.fed(command, lines);
+    }
+
+    /// Runs a script of nft(8) in the namespace.
+    pub(crate) fn nft(&self, lines: &str) {
+        let mut command = Command::new("nft");
+        command.args(["-f", "-"]);
+        self.fed(command, lines);
+    }
+
+    fn fed(&self, mut command: Command, lines: &str) {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let handle = self.handle.as_raw_fd();
         // SAFETY: between fork and exec only `setns` runs, a bare system call; the descriptor outlives the spawn, as
         // `self` does.
@@ -52,12 +60,14 @@ impl Netns {
                 Ok(setns(handle, CloneFlags::CLONE_NEWNET)?)
             });
         }
-        let mut child = command.spawn().expect("start `ip`: apt-get install -y iproute2");
-        child.stdin.take().expect("ip's stdin").write_all(lines.as_bytes()).expect("write to ip");
-        let output = child.wait_with_output().expect("wait for ip");
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("start {command:?}: {error}; apt-get install -y iproute2 nftables")
+        });
+        child.stdin.take().expect("a stdin").write_all(lines.as_bytes()).expect("write to it");
+        let output = child.wait_with_output().expect("wait for it");
         assert!(
             output.status.success(),
-            "ip -batch failed:\n{lines}\n{}",
+            "{command:?} failed:\n{lines}\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
     }

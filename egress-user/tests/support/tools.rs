@@ -29,6 +29,7 @@ pub(crate) const RESOLVERS: &[(&str, &str)] = &[
 
 /// Scripts that stand in every world's directory.
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
+    ("attacks.py", include_str!("clients/attacks.py")),
     ("base.py", include_str!("clients/base.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
     ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),

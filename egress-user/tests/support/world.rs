@@ -136,7 +136,7 @@ impl Builder {
         });
         let host_servers = host_doors.serve(Arc::clone(&host_log), Zone::with_ttl(60), tls);
         let _servers = [servers, host_servers];
-        World { _servers, tripwire, client, far_log, host_log, host_port, directory }
+        World { _servers, tripwire, client, far, far_log, host_log, host_port, directory }
     }
 }
 
@@ -145,6 +145,7 @@ pub(crate) struct World {
     _servers: [Servers; 2],
     tripwire: Tripwire,
     client: Netns,
+    far: Netns,
     far_log: Arc<Log>,
     host_log: Arc<Log>,
     host_port: u16,
@@ -247,6 +248,10 @@ impl World {
 
     pub(crate) fn client_netns(&self) -> &Netns {
         &self.client
+    }
+
+    pub(crate) fn far_netns(&self) -> &Netns {
+        &self.far
     }
 }
 

@@ -238,4 +238,5 @@ def main():
             print(f"{how} => {attempt(address, int(port), name, how)}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+//! How refused direct connections end, for the program and for `egress`: at once, and without traces.
+use std::time::Duration;
+
+use aya::maps::{HashMap, Map, MapData};
+use nix::sys::signal::Signal;
+
+use super::support::processes::eventually;
+use super::support::{Finished, PYTHON, World};
+use super::{ALLOWED, OTHER, SITE, two_sites};
+
+fn line(which: &[&str]) -> String {
+    format!(
+        "getent ahosts allowed.test > found && exec {PYTHON} attacks.py {SITE} 443 shared.test {OTHER} {}",
+        which.join(" ")
+    )
+}
+
+fn attacks<'w>(world: &'w World, options: &[&str], which: &[&str]) -> Finished<'w> {
+    world.egress(options).shell(&line(which))
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_refusal_wakes_whoever_waits() {
+    let world = two_sites();
+    let which = ["nonblocking", "blocked-reader", "blocked-writer", "shut", "linger"];
+    let out = attacks(&world, ALLOWED, &[&which[..], &["corked-close", "reset-close"]].concat());
+    out.probe("nonblocking", &["EPOLLIN EPOLLERR EPOLLHUP ECONNABORTED"]);
+    out.probe("blocked-reader", &["aborted"]);
+    // What is sent after the error finds a closed connection.
+    out.probe("blocked-writer", &["aborted", "reset"]);
+    out.probe("shut", &["aborted", "ENOTCONN"]).probe("linger", &["closed"]);
+    out.probe("corked-close", &["closed"]).probe("reset-close", &["closed"]);
+    world.arrived_at(SITE).no_payload();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_socket_that_its_program_holds_fast_holds_nothing_else() {
+    let world = two_sites();
+    let out = attacks(&world, &["--allow", "*.test"], &["locked"]);
+    out.probe("locked", &["resolved"]);
+    // And `egress` ends with its program.
+    out.within(Duration::from_secs(20));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_refusal_that_a_full_ring_lost_is_told_again() {
+    let world = two_sites();
+    let tries = format!(
+        "import socket\nfor n in range(6000):\n \
+         s = socket.socket(); s.setblocking(False)\n \
+         try: s.connect(('{OTHER}', 443))\n \
+         except OSError: pass\n \
+         s.close()\n"
+    );
+    let tries = world.file("tries.py", tries).display().to_string();
+    let line = format!(
+        "getent ahosts allowed.test > found; echo ready; read go; {PYTHON} {tries}; echo full; \
+         exec {PYTHON} hellos.py {SITE} 443 shared.test whole"
+    );
+    let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);
+    running.says("ready");
+    running.signal(Signal::SIGSTOP);
+    running.tell("go");
+    running.says("full");
+    let connected = || world.contacts().iter().any(|contact| contact.at.port() == 443);
+    eventually("the connection", connected);
+    // It has sent its hello as soon as it was connected.
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal(Signal::SIGCONT);
+    running.finish().probe("whole", &["direct aborted"]);
+    world.arrived_at(SITE).no_payload();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn thousands_of_refusals_cost_the_program_alone() {
+    let world = two_sites();
+    let out = attacks(&world, ALLOWED, &["flood", "good-again"]);
+    out.probe("flood", &["done"]).succeeded();
+    // Half hellos may have sent the address to the proxy.
+    out.probe("good-again", &["direct answer", "proxy answer"]);
+    assert!(out.complaints().len() < 32 << 10, "{}", out.complaints());
+    assert!(!out.complaints().contains("panic"), "{out}");
+    world.arrived_at(SITE).without("shared.test");
+}
+
+/// Entries of the kernel's table of connections that hold something back, of all sandboxes, to these places.
+fn held(places: &[&str]) -> usize {
+    // Where `egress` keeps its pins, with or without a bpffs of the machine's own.
+    let directories = ["/sys/fs/bpf/egress", "/run/egress/bpf/egress"].map(std::fs::read_dir);
+    let directories = directories.into_iter().flatten().flatten();
+    let maps =
+        directories.filter_map(|entry| MapData::from_pin(entry.ok()?.path().join("HELD")).ok());
+    let tables =
+        maps.filter_map(|map| HashMap::<_, u64, [u8; 48]>::try_from(Map::HashMap(map)).ok());
+    let wanted: Vec<[u8; 4]> = places
+        .iter()
+        .map(|place| place.parse::<std::net::Ipv4Addr>().expect("an address").octets())
+        .collect();
+    tables
+        .flat_map(|table| table.iter().filter_map(Result::ok).collect::<Vec<_>>())
+        .filter(|(_, value)| wanted.iter().any(|octets| value[36..40] == octets[..]))
+        .count()
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_end_of_a_connection_leaves_an_entry() {
+    // Addresses that no other test connects to.
+    const PLACE: &str = "151.101.1.61";
+    const CLOSED: &str = "151.101.1.62";
+    const DEAD: &str = "151.101.1.63";
+    let world = World::new()
+        .site("allowed.test", PLACE)
+        .closed(CLOSED)
+        .record("closed.test", &[CLOSED])
+        .record("dead.test", &[DEAD])
+        .build();
+    let names = ["allowed.test", "closed.test", "dead.test"];
+    let options: Vec<&str> = names.iter().flat_map(|name| ["--allow", name]).collect();
+    let lookups: String =
+        names.iter().map(|name| format!("getent ahosts {name} > found; ")).collect();
+    let line = format!(
+        "{lookups} {PYTHON} attacks.py {CLOSED} 443 shared.test {DEAD} whole; \
+         exec {PYTHON} attacks.py {PLACE} 443 shared.test {DEAD} keep idle leaks go"
+    );
+    let running = world.egress(&options).idle_stdin().start(["sh", "-c", &line]);
+    running.says("whole => ECONNREFUSED");
+    running.says("ready");
+    // The idle one is all that holds anything back.
+    eventually("one entry", || held(&[PLACE, CLOSED, DEAD]) == 1);
+    running.tell("go");
+    running.finish().probe("leaks", &["done"]).succeeded();
+    world.arrived_at(PLACE).without("shared.test");
+}
