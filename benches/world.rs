@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// The far side's server, in a range that policies take for public.
@@ -25,6 +26,7 @@ impl World {
     /// # Errors
     /// When `ip` fails: not root, or no iproute2.
     pub fn new() -> io::Result<Self> {
+        sweep();
         let name = |side| format!("egress-bench-{}-{side}", std::process::id());
         let (client, far) = (name("c"), name("f"));
         let folder = std::env::temp_dir().join(name("w"));
@@ -111,8 +113,31 @@ fn ip(line: &str) -> io::Result<()> {
 pub struct Ends(pub Child);
 
 impl Drop for Ends {
+    /// Asks first: a server that is killed leaves its workers behind.
     fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// How long a server may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes away what benchmarks left that were killed.
+fn sweep() {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let owner = name.strip_prefix("egress-bench-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = ip(&format!("netns del {name}"));
+        }
     }
 }

@@ -33,7 +33,7 @@ struct Size {
 
 const FULL: Size =
     Size { rounds: 9, connections: 3000, pings: 10_000, mebibytes: 512, idle: 10_000 };
-const QUICK: Size = Size { rounds: 3, connections: 600, pings: 2000, mebibytes: 128, idle: 1000 };
+const QUICK: Size = Size { rounds: 5, connections: 1000, pings: 3000, mebibytes: 256, idle: 1000 };
 
 /// Everything on one processor: the quiet way to time small things.
 const ONE: &str = "0";
