@@ -7,7 +7,7 @@ mod guest;
 mod image;
 mod kernel;
 
-use std::{env, fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -16,12 +16,13 @@ use crate::{
     debian::{self, Missing},
     test::{
         self,
-        discover::{self, Group},
+        discover::{self, Executable, Group},
         report::Report,
         runner,
     },
 };
 use guest::Job;
+use kernel::Kernel;
 
 /// Programs that the guest is made with, with the Debian package of each.
 const PROGRAMS: [(&str, &str); 4] = [
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     /// Only tests whose name contains this
     #[arg(long, value_name = "TEXT", conflicts_with = "command")]
     filter: Option<String>,
+    /// Not the tests whose name contains this; they are counted as skipped. May be given several times
+    #[arg(long, value_name = "TEXT", conflicts_with = "command")]
+    skip: Vec<String>,
     /// Stop the guest after this time
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(10..))]
     limit: u32,
@@ -64,10 +68,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let kernel = kernel::get(&options.kernel)?;
     let console = kernel::folder().join(format!("{}.console.log", kernel.release));
     println!("kernel {}; its own words: {}", kernel.release, console.display());
-    let job = |words, folder| Job { words, folder, seconds: options.limit, console: &console };
     if !options.command.is_empty() {
-        let here = env::current_dir().context("read the working directory")?;
-        let code = guest::run(&kernel, &job(&options.command, &here), |_| {})?;
+        let folder = env::current_dir().context("read the working directory")?;
+        let (words, seconds) = (&options.command, options.limit);
+        let job = Job { words, folder: &folder, seconds, console: &console };
+        let code = guest::run(&kernel, &job, |_| {})?;
         return match code {
             Some(code) => Ok(ExitCode::from(code)),
             None => bail!("the guest ended before the command did{}", last_words(&console)),
@@ -77,39 +82,57 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let Some(tests) = built.into_iter().find(|built| built.group == Group::Kernel) else {
         bail!("no test target `kernel` in egress-user/tests");
     };
+    run_tests(options, &kernel, &tests, &console)
+}
+
+/// Runs the kernel tests in a guest, and gives an account of them.
+fn run_tests(
+    options: &Options,
+    kernel: &Kernel,
+    tests: &Executable,
+    console: &Path,
+) -> anyhow::Result<ExitCode> {
     let filter = options.filter.as_deref();
-    let listed = runner::list(&mut tests.command(), filter)?;
-    if let (true, Some(filter)) = (listed.is_empty(), filter) {
-        bail!("no kernel test's name contains {filter:?}; cargo xtask test --list names them all");
+    let mut listed = runner::list(&mut tests.command(), filter)?;
+    let found = listed.len();
+    listed.retain(|name| !options.skip.iter().any(|text| name.contains(text)));
+    if listed.is_empty() {
+        let which = "no kernel test is left by --filter and --skip";
+        bail!(Missing(format!("{which}; cargo xtask test --list names them all")));
     }
     // Tests wait more than they work.
     let threads = format!("--test-threads={}", 2 * guest::cpus());
     let program = tests.path.to_string_lossy();
-    let words: Vec<_> = [&*program, "--include-ignored", "--color=never", &threads]
-        .into_iter()
-        .chain(filter)
-        .map(str::to_owned)
-        .collect();
+    let mut words = vec![&*program, "--include-ignored", "--color=never", &threads];
+    words.extend(options.skip.iter().flat_map(|text| ["--skip", text]));
+    words.extend(filter);
+    let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+    let job = Job { words: &words, folder: &tests.package, seconds: options.limit, console };
     let mut reader = runner::Reader::default();
-    let code = guest::run(&kernel, &job(&words, &tests.package), |line| reader.line(line))?;
+    let code = guest::run(kernel, &job, |line| reader.line(line))?;
     let mut tally = reader.tally(&listed);
     if code.is_none() {
-        println!("the guest ended before the tests did{}", last_words(&console));
+        println!("the guest ended before the tests did{}", last_words(console));
     }
     if code != Some(0) && tally.failed.is_empty() {
         tally.failed.push("(the tests ended badly)".to_owned());
     }
     let mut report = Report::default();
-    report.row(Group::Kernel).add(tally);
+    let row = report.row(Group::Kernel);
+    row.add(tally);
+    row.skip(found - listed.len(), "--skip was given");
     print!("\nkernel {}\n{report}", kernel.release);
     Ok(if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The end of what the guest's kernel said, for a guest that did not do its work.
-fn last_words(console: &PathBuf) -> String {
+fn last_words(console: &Path) -> String {
     let said = fs::read(console).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<_> = said.lines().collect();
+    if lines.is_empty() {
+        return ", and its kernel said nothing".to_owned();
+    }
     let tail = &lines[lines.len().saturating_sub(20)..];
     format!("; its kernel's last words:\n{}", tail.join("\n"))
 }

@@ -21,7 +21,7 @@ const MEMORY: &str = "3G";
 /// More than these gain little without KVM.
 const MOST_CPUS: usize = 4;
 /// How many times longer a test may wait than on a machine of its own.
-const SLOWNESS: u32 = 5;
+const SLOWNESS: u32 = 8;
 /// Where the daemon that shares the root lies, on Debian 12 and later.
 const SHARERS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 
