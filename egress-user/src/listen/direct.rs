@@ -58,11 +58,14 @@ impl Transparent {
                 Ok(()) => Ok(false),
             },
             Finding::Encrypted => judged(true).map_err(|refused| (refused, true)).map(|()| false),
-            // HTTP is judged by its requests.
-            Finding::NotTls => evidence
-                .judge_opaque(&self.policy)
-                .map_err(|refused| (refused, false))
-                .map(|_| false),
+            // It may be HTTP, which the proxy judges by its requests.
+            Finding::NotTls => match evidence.judge_opaque(&self.policy) {
+                Ok(_) => Ok(false),
+                Err(refused) => {
+                    let what = format!("no TLS hello to tcp {to} (the next one takes the proxy)");
+                    Err((Refused { what, ..refused }, false))
+                }
+            },
             Finding::Malformed => odd("a malformed TLS hello"),
             Finding::Urgent => odd("urgent data before a TLS hello"),
             Finding::OutOfOrder => odd("a TLS hello out of order"),

@@ -2,7 +2,7 @@
 //! them. Each is judged by what arrived.
 use std::process::Command;
 
-use super::support::processes::eventually;
+use super::support::processes::{eventually, with_argument};
 use super::support::{CLIENT, Finished, PYTHON, SILENT, World};
 use super::{ALLOWED, OTHER, SITE, SITE_V6, two_sites};
 
@@ -196,6 +196,54 @@ fn where_the_machine_changes_packets_the_proxy_takes_them() {
     ));
     // The second place is new, but its packets would be changed by the same machine.
     out.printed("whole => none aborted\nwhole => proxy answer\nwhole => proxy answer\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_judged_connection_goes_nowhere_else() {
+    let world = two_sites();
+    let line = line("allowed.test", SITE, "shared.test", &["judged-later"]);
+    let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);
+    running.says("descriptor");
+    world.client_netns().nft(&format!(
+        "table ip turn {{ chain out {{ type route hook output priority 0; \
+         ip daddr {SITE} ip daddr set {OTHER}; }}\n}}\n"
+    ));
+    running.tell("go");
+    running.finish().probe("judged-later", &["timeout"]);
+    world.arrived_at(OTHER).none();
+}
+
+/// From outside of the sandbox, with every right: makes the socket believe that it has sent 100 octets.
+const REPAIR: &str = "\
+import ctypes, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+process = libc.syscall(434, int(sys.argv[1]), 0)
+sock = socket.socket(fileno=libc.syscall(438, process, int(sys.argv[2]), 0))
+sock.setsockopt(socket.IPPROTO_TCP, 19, 1)
+sock.setsockopt(socket.IPPROTO_TCP, 20, 2)
+assert sock.send(bytes(100)) == 100
+sock.setsockopt(socket.IPPROTO_TCP, 19, 0)
+";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_good_hello_behind_other_octets_is_none() {
+    let world = two_sites();
+    let line = line("allowed.test", SITE, "repaired.test", &["fresh-later"]);
+    let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);
+    let said = running.says("descriptor");
+    let descriptor = said.trim().rsplit(' ').next().unwrap_or_default();
+    // The program, and neither `egress` nor its helpers, which have the line as one argument.
+    let process = with_argument("repaired.test").into_iter().max().unwrap_or_default();
+    let outside = Command::new(PYTHON)
+        .args(["-c", REPAIR, &process.to_string(), descriptor])
+        .output()
+        .expect("run python");
+    assert!(outside.status.success(), "{outside:?}");
+    running.tell("go");
+    running.finish().probe("fresh-later", &["aborted"]);
+    world.arrived_at(SITE).no_payload();
 }
 
 #[test]

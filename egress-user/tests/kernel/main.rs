@@ -18,6 +18,7 @@ mod death;
 mod direct;
 mod direct_attacks;
 mod direct_ends;
+mod direct_verdicts;
 mod dns;
 mod dns_clients;
 mod dns_lies;

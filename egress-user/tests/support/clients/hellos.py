@@ -54,6 +54,21 @@ def records(octets, sizes):
     return cut
 
 
+def greased(octets):
+    """The same hello with an extension as browsers send it where they could hide a name."""
+    # RFC 9849 section 5: outer, HKDF-SHA256 and AES-128-GCM, a config's number, a key, a payload.
+    hidden = struct.pack(">BHHBH", 0, 1, 1, 7, 32) + os.urandom(32) + struct.pack(">H", 144) + os.urandom(144)
+    extension = struct.pack(">HH", 0xfe0d, len(hidden)) + hidden
+    at = 5 + 4 + 2 + 32
+    at += 1 + octets[at]
+    at += 2 + struct.unpack_from(">H", octets, at)[0]
+    at += 1 + octets[at]
+    length = struct.unpack_from(">H", octets, at)[0] + len(extension)
+    body = octets[9:at] + struct.pack(">H", length) + octets[at + 2:] + extension
+    message = octets[5:6] + len(body).to_bytes(3, "big") + body
+    return octets[:3] + struct.pack(">H", len(message)) + message
+
+
 def connected(address, port):
     sock = new(address, socket.SOCK_STREAM)
     sock.settimeout(DEADLINE)
@@ -105,6 +120,8 @@ def send(how, sock, octets):
     match kind:
         case "whole" | "keep":
             sock.sendall(octets)
+        case "grease":
+            sock.sendall(greased(octets))
         case "bytes":
             pieces(sock, octets, 1)
         case "pieces":

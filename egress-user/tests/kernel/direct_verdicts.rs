@@ -1,0 +1,139 @@
+//! One verdict on both ways: what the kernel lets out, the proxy lets out, and a refusal has one reason.
+use std::collections::BTreeSet;
+
+use super::support::{PYTHON, World};
+use super::{OTHER, SITE};
+
+/// What was refused, by reason, and whether anything passed.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    passed: bool,
+    reasons: BTreeSet<String>,
+}
+
+/// Runs `how` twice: a hello that only the proxy reads passes at the second attempt.
+fn verdict(world: &World, policy: &str, port: u16, name: &str, how: &str) -> (Verdict, bool) {
+    let file = world.file("verdict.toml", policy).display().to_string();
+    let lookups: String = ["allowed.test", "beside.test", "elsewhere.test", "denied.test"]
+        .iter()
+        .map(|name| format!("getent ahosts {name} > found; "))
+        .collect();
+    let line = format!("{lookups} {PYTHON} hellos.py {SITE} {port} {name} {how} {how}");
+    let out = world.egress(&["--policy", &file]).env("PROBE_DEADLINE", "4").shell(&line);
+    let text = out.succeeded().text();
+    let passed = text.lines().any(|line| line.ends_with(" answer") || line.ends_with(" ok"));
+    let direct = text.lines().any(|line| line.contains("=> direct"));
+    // Denied lookups are refused alike, and beside the point.
+    let complaints = out.complaints();
+    let reasons = complaints
+        .lines()
+        .filter(|line| line.starts_with("  ") && line.contains(SITE))
+        .filter_map(|line| line.rsplit_once(": "))
+        .map(|(_, reason)| reason.split([' ', ',']).next().unwrap_or_default().to_owned())
+        .collect();
+    (Verdict { passed, reasons }, direct)
+}
+
+fn world() -> World {
+    World::new()
+        .site("allowed.test", SITE)
+        .site("elsewhere.test", OTHER)
+        .record("beside.test", &[SITE])
+        .record("denied.test", &[SITE])
+        .record("shared.test", &[SITE])
+        .build()
+}
+
+/// Compares both ways for every policy, name and form; `PATH` in a policy stands for the way.
+#[track_caller]
+fn agree(policies: &[&str], port: u16, tries: &[(&str, &str)]) {
+    let world = world();
+    let mut directs = 0;
+    for policy in policies {
+        for &(name, how) in tries {
+            let by = |path| verdict(&world, &policy.replace("PATH", path), port, name, how);
+            let (kernel, direct) = by("path = \"kernel\"");
+            let (proxy, _) = by("path = \"proxy\"");
+            assert_eq!(kernel, proxy, "{name} {how} under {policy}");
+            directs += usize::from(direct);
+        }
+    }
+    // Or nothing was compared.
+    assert!(directs > 0);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn names_are_judged_alike() {
+    agree(
+        &["[network.domains]\n\
+           \"allowed.test\" = { action = \"allow\", PATH }\n\
+           \"elsewhere.test\" = { action = \"allow\", PATH }\n\
+           \"denied.test\" = \"deny\"\n"],
+        443,
+        &[
+            ("allowed.test", "whole"),
+            ("shared.test", "whole"),
+            ("denied.test", "whole"),
+            ("elsewhere.test", "whole"),
+            ("93.184.216.34", "whole"),
+            ("-", "whole"),
+            ("allowed.test", "grease"),
+            ("shared.test", "grease"),
+            ("allowed.test", "text"),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn options_are_judged_alike() {
+    agree(
+        &["[network]\nech = \"allow\"\n[network.domains]\n\
+           \"allowed.test\" = { action = \"allow\", PATH }\n"],
+        443,
+        &[("allowed.test", "grease"), ("shared.test", "grease")],
+    );
+    agree(
+        &["[network.domains]\n\
+           \"allowed.test\" = { action = \"allow\", protocol = \"any\", PATH }\n\
+           \"beside.test\" = { action = \"allow\", PATH }\n"],
+        443,
+        &[("beside.test", "text"), ("beside.test", "whole"), ("-", "whole")],
+    );
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn ports_are_judged_alike() {
+    agree(
+        &["[network.domains]\n\
+           \"allowed.test\" = { action = \"allow\", ports = [443], PATH }\n\
+           \"beside.test\" = { action = \"allow\", ports = [8443], PATH }\n"],
+        8443,
+        &[("allowed.test", "whole"), ("beside.test", "whole")],
+    );
+    agree(
+        &["[network.domains]\n\
+           \"allowed.test\" = { action = \"allow\", ports = [22], protocol = \"any\", PATH }\n\
+           \"beside.test\" = { action = \"allow\", ports = [22], PATH }\n"],
+        22,
+        &[("allowed.test", "text")],
+    );
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn requests_on_a_port_of_tls_are_the_proxys_to_judge() {
+    let world = world();
+    let way = |how: &str| {
+        let line = format!(
+            "getent ahosts allowed.test > found; {PYTHON} hellos.py {SITE} 443 allowed.test {how} {how}"
+        );
+        world.egress(&["--allow", "allowed.test"]).shell(&line)
+    };
+    // A server of TLS answers with an alert.
+    let out = way("http");
+    out.printed("http => direct aborted\nhttp => proxy ok\n");
+    out.complained("no TLS hello to tcp 93.184.216.34:443 (the next one takes the proxy)");
+}
