@@ -275,7 +275,7 @@ fn without_user_space_a_refused_program_still_gets_its_error() {
         "getent ahosts allowed.test > found && \
          exec {PYTHON} hellos.py {SITE} 443 shared.test whole go whole"
     );
-    let egress = world.egress(ALLOWED).env("PROBE_DEADLINE", "15").idle_stdin();
+    let egress = world.egress(ALLOWED).env("PROBE_DEADLINE", "5").idle_stdin();
     let running = egress.start(["sh", "-c", &line]);
     running.says("ready");
     // Its packets are still judged; nobody hears of it.
