@@ -25,12 +25,8 @@ use guest::Job;
 use kernel::Kernel;
 
 /// Programs that the guest is made with, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("busybox", "busybox-static"),
-    ("depmod", "kmod"),
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("xz", "xz-utils"),
-];
+const PROGRAMS: [(&str, &str); 3] =
+    [("depmod", "kmod"), ("qemu-system-x86_64", "qemu-system-x86"), ("xz", "xz-utils")];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -140,5 +136,6 @@ fn last_words(console: &Path) -> String {
 /// Debian's packages for the programs that are not here, those of the tests among them.
 fn missing_packages() -> Vec<&'static str> {
     let own = PROGRAMS.iter().filter(|(program, _)| debian::find(program).is_none());
-    own.map(|(_, package)| *package).chain(test::missing_packages()).collect()
+    let busybox = image::busybox().is_none().then_some("busybox-static");
+    own.map(|(_, package)| *package).chain(busybox).chain(test::missing_packages()).collect()
 }

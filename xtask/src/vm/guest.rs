@@ -81,13 +81,17 @@ fn script(kernel: &Kernel, job: &Job<'_>) -> anyhow::Result<String> {
         let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
         Ok(image::quoted(text))
     };
+    // What must not be hidden: the repository, its kernels, and the program, which cargo may have put elsewhere.
+    let mut kept =
+        format!("{} {} {} ", cargo::root().display(), kernel.root.display(), job.folder.display());
+    kept += job.words.first().map_or("", String::as_str);
     Ok(format!(
         "export PATH={}:/usr/sbin:/sbin:/usr/bin:/bin HOME=/root LANG=C.UTF-8\n\
          export EGRESS_TEST_SLOWNESS={SLOWNESS}\n\
-         MODULES={}\nREPOSITORY={}\nwork() {{\n    cd {} && {}\n}}\n",
+         MODULES={}\nKEPT={}\nwork() {{\n    cd {} && {}\n}}\n",
         image::quoted(&path),
         text(&kernel.root.join("lib/modules"))?,
-        text(&cargo::root())?,
+        image::quoted(&kept),
         text(job.folder)?,
         words.join(" "),
     ))
@@ -120,8 +124,14 @@ pub(super) fn cpus() -> usize {
 
 fn qemu(kernel: &Kernel, job: &Job<'_>, place: &Path, socket: &Path) -> Command {
     let mut command = Command::new("timeout");
-    // Outlives this program by no more than that, also when this one is killed.
-    command.args(["--kill-after=10", &job.seconds.to_string(), "qemu-system-x86_64"]);
+    // Outlives this program by no more than that, also when this one is killed; in our process group, so that what
+    // ends us at a terminal ends it too.
+    command.args([
+        "--foreground",
+        "--kill-after=10",
+        &job.seconds.to_string(),
+        "qemu-system-x86_64",
+    ]);
     command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &cpus().to_string()]);
     command.args(["-nodefaults", "-no-reboot", "-display", "none"]);
     // The daemon reads and writes the guest's memory.

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -25,7 +25,7 @@ pub(super) fn write(kernel: &Kernel, work: &str, folder: &Path) -> anyhow::Resul
     for name in ["bin", "dev", "lower", "modules", "root", "upper"] {
         fs::create_dir_all(root.join(name)).context("make the initramfs")?;
     }
-    let Some(busybox) = debian::find("busybox") else { bail!("busybox is gone") };
+    let Some(busybox) = busybox() else { bail!("busybox is gone") };
     fs::copy(busybox, root.join("bin/busybox")).context("copy busybox")?;
     fs::write(root.join("init"), INIT).context("write init")?;
     succeed(Command::new("chmod").arg("0755").arg(root.join("init")))?;
@@ -34,6 +34,16 @@ pub(super) fn write(kernel: &Kernel, work: &str, folder: &Path) -> anyhow::Resul
         put_module(Path::new(module), index, &root)?;
     }
     archive(&root, &folder.join("initramfs.cpio"))
+}
+
+/// The busybox that needs no libraries: the initramfs has none.
+pub(super) fn busybox() -> Option<PathBuf> {
+    let busybox = debian::find("busybox")?;
+    let contents = fs::read(&busybox).ok()?;
+    let linker = b"/ld-linux";
+    // A dynamic program names its linker near its beginning.
+    let head = contents.get(..4096).unwrap_or(&contents);
+    (!head.windows(linker.len()).any(|part| part == linker)).then_some(busybox)
 }
 
 /// The files of the modules and of what they need, in the order of loading.

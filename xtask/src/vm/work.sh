@@ -12,10 +12,10 @@ mount -t securityfs security /sys/kernel/security
 mount -t bpf bpf /sys/fs/bpf
 # The kernel calls modprobe for what the tests ask of it.
 mount --bind "$MODULES" /lib/modules
-# What is left of the host there are sockets that nobody serves. Not where that hides the tests.
+# What is left of the host there are sockets that nobody serves. Not where that hides what is needed.
 for folder in /run /tmp; do
-    case "$REPOSITORY/ $MODULES/" in
-    *"$folder"/*) ;;
+    case " $KEPT" in
+    *" $folder"/*) ;;
     *) mount -t tmpfs -o mode=1777 empty "$folder" ;;
     esac
 done
