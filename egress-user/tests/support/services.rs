@@ -1,4 +1,5 @@
 //! The servers of one namespace: one thread waits at every door, each visitor gets a thread of its own.
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
@@ -57,8 +58,8 @@ struct Shared {
     log: Arc<Log>,
     zone: Zone,
     tls: Arc<ServerConfig>,
-    /// Open connections, so that they can be shut when the world ends.
-    visitors: Mutex<Vec<TcpStream>>,
+    /// Open connections by their place in the log, so that they can be shut when the world ends.
+    visitors: Mutex<HashMap<usize, Arc<TcpStream>>>,
 }
 
 /// The running servers of a namespace; dropping them closes every door and connection.
@@ -155,7 +156,7 @@ impl Drop for Servers {
         if let Some(doorman) = self.doorman.take() {
             doorman.join().ok();
         }
-        for visitor in self.shared.visitors.lock().iter().flat_map(|visitors| visitors.iter()) {
+        for visitor in self.shared.visitors.lock().iter().flat_map(|visitors| visitors.values()) {
             visitor.shutdown(Shutdown::Both).ok();
         }
     }
@@ -167,8 +168,9 @@ fn welcome(visitor: TcpStream, service: Service, shared: &Arc<Shared>) {
     let contact = shared.log.contact("tcp", at);
     visitor.set_read_timeout(Some(IDLE_LIMIT)).expect("bound the visitor's reads");
     visitor.set_write_timeout(Some(IDLE_LIMIT)).expect("bound the visitor's writes");
-    if let (Ok(copy), Ok(mut visitors)) = (visitor.try_clone(), shared.visitors.lock()) {
-        visitors.push(copy);
+    let visitor = Arc::new(visitor);
+    if let Ok(mut visitors) = shared.visitors.lock() {
+        visitors.insert(contact, Arc::clone(&visitor));
     }
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
@@ -179,6 +181,11 @@ fn welcome(visitor: TcpStream, service: Service, shared: &Arc<Shared>) {
         wire.stream.shutdown(Shutdown::Write).ok();
         io::copy(&mut wire, &mut io::sink()).ok();
         wire.stream.shutdown(Shutdown::Both).ok();
+        // A test of thousands of visitors runs where a process may have a thousand descriptors.
+        if let Ok(mut visitors) = shared.visitors.lock() {
+            visitors.remove(&contact);
+        }
+        drop(wire);
         shared.log.ended(contact);
     });
 }
@@ -253,14 +260,14 @@ fn answer_datagrams(socket: &UdpSocket, service: Service, shared: &Shared) {
 
 /// A visitor's stream that counts what it reads.
 struct Wire {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     log: Arc<Log>,
     contact: usize,
 }
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.stream.read(buffer)?;
+        let read = (&*self.stream).read(buffer)?;
         self.log.received(self.contact, read);
         Ok(read)
     }
@@ -268,10 +275,10 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.write(buffer)
+        (&*self.stream).write(buffer)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        (&*self.stream).flush()
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use super::arrivals::{Arrivals, Flow, flows};
@@ -107,6 +108,7 @@ impl Builder {
     /// Makes the namespaces, the link and the servers.
     pub(crate) fn build(mut self) -> World {
         tools::require(self.tools);
+        raise_descriptor_limit();
         self.addresses.extend(parsed(FAR));
         self.addresses.retain(|address| !self.closed.contains(address));
         self.addresses.sort_unstable();
@@ -138,6 +140,12 @@ impl Builder {
         let _servers = [servers, host_servers];
         World { _servers, tripwire, client, far, far_log, host_log, host_port, directory }
     }
+}
+
+/// Every world has a hundred listeners, tests run side by side, and the usual limit is 1024.
+fn raise_descriptor_limit() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("read the limit of descriptors");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise the limit of descriptors");
 }
 
 /// The running world. Fields are dropped in this order: servers first, the network last.
