@@ -155,13 +155,22 @@ fn percentiles(answer: &Value) -> Vec<f64> {
 ///
 /// # Errors
 /// When a signal asked for the end.
-pub(crate) fn idle(size: Size, report: &mut Report) -> io::Result<()> {
-    println!("  {} idle connections beside a busy one", size.idle);
-    report.idle = size.idle;
+pub(crate) fn idle(size: Size, descriptors: u64, report: &mut Report) -> io::Result<()> {
+    // A proxy has two for each, and some for itself.
+    let most = u32::try_from(descriptors.saturating_sub(200) / 2).unwrap_or(u32::MAX);
+    let idle = size.idle.min(most);
+    if idle < size.idle {
+        report.note(format!(
+            "{idle} idle connections instead of {}: this machine lets a program have {descriptors} open files",
+            size.idle
+        ));
+    }
+    println!("  {idle} idle connections beside a busy one");
+    report.idle = idle;
     let one: Vec<usize> = process::processors()?.into_iter().take(1).collect();
     for _ in 0..size.idle_rounds {
         for variant in report.shown() {
-            match idle_once(variant, &one, size.idle) {
+            match idle_once(variant, &one, idle) {
                 Ok([alone, beside, memory]) => {
                     report.add(Series::BusyAlone, variant, alone);
                     report.add(Series::BusyBeside, variant, beside);
@@ -171,7 +180,7 @@ pub(crate) fn idle(size: Size, report: &mut Report) -> io::Result<()> {
                 Err(error) if talk::is_stop(&error) => return Err(error),
                 Err(error) => {
                     let name = variant.name();
-                    report.note(format!("{name} with {} idle connections: {error}", size.idle));
+                    report.note(format!("{name} with {idle} idle connections: {error}"));
                 }
             }
         }

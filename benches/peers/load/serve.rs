@@ -16,29 +16,28 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 type Idle = Arc<Mutex<Vec<TcpStream>>>;
 
-/// Answers for ever. Threads are there before connections are, so that none waits for its making.
+/// Answers until standard input ends. Threads are there before connections are, so that none waits for its making.
 pub(crate) fn serve() -> io::Result<()> {
     let listener = Arc::new(TcpListener::bind(TARGET)?);
     let idle = Idle::default();
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let (listener, idle) = (Arc::clone(&listener), Arc::clone(&idle));
-            let work = move || {
-                let mut chunk = vec![0; CHUNK];
-                for stream in listener.incoming().flatten() {
-                    // A connection that breaks is the client's to tell of.
-                    let _ = converse(stream, &mut chunk, &idle);
-                }
-            };
-            thread::Builder::new().stack_size(64 << 10).spawn(work)
-        })
-        .collect::<io::Result<_>>()?;
-    // Whoever started this waits for a line.
-    println!("ready");
-    for thread in threads {
-        thread.join().map_err(|_| io::Error::other("a thread of the server broke"))?;
+    for _ in 0..THREADS {
+        let (listener, idle) = (Arc::clone(&listener), Arc::clone(&idle));
+        let work = move || {
+            let mut chunk = vec![0; CHUNK];
+            for stream in listener.incoming().flatten() {
+                // A connection that breaks is the client's to tell of.
+                let _ = converse(stream, &mut chunk, &idle);
+            }
+        };
+        thread::Builder::new().stack_size(64 << 10).spawn(work)?;
     }
-    Ok(())
+    ready_until_the_end()
+}
+
+/// Says that it is ready, and comes back when whoever started this closes standard input.
+pub(crate) fn ready_until_the_end() -> io::Result<()> {
+    println!("ready");
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
 }
 
 fn converse(mut stream: TcpStream, chunk: &mut [u8], idle: &Idle) -> io::Result<()> {
