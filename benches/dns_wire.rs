@@ -21,7 +21,14 @@ pub fn query(id: u16, name: &str) -> Vec<u8> {
 /// # Errors
 /// When the socket cannot be had or fails.
 pub fn serve(at: SocketAddr, address: [u8; 4]) -> io::Result<()> {
-    let socket = UdpSocket::bind(at)?;
+    answer(&UdpSocket::bind(at)?, address)
+}
+
+/// As [`serve`], on a socket that is bound already.
+///
+/// # Errors
+/// When the socket fails.
+pub fn answer(socket: &UdpSocket, address: [u8; 4]) -> io::Result<()> {
     let mut datagram = [0; 512];
     loop {
         let (length, peer) = socket.recv_from(&mut datagram)?;

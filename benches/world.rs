@@ -4,13 +4,24 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 /// The far side's server, in a range that policies take for public.
 pub const SERVER: &str = "93.184.216.34";
 /// The far side's name server, which the client's resolv.conf names.
 pub const NAME_SERVER: &str = "93.184.216.53";
+/// How every world's name begins; the process that made it and a number follow.
+const PREFIX: &str = "egress-bench-";
+/// How long a child may take to end by itself, and as long again once it was asked to.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -21,13 +32,18 @@ pub struct World {
 }
 
 impl World {
-    /// Makes the namespaces `egress-bench-PID-c` and `-f`.
+    /// Makes the namespaces `egress-bench-PID-NUMBER-c` and `-f`, after removing those of processes
+    /// that were killed before they could.
     ///
     /// # Errors
     /// When `ip` fails: not root, or no iproute2.
     pub fn new() -> io::Result<Self> {
-        sweep();
-        let name = |side| format!("egress-bench-{}-{side}", std::process::id());
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            sweep();
+        }
+        let name = |side| format!("{PREFIX}{}-{number}-{side}", std::process::id());
         let (client, far) = (name("c"), name("f"));
         let folder = std::env::temp_dir().join(name("w"));
         std::fs::create_dir_all(&folder)?;
@@ -49,6 +65,14 @@ impl World {
             format!("-n {client} route add default via {SERVER}"),
         ] {
             ip(&line)?;
+        }
+        // One congestion control for all: a machine's default that paces (bbr) makes a relay's loopback
+        // side the slow one. And ports enough for thousands of connections that nobody uses.
+        let set = "echo cubic > /proc/sys/net/ipv4/tcp_congestion_control || echo reno > /proc/sys/net/ipv4/tcp_congestion_control; \
+                   echo '1024 65000' > /proc/sys/net/ipv4/ip_local_port_range";
+        for mut side in [world.far("0"), world.client("0")] {
+            // A machine whose /proc/sys is read-only is measured as it is.
+            side.args(["sh", "-c", set]).stderr(Stdio::null()).status()?;
         }
         Ok(world)
     }
@@ -108,36 +132,56 @@ fn ip(line: &str) -> io::Result<()> {
     Err(io::Error::other(format!("ip {line}: {}", said.trim())))
 }
 
-/// A child that ends with this value.
+/// Removes the namespaces and folders of processes that are no more.
+fn sweep() {
+    for folder in [Path::new("/run/netns"), &std::env::temp_dir()] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+            let Some(process) = process.and_then(|text| text.parse::<u32>().ok()) else { continue };
+            if Path::new(&format!("/proc/{process}")).exists() {
+                continue;
+            }
+            if folder.ends_with("netns") {
+                let _ = ip(&format!("netns del {name}"));
+            } else {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// A child that ends with this value: by itself once its standard input is closed, or as it is asked
+/// to (a master of workers ends these only then), or killed.
 #[derive(Debug)]
 pub struct Ends(pub Child);
 
 impl Drop for Ends {
-    /// Asks first: a server that is killed leaves its workers behind.
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
-            if !matches!(self.0.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        if self.0.stdin.take().is_some() && self.ended_soon() {
+            return;
         }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if let Ok(id) = i32::try_from(self.0.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        if !self.ended_soon() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
     }
 }
 
-/// How long a server may take to end.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Takes away what benchmarks left that were killed.
-fn sweep() {
-    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
-    for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
-        let owner = name.strip_prefix("egress-bench-").and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            let _ = ip(&format!("netns del {name}"));
+impl Ends {
+    fn ended_soon(&mut self) -> bool {
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            // An error means that there is no such child any more.
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(2));
         }
+        false
     }
 }

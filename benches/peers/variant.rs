@@ -1,16 +1,7 @@
-//! The ways from client to server that are compared, each with its best documented settings.
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+//! The ways from client to server that are compared.
+use std::net::SocketAddr;
 
-use benches::world::{Ends, World};
-
-use super::load::{NAME, Via};
+use super::load::via::Via;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +41,20 @@ impl Variant {
         }
     }
 
+    /// Its colour in plots, red, green, blue: egress in strong ones.
+    pub(crate) fn colour(self) -> (u8, u8, u8) {
+        match self {
+            Self::Direct => (60, 60, 60),
+            Self::EgressKernel => (200, 60, 20),
+            Self::EgressProxy => (240, 150, 60),
+            Self::Squid => (40, 90, 150),
+            Self::Haproxy => (90, 160, 120),
+            Self::Nginx => (130, 190, 70),
+            Self::Tinyproxy => (160, 110, 180),
+            Self::Redsocks => (110, 170, 210),
+        }
+    }
+
     /// The program and the words that make it tell its version.
     pub(crate) fn version(self) -> Option<(&'static str, &'static str)> {
         match self {
@@ -62,7 +67,16 @@ impl Variant {
         }
     }
 
-    fn via(self) -> Via {
+    /// The path that a rule of egress asks for.
+    pub(crate) fn path(self) -> Option<&'static str> {
+        match self {
+            Self::EgressKernel => Some("kernel"),
+            Self::EgressProxy => Some("proxy"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn via(self) -> Via {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         match self {
             // redsocks gets what the kernel redirects.
@@ -73,155 +87,66 @@ impl Variant {
             Self::Nginx => Via::Forward(at(9444)),
         }
     }
-}
 
-/// A way that is open: its servers run until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) variant: Variant,
-    servers: Vec<Ends>,
-    policy: Option<PathBuf>,
-    redirects: bool,
-}
-
-impl Open {
-    /// Starts what the way needs, on these processors.
-    pub(crate) fn new(variant: Variant, world: &World, processors: &str) -> io::Result<Self> {
-        let mut open = Self { variant, servers: Vec::new(), policy: None, redirects: false };
-        let folder = world.folder();
-        let file = |name: &str, text: &str| -> io::Result<PathBuf> {
-            let path = folder.join(name);
-            fs::write(&path, text)?;
-            Ok(path)
-        };
-        let mut start = |words: &[&str]| -> io::Result<()> {
-            let mut command = world.client(processors);
-            let log = fs::File::create(
-                folder.join(format!("{}.log", words.join("-").replace('/', "_"))),
-            )?;
-            command.args(words);
-            command.stdout(log.try_clone()?).stderr(log);
-            open.servers.push(Ends(command.spawn()?));
-            Ok(())
-        };
-        match variant {
-            Variant::Direct => {}
-            Variant::EgressKernel | Variant::EgressProxy => {
-                let way = if variant == Variant::EgressKernel { "kernel" } else { "proxy" };
-                let rule = format!(
-                    "[network.domains]\n\"{NAME}\" = {{ action = \"allow\", path = \"{way}\" }}\n"
-                );
-                open.policy = Some(file(&format!("{way}.toml"), &rule)?);
-            }
-            Variant::Squid => {
-                let config = file("squid.conf", include_str!("squid.conf"))?;
-                start(&["squid", "-N", "-f", text(&config)?])?;
-                answers(world, 3128)?;
-            }
-            Variant::Haproxy => {
-                let config = file("haproxy.cfg", include_str!("haproxy.cfg"))?;
-                start(&["haproxy", "-f", text(&config)?])?;
-                answers(world, 9443)?;
-            }
-            Variant::Nginx => {
-                let config = file("nginx.conf", include_str!("nginx.conf"))?;
-                start(&["nginx", "-e", "/dev/null", "-p", text(folder)?, "-c", text(&config)?])?;
-                answers(world, 9444)?;
-            }
-            Variant::Tinyproxy => {
-                let config = file("tinyproxy.conf", include_str!("tinyproxy.conf"))?;
-                start(&["tinyproxy", "-d", "-c", text(&config)?])?;
-                answers(world, 8888)?;
-            }
-            Variant::Redsocks => {
-                let squid = file("squid.conf", include_str!("squid.conf"))?;
-                start(&["squid", "-N", "-f", text(&squid)?])?;
-                answers(world, 3128)?;
-                let config = file("redsocks.conf", include_str!("redsocks.conf"))?;
-                start(&["redsocks", "-c", text(&config)?])?;
-                answers(world, 12345)?;
-                let rules = file("redirect.nft", include_str!("redirect.nft"))?;
-                succeeds(world.client("0").args(["nft", "-f", text(&rules)?]))?;
-                open.redirects = true;
-            }
-        }
-        Ok(open)
-    }
-
-    /// The load's command, on these processors.
-    pub(crate) fn load(
-        &self,
-        world: &World,
-        processors: &str,
-        work: &str,
-        count: usize,
-    ) -> io::Result<Command> {
-        let mut command = world.client(processors);
-        if let Some(policy) = &self.policy {
-            let egress = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/egress");
-            command.arg(egress).args(["run", "--policy"]).arg(policy).arg("--");
-        }
-        command.arg(std::env::current_exe()?);
-        command.args(["load", work, &count.to_string(), &self.variant.via().word()]);
-        Ok(command)
-    }
-
-    /// Process ids whose memory idle connections cost, and their children's. The load's own is left
-    /// out: `load` is the id of its outermost process, which is egress where there is one.
-    pub(crate) fn processes(&self, load: u32) -> Vec<u32> {
-        match self.policy {
-            Some(_) => vec![load],
-            None => self.servers.iter().map(|server| server.0.id()).collect(),
-        }
-    }
-
-    /// Ends it.
-    pub(crate) fn close(self, world: &World) {
-        if self.redirects {
-            let _ = world.client("0").args(["nft", "flush", "ruleset"]).status();
+    /// What has to run for it, in this order.
+    pub(crate) fn servers(self) -> &'static [Server] {
+        match self {
+            Self::Direct | Self::EgressKernel | Self::EgressProxy => &[],
+            Self::Squid => &[SQUID],
+            Self::Haproxy => &[HAPROXY],
+            Self::Nginx => &[NGINX],
+            Self::Tinyproxy => &[TINYPROXY],
+            Self::Redsocks => &[SQUID, REDSOCKS],
         }
     }
 }
 
-fn text(path: &Path) -> io::Result<&str> {
-    path.to_str().ok_or_else(|| io::Error::other("a path that is no text"))
+/// A server of a peer's, with its best documented settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    /// The configuration's file, and its text.
+    pub(crate) file: &'static str,
+    pub(crate) config: &'static str,
+    /// Program and words; `CONFIG` and `FOLDER` stand for paths.
+    pub(crate) words: &'static [&'static str],
+    /// Where it listens, on loopback.
+    pub(crate) port: u16,
+    /// A ruleset of nft(8) that leads connections to it.
+    pub(crate) redirect: Option<&'static str>,
 }
 
-fn succeeds(command: &mut Command) -> io::Result<()> {
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-}
-
-/// Waits until something listens there, inside the client's namespace.
-fn answers(world: &World, port: u16) -> io::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let mut knock = world.client("0");
-        knock.arg(std::env::current_exe()?).args(["knock", &port.to_string()]);
-        if knock.stderr(Stdio::null()).status()?.success() {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let said = last_words(world.folder());
-            return Err(io::Error::other(format!("nothing on port {port} after 5 s{said}")));
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What the servers have said last.
-fn last_words(folder: &Path) -> String {
-    let logs = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    logs.filter(|path| path.extension().is_some_and(|kind| kind == "log"))
-        .filter_map(|path| fs::read_to_string(path).ok()?.lines().last().map(|l| format!("; {l}")))
-        .collect()
-}
-
-/// `knock PORT`: whether something listens on loopback.
-pub(crate) fn knock(port: &str) -> io::Result<()> {
-    let port = port.parse().map_err(io::Error::other)?;
-    TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).map(drop)
-}
+const SQUID: Server = Server {
+    file: "squid.conf",
+    config: include_str!("squid.conf"),
+    words: &["squid", "-N", "-f", "CONFIG"],
+    port: 3128,
+    redirect: None,
+};
+const HAPROXY: Server = Server {
+    file: "haproxy.cfg",
+    config: include_str!("haproxy.cfg"),
+    words: &["haproxy", "-f", "CONFIG"],
+    port: 9443,
+    redirect: None,
+};
+const NGINX: Server = Server {
+    file: "nginx.conf",
+    config: include_str!("nginx.conf"),
+    words: &["nginx", "-e", "stderr", "-p", "FOLDER", "-c", "CONFIG"],
+    port: 9444,
+    redirect: None,
+};
+const TINYPROXY: Server = Server {
+    file: "tinyproxy.conf",
+    config: include_str!("tinyproxy.conf"),
+    words: &["tinyproxy", "-d", "-c", "CONFIG"],
+    port: 8888,
+    redirect: None,
+};
+const REDSOCKS: Server = Server {
+    file: "redsocks.conf",
+    config: include_str!("redsocks.conf"),
+    words: &["redsocks", "-c", "CONFIG"],
+    port: 12345,
+    redirect: Some(include_str!("redirect.nft")),
+};

@@ -1,0 +1,124 @@
+//! The work that every variant is given: the same program, the same octets, told over standard input.
+//!
+//! A connection begins with a TLS hello, since egress lets nothing else out on this port; the server
+//! takes it for a request, one octet of whose random says what is wanted. From the server's first
+//! octet on the streams are plain: what is measured is the way, not the encryption.
+use std::{
+    io::{self, BufRead, Write},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+pub(crate) mod serve;
+pub(crate) mod via;
+mod work;
+
+use via::Via;
+
+/// What the policy allows, and the hello names.
+pub(crate) const NAME: &str = "curl.test";
+pub(crate) const TARGET: &str = "93.184.216.34:443";
+/// A hello of curl, as captured.
+static HELLO: &[u8] = include_bytes!("../../../egress-user/tests/data/hello/curl-openssl3.bin");
+/// Where the first octet of its random stands, which nobody reads: record header, handshake header, version.
+const WANT: usize = 5 + 4 + 2;
+
+const CHUNK: usize = 256 << 10;
+/// A round trip's payload.
+const PING: usize = 100;
+/// Longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Want {
+    /// One octet, then the end.
+    Answer = b'c',
+    /// Every ping back.
+    Ping = b'p',
+    /// Octets without end.
+    Down = b'd',
+    /// Chunks are read, until one says that it is the last.
+    Up = b'u',
+    /// Nothing more; the server keeps it, without a thread, until it is told to forget.
+    Idle = b'i',
+    /// The idle ones are forgotten.
+    Forget = b'f',
+}
+
+impl Want {
+    const ALL: [Self; 6] =
+        [Self::Answer, Self::Ping, Self::Down, Self::Up, Self::Idle, Self::Forget];
+}
+
+/// `load VIA`: does what each line of standard input says, and answers with a line of JSON.
+pub(crate) fn run(words: &[&str]) -> io::Result<()> {
+    let [via] = words else { return Err(io::Error::other("load VIA")) };
+    let via = Via::parse(via)?;
+    if let Via::Target = via {
+        // Under egress the address opens with the look-up.
+        let _ = std::net::ToSocketAddrs::to_socket_addrs(&(NAME, 443));
+    }
+    let mut kept = Vec::new();
+    for line in io::stdin().lock().lines() {
+        let answer = match one(via, &line?, &mut kept) {
+            Ok(value) => value,
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        let mut out = io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn one(via: Via, line: &str, kept: &mut Vec<std::net::TcpStream>) -> io::Result<Value> {
+    let (word, amount) = line.split_once(' ').unwrap_or((line, "0"));
+    let amount: u32 = amount.parse().map_err(io::Error::other)?;
+    let time = Duration::from_millis(amount.into());
+    Ok(match word {
+        "ready" => {
+            // As many as a bulk load has: what a way makes only once is made now.
+            work::connect(via, Duration::from_millis(20))?;
+            json!({})
+        }
+        "connect" => summary(work::connect(via, time)?),
+        "rate" => json!({ "rate": work::rate(via, time)? }),
+        "ping" => summary(work::pings(&mut via.wanting(Want::Ping)?, Some(time), usize::MAX)?),
+        // So many pings on one connection, whatever else is open.
+        "busy" => summary(work::pings(
+            &mut via.wanting(Want::Ping)?,
+            None,
+            usize::try_from(amount).unwrap_or(1),
+        )?),
+        "down" => work::bulk(via, time, 1, work::down)?.json(),
+        "down8" => work::bulk(via, time, 8, work::down)?.json(),
+        "up" => work::bulk(via, time, 1, work::up)?.json(),
+        "up8" => work::bulk(via, time, 8, work::up)?.json(),
+        "dns" => summary(work::lookups(usize::try_from(amount).unwrap_or(1))?),
+        "idle" => {
+            let begun = Instant::now();
+            for _ in 0..amount {
+                kept.push(via.wanting(Want::Idle)?);
+            }
+            json!({ "seconds": begun.elapsed().as_secs_f64() })
+        }
+        "forget" => {
+            kept.clear();
+            drop(via.wanting(Want::Forget)?);
+            json!({})
+        }
+        other => return Err(io::Error::other(format!("no work is called {other:?}"))),
+    })
+}
+
+/// Times in microseconds, as their quantiles: `at[n]` is the n-th percentile.
+fn summary(mut times: Vec<f64>) -> Value {
+    times.sort_by(f64::total_cmp);
+    let last = times.len().saturating_sub(1);
+    let at = |part: f64| times.get((last as f64 * part).round() as usize).copied();
+    let percentiles: Vec<_> = (0..=100).map(|n| at(f64::from(n) / 100.0)).collect();
+    json!({ "count": times.len(), "at": percentiles })
+}

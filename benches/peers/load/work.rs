@@ -1,0 +1,166 @@
+//! The single works. Each ends by itself after the time that it is given, and by its sockets' time
+//! limits where a way stands still.
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    thread,
+    time::{Duration, Instant},
+};
+
+use benches::dns_wire::query;
+use serde_json::{Value, json};
+
+use super::{CHUNK, NAME, PATIENCE, PING, Want, via::Via};
+
+/// Clients that connect at the same time when connections are counted.
+const CONNECTORS: usize = 8;
+/// Below the rate of queries that egress takes from one sandbox for long.
+const LOOKUP_EVERY: Duration = Duration::from_micros(1_100);
+
+/// Microseconds from connect to the server's first octet, one connection after the other.
+pub(super) fn connect(via: Via, time: Duration) -> io::Result<Vec<f64>> {
+    let begun = Instant::now();
+    let mut times = Vec::with_capacity(1 << 14);
+    while begun.elapsed() < time {
+        times.push(connect_once(via)?);
+    }
+    Ok(times)
+}
+
+fn connect_once(via: Via) -> io::Result<f64> {
+    let opening = Instant::now();
+    let mut stream = via.wanting(Want::Answer)?;
+    let took = opening.elapsed().as_secs_f64() * 1e6;
+    // The server closes first: what waits for the last packets is its port, and not the client's.
+    let _ = stream.read(&mut [0; 1]);
+    Ok(took)
+}
+
+/// Connections a second, several at the same time.
+pub(super) fn rate(via: Via, time: Duration) -> io::Result<f64> {
+    let begun = Instant::now();
+    let counts = together(CONNECTORS, || {
+        let mut count = 0_u32;
+        while begun.elapsed() < time {
+            connect_once(via)?;
+            count += 1;
+        }
+        Ok(count)
+    })?;
+    Ok(f64::from(counts.iter().sum::<u32>()) / begun.elapsed().as_secs_f64())
+}
+
+/// Microseconds of round trips, until the time is over or there are enough.
+pub(super) fn pings(
+    stream: &mut TcpStream,
+    time: Option<Duration>,
+    most: usize,
+) -> io::Result<Vec<f64>> {
+    let begun = Instant::now();
+    let mut octets = [7; PING];
+    let mut times = Vec::with_capacity(1 << 16);
+    while times.len() < most && time.is_none_or(|time| begun.elapsed() < time) {
+        let sending = Instant::now();
+        stream.write_all(&octets)?;
+        stream.read_exact(&mut octets)?;
+        times.push(sending.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(times)
+}
+
+/// What one stream moved, or all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    octets: u64,
+    /// Octets a second.
+    rate: f64,
+}
+
+impl Moved {
+    pub(super) fn json(self) -> Value {
+        json!({ "rate": self.rate / 1e6, "octets": self.octets })
+    }
+}
+
+/// So many streams at the same time.
+pub(super) fn bulk(
+    via: Via,
+    time: Duration,
+    streams: usize,
+    one: fn(Via, Duration) -> io::Result<Moved>,
+) -> io::Result<Moved> {
+    let all = together(streams, || one(via, time))?;
+    Ok(all.iter().fold(Moved::default(), |sum, one| Moved {
+        octets: sum.octets + one.octets,
+        rate: sum.rate + one.rate,
+    }))
+}
+
+fn together<T: Send>(count: usize, work: impl Fn() -> io::Result<T> + Sync) -> io::Result<Vec<T>> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, io::Result<T>>| {
+            thread.join().map_err(|_| io::Error::other("a stream's thread broke"))?
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
+
+/// Reads what comes until the time is over.
+pub(super) fn down(via: Via, time: Duration) -> io::Result<Moved> {
+    let mut stream = via.wanting(Want::Down)?;
+    let mut chunk = vec![0; CHUNK];
+    let begun = Instant::now();
+    let mut octets = 0;
+    while begun.elapsed() < time {
+        match stream.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => octets += read as u64,
+        }
+    }
+    Ok(Moved { octets, rate: octets as f64 / begun.elapsed().as_secs_f64() })
+}
+
+/// Sends until the time is over. What counts is what the server has read: it says when it has all.
+pub(super) fn up(via: Via, time: Duration) -> io::Result<Moved> {
+    let mut stream = via.wanting(Want::Up)?;
+    let mut chunk = vec![3; CHUNK];
+    let begun = Instant::now();
+    let mut octets = 0;
+    loop {
+        let last = begun.elapsed() >= time;
+        if let (true, Some(octet)) = (last, chunk.first_mut()) {
+            // A mark instead of an end: some peers take a half-closed connection for an ended one.
+            *octet = 0;
+        }
+        stream.write_all(&chunk)?;
+        octets += CHUNK as u64;
+        if last {
+            break;
+        }
+    }
+    stream.read_exact(&mut [0; 1])?;
+    Ok(Moved { octets, rate: octets as f64 / begun.elapsed().as_secs_f64() })
+}
+
+/// Microseconds of answers about a name that has been asked for before.
+pub(super) fn lookups(count: usize) -> io::Result<Vec<f64>> {
+    let server: SocketAddr =
+        format!("{}:53", benches::world::NAME_SERVER).parse().map_err(io::Error::other)?;
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(server)?;
+    let mut datagram = [0; 512];
+    (0..count)
+        .map(|number| {
+            let begun = Instant::now();
+            socket.send(&query(u16::try_from(number).unwrap_or_default(), NAME))?;
+            socket.recv(&mut datagram)?;
+            let took = begun.elapsed();
+            if let Some(rest) = LOOKUP_EVERY.checked_sub(took) {
+                thread::sleep(rest);
+            }
+            Ok(took.as_secs_f64() * 1e6)
+        })
+        .collect()
+}
