@@ -17,6 +17,7 @@ use nix::{
 
 mod load;
 mod micro;
+mod only;
 mod process;
 mod report;
 mod rounds;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["serve"] => load::serve::serve(),
         ["names"] => names(),
         ["load", rest @ ..] => load::run(rest),
+        ["only", rest @ ..] => only::run(rest),
         ["--quick"] => compare(QUICK, true),
         [] => compare(FULL, false),
         other => Err(io::Error::other(format!("unknown words {other:?}; use cargo xtask bench"))),

@@ -255,20 +255,20 @@ impl Walk {
         if !octets.load_name(text, length, name) {
             return Err(Malformed);
         }
-        lower(name);
+        lower(name, length);
         Ok(Said { length, encrypted: self.encrypted != 0 })
     }
 }
 
-/// Upper case ASCII to lower case, all else as it is.
+/// Upper case ASCII to lower case, all else as it is, in the words of a name of `length` octets.
 #[inline(always)]
-pub fn lower(name: &mut NameWords) {
+pub fn lower(name: &mut NameWords, length: u32) {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     const fn each(octet: u8) -> u64 {
         u64::from_ne_bytes([octet; 8])
     }
     let mut index = 0;
-    while index < name.len() {
+    while index < name.len() && (index as u32) * 8 < length {
         let value = name[index];
         let low = value & !HIGH;
         // The high bit of each octet: at least 'A', and above 'Z'. No octet carries into the next.

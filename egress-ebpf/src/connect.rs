@@ -36,7 +36,9 @@ pub fn connect(call: &SockAddr) -> i32 {
     match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
         // A namespace of the program's own: no listener is there, and nothing to end connections.
-        Ok(_) if call.netns() != sandbox.netns => redirect(call, &sandbox, kind::TCP, Hook::Connect),
+        Ok(_) if call.netns() != sandbox.netns => {
+            redirect(call, &sandbox, kind::TCP, Hook::Connect)
+        }
         Ok(way) => direct(call, &sandbox, way),
         Err(reason) => emit::refuse_address(call, sandbox.id, Hook::Connect, reason),
     }
@@ -69,7 +71,7 @@ fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
 
 #[inline(always)]
 fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
-    let process = Process::current();
+    let (tgid, uid) = Process::ids();
     SocketState {
         sandbox: sandbox.id,
         netns: call.netns(),
@@ -78,8 +80,8 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         kind: 0,
         listener_port: 0,
         listener_family: 0,
-        tgid: process.tgid,
-        uid: process.uid,
+        tgid,
+        uid,
         first: 0,
         options: 0,
         connected_ns: boot_ns(),

@@ -22,12 +22,14 @@ use aya_ebpf::{
 };
 use core::{
     arch::asm,
+    mem::MaybeUninit,
     ptr::{NonNull, null_mut, read_volatile, write_volatile},
 };
 use egress_common::{
     Address,
     event::{HelloEvent, Hook},
     flow::{SocketState, option},
+    hello::NAME_OCTETS,
     pin::{NameKey, NameValue},
 };
 
@@ -71,13 +73,16 @@ pub struct Process {
 impl Process {
     #[inline(always)]
     pub fn current() -> Self {
+        let (tgid, uid) = Self::ids();
+        Self { tgid, uid, comm: bpf_get_current_comm().unwrap_or([0; 16]) }
+    }
+
+    /// Thread group and user, without the name.
+    #[inline(always)]
+    pub fn ids() -> (u32, u32) {
         // SAFETY: the helpers take no pointers.
         let (ids, users) = unsafe { (bpf_get_current_pid_tgid(), bpf_get_current_uid_gid()) };
-        Self {
-            tgid: (ids >> 32) as u32,
-            uid: users as u32,
-            comm: bpf_get_current_comm().unwrap_or([0; 16]),
-        }
+        ((ids >> 32) as u32, users as u32)
     }
 
     /// For hooks that run in any context.
@@ -159,6 +164,26 @@ pub fn write_hello(
     }
 }
 
+/// A key without a name: word by word, as `memset` is a loop over octets here.
+#[inline(always)]
+pub fn empty_key(key: &mut MaybeUninit<NameKey>, sandbox: u64, address: Address) -> &mut NameKey {
+    let key = key.as_mut_ptr();
+    // SAFETY: within the key, of which every octet is written before it is taken for one.
+    unsafe {
+        (&raw mut (*key).sandbox).write(sandbox);
+        (&raw mut (*key).address).write(address);
+        (&raw mut (*key).length).write(0);
+        (&raw mut (*key).reserved).write(0);
+        let name = (&raw mut (*key).name).cast::<u64>();
+        let mut index = 0;
+        while index < NAME_OCTETS / 8 {
+            write_volatile(name.add(index), 0);
+            index += 1;
+        }
+        &mut *key
+    }
+}
+
 /// Fields of a name's value: (expires_ns, pin), where the port is one of its.
 #[inline(always)]
 pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> Option<(u64, u64)> {
@@ -229,6 +254,13 @@ impl Stored {
     pub fn original(&self) -> (Address, u16) {
         // SAFETY: as in `state`.
         unsafe { ((*self.0.as_ptr()).original, (*self.0.as_ptr()).original_port) }
+    }
+
+    /// Family and port of the listener that the socket was redirected to.
+    #[inline(always)]
+    pub fn listener(&self) -> (u16, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).listener_family, (*self.0.as_ptr()).listener_port) }
     }
 
     /// Bits of [`option`].
@@ -398,8 +430,8 @@ impl SockAddr {
     #[inline(always)]
     #[must_use]
     pub fn remember(&self, state: &SocketState) -> bool {
-        let mut initial = *state;
-        let stored = storage(self.sk(), &raw mut initial, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+        // New storage is zero, which lets nothing out.
+        let stored = storage(self.sk(), null_mut(), u64::from(BPF_SK_STORAGE_GET_F_CREATE));
         if stored.is_null() {
             return false;
         }

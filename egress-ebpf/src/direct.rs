@@ -5,6 +5,8 @@
 //! sent: it stays in the write queue, and later writes join it. So TCP is the buffer in which a hello
 //! in pieces becomes whole, and no octet leaves before the verdict (6.1, 6.18).
 
+use core::mem::MaybeUninit;
+
 use egress_common::{
     flow::{kind, option},
     hello::{Finding, NAME_OCTETS, Octets, Walk},
@@ -15,7 +17,7 @@ use crate::{
     context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add},
     emit,
     maps::{HELD, LIVE, NAMES},
-    packet::Headers,
+    packet::{Headers, UNDECIDED},
 };
 
 // Flags of a TCP header (RFC 9293 section 3.1).
@@ -41,6 +43,26 @@ struct Segment {
     length: u32,
 }
 
+/// What of a connection's packets carries no payload passes; what carries some is not decided here.
+/// `offset_and_flags` is the fourth word of the TCP header.
+#[inline(always)]
+pub fn quick(
+    packet: &Packet,
+    stored: Stored,
+    sequence: u32,
+    offset_and_flags: u32,
+    transport: u32,
+) -> i32 {
+    let word = u32::from_be(offset_and_flags);
+    if packet.length() != transport + (word >> 28) * 4 {
+        return UNDECIDED;
+    }
+    if word >> 16 & u32::from(SYN) != 0 {
+        stored.set_first(u32::from_be(sequence).wrapping_add(1));
+    }
+    PASS
+}
+
 /// A function of its own to the kernel: its stack holds a name.
 #[inline(never)]
 pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
@@ -60,17 +82,12 @@ pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
     if stored.kind() == kind::REFUSED {
         return REFUSE;
     }
-    let mut key = NameKey {
-        sandbox: stored.owner().0,
-        address: headers.destination,
-        length: 0,
-        reserved: 0,
-        name: [0; NAME_OCTETS / 8],
-    };
-    match judge(&packet, stored, &segment, &mut key) {
+    let mut key = MaybeUninit::uninit();
+    let key = context::empty_key(&mut key, stored.owner().0, headers.destination);
+    match judge(&packet, stored, &segment, key) {
         Ok(pin) => verified(packet, stored, pin),
-        Err(Finding::Incomplete) => hold(packet, stored, &key),
-        Err(finding) => refuse(packet, stored, finding, &key),
+        Err(Finding::Incomplete) => hold(packet, stored, key),
+        Err(finding) => refuse(packet, stored, finding, key),
     }
 }
 
@@ -154,8 +171,7 @@ fn verified(packet: Packet, stored: Stored, pin: u64) -> i32 {
 #[inline(always)]
 fn hold(packet: Packet, stored: Stored, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if stored.options() & option::TOLD == 0
-        && emit::hello(packet, stored, Finding::Incomplete, key)
+    if stored.options() & option::TOLD == 0 && emit::hello(packet, stored, Finding::Incomplete, key)
     {
         stored.set_told();
     }

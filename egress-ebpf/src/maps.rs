@@ -40,8 +40,7 @@ pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, 
 /// whoever ends the filter has to end these first, or what they hold back would leave. Full: the
 /// connection sends nothing.
 #[map]
-pub static HELD: HashMap<u64, Held> =
-    HashMap::with_max_entries(capacity::HELD, BPF_F_NO_PREALLOC);
+pub static HELD: HashMap<u64, Held> = HashMap::with_max_entries(capacity::HELD, BPF_F_NO_PREALLOC);
 
 /// Written by user space when a policy is loaded. Full: the policy is refused.
 #[map]

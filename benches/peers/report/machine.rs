@@ -23,11 +23,14 @@ pub(super) fn lines() -> Vec<String> {
         }
     }
     let control = "cubic as congestion control, whatever the machine's default is";
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').nth(2).unwrap_or("unknown").to_owned();
     vec![
         format!("Linux {kernel}, {system}"),
         format!("{processors} x {model}"),
         programs.join(", "),
         control.to_owned(),
+        format!("load of the machine in the last 15 minutes, this benchmark among it: {load}"),
     ]
 }
 

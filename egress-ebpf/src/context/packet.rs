@@ -67,6 +67,26 @@ impl Packet {
         stored(unsafe { (*self.skb).__bindgen_anon_2.sk })
     }
 
+    /// The first `N` words as they lie in memory; none where they do not lie in one piece, as those of
+    /// every packet that TCP makes do.
+    #[inline(always)]
+    pub fn words<const N: usize>(&self) -> Option<&[u32; N]> {
+        // SAFETY: as in `length`.
+        let (start, end) = unsafe {
+            (
+                read_volatile(&raw const (*self.skb).data),
+                read_volatile(&raw const (*self.skb).data_end),
+            )
+        };
+        let words = start as usize as *const [u32; N];
+        if start as usize + size_of::<[u32; N]>() > end as usize {
+            return None;
+        }
+        // SAFETY: within the packet, as the verifier has seen too; its network header is aligned to
+        // four octets, as the kernel's own reads of it need.
+        Some(unsafe { &*words })
+    }
+
     /// Whether a program may still change the payload: sendfile, splice, vmsplice, MSG_ZEROCOPY put
     /// its own pages into the packet. Also when that cannot be told.
     #[inline(always)]
@@ -90,8 +110,7 @@ impl Packet {
         unsafe {
             let at = |address: u64| address as *const c_void;
             bpf_probe_read_kernel((&raw mut head).cast(), 8, at(skb + u64::from(head_at))) != 0
-                || bpf_probe_read_kernel((&raw mut end).cast(), 4, at(skb + u64::from(end_at)))
-                    != 0
+                || bpf_probe_read_kernel((&raw mut end).cast(), 4, at(skb + u64::from(end_at))) != 0
                 || bpf_probe_read_kernel(
                     (&raw mut flags).cast(),
                     1,
@@ -109,12 +128,7 @@ impl Packet {
             let mut carried = Carried { packet: *self, walk: *walk };
             // SAFETY: the verifier checks `extension` with `carried` as its argument.
             unsafe {
-                bpf_loop(
-                    MAX_EXTENSIONS,
-                    extension as *mut c_void,
-                    (&raw mut carried).cast(),
-                    0,
-                )
+                bpf_loop(MAX_EXTENSIONS, extension as *mut c_void, (&raw mut carried).cast(), 0)
             };
             *walk = carried.walk;
         } else {

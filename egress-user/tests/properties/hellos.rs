@@ -55,7 +55,7 @@ fn real_hellos_are_read_alike() {
 fn names_are_lowered_as_ascii_is() {
     for octet in 0..=u8::MAX {
         let mut name = hello::words(&[octet; 9]);
-        hello::lower(&mut name);
+        hello::lower(&mut name, 9);
         assert_eq!(name, hello::words(&[octet.to_ascii_lowercase(); 9]), "{octet}");
     }
 }
