@@ -26,7 +26,7 @@ macro_rules! pod {
 
 pod! {
     Address = 16,
-    Sandbox = 32,
+    Sandbox = 64,
     PinKey = 24,
     PinValue = 56,
     NameKey = 288,

@@ -1,5 +1,8 @@
 //! What the kernel knows of a sandbox.
 
+/// Most workers of a sandbox's proxy: each has a thread and listeners of its own. A power of two.
+pub const WORKERS: usize = 8;
+
 /// Value of the map [`crate::abi::map::SANDBOXES`], keyed by the id of the sandbox's cgroup.
 ///
 /// A port of 0 means that there is no such listener; what would have gone to it is refused.
@@ -10,10 +13,12 @@ pub struct Sandbox {
     pub id: u64,
     /// [`flags`].
     pub flags: u32,
-    /// Transparent TCP listener on 127.0.0.1, host byte order, as are all ports here.
-    pub tcp4_port: u16,
-    /// Transparent TCP listener on `::1`.
-    pub tcp6_port: u16,
+    /// How many of [`WORKERS`] there are; each connection goes to one of them, by chance.
+    pub workers: u32,
+    /// Transparent TCP listeners on 127.0.0.1, one a worker, host byte order, as are all ports here.
+    pub tcp4_ports: [u16; WORKERS],
+    /// Transparent TCP listeners on `::1`.
+    pub tcp6_ports: [u16; WORKERS],
     /// DNS over UDP on 127.0.0.1.
     pub dns_udp4_port: u16,
     /// DNS over UDP on `::1`.
@@ -32,8 +37,9 @@ impl Sandbox {
     pub const NONE: Self = Self {
         id: 0,
         flags: 0,
-        tcp4_port: 0,
-        tcp6_port: 0,
+        workers: 0,
+        tcp4_ports: [0; WORKERS],
+        tcp6_ports: [0; WORKERS],
         dns_udp4_port: 0,
         dns_udp6_port: 0,
         dns_tcp4_port: 0,

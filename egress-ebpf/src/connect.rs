@@ -5,13 +5,13 @@ use egress_common::{
     abi::DNS_PORT,
     event::{Counter, Hook},
     flow::{SocketState, kind, option},
-    sandbox::{Sandbox, flags},
+    sandbox::{Sandbox, WORKERS, flags},
 };
 
 use crate::{
     context::{
         Family, IPPROTO_TCP, IPPROTO_UDP, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr,
-        boot_ns, count,
+        boot_ns, count, random,
     },
     decide::{self, Way},
     emit,
@@ -96,8 +96,8 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     // A v4-mapped destination of a v6 socket travels as IPv4.
     let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
     let (listener, listener_port) = match (kind, to_v4) {
-        (kind::TCP, true) => (Address::LOOPBACK4, sandbox.tcp4_port),
-        (kind::TCP, false) => (Address::LOOPBACK6, sandbox.tcp6_port),
+        (kind::TCP, true) => (Address::LOOPBACK4, of_worker(&sandbox.tcp4_ports, sandbox)),
+        (kind::TCP, false) => (Address::LOOPBACK6, of_worker(&sandbox.tcp6_ports, sandbox)),
         (kind::DNS_TCP, true) => (Address::LOOPBACK4, sandbox.dns_tcp4_port),
         (kind::DNS_TCP, false) => (Address::LOOPBACK6, sandbox.dns_tcp6_port),
         (_, true) => (Address::LOOPBACK4, sandbox.dns_udp4_port),
@@ -118,4 +118,11 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     }
     call.set(&listener, listener_port);
     PASS
+}
+
+/// The port of a worker that is drawn by lot: no program can pile its connections up at one.
+#[inline(always)]
+fn of_worker(ports: &[u16; WORKERS], sandbox: &Sandbox) -> u16 {
+    let drawn = random().checked_rem(sandbox.workers).unwrap_or(0);
+    ports[drawn as usize & (WORKERS - 1)]
 }

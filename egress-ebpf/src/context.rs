@@ -14,6 +14,7 @@ use aya_ebpf::{
         generated::{
             bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id,
             bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_netns_cookie,
+            bpf_get_prandom_u32,
             bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_set_retval, bpf_sk_storage_get,
         },
     },
@@ -106,6 +107,12 @@ pub fn current_ancestor(level: i32) -> u64 {
 pub fn boot_ns() -> u64 {
     // SAFETY: takes no pointer.
     unsafe { bpf_ktime_get_boot_ns() }
+}
+
+#[inline(always)]
+pub fn random() -> u32 {
+    // SAFETY: takes no pointer.
+    unsafe { bpf_get_prandom_u32() }
 }
 
 /// Makes a refused socket(2) answer EPROTONOSUPPORT instead of EPERM, so that callers fall back.

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::Write,
-    net::{Ipv6Addr, UdpSocket},
+    net::{Ipv6Addr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,7 +34,7 @@ use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     unistd::geteuid,
 };
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{Failure, policy_args::PolicyArgs};
 
@@ -143,7 +143,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     }
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
-    let listeners = Listeners::open()?;
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let listeners = Listeners::open(processors)?;
     let (attached, mut maps) =
         Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
     let hold = Hold { cgroup, attached };
@@ -168,7 +169,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         sandbox: sandbox.id,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(8))
+        // For DNS and what the kernel side tells; connections have threads of their own.
+        .worker_threads(processors.min(2))
         .enable_all()
         .build()
         .context("start the runtime")?;
@@ -227,7 +229,7 @@ fn serve(
 ) -> anyhow::Result<Served> {
     let _entered = runtime.enter();
     let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
-        let socket = listeners.v4.tcp.as_fd();
+        let socket = listeners.v4.dns_tcp.as_fd();
         let flows = shared.maps.flows(shared.sandbox, tcp_kind, socket);
         Ok(Arc::new(flows.context("read the network namespace's cookie")?))
     };
@@ -256,12 +258,44 @@ fn serve(
         to_proxy,
         shared.journal.clone(),
     );
+    let mut workers: Vec<Vec<TcpListener>> = Vec::new();
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
-        runtime.spawn(proxy.clone().serve(family.tcp));
+        workers.resize_with(workers.len().max(family.tcp.len()), Vec::new);
+        for (worker, listener) in workers.iter_mut().zip(family.tcp) {
+            worker.push(listener);
+        }
         runtime.spawn(service.clone().serve_udp(family.dns_udp));
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
     }
+    for listeners in workers {
+        work(&proxy, listeners)?;
+    }
+    runtime.spawn(proxy.clone().keep_pins());
     Ok(Served { proxy, dns: service })
+}
+
+/// Starts a worker: a thread with a runtime of its own, on which connections stay from accept to close.
+/// It ends with the process.
+fn work(proxy: &Arc<Transparent>, listeners: Vec<TcpListener>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a worker's runtime")?;
+    let proxy = proxy.clone();
+    let serve = move || {
+        runtime.block_on(async {
+            let mut doors = JoinSet::new();
+            for listener in listeners {
+                doors.spawn(proxy.clone().serve(listener));
+            }
+            while doors.join_next().await.is_some() {}
+        });
+    };
+    std::thread::Builder::new()
+        .name("egress-worker".to_owned())
+        .spawn(serve)
+        .context("start a worker's thread")?;
+    Ok(())
 }
 
 /// Answers `egress status` until dropped. A run without it is as safe, and only harder to look into.

@@ -3,11 +3,13 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     time::Duration,
 };
 
 use tokio::{
     net::TcpStream,
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -25,12 +27,21 @@ const LAST_AFTER: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DialAddress(pub SocketAddr);
 
+/// A connection, and to which address.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection.
+    pub stream: TcpStream,
+    /// The one of the addresses that has answered.
+    pub address: IpAddr,
+}
+
 /// Connects to the address that the program asked for.
 ///
 /// # Errors
 /// What connect gives, or TimedOut. `others` says whether further pins can be tried: then this one
 /// gets little time.
-pub async fn asked(address: DialAddress, others: bool) -> io::Result<TcpStream> {
+pub async fn asked(address: DialAddress, others: bool) -> io::Result<Dialled> {
     one(address, if others { NEXT_AFTER } else { LAST_AFTER }).await
 }
 
@@ -41,7 +52,7 @@ pub async fn asked(address: DialAddress, others: bool) -> io::Result<TcpStream> 
 pub async fn others(
     asked: DialAddress,
     pins: impl IntoIterator<Item = IpAddr>,
-) -> io::Result<TcpStream> {
+) -> io::Result<Dialled> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     let end = Instant::now() + OTHERS_WITHIN;
     for address in pins.into_iter().filter(|address| *address != asked.0.ip()) {
@@ -54,8 +65,15 @@ pub async fn others(
     Err(last)
 }
 
-async fn one(address: DialAddress, patience: Duration) -> io::Result<TcpStream> {
-    timeout(patience, TcpStream::connect(address.0))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+async fn one(address: DialAddress, patience: Duration) -> io::Result<Dialled> {
+    let mut connecting = pin!(TcpStream::connect(address.0));
+    // A server nearby has answered when this task is next in turn: it costs no timer.
+    let stream = tokio::select! {
+        biased;
+        connected = &mut connecting => connected?,
+        () = yield_now() => timeout(patience, connecting)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+    };
+    Ok(Dialled { stream, address: address.0.ip() })
 }

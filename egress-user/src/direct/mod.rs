@@ -13,16 +13,12 @@ use egress_common::{
     hello::{self, Finding},
     sandbox::{Sandbox, flags},
 };
-use tokio::time::{MissedTickBehavior, interval};
 
 use self::{ender::Ender, waiting::Waiting};
 use crate::{kernel::Maps, listen::Transparent};
 
 /// How long a hello may take from its first octet to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
-
-/// How often pins are looked at under which direct connections may live.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// Those of one sandbox.
 pub struct Direct {
@@ -65,22 +61,8 @@ impl Direct {
         }
     }
 
-    /// Keeps pins alive while connections under them live, and ends those whose hello takes too
-    /// long. For ever.
+    /// Ends connections whose hello takes too long. For ever.
     pub async fn keep(self: Arc<Self>) {
-        tokio::join!(self.renew(), self.expire());
-    }
-
-    async fn renew(&self) {
-        let mut ticks = interval(RENEW_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.door.renew();
-        }
-    }
-
-    async fn expire(&self) {
         loop {
             let late = self.waiting.late().await;
             self.end_incomplete(&late);

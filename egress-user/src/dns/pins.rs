@@ -109,7 +109,10 @@ struct Pin {
     grant: Grant,
     /// When an answer gave it first.
     since_ns: u64,
+    /// When the answers' time is over.
     expires_ns: u64,
+    /// Until when it lives on for connections under it; 0 for none.
+    lent_ns: u64,
     /// Connections by the proxy that were made under it and still live.
     held: u32,
     /// By which the sink counts direct connections.
@@ -119,14 +122,14 @@ struct Pin {
 }
 
 impl Pin {
-    /// As in the kernel, and as long as a connection made under it lives.
+    /// As in the kernel; and as long as a connection by the proxy lives, which renews it.
     fn is_live(&self, now_ns: u64) -> bool {
-        self.held > 0 || now_ns < self.expires_ns
+        self.held > 0 || now_ns < self.ends_ns()
     }
 
     /// When it ends, as far as is known.
     fn ends_ns(&self) -> u64 {
-        if self.held > 0 { NEVER_NS } else { self.expires_ns }
+        self.expires_ns.max(self.lent_ns)
     }
 }
 
@@ -181,7 +184,7 @@ impl PinTable {
         let Some(addresses) = self.by_name.get(name) else { return Vec::new() };
         addresses
             .iter()
-            .filter(|&&address| self.expiry_of(name, address).is_some_and(|at| now_ns < at))
+            .filter(|&&address| self.live_of(address, now_ns).any(|pin| pin.name == *name))
             .copied()
             .collect()
     }
@@ -295,6 +298,7 @@ impl PinTable {
             grant: grant.clone(),
             since_ns: earlier.map_or(now_ns, |pin| pin.since_ns),
             expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
+            lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
             held: earlier.map_or(0, |pin| pin.held),
             id: earlier.map_or(0, |pin| pin.id),
             direct: grant.direct_ports(),

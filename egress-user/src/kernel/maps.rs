@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::BorrowedFd,
+    os::fd::{AsFd as _, BorrowedFd},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
@@ -24,7 +24,7 @@ use super::{error::KernelError, events::Events};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     policy::Policy,
-    sys::{self, pod::Wire},
+    sys::{self, bpf::SizedMap, pod::Wire},
 };
 
 pub(super) type Hash<K, V> = HashMap<MapData, Wire<K>, Wire<V>>;
@@ -45,7 +45,7 @@ pub struct Maps {
     /// Whether the packet hook can judge a first payload.
     pub(super) judges_hellos: bool,
     addresses: Mutex<LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>>,
-    flows: Mutex<Hash<FlowKey, FlowValue>>,
+    flows: SizedMap<FlowKey, FlowValue>,
     askers: Hash<FlowKey, FlowValue>,
     counters: PerCpuArray<MapData, u64>,
     events: Option<RingBuf<MapData>>,
@@ -61,6 +61,26 @@ where
     T::try_from(map).map_err(fail)
 }
 
+fn sized<K, V>(ebpf: &mut Ebpf, name: &'static str) -> Result<SizedMap<K, V>, KernelError>
+where
+    K: egress_common::Pod,
+    V: egress_common::Pod,
+{
+    let fail = |source| KernelError::Map { map: name, source: Box::new(source) };
+    let Some(Map::HashMap(data)) = ebpf.take_map(name) else {
+        return Err(fail(MapError::InvalidName { name: name.to_owned() }));
+    };
+    let info = data.info().map_err(fail)?;
+    let opened = data.fd().as_fd().try_clone_to_owned();
+    let sized = opened.and_then(|map| SizedMap::new(map, info.key_size(), info.value_size()));
+    sized.map_err(|io_error| {
+        fail(MapError::SyscallError(aya::sys::SyscallError {
+            call: "fcntl(F_DUPFD_CLOEXEC)",
+            io_error,
+        }))
+    })
+}
+
 impl Maps {
     /// Takes the maps out of a loaded object.
     pub(super) fn take(ebpf: &mut Ebpf, judges_hellos: bool) -> Result<Self, KernelError> {
@@ -73,7 +93,7 @@ impl Maps {
             last_id: AtomicU64::new(0),
             judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
-            flows: Mutex::new(taken(ebpf, map::FLOWS)?),
+            flows: sized(ebpf, map::FLOWS)?,
             askers: taken(ebpf, map::ASKERS)?,
             counters: taken(ebpf, map::COUNTERS)?,
             events: Some(taken(ebpf, map::EVENTS)?),
@@ -190,16 +210,11 @@ impl KernelFlows {
 
 impl Flows for KernelFlows {
     fn take_tcp(&self, peer: PeerAddress) -> Option<Flow> {
-        let key = Wire(self.key(peer, libc::IPPROTO_TCP));
-        let mut map = self.maps.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = map.get(&key, 0).ok()?;
-        // Gone already when the client has closed meanwhile.
-        let _ = map.remove(&key);
-        drop(map);
-        if value.0.kind != self.tcp_kind {
+        let value = self.maps.flows.take(&self.key(peer, libc::IPPROTO_TCP))?;
+        if value.kind != self.tcp_kind {
             return None;
         }
-        self.flow(value.0)
+        self.flow(value)
     }
 
     fn udp(&self, peer: PeerAddress) -> Option<Flow> {

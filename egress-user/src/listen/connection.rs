@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     audit::Refused,
-    dial::{self, DialAddress},
+    dial::{self, DialAddress, Dialled},
     dns::{PinTable, clock::boottime_ns},
     policy::Name,
     relay::{self, pump, pump_until},
@@ -51,13 +51,15 @@ impl Connection<'_> {
         // From here on, not from the verdict: a silent client may wait for hours.
         let asked = self.evidence.target().ip();
         let _held = self.hold(asked);
-        let mut judging = pin!(first(&self.client, &self.evidence, &self.door.policy));
+        // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
+        let mut judging = Box::pin(first(&self.client, &self.evidence, &self.door.policy));
         let mut judged = None;
-        let server = match self.dial(judging.as_mut(), &mut judged).await {
-            Ok(Some(server)) => server,
-            Ok(None) => return reset(&self.client),
-            Err(stop) => return self.stop(stop).await,
-        };
+        let Dialled { stream: server, address } =
+            match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
+                Ok(Some(dialled)) => dialled,
+                Ok(None) => return reset(&self.client),
+                Err(stop) => return Box::pin(self.stop(stop)).await,
+            };
         relay::prepare(&server);
         let tap = Tap::default();
         let moved = AtomicU64::new(0);
@@ -82,7 +84,7 @@ impl Connection<'_> {
             tokio::select! {
                 verdict = &mut judging => match verdict {
                     Ok(first) => judged = Some(first),
-                    Err(stop) => return self.stop(stop).await,
+                    Err(stop) => return Box::pin(self.stop(stop)).await,
                 },
                 ended = &mut down, if !server_ended => match ended {
                     Ok(()) => server_ended = true,
@@ -90,14 +92,15 @@ impl Connection<'_> {
                 },
             }
         };
-        if !self.serves(&server, first.name.as_ref()) {
+        drop(judging);
+        if !self.may_serve(&self.door.pins(), address, first.name.as_ref()) {
             return reset(&self.client);
         }
-        let _other = self.hold(server.peer_addr().map_or(asked, |at| at.ip()));
-        let up = self.up(&server, &tap, first, &refusing);
+        let _other = (address != asked).then(|| self.hold(address));
+        let up = pin!(self.up(&server, &tap, first, &refusing));
         if server_ended {
             match up.await {
-                Ok(end) => self.finish(end).await,
+                Ok(end) => Box::pin(self.finish(end)).await,
                 Err(_) => reset(&self.client),
             }
             return;
@@ -111,7 +114,7 @@ impl Connection<'_> {
         &self,
         mut judging: Pin<&mut F>,
         judged: &mut Option<First>,
-    ) -> Result<Option<TcpStream>, Stop>
+    ) -> Result<Option<Dialled>, Stop>
     where
         F: Future<Output = Result<First, Stop>>,
     {
@@ -122,7 +125,7 @@ impl Connection<'_> {
             tokio::select! {
                 verdict = &mut judging, if judged.is_none() => *judged = Some(verdict?),
                 dialled = &mut dialling => match dialled {
-                    Ok(server) => return Ok(Some(server)),
+                    Ok(dialled) => return Ok(Some(dialled)),
                     Err(error) => break error,
                 },
             }
@@ -133,8 +136,8 @@ impl Connection<'_> {
             *judged = Some(verdict?);
         }
         let said = judged.as_ref().map(|first| first.name.as_ref());
-        match dial::others(asked, self.other_pins(said)).await {
-            Ok(server) => Ok(Some(server)),
+        match Box::pin(dial::others(asked, self.other_pins(said))).await {
+            Ok(dialled) => Ok(Some(dialled)),
             Err(_) => {
                 tracing::debug!(to = %asked.0, %error, "not reached");
                 Ok(None)
@@ -153,13 +156,12 @@ impl Connection<'_> {
     }
 
     /// Runs both directions to their end.
-    async fn both<U, D>(&self, server: &TcpStream, up: U, down: Pin<&mut D>)
+    async fn both<U, D>(&self, server: &TcpStream, up: Pin<&mut U>, down: Pin<&mut D>)
     where
         U: Future<Output = Result<End, relay::PumpError>>,
         D: Future<Output = Result<(), relay::PumpError>>,
     {
-        let mut up = pin!(up);
-        let mut down = down;
+        let (mut up, mut down) = (up, down);
         let ended = tokio::select! {
             ended = &mut up => match ended {
                 Ok(End::Finished) => down.await.map(|()| End::Finished),
@@ -182,7 +184,7 @@ impl Connection<'_> {
             },
         };
         match ended {
-            Ok(end) => self.finish(end).await,
+            Ok(end) => Box::pin(self.finish(end)).await,
             Err(_) => {
                 reset(&self.client);
                 reset(server);
@@ -216,7 +218,7 @@ impl Connection<'_> {
                     held: first.held,
                     offer_withdrawn: false,
                 };
-                match requests.forward((*head, length)).await.map_err(broken)? {
+                match Box::pin(requests.forward((*head, length))).await.map_err(broken)? {
                     End::Tunnel(rest) => rest,
                     end => {
                         refusing.store(!matches!(end, End::Finished), Ordering::Relaxed);
@@ -232,15 +234,10 @@ impl Connection<'_> {
         Ok(End::Finished)
     }
 
-    /// Whether this server is one that what was judged may be sent to.
-    fn serves(&self, server: &TcpStream, name: Option<&Name>) -> bool {
-        server.peer_addr().is_ok_and(|at| self.may_serve(&self.door.pins(), at.ip(), name))
-    }
-
+    /// Whether what was judged may be sent to the server there.
     fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
         let (asked, now_ns) = (self.evidence.target(), boottime_ns());
-        // The kernel dials loopback for the unspecified address, which was judged as that.
-        if address == asked.ip() || (asked.ip().is_unspecified() && address.is_loopback()) {
+        if address == asked.ip() {
             return true;
         }
         match name {

@@ -66,9 +66,10 @@ async fn answer(client: &TcpStream, status: &str, extra: &str, body: &str) {
 /// Reads what the program still sends: closing with unread bytes would reset the connection, and
 /// the answer could be lost with it.
 async fn drain(client: &TcpStream) -> std::io::Result<()> {
-    let mut passed_over = [0; 4096];
     loop {
         client.readable().await?;
+        // Not across the wait: it would be in the memory of every connection.
+        let mut passed_over = [0; 4096];
         match client.try_read(&mut passed_over) {
             Ok(0) => return Ok(()),
             Ok(_) => {}

@@ -7,10 +7,10 @@ use std::{
     os::fd::AsFd,
 };
 
-use egress_common::sandbox::Sandbox;
+use egress_common::sandbox::{Sandbox, WORKERS};
 use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
 
-use crate::sys;
+use crate::{relay, sys};
 
 /// Why there is nobody to send connections to.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,11 @@ pub struct ListenError {
 /// patience.
 const DNS_QUEUE: usize = 1 << 20;
 
+/// Octets that a program may be ahead of its proxy, before the kernel doubles it. On loopback more than
+/// this only makes what is relayed fall out of the processor's caches (an upload with the default of
+/// several MiB is a tenth slower).
+const FROM_PROGRAM: usize = 384 << 10;
+
 /// Congestion control between program and proxy, which every kernel has; the kernel side gives it to
 /// the program's end.
 const ON_LOOPBACK: &str = "reno";
@@ -33,8 +38,8 @@ const ON_LOOPBACK: &str = "reno";
 /// One family's listeners.
 #[derive(Debug)]
 pub struct Family {
-    /// The transparent proxy.
-    pub tcp: TcpListener,
+    /// The transparent proxy, one listener a worker.
+    pub tcp: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns_udp: UdpSocket,
     /// DNS over TCP.
@@ -51,16 +56,18 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens them in the network namespace of the calling thread.
+    /// Opens them in the network namespace of the calling thread, for so many workers: at least one,
+    /// at most [`WORKERS`].
     ///
     /// # Errors
     /// When 127.0.0.1 cannot be listened on.
-    pub fn open() -> Result<Self, ListenError> {
+    pub fn open(workers: usize) -> Result<Self, ListenError> {
+        let workers = workers.clamp(1, WORKERS);
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
         Ok(Self {
-            v4: Family::open(v4).map_err(|source| ListenError { address: v4, source })?,
-            v6: Family::open(v6).ok(),
+            v4: Family::open(v4, workers).map_err(|source| ListenError { address: v4, source })?,
+            v6: Family::open(v6, workers).ok(),
         })
     }
 
@@ -69,12 +76,13 @@ impl Listeners {
     /// # Errors
     /// When a socket does not tell its address.
     pub fn describe(&self, sandbox: &mut Sandbox) -> io::Result<()> {
-        sandbox.netns = sys::sockets::netns_cookie(self.v4.tcp.as_fd())?;
-        sandbox.tcp4_port = self.v4.tcp.local_addr()?.port();
+        sandbox.netns = sys::sockets::netns_cookie(self.v4.dns_tcp.as_fd())?;
+        sandbox.workers = u32::try_from(self.v4.tcp.len()).map_err(io::Error::other)?;
+        sandbox.tcp4_ports = ports(&self.v4.tcp)?;
         sandbox.dns_udp4_port = self.v4.dns_udp.local_addr()?.port();
         sandbox.dns_tcp4_port = self.v4.dns_tcp.local_addr()?.port();
         if let Some(v6) = &self.v6 {
-            sandbox.tcp6_port = v6.tcp.local_addr()?.port();
+            sandbox.tcp6_ports = ports(&v6.tcp)?;
             sandbox.dns_udp6_port = v6.dns_udp.local_addr()?.port();
             sandbox.dns_tcp6_port = v6.dns_tcp.local_addr()?.port();
         }
@@ -83,23 +91,41 @@ impl Listeners {
 }
 
 impl Family {
-    fn open(address: IpAddr) -> io::Result<Self> {
+    fn open(address: IpAddr, workers: usize) -> io::Result<Self> {
         let any_port = SocketAddr::new(address, 0);
         let family = Self {
-            tcp: TcpListener::bind(any_port)?,
+            tcp: (0..workers).map(|_| proxied(any_port)).collect::<io::Result<_>>()?,
             dns_udp: UdpSocket::bind(any_port)?,
             dns_tcp: TcpListener::bind(any_port)?,
         };
-        // Accepted sockets have it too. The machine's default may be one that paces (bbr), which on
-        // loopback, where nothing is lost, halves what is relayed. Where it fails it stays slower.
-        let _ = setsockopt(&family.tcp, sockopt::TcpCongestion, &OsString::from(ON_LOOPBACK));
-        // std's backlog is 128; a burst beyond it would wait for SYN retransmissions.
-        listen(&family.tcp, Backlog::MAXCONN)?;
         // With the default queue it works as well, for fewer queries at once.
         let _ = setsockopt(&family.dns_udp, sockopt::RcvBufForce, &DNS_QUEUE);
-        family.tcp.set_nonblocking(true)?;
         family.dns_udp.set_nonblocking(true)?;
         family.dns_tcp.set_nonblocking(true)?;
         Ok(family)
     }
+}
+
+/// A listener whose accepted sockets have what a pumped one needs.
+fn proxied(at: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(at)?;
+    relay::prepare(&listener);
+    // The machine's default may be one that paces (bbr), which on loopback, where nothing is lost,
+    // halves what is relayed. Where it fails it stays slower.
+    let _ = setsockopt(&listener, sockopt::TcpCongestion, &OsString::from(ON_LOOPBACK));
+    // Where it fails, as in a container without CAP_NET_ADMIN, it is the machine's default.
+    let _ = setsockopt(&listener, sockopt::RcvBufForce, &FROM_PROGRAM);
+    // std's backlog is 128; a burst beyond it would wait for SYN retransmissions.
+    listen(&listener, Backlog::MAXCONN)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// In the order of the workers.
+fn ports(listeners: &[TcpListener]) -> io::Result<[u16; WORKERS]> {
+    let mut ports = [0; WORKERS];
+    for (port, listener) in ports.iter_mut().zip(listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
 }

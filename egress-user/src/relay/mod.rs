@@ -5,7 +5,7 @@
 //!   bytes. At rest a connection holds no buffer: reads go into one buffer a thread, and only what
 //!   the other side's kernel did not take is kept, at most [`READ_LIMIT_BYTES`] a direction.
 //! - A direction that stays busy is spliced through a pipe: no byte is copied, and nothing but the
-//!   pipe's 1 MiB is held.
+//!   pipe's half MiB is held.
 //!
 //! The caller composes: it can run the [`pump`] from the server while it still judges the client's
 //! bytes, write these, then [`join`] that pump with the one from the client; or [`relay`] both.
@@ -15,6 +15,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 
@@ -85,12 +86,13 @@ pub async fn relay(
     join(up, down).await
 }
 
-/// Sets what a pumped socket needs; call it when the socket is new, before its first read.
+/// Sets what a pumped socket needs; call it when the socket is new, before its first read, or on the
+/// listener, whose accepted sockets have it too.
 /// Small writes leave as they came (TCP_NODELAY: delaying is for the ends to decide), and a byte
 /// sent as urgent stays in the stream (SO_OOBINLINE), though it is urgent no more.
-pub fn prepare(stream: &TcpStream) {
+pub fn prepare(stream: &impl AsFd) {
     // Both fail only on a socket that is broken; the pump then meets that error.
-    let _ = stream.set_nodelay(true);
+    let _ = setsockopt(stream, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(stream, sockopt::OobInline, &true);
 }
 

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
 
-/// What a pipe is asked to hold. The kernel counts pages: small packets fill it earlier.
-const CAPACITY_BYTES: usize = 1024 * 1024;
+/// What a pipe is asked to hold. The kernel counts pages: small packets fill it earlier. Twice as much
+/// is no faster, and leaves the processor's caches.
+const CAPACITY_BYTES: usize = 512 * 1024;
 
 /// Empty pipes that a thread keeps for its next busy connection.
 const KEPT: usize = 4;

@@ -1,14 +1,18 @@
 //! One direction.
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 
 use super::{PumpError, Side, pipe::Pipe, reset};
 
@@ -107,10 +111,9 @@ pub async fn pump_until(
     reader: &TcpStream,
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
-    watch: impl Watch,
+    watch: impl Watch + Unpin,
 ) -> Result<ControlFlow<()>, PumpError> {
-    let pace = Pace::default();
-    let ended = Pump { reader, writer, moved_bytes, watch, pace }.run().await;
+    let ended = Pump::new(reader, writer, moved_bytes, watch).await;
     if ended.is_err() {
         reset(reader);
         reset(writer);
@@ -118,12 +121,41 @@ pub async fn pump_until(
     ended
 }
 
+/// The future of one direction: by hand, as it is what a connection at rest consists of. What the
+/// compiler makes of the same in async functions is five times as large.
 struct Pump<'a, W> {
     reader: &'a TcpStream,
     writer: &'a TcpStream,
     moved_bytes: &'a AtomicU64,
     watch: W,
     pace: Pace,
+    held: Held,
+    turns: Turns,
+    /// The other socket's end, while this waits for one.
+    failing: Option<(Side, Failure<'a>)>,
+}
+
+type Failure<'a> = Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>;
+
+/// What was read and not written.
+enum Held {
+    Nothing,
+    Tail(Tail),
+    Piped(Pipe),
+}
+
+/// So much of these bytes is written, and how to go on behind them.
+struct Tail {
+    bytes: Vec<u8>,
+    written: usize,
+    flow: ControlFlow<()>,
+}
+
+/// What a task has done since it last waited or gave way.
+#[derive(Default)]
+struct Turns {
+    bytes: usize,
+    reads: usize,
 }
 
 /// Whether a direction is busy, by its last reads.
@@ -152,52 +184,89 @@ enum Turn {
     /// So many bytes moved, all of them written.
     Moved(usize, ControlFlow<()>),
     /// Some were not written.
-    Tail(Vec<u8>, ControlFlow<()>),
-    /// Some are in a pipe.
-    Piped(Pipe),
+    Held(Held),
     Nothing,
     EndOfStream,
 }
 
-impl<W: Watch> Pump<'_, W> {
-    async fn run(mut self) -> Result<ControlFlow<()>, PumpError> {
-        let (mut turn_bytes, mut turn_reads) = (0, 0);
+impl<W: Watch + Unpin> Future for Pump<'_, W> {
+    type Output = Result<ControlFlow<()>, PumpError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
         loop {
-            let flow = match self.turn()? {
-                Turn::EndOfStream if is_doomed(self.reader) => {
-                    return Err(broken_reader(io::ErrorKind::ConnectionReset.into()));
+            if let ControlFlow::Break(()) = ready!(this.write_held(context))? {
+                return Poll::Ready(Ok(ControlFlow::Break(())));
+            }
+            if this.turns.bytes >= TURN_BYTES || this.turns.reads >= TURN_READS {
+                this.turns = Turns::default();
+                // Once: it wakes this task when others have had their turn.
+                let _ = pin!(yield_now()).poll(context);
+                return Poll::Pending;
+            }
+            match this.turn()? {
+                Turn::EndOfStream if is_doomed(this.reader) => {
+                    let source = io::ErrorKind::ConnectionReset.into();
+                    return Poll::Ready(Err(broken_reader(source)));
                 }
-                Turn::EndOfStream => break,
+                Turn::EndOfStream => return Poll::Ready(Ok(ControlFlow::Continue(()))),
                 Turn::Nothing => {
-                    (turn_bytes, turn_reads) = (0, 0);
-                    self.wait_to_read().await?;
-                    continue;
+                    this.turns = Turns::default();
+                    ready!(this.wait_to_read(context))?;
                 }
-                Turn::Moved(len, flow) => {
-                    turn_bytes += len;
-                    turn_reads += 1;
-                    if turn_bytes >= TURN_BYTES || turn_reads >= TURN_READS {
-                        (turn_bytes, turn_reads) = (0, 0);
-                        tokio::task::yield_now().await;
-                    }
-                    flow
+                Turn::Moved(_, ControlFlow::Break(())) => {
+                    return Poll::Ready(Ok(ControlFlow::Break(())));
                 }
-                Turn::Piped(pipe) => {
-                    (turn_bytes, turn_reads) = (0, 0);
-                    self.write_piped(pipe).await?;
-                    ControlFlow::Continue(())
+                Turn::Moved(bytes, ControlFlow::Continue(())) => {
+                    this.turns.bytes += bytes;
+                    this.turns.reads += 1;
                 }
-                Turn::Tail(tail, flow) => {
-                    (turn_bytes, turn_reads) = (0, 0);
-                    self.write_tail(&tail).await?;
-                    flow
-                }
-            };
-            if flow.is_break() {
-                return Ok(flow);
+                Turn::Held(held) => this.held = held,
             }
         }
-        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl<'a, W: Watch> Pump<'a, W> {
+    fn new(
+        reader: &'a TcpStream,
+        writer: &'a TcpStream,
+        moved_bytes: &'a AtomicU64,
+        watch: W,
+    ) -> Self {
+        let (pace, turns) = (Pace::default(), Turns::default());
+        Self { reader, writer, moved_bytes, watch, pace, held: Held::Nothing, turns, failing: None }
+    }
+
+    /// Writes what is held; a break when the watcher wanted one behind it.
+    fn write_held(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<ControlFlow<()>, PumpError>> {
+        loop {
+            match std::mem::replace(&mut self.held, Held::Nothing) {
+                Held::Nothing => return Poll::Ready(Ok(ControlFlow::Continue(()))),
+                Held::Tail(mut tail) => {
+                    let rest = tail.bytes.get(tail.written..).unwrap_or_default();
+                    let left = self.write_some(rest)?.len();
+                    if left == 0 {
+                        return Poll::Ready(Ok(tail.flow));
+                    }
+                    tail.written = tail.bytes.len().saturating_sub(left);
+                    self.held = Held::Tail(tail);
+                }
+                Held::Piped(mut pipe) => {
+                    self.write_pipe(&mut pipe)?;
+                    if pipe.held_bytes() == 0 {
+                        pipe.give_back();
+                        return Poll::Ready(Ok(ControlFlow::Continue(())));
+                    }
+                    self.held = Held::Piped(pipe);
+                }
+            }
+            self.turns = Turns::default();
+            ready!(self.wait_to_write(context))?;
+        }
     }
 
     /// One read, and as much writing as goes at once.
@@ -230,7 +299,7 @@ impl<W: Watch> Pump<'_, W> {
         self.pace.read(moved);
         self.write_pipe(&mut pipe)?;
         Ok(Some(if pipe.held_bytes() > 0 {
-            Turn::Piped(pipe)
+            Turn::Held(Held::Piped(pipe))
         } else {
             pipe.give_back();
             Turn::Moved(moved, ControlFlow::Continue(()))
@@ -250,7 +319,7 @@ impl<W: Watch> Pump<'_, W> {
             let flow = self.watch.see(read);
             match self.write_some(read)? {
                 [] => Ok(Turn::Moved(len, flow)),
-                rest => Ok(Turn::Tail(rest.to_vec(), flow)),
+                rest => Ok(Turn::Held(Held::Tail(Tail { bytes: rest.to_vec(), written: 0, flow }))),
             }
         })
     }
@@ -286,43 +355,38 @@ impl<W: Watch> Pump<'_, W> {
         Ok(())
     }
 
-    async fn write_piped(&self, mut pipe: Pipe) -> Result<(), PumpError> {
-        loop {
-            self.write_pipe(&mut pipe)?;
-            if pipe.held_bytes() == 0 {
-                pipe.give_back();
-                return Ok(());
+    fn wait_to_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
+        match self.writer.poll_write_ready(context) {
+            Poll::Ready(ready) => Poll::Ready(ready.map_err(broken_writer)),
+            // The reader may be reset while the writer's peer reads nothing: without this, both
+            // connections would stay until that peer moves.
+            Poll::Pending => self.wait_for_failure(Side::Reader, context),
+        }
+    }
+
+    fn wait_to_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
+        match self.reader.poll_read_ready(context) {
+            Poll::Ready(ready) => Poll::Ready(ready.map_err(broken_reader)),
+            // The writer may be reset while the reader has nothing to say; behind a half-close, no
+            // other pump would notice.
+            Poll::Pending => self.wait_for_failure(Side::Writer, context),
+        }
+    }
+
+    fn wait_for_failure(
+        &mut self,
+        side: Side,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), PumpError>> {
+        let failing = match &mut self.failing {
+            Some((of, failing)) if *of == side => failing,
+            other => {
+                let stream = if side == Side::Reader { self.reader } else { self.writer };
+                &mut other.insert((side, Box::pin(failure(stream)))).1
             }
-            self.wait_to_write().await?;
-        }
-    }
-
-    async fn write_tail(&self, mut tail: &[u8]) -> Result<(), PumpError> {
-        loop {
-            tail = self.write_some(tail)?;
-            if tail.is_empty() {
-                return Ok(());
-            }
-            self.wait_to_write().await?;
-        }
-    }
-
-    async fn wait_to_write(&self) -> Result<(), PumpError> {
-        // The reader may be reset while the writer's peer reads nothing: without this, both
-        // connections would stay until that peer moves.
-        tokio::select! {
-            ready = self.writer.writable() => ready.map_err(broken_writer),
-            error = failure(self.reader) => Err(broken_reader(error)),
-        }
-    }
-
-    async fn wait_to_read(&self) -> Result<(), PumpError> {
-        // The writer may be reset while the reader has nothing to say; behind a half-close, no
-        // other pump would notice.
-        tokio::select! {
-            ready = self.reader.readable() => ready.map_err(broken_reader),
-            error = failure(self.writer) => Err(broken_writer(error)),
-        }
+        };
+        let source = ready!(failing.as_mut().poll(context));
+        Poll::Ready(Err(PumpError { side, source }))
     }
 }
 

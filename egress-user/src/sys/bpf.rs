@@ -1,15 +1,19 @@
 //! bpf(2) calls that aya 0.14 has no way to make: a link that can be pinned for every attach type
-//! (aya's link of a setsockopt program cannot), and pinning by descriptor.
+//! (aya's link of a setsockopt program cannot), pinning by descriptor, and reading and removing an
+//! element at once.
 
 use std::{
     ffi::CString,
     io,
+    marker::PhantomData,
+    mem::MaybeUninit,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
 
 const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 const BPF_LINK_CREATE: libc::c_int = 28;
 
 /// The part of `union bpf_attr` that BPF_LINK_CREATE reads for cgroups.
@@ -19,6 +23,16 @@ struct LinkCreate {
     target: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// The part of `union bpf_attr` that element commands read.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 /// The part of `union bpf_attr` that BPF_OBJ_PIN reads.
@@ -75,4 +89,43 @@ pub fn object_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// A hash map whose keys and values are as large as these records.
+#[derive(Debug)]
+pub struct SizedMap<K, V> {
+    map: OwnedFd,
+    records: PhantomData<fn(K) -> V>,
+}
+
+impl<K: egress_common::Pod, V: egress_common::Pod> SizedMap<K, V> {
+    /// With the sizes that the kernel tells of this map.
+    ///
+    /// # Errors
+    /// When they are others.
+    pub fn new(map: OwnedFd, key_size: u32, value_size: u32) -> io::Result<Self> {
+        let fits =
+            |size: u32, record: usize| usize::try_from(size).is_ok_and(|size| size == record);
+        if fits(key_size, size_of::<K>()) && fits(value_size, size_of::<V>()) {
+            Ok(Self { map, records: PhantomData })
+        } else {
+            Err(io::Error::other("a map with records of another size"))
+        }
+    }
+
+    /// Removes an element and gives what it was (Linux 5.14); none where there is none.
+    pub fn take(&self, key: &K) -> Option<V> {
+        let mut value = MaybeUninit::<V>::uninit();
+        let attributes = Element {
+            map: self.map.as_raw_fd().cast_unsigned(),
+            padding: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value: value.as_mut_ptr() as u64,
+            flags: 0,
+        };
+        bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &attributes).ok()?;
+        // SAFETY: the kernel has written the whole value, which is as large as the record, and every
+        // bit pattern is one.
+        Some(unsafe { value.assume_init() })
+    }
 }

@@ -8,13 +8,7 @@ use std::net::IpAddr;
 use egress_common::pin::{PortList, Ports};
 
 use super::{Naming, Opening, Pin, PinSink, PinTable};
-use crate::policy::{Name, Transport};
-
-/// How long a pin whose time is over lives on at a time while a direct connection under it does.
-const LEASE_NS: u64 = 3_000_000_000;
-
-/// A pin is renewed when less than this is left of it; longer than [`PinTable::renew`]'s period.
-const RENEW_NS: u64 = 2_000_000_000;
+use crate::policy::Transport;
 
 impl PinTable {
     /// What the sink holds for the address; none when no live pin is left.
@@ -86,46 +80,6 @@ impl PinTable {
             // Where this fails, the next connection is ended as this one was.
             let _ = sink.pin(address, &standing);
         }
-    }
-
-    /// Lets pins live on whose time is nearly over, and under which direct connections live. To be
-    /// called every second.
-    pub fn renew(&mut self, sink: &dyn PinSink, now_ns: u64) {
-        let (soon_ns, until_ns) =
-            (now_ns.saturating_add(RENEW_NS), now_ns.saturating_add(LEASE_NS));
-        let mut renewed: Vec<IpAddr> = Vec::new();
-        for (&address, pins) in &mut self.by_address {
-            for pin in pins {
-                let nearly_over = pin.held == 0 && pin.expires_ns < soon_ns;
-                if nearly_over && pin.id != 0 && sink.lives(pin.id) {
-                    pin.expires_ns = until_ns;
-                    let naming = Naming { expires_ns: until_ns, ports: pin.direct, id: pin.id };
-                    let _ = sink.name(address, &pin.name, &naming);
-                    renewed.push(address);
-                }
-            }
-        }
-        for address in renewed {
-            if let Some(standing) = self.standing(address, now_ns) {
-                let _ = sink.pin(address, &standing);
-            }
-        }
-    }
-
-    /// Writes what a hold or its end changes.
-    pub(super) fn rewrite(&self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) {
-        let Some(standing) = self.standing(address, now_ns) else {
-            return sink.unpin(address);
-        };
-        if let Some(pin) = self.live_of(address, now_ns).find(|pin| pin.name == *name)
-            && pin.id != 0
-        {
-            let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
-            let _ = sink.name(address, name, &naming);
-        }
-        // Where this fails the kernel keeps the address as it was: open for longer than the table,
-        // which the proxy asks, or closed earlier.
-        let _ = sink.pin(address, &standing);
     }
 }
 

@@ -6,10 +6,10 @@ use std::{
     },
 };
 
-use super::*;
+use super::{super::hold::LEASE_NS, *};
 use crate::{
     config::{Flags, assemble_layers, parse},
-    policy::Policy,
+    policy::{Name, Policy},
 };
 
 /// A sink that remembers.
