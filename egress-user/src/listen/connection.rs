@@ -99,7 +99,7 @@ impl Connection<'_> {
         let _other = (address != asked).then(|| self.hold(address));
         let up = pin!(self.up(&server, &tap, first, &refusing));
         if server_ended {
-            match up.await {
+            match Box::pin(relay::alone(up, &server)).await {
                 Ok(end) => Box::pin(self.finish(end)).await,
                 Err(_) => reset(&self.client),
             }
@@ -164,9 +164,11 @@ impl Connection<'_> {
         let (mut up, mut down) = (up, down);
         let ended = tokio::select! {
             ended = &mut up => match ended {
-                Ok(End::Finished) => down.await.map(|()| End::Finished),
+                Ok(End::Finished) => {
+                    Box::pin(relay::alone(down, &self.client)).await.map(|()| End::Finished)
+                }
                 // A refusal waits for the answers to earlier requests, but not without end.
-                Ok(end) => match timeout(EARLIER_ANSWERS_WITHIN, &mut down).await {
+                Ok(end) => match Box::pin(timeout(EARLIER_ANSWERS_WITHIN, &mut down)).await {
                     Ok(ended) => ended.map(|()| end),
                     Err(_) => return reset(&self.client),
                 },
@@ -179,7 +181,7 @@ impl Connection<'_> {
                 }
             },
             ended = &mut down => match ended {
-                Ok(()) => up.await,
+                Ok(()) => Box::pin(relay::alone(up, server)).await,
                 Err(error) => Err(error),
             },
         };

@@ -83,7 +83,12 @@ pub async fn relay(
     prepare(&server);
     let up = pin!(pump(&client, &server, &traffic.up_bytes));
     let down = pin!(pump(&server, &client, &traffic.down_bytes));
-    join(up, down).await
+    let ended = join(up, down, &client, &server).await;
+    if ended.is_err() {
+        reset(&client);
+        reset(&server);
+    }
+    ended
 }
 
 /// Sets what a pumped socket needs; call it when the socket is new, before its first read, or on the
@@ -96,31 +101,54 @@ pub fn prepare(stream: &impl AsFd) {
     let _ = setsockopt(stream, sockopt::OobInline, &true);
 }
 
-/// Waits for both directions of one connection. Each may have run before: hand over a pinned
-/// reference to it, which is also smaller than the future itself.
+/// Waits for both directions of one connection, from the client and from the server. Each may have
+/// run before: hand over a pinned reference to it, which is also smaller than the future itself.
 ///
 /// If one side went away while it was written to, what it had sent before may still be on the way
 /// (an answer, then a close): the other direction goes on until it ends, which is soon, as its
 /// reader is dead. Any other failure ends both at once.
 ///
 /// # Errors
-/// The first failure. Both sockets are then set to reset their connections when dropped.
-pub async fn join<A, B>(one: A, other: B) -> Result<(), PumpError>
+/// The first failure.
+pub async fn join<U, D>(
+    up: U,
+    down: D,
+    client: &TcpStream,
+    server: &TcpStream,
+) -> Result<(), PumpError>
 where
-    A: Future<Output = Result<(), PumpError>>,
-    B: Future<Output = Result<(), PumpError>>,
+    U: Future<Output = Result<(), PumpError>>,
+    D: Future<Output = Result<(), PumpError>>,
 {
-    let mut one = pin!(one);
-    let mut other = pin!(other);
+    let mut up = pin!(up);
+    let mut down = pin!(down);
     tokio::select! {
-        ended = &mut one => match ended {
-            Ok(()) => other.await,
-            Err(error) => { drain(&error, other).await; Err(error) }
+        ended = &mut up => match ended {
+            Ok(()) => alone(down, client).await,
+            Err(error) => { drain(&error, down).await; Err(error) }
         },
-        ended = &mut other => match ended {
-            Ok(()) => one.await,
-            Err(error) => { drain(&error, one).await; Err(error) }
+        ended = &mut down => match ended {
+            Ok(()) => alone(up, server).await,
+            Err(error) => { drain(&error, up).await; Err(error) }
         },
+    }
+}
+
+/// Runs a direction behind the end of the other one, which was the one to notice that the socket
+/// `writer`, which this one writes to, breaks while there is nothing to write.
+///
+/// # Errors
+/// The direction's own, or that socket's.
+pub async fn alone<T>(
+    direction: impl Future<Output = Result<T, PumpError>>,
+    writer: &TcpStream,
+) -> Result<T, PumpError> {
+    let mut failing = pin!(pump::failure(writer));
+    let mut direction = pin!(direction);
+    tokio::select! {
+        biased;
+        ended = &mut direction => ended,
+        source = &mut failing => Err(PumpError { side: Side::Writer, source }),
     }
 }
 

@@ -131,8 +131,8 @@ struct Pump<'a, W> {
     pace: Pace,
     held: Held,
     turns: Turns,
-    /// The other socket's end, while this waits for one.
-    failing: Option<(Side, Failure<'a>)>,
+    /// The reader's end, while this waits for the writer.
+    failing: Option<Failure<'a>>,
 }
 
 type Failure<'a> = Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>;
@@ -360,38 +360,22 @@ impl<'a, W: Watch> Pump<'a, W> {
             Poll::Ready(ready) => Poll::Ready(ready.map_err(broken_writer)),
             // The reader may be reset while the writer's peer reads nothing: without this, both
             // connections would stay until that peer moves.
-            Poll::Pending => self.wait_for_failure(Side::Reader, context),
+            Poll::Pending => {
+                let failing = self.failing.get_or_insert_with(|| Box::pin(failure(self.reader)));
+                failing.as_mut().poll(context).map(|source| Err(broken_reader(source)))
+            }
         }
     }
 
     fn wait_to_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
-        match self.reader.poll_read_ready(context) {
-            Poll::Ready(ready) => Poll::Ready(ready.map_err(broken_reader)),
-            // The writer may be reset while the reader has nothing to say; behind a half-close, no
-            // other pump would notice.
-            Poll::Pending => self.wait_for_failure(Side::Writer, context),
-        }
-    }
-
-    fn wait_for_failure(
-        &mut self,
-        side: Side,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), PumpError>> {
-        let failing = match &mut self.failing {
-            Some((of, failing)) if *of == side => failing,
-            other => {
-                let stream = if side == Side::Reader { self.reader } else { self.writer };
-                &mut other.insert((side, Box::pin(failure(stream)))).1
-            }
-        };
-        let source = ready!(failing.as_mut().poll(context));
-        Poll::Ready(Err(PumpError { side, source }))
+        // That the writer breaks meanwhile is for the other direction to notice, or for `alone`.
+        self.failing = None;
+        self.reader.poll_read_ready(context).map_err(broken_reader)
     }
 }
 
 /// Waits until `stream` is broken (EPOLLERR), and says how.
-async fn failure(stream: &TcpStream) -> io::Error {
+pub(super) async fn failure(stream: &TcpStream) -> io::Error {
     if let Err(error) = stream.ready(Interest::ERROR).await {
         return error;
     }
