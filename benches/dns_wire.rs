@@ -16,7 +16,8 @@ pub fn query(id: u16, name: &str) -> Vec<u8> {
     message
 }
 
-/// Answers every A question with this address and an hour, other types with nothing. For ever.
+/// Answers every A question with this address and an hour, other types with nothing; a name that
+/// begins with `n` and a number, as `n7.many.test`, has an address of its own. For ever.
 ///
 /// # Errors
 /// When the socket cannot be had or fails.
@@ -42,10 +43,18 @@ pub fn answer(socket: &UdpSocket, address: [u8; 4]) -> io::Result<()> {
         }
         if is_a {
             answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\x0e\x10\0\x04");
-            answer.extend(address);
+            answer.extend(numbered(&answer).unwrap_or(address));
         }
         let _ = socket.send_to(&answer, peer);
     }
+}
+
+/// 93.185.0.0/16, by the number.
+fn numbered(message: &[u8]) -> Option<[u8; 4]> {
+    let length = usize::from(*message.get(12)?);
+    let label = std::str::from_utf8(message.get(13..13 + length)?).ok()?;
+    let [high, low] = label.strip_prefix('n')?.parse::<u16>().ok()?.to_be_bytes();
+    Some([93, 185, high, low])
 }
 
 fn question_end(message: &[u8]) -> Option<usize> {

@@ -8,8 +8,12 @@ pub mod world;
 /// A file of so many rules: half names, a quarter wildcards, a quarter blocks; one in ten is a deny,
 /// one in seven has ports.
 pub fn policy_text(count: u32) -> String {
-    let (mut domains, mut addresses) =
-        (String::from("[network.domains]\n"), String::from("[network.addresses]\n"));
+    format!("[network.domains]\n{}", rules_text(count))
+}
+
+/// The same, without the head of its first table.
+pub fn rules_text(count: u32) -> String {
+    let (mut domains, mut addresses) = (String::new(), String::from("[network.addresses]\n"));
     for n in 0..count {
         let (high, low) = (n >> 8, n & 0xff);
         let (table, pattern) = match n % 4 {

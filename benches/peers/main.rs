@@ -15,6 +15,7 @@ use nix::{
     unistd::geteuid,
 };
 
+mod growth;
 mod load;
 mod micro;
 mod only;
@@ -39,8 +40,9 @@ fn main() -> ExitCode {
         ["names"] => names(),
         ["load", rest @ ..] => load::run(rest),
         ["only", rest @ ..] => only::run(rest),
-        ["--quick"] => compare(QUICK, true),
-        [] => compare(FULL, false),
+        ["--quick"] => compare(QUICK, growth::QUICK, true),
+        ["growth"] => grow(),
+        [] => compare(FULL, growth::FULL, false),
         other => Err(io::Error::other(format!("unknown words {other:?}; use cargo xtask bench"))),
     };
     match done {
@@ -60,7 +62,16 @@ fn names() -> io::Result<()> {
     load::serve::ready_until_the_end()
 }
 
-fn compare(size: Size, quick: bool) -> io::Result<()> {
+/// A look at growth alone, while it is being changed.
+fn grow() -> io::Result<()> {
+    talk::watch_signals()?;
+    most_descriptors()?;
+    let mut report = Report::new(true);
+    growth::run(growth::FULL, &mut report)?;
+    report.write(Path::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+fn compare(size: Size, steps: growth::Steps, quick: bool) -> io::Result<()> {
     talk::watch_signals()?;
     if !geteuid().is_root() {
         return Err(io::Error::other(
@@ -71,6 +82,7 @@ fn compare(size: Size, quick: bool) -> io::Result<()> {
     let mut report = Report::new(quick);
     rounds::run(size, &mut report)?;
     rounds::idle(size, descriptors, &mut report)?;
+    growth::run(steps, &mut report)?;
     micro::run(quick, &mut report)?;
     report.write(Path::new(env!("CARGO_MANIFEST_DIR")))
 }

@@ -1,5 +1,5 @@
 //! Processes from the outside: which belong together, what they have used, where they may run.
-use std::{collections::BTreeSet, fs, io};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -71,6 +71,15 @@ pub(crate) fn is_this_program(process: u32) -> bool {
     let own = fs::read_link("/proc/self/exe");
     let its = fs::read_link(format!("/proc/{process}/exe"));
     matches!((own, its), (Ok(own), Ok(its)) if own == its)
+}
+
+/// Those of them that run the program at this path.
+pub(crate) fn running(processes: &BTreeSet<u32>, program: &Path) -> BTreeSet<u32> {
+    let program = fs::canonicalize(program).unwrap_or_default();
+    let runs = |process: &u32| {
+        fs::read_link(format!("/proc/{process}/exe")).is_ok_and(|its| its == program)
+    };
+    processes.iter().copied().filter(runs).collect()
 }
 
 /// The kernel's threads that work off packets on these processors.

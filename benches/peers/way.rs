@@ -17,7 +17,7 @@ use super::{
 };
 
 /// For whatever starts.
-const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_secs(10);
 /// For an answer of the load, beyond the time that its work takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -78,6 +78,11 @@ impl Way {
     pub(crate) fn ask(&mut self, work: &str, amount: u32) -> io::Result<Value> {
         let time = Duration::from_millis(amount.into());
         self.load.ask(&format!("{work} {amount}"), PATIENCE + time)
+    }
+
+    /// A command beside this way's client.
+    pub(crate) fn client(&self) -> std::process::Command {
+        self.world.client(&process::list(&self.processors))
     }
 
     /// From now on all of it runs on these processors.

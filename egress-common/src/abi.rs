@@ -32,21 +32,24 @@ pub mod map {
 
 /// Capacities of the maps. What happens when one is full stands with each map in
 /// `egress-ebpf/src/maps.rs`.
+///
+/// For one sandbox an object, as `egress run` loads it: empty hash maps cost 16 octets an entry, so
+/// that eight times as much room was 8 MiB a run. What holds more sets others when it loads.
 pub mod capacity {
     /// Sandboxes of one loaded object.
-    pub const SANDBOXES: u32 = 1024;
-    /// Pins: (sandbox, address) pairs.
-    pub const PINS: u32 = 65_536;
+    pub const SANDBOXES: u32 = 64;
+    /// Pins: (sandbox, address) pairs. Twice what a sandbox may have.
+    pub const PINS: u32 = 8192;
     /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
-    pub const NAMES: u32 = 65_536;
+    pub const NAMES: u32 = 8192;
     /// Direct connections at once of which no payload has left.
-    pub const HELD: u32 = 65_536;
+    pub const HELD: u32 = 16_384;
     /// Address rules and non-public ranges, over all sandboxes.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and their close.
-    pub const FLOWS: u32 = 65_536;
+    pub const FLOWS: u32 = 16_384;
     /// UDP sockets that asked the DNS listener lately.
-    pub const ASKERS: u32 = 16_384;
+    pub const ASKERS: u32 = 8192;
     /// Octets of the event ring; a power of two and of the page size.
     pub const EVENT_BYTES: u32 = 1 << 18;
 }

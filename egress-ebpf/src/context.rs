@@ -5,6 +5,7 @@
 
 mod packet;
 mod sockops;
+mod stored;
 
 use aya_ebpf::{
     EbpfContext,
@@ -14,8 +15,7 @@ use aya_ebpf::{
         generated::{
             bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id,
             bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_netns_cookie,
-            bpf_get_prandom_u32,
-            bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_set_retval, bpf_sk_storage_get,
+            bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_set_retval,
         },
     },
     maps::{HashMap, PerCpuArray},
@@ -24,20 +24,20 @@ use aya_ebpf::{
 use core::{
     arch::asm,
     mem::MaybeUninit,
-    ptr::{NonNull, null_mut, read_volatile, write_volatile},
+    ptr::{null_mut, read_volatile, write_volatile},
 };
 use egress_common::{
     Address,
     event::{HelloEvent, Hook},
-    flow::{SocketState, option},
+    flow::SocketState,
     hello::NAME_OCTETS,
     pin::{NameKey, NameValue},
 };
 
 pub use packet::Packet;
 pub use sockops::SockOps;
-
-use crate::maps::SOCKETS;
+pub use stored::Stored;
+use stored::{storage, stored};
 
 /// Return values of the cgroup hooks.
 pub const PASS: i32 = 1;
@@ -218,110 +218,6 @@ pub fn count(counters: &PerCpuArray<u64>, index: u32) {
     if let Some(value) = counters.get_ptr_mut(index) {
         // SAFETY: a live element of this CPU; the verifier has seen the null check.
         unsafe { *value += 1 };
-    }
-}
-
-#[inline(always)]
-fn storage(sk: *mut bpf_sock, value: *mut SocketState, flags: u64) -> *mut SocketState {
-    let map = (&raw const SOCKETS).cast_mut().cast();
-    // SAFETY: the verifier checks that `sk` is a socket and `value` null or a whole record.
-    unsafe { bpf_sk_storage_get(map, sk.cast(), value.cast(), flags).cast() }
-}
-
-/// The record of a socket, in place.
-#[derive(Clone, Copy)]
-pub struct Stored(NonNull<SocketState>);
-
-#[inline(always)]
-fn stored(sk: *mut bpf_sock) -> Option<Stored> {
-    if sk.is_null() {
-        return None;
-    }
-    let state = storage(sk, null_mut(), 0);
-    // Without an unset payload where there is none: the verifier would refuse to pass it on.
-    NonNull::new(state).map(Stored)
-}
-
-impl Stored {
-    /// A copy.
-    #[inline(always)]
-    pub fn state(&self) -> SocketState {
-        // SAFETY: storage lives as long as its socket, which the hook holds.
-        unsafe { *self.0.as_ptr() }
-    }
-
-    /// Without a copy of the whole: for what every packet asks.
-    #[inline(always)]
-    pub fn kind(&self) -> u16 {
-        // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).kind }
-    }
-
-    #[inline(always)]
-    pub fn original(&self) -> (Address, u16) {
-        // SAFETY: as in `state`.
-        unsafe { ((*self.0.as_ptr()).original, (*self.0.as_ptr()).original_port) }
-    }
-
-    /// Family and port of the listener that the socket was redirected to.
-    #[inline(always)]
-    pub fn listener(&self) -> (u16, u16) {
-        // SAFETY: as in `state`.
-        unsafe { ((*self.0.as_ptr()).listener_family, (*self.0.as_ptr()).listener_port) }
-    }
-
-    /// Bits of [`option`].
-    #[inline(always)]
-    pub fn options(&self) -> u32 {
-        // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).options }
-    }
-
-    /// The first payload's sequence number, where [`option::SEQUENCE`] is set.
-    #[inline(always)]
-    pub fn first(&self) -> u32 {
-        // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).first }
-    }
-
-    #[inline(always)]
-    pub fn connected_ns(&self) -> u64 {
-        // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).connected_ns }
-    }
-
-    /// (sandbox, thread group, user).
-    #[inline(always)]
-    pub fn owner(&self) -> (u64, u32, u32) {
-        // SAFETY: as in `state`.
-        unsafe { ((*self.0.as_ptr()).sandbox, (*self.0.as_ptr()).tgid, (*self.0.as_ptr()).uid) }
-    }
-
-    #[inline(always)]
-    pub fn set_kind(&self, kind: u16) {
-        // SAFETY: as in `state`; the socket is locked by whoever sends, so nobody else writes.
-        unsafe { (*self.0.as_ptr()).kind = kind };
-    }
-
-    #[inline(always)]
-    pub fn set_first(&self, sequence: u32) {
-        // SAFETY: as in `set_kind`.
-        unsafe {
-            (*self.0.as_ptr()).first = sequence;
-            (*self.0.as_ptr()).options |= option::SEQUENCE;
-        }
-    }
-
-    #[inline(always)]
-    pub fn set_told(&self) {
-        // SAFETY: as in `set_kind`.
-        unsafe { (*self.0.as_ptr()).options |= option::TOLD };
-    }
-
-    #[inline(always)]
-    pub fn set_pin(&self, pin: u64) {
-        // SAFETY: as in `set_kind`.
-        unsafe { (*self.0.as_ptr()).pin = pin };
     }
 }
 

@@ -62,8 +62,9 @@ pub(crate) fn run(words: &[&str]) -> io::Result<()> {
         let _ = std::net::ToSocketAddrs::to_socket_addrs(&(NAME, 443));
     }
     let mut kept = Vec::new();
+    let mut named = 0;
     for line in io::stdin().lock().lines() {
-        let answer = match one(via, &line?, &mut kept) {
+        let answer = match one(via, &line?, &mut kept, &mut named) {
             Ok(value) => value,
             Err(error) => json!({ "error": error.to_string() }),
         };
@@ -74,7 +75,12 @@ pub(crate) fn run(words: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-fn one(via: Via, line: &str, kept: &mut Vec<std::net::TcpStream>) -> io::Result<Value> {
+fn one(
+    via: Via,
+    line: &str,
+    kept: &mut Vec<std::net::TcpStream>,
+    named: &mut u32,
+) -> io::Result<Value> {
     let (word, amount) = line.split_once(' ').unwrap_or((line, "0"));
     let amount: u32 = amount.parse().map_err(io::Error::other)?;
     let time = Duration::from_millis(amount.into());
@@ -97,7 +103,13 @@ fn one(via: Via, line: &str, kept: &mut Vec<std::net::TcpStream>) -> io::Result<
         "down8" => work::bulk(via, time, 8, work::down)?.json(),
         "up" => work::bulk(via, time, 1, work::up)?.json(),
         "up8" => work::bulk(via, time, 8, work::up)?.json(),
-        "dns" => summary(work::lookups(usize::try_from(amount).unwrap_or(1))?),
+        "dns" => summary(work::lookups((0..amount).map(|_| NAME.to_owned()))?),
+        // Up to so many names in all have been looked up then.
+        "names" => {
+            let new = *named..amount.max(*named);
+            *named = new.end;
+            summary(work::lookups(new.map(|number| format!("n{number}.many.test")))?)
+        }
         "idle" => {
             let begun = Instant::now();
             for _ in 0..amount {

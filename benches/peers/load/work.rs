@@ -10,7 +10,7 @@ use std::{
 use benches::dns_wire::query;
 use serde_json::{Value, json};
 
-use super::{CHUNK, NAME, PATIENCE, PING, Want, via::Via};
+use super::{CHUNK, PATIENCE, PING, Want, via::Via};
 
 /// Clients that connect at the same time when connections are counted.
 const CONNECTORS: usize = 8;
@@ -143,18 +143,19 @@ pub(super) fn up(via: Via, time: Duration) -> io::Result<Moved> {
     Ok(Moved { octets, rate: octets as f64 / begun.elapsed().as_secs_f64() })
 }
 
-/// Microseconds of answers about a name that has been asked for before.
-pub(super) fn lookups(count: usize) -> io::Result<Vec<f64>> {
+/// Microseconds of answers about each of these names, one after the other.
+pub(super) fn lookups(names: impl Iterator<Item = String>) -> io::Result<Vec<f64>> {
     let server: SocketAddr =
         format!("{}:53", benches::world::NAME_SERVER).parse().map_err(io::Error::other)?;
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(server)?;
     let mut datagram = [0; 512];
-    (0..count)
-        .map(|number| {
+    names
+        .zip(0_usize..)
+        .map(|(name, number)| {
             let begun = Instant::now();
-            socket.send(&query(u16::try_from(number).unwrap_or_default(), NAME))?;
+            socket.send(&query(u16::try_from(number).unwrap_or_default(), &name))?;
             socket.recv(&mut datagram)?;
             let took = begun.elapsed();
             if let Some(rest) = LOOKUP_EVERY.checked_sub(took) {

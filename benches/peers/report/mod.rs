@@ -9,7 +9,7 @@ use std::{
 use benches::stats::part;
 use serde_json::{Value, json};
 
-use super::variant::Variant;
+use super::{growth::Growth, variant::Variant};
 
 mod goals;
 mod machine;
@@ -108,6 +108,7 @@ pub(crate) struct Report {
     /// Percentiles 0 to 100 of each round.
     distributions: Vec<(Series, Variant, Vec<Vec<f64>>)>,
     pub(crate) singles: Vec<Single>,
+    growths: Vec<Growth>,
     missing: Vec<(Variant, String)>,
     notes: Vec<String>,
     /// How many idle connections.
@@ -122,6 +123,7 @@ impl Report {
             values: Vec::new(),
             distributions: Vec::new(),
             singles: Vec::new(),
+            growths: Vec::new(),
             missing: Vec::new(),
             notes: Vec::new(),
             idle: 0,
@@ -140,6 +142,10 @@ impl Report {
 
     pub(crate) fn single(&mut self, name: &'static str, unit: &'static str, values: Vec<f64>) {
         self.singles.push(Single { name, unit, values });
+    }
+
+    pub(crate) fn grown(&mut self, growth: Growth) {
+        self.growths.push(growth);
     }
 
     /// A variant that is not there is told of, never left out in silence.
@@ -230,6 +236,10 @@ impl Report {
             .missing
             .iter()
             .map(|(variant, why)| json!({ "variant": variant.name(), "why": why }));
+        let growths = self.growths.iter().map(|growth| {
+            let lines = growth.lines.iter().map(|line| json!({ "name": line.name, "points": line.points }));
+            json!({ "figure": growth.title, "of": growth.of, "unit": growth.unit, "lines": lines.collect::<Vec<_>>() })
+        });
         json!({
             "machine": machine::lines(),
             "quick": self.quick,
@@ -238,6 +248,7 @@ impl Report {
             "values": values.collect::<Vec<_>>(),
             "distributions": curves.collect::<Vec<_>>(),
             "single": singles.collect::<Vec<_>>(),
+            "growth": growths.collect::<Vec<_>>(),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::{error::Error, path::Path};
 use plotters::{coord::Shift, prelude::*};
 
 use super::Spread;
+use crate::growth::{Growth, Line};
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Area<'p> = DrawingArea<SVGBackend<'p>, Shift>;
@@ -126,6 +127,62 @@ pub(super) fn curves(path: &Path, title: &str, curves: &[Curve<'_>]) -> Result<(
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 13))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
+
+/// Sizes from left to right, each ten times as far as the one before; values upwards from zero.
+pub(super) fn growth(path: &Path, growth: &Growth) -> Result<(), Failure> {
+    let root = SVGBackend::new(path, (WIDTH, 380)).into_drawing_area();
+    root.fill(&WHITE)?;
+    say(&root, growth.title, 18, (12, 10))?;
+    let points = |line: &Line| -> Vec<(f64, Spread)> {
+        let point =
+            |(size, values): &(u32, Vec<f64>)| Some((f64::from(*size), Spread::of(values)?));
+        line.points.iter().filter_map(point).collect()
+    };
+    let all: Vec<(f64, Spread)> = growth.lines.iter().flat_map(points).collect();
+    let right = all.iter().map(|(x, _)| *x).fold(1.0, f64::max);
+    let left = all.iter().map(|(x, _)| *x).fold(right, f64::min);
+    let most = all.iter().map(|(_, spread)| spread.high).fold(0.0, f64::max);
+    if all.is_empty() {
+        say(&root, "not measured", 14, (12, 50))?;
+        root.present()?;
+        return Ok(());
+    }
+    let mut chart = ChartBuilder::on(&root)
+        .margin(12)
+        .margin_top(40)
+        .x_label_area_size(34)
+        .y_label_area_size(54)
+        .build_cartesian_2d((left * 0.8..right * 1.25).log_scale(), 0.0..most * 1.25)?;
+    chart
+        .configure_mesh()
+        .light_line_style(RGBColor(238, 238, 238))
+        .x_desc(growth.of)
+        .y_desc(growth.unit)
+        .label_style(("sans-serif", 13))
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .draw()?;
+    for (line, colour) in growth.lines.iter().zip(COLOURS) {
+        let at = points(line);
+        let middles = at.iter().map(|(x, spread)| (*x, spread.middle));
+        chart
+            .draw_series(LineSeries::new(middles, colour.stroke_width(2)).point_size(3))?
+            .label(line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
+        let quartiles = at
+            .iter()
+            .map(|(x, spread)| PathElement::new([(*x, spread.low), (*x, spread.high)], colour));
+        chart.draw_series(quartiles)?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(200, 200, 200))
         .label_font(("sans-serif", 13))

@@ -65,6 +65,9 @@ impl Report {
             let title = format!("{title}: microseconds by percentile (lower is better)");
             plot::curves(&path(name), &title, &curves).map_err(io::Error::other)?;
         }
+        for growth in &self.growths {
+            plot::growth(&path(growth.file), growth).map_err(io::Error::other)?;
+        }
         Ok(files)
     }
 

@@ -53,6 +53,7 @@ impl Report {
                 spread_text(self.of(series, variant), if series == Series::Idle { 1 } else { 2 })
             });
         }
+        self.growth_text(&mut text);
         let _ = writeln!(
             text,
             "## As measured\n\nOn a shared machine these mean little; the ratios above count. All rounds are in `report.json`.\n"
@@ -73,6 +74,45 @@ impl Report {
             );
         }
         text
+    }
+
+    fn growth_text(&self, text: &mut String) {
+        if self.growths.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            text,
+            "## Growth\n\nEach figure beside a direct connection at the same moment, with everything on one processor.\n"
+        );
+        for growth in &self.growths {
+            let sizes: Vec<u32> = growth
+                .lines
+                .iter()
+                .flat_map(|line| line.points.iter().map(|(size, _)| *size))
+                .collect();
+            let mut columns = sizes.clone();
+            columns.sort_unstable();
+            columns.dedup();
+            let heads: Vec<_> =
+                columns.iter().map(|size| format!("{size} {}", growth.of)).collect();
+            let _ = writeln!(
+                text,
+                "{}, {}:\n\n| | {} |\n|---|{}",
+                growth.title,
+                growth.unit,
+                heads.join(" | "),
+                "---|".repeat(columns.len())
+            );
+            for line in &growth.lines {
+                let cell = |size: &u32| {
+                    let found = line.points.iter().find(|(at, _)| at == size);
+                    found.map_or_else(String::new, |(_, values)| spread_text(values, 2))
+                };
+                let cells: Vec<_> = columns.iter().map(cell).collect();
+                let _ = writeln!(text, "| {} | {} |", line.name, cells.join(" | "));
+            }
+            text.push('\n');
+        }
     }
 
     fn table(&self, text: &mut String, part: &[Series], cell: impl Fn(Series, Variant) -> String) {

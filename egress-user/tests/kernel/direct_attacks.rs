@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::support::processes::{eventually, with_argument};
-use super::support::{CLIENT, Finished, PYTHON, SILENT, World};
+use super::support::{CLIENT, Finished, PYTHON, SILENT, World, skip, slowness};
 use super::{ALLOWED, OTHER, SITE, SITE_V6, two_sites};
 
 /// Looks `allowed.test` up, then runs `attacks.py` with hellos for `name` where the attack has no other.
@@ -201,6 +201,9 @@ fn where_the_machine_changes_packets_the_proxy_takes_them() {
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_judged_connection_goes_nowhere_else() {
+    if slowness() > 1 {
+        return skip("the server gives the connection up before the probe does on this machine");
+    }
     let world = two_sites();
     let line = line("allowed.test", SITE, "shared.test", &["judged-later"]);
     let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);

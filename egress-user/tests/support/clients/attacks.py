@@ -221,8 +221,8 @@ class Attacks:
         return outcome(lambda: result(sock))
 
     def flood(self):
-        """Thousands of refused and half hellos, each of another name."""
-        for number in range(3000):
+        """Refused and half hellos, each of another name. No more at once than the far side has descriptors for."""
+        for number in range(1000):
             sock = connected(self.address, self.port)
             octets = hello(f"n{number}.{self.name}") if number % 2 == 0 else self.bad[:100]
             sock.send(octets)

@@ -1,0 +1,115 @@
+//! What the hooks remember of a socket.
+
+use core::ptr::{NonNull, null_mut};
+
+use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_sk_storage_get};
+use egress_common::{
+    Address,
+    flow::{SocketState, option},
+};
+
+use crate::maps::SOCKETS;
+
+#[inline(always)]
+pub(super) fn storage(sk: *mut bpf_sock, value: *mut SocketState, flags: u64) -> *mut SocketState {
+    let map = (&raw const SOCKETS).cast_mut().cast();
+    // SAFETY: the verifier checks that `sk` is a socket and `value` null or a whole record.
+    unsafe { bpf_sk_storage_get(map, sk.cast(), value.cast(), flags).cast() }
+}
+
+/// The record of a socket, in place.
+#[derive(Clone, Copy)]
+pub struct Stored(NonNull<SocketState>);
+
+#[inline(always)]
+pub(super) fn stored(sk: *mut bpf_sock) -> Option<Stored> {
+    if sk.is_null() {
+        return None;
+    }
+    let state = storage(sk, null_mut(), 0);
+    // Without an unset payload where there is none: the verifier would refuse to pass it on.
+    NonNull::new(state).map(Stored)
+}
+
+impl Stored {
+    /// A copy.
+    #[inline(always)]
+    pub fn state(&self) -> SocketState {
+        // SAFETY: storage lives as long as its socket, which the hook holds.
+        unsafe { *self.0.as_ptr() }
+    }
+
+    /// Without a copy of the whole: for what every packet asks.
+    #[inline(always)]
+    pub fn kind(&self) -> u16 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).kind }
+    }
+
+    #[inline(always)]
+    pub fn original(&self) -> (Address, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).original, (*self.0.as_ptr()).original_port) }
+    }
+
+    /// Family and port of the listener that the socket was redirected to.
+    #[inline(always)]
+    pub fn listener(&self) -> (u16, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).listener_family, (*self.0.as_ptr()).listener_port) }
+    }
+
+    /// Bits of [`option`].
+    #[inline(always)]
+    pub fn options(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).options }
+    }
+
+    /// The first payload's sequence number, where [`option::SEQUENCE`] is set.
+    #[inline(always)]
+    pub fn first(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).first }
+    }
+
+    #[inline(always)]
+    pub fn connected_ns(&self) -> u64 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).connected_ns }
+    }
+
+    /// (sandbox, thread group, user).
+    #[inline(always)]
+    pub fn owner(&self) -> (u64, u32, u32) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).sandbox, (*self.0.as_ptr()).tgid, (*self.0.as_ptr()).uid) }
+    }
+
+    #[inline(always)]
+    pub fn set_kind(&self, kind: u16) {
+        // SAFETY: as in `state`; the socket is locked by whoever sends, so nobody else writes.
+        unsafe { (*self.0.as_ptr()).kind = kind };
+    }
+
+    #[inline(always)]
+    pub fn set_first(&self, sequence: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe {
+            (*self.0.as_ptr()).first = sequence;
+            (*self.0.as_ptr()).options |= option::SEQUENCE;
+        }
+    }
+
+    #[inline(always)]
+    pub fn set_told(&self) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).options |= option::TOLD };
+    }
+
+    #[inline(always)]
+    pub fn set_pin(&self, pin: u64) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).pin = pin };
+    }
+}
