@@ -53,7 +53,8 @@ pub fn answer(socket: &UdpSocket, address: [u8; 4]) -> io::Result<()> {
 fn numbered(message: &[u8]) -> Option<[u8; 4]> {
     let length = usize::from(*message.get(12)?);
     let label = std::str::from_utf8(message.get(13..13 + length)?).ok()?;
-    let [high, low] = label.strip_prefix('n')?.parse::<u16>().ok()?.to_be_bytes();
+    let [high, low] =
+        label.to_ascii_lowercase().strip_prefix('n')?.parse::<u16>().ok()?.to_be_bytes();
     Some([93, 185, high, low])
 }
 

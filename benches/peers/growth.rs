@@ -45,8 +45,8 @@ pub(crate) struct Steps {
 
 pub(crate) const FULL: Steps = Steps {
     rules: &[10, 1000, 10_000, 100_000],
-    // A sandbox may have 4,096.
-    pins: &[1, 100, 1000, 4000],
+    // A sandbox may have 4,096: half of each kind.
+    pins: &[2, 20, 200, 4000],
     idle: &[1, 100, 1000, 5000],
     sandboxes: &[1, 10, 100, 1000],
     rounds: 5,
@@ -54,7 +54,7 @@ pub(crate) const FULL: Steps = Steps {
 };
 pub(crate) const QUICK: Steps = Steps {
     rules: &[10, 10_000],
-    pins: &[1, 500],
+    pins: &[2, 500],
     idle: &[1, 500],
     sandboxes: &[1, 10],
     rounds: 2,
@@ -70,8 +70,8 @@ const BUSY: u32 = 3000;
 /// When a signal asked for the end.
 pub(crate) fn run(steps: Steps, report: &mut Report) -> io::Result<()> {
     for (what, measure) in [
-        ("rules", rules as fn(Steps) -> io::Result<Vec<Growth>>),
-        ("pins", pins),
+        ("pins", pins as fn(Steps) -> io::Result<Vec<Growth>>),
+        ("rules", rules),
         ("idle connections", idle),
         ("sandboxes", sandboxes),
     ] {
@@ -164,16 +164,31 @@ fn rules(steps: Steps) -> io::Result<Vec<Growth>> {
 }
 
 fn pins(steps: Steps) -> io::Result<Vec<Growth>> {
-    let mut lines = Lines::new(&PATHS);
+    let (mut own, mut shared) = (Lines::new(&PATHS), Lines::new(&PATHS));
     let mut ways = Beside::open("\"**.many.test\" = \"allow\"\n")?;
-    for &size in steps.pins {
-        // Each name has an address of its own.
-        ways.kernel.ask("names", size)?;
-        ways.proxy.ask("names", size)?;
-        lines.add(size, ways.ratios("connect", steps.time, 50, steps.rounds)?);
+    for (work, lines) in [("names", &mut own), ("shared", &mut shared)] {
+        for &size in steps.pins {
+            // Half of what a sandbox may have each: names with an address of their own, then such
+            // that share the server's.
+            ways.kernel.ask(work, size / 2)?;
+            ways.proxy.ask(work, size / 2)?;
+            lines.add(size / 2, ways.ratios("connect", steps.time, 50, steps.rounds)?);
+        }
     }
-    let title = "Connect to first octet, by how many pins the sandbox has";
-    Ok(vec![lines.chart("growth-pins", title, "pins", BY_DIRECT)])
+    Ok(vec![
+        own.chart(
+            "growth-pins",
+            "Connect to first octet, by how many pins the sandbox has",
+            "pins",
+            BY_DIRECT,
+        ),
+        shared.chart(
+            "growth-names",
+            "Connect to first octet, by how many names the address is pinned for",
+            "names",
+            BY_DIRECT,
+        ),
+    ])
 }
 
 fn idle(steps: Steps) -> io::Result<Vec<Growth>> {

@@ -23,7 +23,7 @@ pub(crate) struct Size {
 }
 
 pub(crate) const FULL: Size =
-    Size { rounds: 9, time: 1000, lookups: 300, idle: 10_000, idle_rounds: 3 };
+    Size { rounds: 7, time: 700, lookups: 300, idle: 10_000, idle_rounds: 3 };
 pub(crate) const QUICK: Size =
     Size { rounds: 3, time: 350, lookups: 150, idle: 1000, idle_rounds: 1 };
 

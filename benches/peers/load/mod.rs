@@ -62,7 +62,7 @@ pub(crate) fn run(words: &[&str]) -> io::Result<()> {
         let _ = std::net::ToSocketAddrs::to_socket_addrs(&(NAME, 443));
     }
     let mut kept = Vec::new();
-    let mut named = 0;
+    let mut named = [0; 2];
     for line in io::stdin().lock().lines() {
         let answer = match one(via, &line?, &mut kept, &mut named) {
             Ok(value) => value,
@@ -79,7 +79,7 @@ fn one(
     via: Via,
     line: &str,
     kept: &mut Vec<std::net::TcpStream>,
-    named: &mut u32,
+    named: &mut [u32; 2],
 ) -> io::Result<Value> {
     let (word, amount) = line.split_once(' ').unwrap_or((line, "0"));
     let amount: u32 = amount.parse().map_err(io::Error::other)?;
@@ -104,11 +104,14 @@ fn one(
         "up" => work::bulk(via, time, 1, work::up)?.json(),
         "up8" => work::bulk(via, time, 8, work::up)?.json(),
         "dns" => summary(work::lookups((0..amount).map(|_| NAME.to_owned()))?),
-        // Up to so many names in all have been looked up then.
-        "names" => {
+        // Up to so many names in all have been looked up then, each with an address of its own, or
+        // all with the target's.
+        "names" | "shared" => {
+            let named = if word == "names" { &mut named[0] } else { &mut named[1] };
             let new = *named..amount.max(*named);
             *named = new.end;
-            summary(work::lookups(new.map(|number| format!("n{number}.many.test")))?)
+            let first = if word == "names" { "n" } else { "s" };
+            summary(work::lookups(new.map(|number| format!("{first}{number}.many.test")))?)
         }
         "idle" => {
             let begun = Instant::now();

@@ -101,6 +101,8 @@ pub struct PinTable {
     sweep_at_ns: u64,
     /// Pinned addresses whose next connections take the proxy, whatever their pins say.
     proxied: HashSet<IpAddr>,
+    /// Connections by the proxy to each address that still live. Never 0.
+    held: HashMap<IpAddr, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,8 +115,6 @@ struct Pin {
     expires_ns: u64,
     /// Until when it lives on for connections under it; 0 for none.
     lent_ns: u64,
-    /// Connections by the proxy that were made under it and still live.
-    held: u32,
     /// By which the sink counts direct connections.
     id: u64,
     /// Ports on which it needs no proxy.
@@ -122,11 +122,6 @@ struct Pin {
 }
 
 impl Pin {
-    /// As in the kernel; and as long as a connection by the proxy lives, which renews it.
-    fn is_live(&self, now_ns: u64) -> bool {
-        self.held > 0 || now_ns < self.ends_ns()
-    }
-
     /// When it ends, as far as is known.
     fn ends_ns(&self) -> u64 {
         self.expires_ns.max(self.lent_ns)
@@ -134,6 +129,11 @@ impl Pin {
 }
 
 impl PinTable {
+    /// As in the kernel; and as long as a connection by the proxy lives, which renews it.
+    fn is_live(&self, address: IpAddr, pin: &Pin, now_ns: u64) -> bool {
+        now_ns < pin.ends_ns() || self.held.contains_key(&address.to_canonical())
+    }
+
     /// Pins the addresses for the name, each until its own expiry, all or none: writes them to
     /// the sink first, then to the table. An earlier pin of the same name and address lives on
     /// until the later of both expiries, under the new grant.
@@ -174,7 +174,7 @@ impl PinTable {
     pub fn names_of(&self, address: IpAddr, now_ns: u64) -> Vec<Pinned> {
         self.pins_of(address)
             .iter()
-            .filter(|pin| pin.is_live(now_ns))
+            .filter(|pin| self.is_live(address, pin, now_ns))
             .map(|pin| Pinned { name: pin.name.clone(), grant: pin.grant.clone() })
             .collect()
     }
@@ -194,7 +194,7 @@ impl PinTable {
     /// [`MAX_EXPIRED`] others have expired since.
     pub fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
         let pins = self.pins_of(address);
-        if pins.iter().any(|pin| pin.is_live(now_ns)) {
+        if pins.iter().any(|pin| self.is_live(address, pin, now_ns)) {
             return None;
         }
         match pins.iter().max_by_key(|pin| pin.expires_ns) {
@@ -213,10 +213,14 @@ impl PinTable {
         self.sweep_at_ns = now_ns.saturating_add(SWEEP_NS);
         let mut ended: Vec<(Name, IpAddr, u64)> = Vec::new();
         let mut closed: Vec<(IpAddr, Name)> = Vec::new();
+        let held = &self.held;
         self.by_address.retain(|&address, pins| {
+            if held.contains_key(&address) {
+                return true;
+            }
             let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
             pins.retain(|pin| {
-                let is_live = pin.is_live(now_ns);
+                let is_live = now_ns < pin.ends_ns();
                 if !is_live {
                     ended.push((pin.name.clone(), address, pin.id));
                 }
@@ -299,7 +303,6 @@ impl PinTable {
             since_ns: earlier.map_or(now_ns, |pin| pin.since_ns),
             expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
             lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
-            held: earlier.map_or(0, |pin| pin.held),
             id: earlier.map_or(0, |pin| pin.id),
             direct: grant.direct_ports(),
         }

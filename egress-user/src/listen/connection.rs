@@ -36,6 +36,9 @@ use crate::{
 /// before any pin of any of the address's names is tried.
 const NAME_WITHIN: Duration = Duration::from_millis(300);
 
+/// Most names of the asked address whose other pins are tried when it is silent.
+const OTHER_NAMES: usize = 16;
+
 /// A refused request behind others is answered once the server has answered those.
 const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -147,12 +150,10 @@ impl Connection<'_> {
 
     /// Keeps the pins under which the connection was made from ending before it.
     fn hold(&self, address: IpAddr) -> Held<'_> {
-        let mut pins = self.door.pins();
-        let now_ns = boottime_ns();
-        let names = self.evidence.names();
-        let names =
-            names.filter(|name| pins.hold(self.door.sink(), name, address, now_ns)).cloned();
-        Held { door: self.door, address, names: names.collect() }
+        // What no name vouches for needs no pin.
+        let is_named = self.evidence.names().next().is_some();
+        let is_held = is_named && self.door.pins().hold(self.door.sink(), address, boottime_ns());
+        Held { door: self.door, address, is_held }
     }
 
     /// Runs both directions to their end.
@@ -258,7 +259,8 @@ impl Connection<'_> {
     /// anything, then those that may serve what it said.
     fn other_pins(&self, said: Option<Option<&Name>>) -> Vec<IpAddr> {
         let (pins, now_ns) = (self.door.pins(), boottime_ns());
-        let names = self.evidence.names();
+        // Of the first names alone: an address may have thousands.
+        let names = self.evidence.names().take(OTHER_NAMES);
         let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));
         of_names
             .filter(|&address| address != self.evidence.target().ip())
@@ -312,14 +314,13 @@ impl Connection<'_> {
 struct Held<'a> {
     door: &'a Transparent,
     address: IpAddr,
-    names: Vec<Name>,
+    is_held: bool,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let mut pins = self.door.pins();
-        for name in &self.names {
-            pins.release(self.door.sink(), name, self.address, boottime_ns());
+        if self.is_held {
+            self.door.pins().release(self.door.sink(), self.address, boottime_ns());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::Arc,
 };
 
 use idna::AsciiDenyList;
@@ -21,7 +22,7 @@ const LABEL_LIMIT_BYTES: usize = 63;
 
 /// A normalised DNS name: A-labels, lower case, no trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// Parses any text spelling; addresses are an error here.
@@ -127,7 +128,7 @@ impl Host {
         if name.rsplit('.').next().is_some_and(is_numeric_label) {
             return Err(HostError(format!("{text:?} ends in a number but is no IPv4 address")));
         }
-        Ok(Host::Name(Name(name.into_boxed_str())))
+        Ok(Host::Name(Name(name.into())))
     }
 }
 

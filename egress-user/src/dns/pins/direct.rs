@@ -19,7 +19,7 @@ impl PinTable {
     }
 
     pub(super) fn live_of(&self, address: IpAddr, now_ns: u64) -> impl Iterator<Item = &Pin> {
-        self.pins_of(address).iter().filter(move |pin| pin.is_live(now_ns))
+        self.pins_of(address).iter().filter(move |pin| self.is_live(address, pin, now_ns))
     }
 
     /// What these pins open together.

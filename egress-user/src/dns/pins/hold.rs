@@ -13,80 +13,93 @@ pub(super) const LEASE_NS: u64 = 3_000_000_000;
 const RENEW_NS: u64 = 2_000_000_000;
 
 impl PinTable {
-    /// A connection to the address was made because this name is pinned there: until
-    /// [`PinTable::release`], once for each hold, [`PinTable::renew`] lets the pin live on.
+    /// A connection by the proxy was made to the address: until [`PinTable::release`], once for each
+    /// hold, [`PinTable::renew`] lets its pins live on. By the address, as its names are many, and
+    /// what the connection names comes later or never.
     ///
-    /// Says whether there is such a pin. Nothing is written to the sink but where the pin would end
+    /// Says whether anything is pinned there. Nothing is written to the sink but where a pin would end
     /// before it is renewed: most connections are over long before.
-    pub fn hold(&mut self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) -> bool {
-        let Some(pin) = self.pin_of(name, address) else { return false };
-        pin.held = pin.held.saturating_add(1);
-        if pin.lend(now_ns) {
-            self.rewrite(sink, name, address, now_ns);
+    pub fn hold(&mut self, sink: &dyn PinSink, address: IpAddr, now_ns: u64) -> bool {
+        let address = address.to_canonical();
+        if !self.by_address.contains_key(&address) {
+            return false;
         }
+        let held = self.held.entry(address).or_insert(0);
+        *held = held.saturating_add(1);
+        self.lend(sink, address, now_ns);
         true
     }
 
-    /// The connection has ended; the pin ends when its time is over, at once if it is already.
-    pub fn release(&mut self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) {
-        let Some(pin) = self.pin_of(name, address) else { return };
-        pin.held = pin.held.saturating_sub(1);
+    /// The connection has ended; the pins end when their time is over, at once if it is already.
+    pub fn release(&mut self, sink: &dyn PinSink, address: IpAddr, now_ns: u64) {
+        let address = address.to_canonical();
+        let Some(held) = self.held.get_mut(&address) else { return };
+        *held = held.saturating_sub(1);
+        if *held > 0 {
+            return;
+        }
+        self.held.remove(&address);
         // A program that connects again and again must not keep what it was lent.
-        let is_lent = pin.lent_ns > 0 && pin.held == 0 && (pin.id == 0 || !sink.lives(pin.id));
-        if is_lent {
-            pin.lent_ns = 0;
+        let mut changed = Vec::new();
+        for pin in self.by_address.get_mut(&address).into_iter().flatten() {
+            let is_lent = pin.lent_ns > 0 && (pin.id == 0 || !sink.lives(pin.id));
+            if is_lent {
+                pin.lent_ns = 0;
+            }
+            if is_lent || now_ns >= pin.ends_ns() {
+                changed.push(pin.name.clone());
+            }
         }
-        if is_lent || !pin.is_live(now_ns) {
-            self.rewrite(sink, name, address, now_ns);
-        }
+        self.rewrite(sink, &changed, address, now_ns);
     }
 
     /// Lets pins live on whose time is nearly over, and under which connections live. To be called
     /// every second.
     pub fn renew(&mut self, sink: &dyn PinSink, now_ns: u64) {
-        let mut renewed: Vec<(IpAddr, Name)> = Vec::new();
-        for (&address, pins) in &mut self.by_address {
-            for pin in pins {
-                let lives = pin.held > 0 || (pin.id != 0 && sink.lives(pin.id));
-                if lives && pin.lend(now_ns) {
-                    renewed.push((address, pin.name.clone()));
-                }
-            }
-        }
-        for (address, name) in renewed {
-            self.rewrite(sink, &name, address, now_ns);
+        let nearly_over = |pins: &Vec<Pin>| pins.iter().any(|pin| pin.is_nearly_over(now_ns));
+        let some = self.by_address.iter().filter(|(_, pins)| nearly_over(pins));
+        let addresses: Vec<IpAddr> = some.map(|(&address, _)| address).collect();
+        for address in addresses {
+            self.lend(sink, address, now_ns);
         }
     }
 
-    /// Writes what has changed of a pin.
-    fn rewrite(&self, sink: &dyn PinSink, name: &Name, address: IpAddr, now_ns: u64) {
+    /// Gives more time to those pins of the address of which little is left, where connections live
+    /// under them.
+    fn lend(&mut self, sink: &dyn PinSink, address: IpAddr, now_ns: u64) {
+        let is_held = self.held.contains_key(&address);
+        let mut changed = Vec::new();
+        for pin in self.by_address.get_mut(&address).into_iter().flatten() {
+            if pin.is_nearly_over(now_ns) && (is_held || (pin.id != 0 && sink.lives(pin.id))) {
+                pin.lent_ns = now_ns.saturating_add(LEASE_NS);
+                changed.push(pin.name.clone());
+            }
+        }
+        self.rewrite(sink, &changed, address, now_ns);
+    }
+
+    /// Writes what has changed of these pins of the address.
+    fn rewrite(&self, sink: &dyn PinSink, changed: &[Name], address: IpAddr, now_ns: u64) {
+        if changed.is_empty() {
+            return;
+        }
         let Some(standing) = self.standing(address, now_ns) else {
             return sink.unpin(address);
         };
-        if let Some(pin) = self.live_of(address, now_ns).find(|pin| pin.name == *name)
-            && pin.id != 0
-        {
-            let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
-            let _ = sink.name(address, name, &naming);
+        for pin in self.live_of(address, now_ns).filter(|pin| pin.id != 0) {
+            if changed.contains(&pin.name) {
+                let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+                let _ = sink.name(address, &pin.name, &naming);
+            }
         }
         // Where this fails the kernel keeps the address as it was: open for longer than the table,
         // which the proxy asks, or closed earlier.
         let _ = sink.pin(address, &standing);
     }
-
-    fn pin_of(&mut self, name: &Name, address: IpAddr) -> Option<&mut Pin> {
-        let pins = self.by_address.get_mut(&address.to_canonical())?;
-        pins.iter_mut().find(|pin| pin.name == *name)
-    }
 }
 
 impl Pin {
-    /// Gives it more time where little is left; says whether it did.
-    fn lend(&mut self, now_ns: u64) -> bool {
-        let is_nearly_over = self.ends_ns() < now_ns.saturating_add(RENEW_NS);
-        if is_nearly_over {
-            self.lent_ns = now_ns.saturating_add(LEASE_NS);
-        }
-        is_nearly_over
+    fn is_nearly_over(&self, now_ns: u64) -> bool {
+        self.ends_ns() < now_ns.saturating_add(RENEW_NS)
     }
 }

@@ -18,7 +18,7 @@ pub struct Listed {
     pub since_ns: u64,
     /// When its time is over; [`super::NEVER_NS`] never is. Held pins live on.
     pub expires_ns: u64,
-    /// Connections made under it that still live.
+    /// Connections by the proxy to its address that still live.
     pub held: u32,
 }
 
@@ -29,14 +29,14 @@ impl PinTable {
             .by_address
             .iter()
             .flat_map(|(&address, pins)| pins.iter().map(move |pin| (address, pin)))
-            .filter(|(_, pin)| pin.is_live(now_ns))
+            .filter(|(address, pin)| self.is_live(*address, pin, now_ns))
             .map(|(address, pin)| Listed {
                 name: pin.name.clone(),
                 address,
                 grant: pin.grant.clone(),
                 since_ns: pin.since_ns,
                 expires_ns: pin.expires_ns,
-                held: pin.held,
+                held: self.held.get(&address).copied().unwrap_or(0),
             })
             .collect();
         listed.sort_by(|a, b| (a.name.as_str(), a.address).cmp(&(b.name.as_str(), b.address)));
