@@ -28,6 +28,7 @@ mod escape;
 mod isolation;
 mod lifecycle;
 mod names;
+mod pins;
 mod proxy;
 mod rebinding;
 mod rebinding_moves;
