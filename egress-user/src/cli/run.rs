@@ -155,6 +155,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     // the probe tries.
     maps.add_sandbox(Sandbox { flags: 0, ..sandbox })?;
 
+    sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
     let program = command.program.to_string_lossy().into_owned();
