@@ -65,6 +65,10 @@ impl Journal {
     /// sort a name's addresses by such connects, to the port that they are asked for (RFC 6724),
     /// and send nothing: it is told only if no TCP connection went to that port.
     pub fn refused_datagram_connect(&self, port: u16, refused: Refused) {
+        // Libraries that are asked for no port take one of these.
+        if matches!(port, 0 | u16::MAX) {
+            return;
+        }
         let mut sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
         if sorting.connects.len() < MAX_DISTINCT || sorting.connects.contains_key(&refused) {
             sorting.connects.entry(refused).or_insert((port, 0)).1 += 1;
@@ -83,8 +87,7 @@ impl Journal {
     pub fn settle(&self) {
         let mut sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
         for (refused, (port, count)) in std::mem::take(&mut sorting.connects) {
-            // Libraries that are asked for no port take one of these.
-            if !matches!(port, 0 | u16::MAX) && !sorting.tcp_ports.contains(&port) {
+            if !sorting.tcp_ports.contains(&port) {
                 (0..count).for_each(|_| self.refused(refused.clone()));
             }
         }

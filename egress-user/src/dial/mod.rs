@@ -1,27 +1,36 @@
 //! Connecting to the outside: only to addresses that the policy let through, never to a name.
+//!
+//! The address that the program asked for comes first. When it is silent for a quarter of a second,
+//! other pins of the name are tried beside it, as programs do that hear of a dead address themselves
+//! (Happy Eyeballs, RFC 8305): behind the proxy they do not, as the proxy has accepted.
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::pin,
+    pin::{Pin, pin},
     time::Duration,
 };
 
 use tokio::{
     net::TcpStream,
-    task::yield_now,
-    time::{Instant, timeout},
+    task::{JoinSet, yield_now},
+    time::timeout,
 };
 
-/// How long an address may be silent when the name has others.
-const NEXT_AFTER: Duration = Duration::from_secs(3);
+/// How long an attempt is waited for before another is made beside it (RFC 8305 section 5).
+pub const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// How long all other addresses of a name may take together: a name can have hundreds.
-const OTHERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long all attempts of a connection may take together. The kernel's own limit is over two
+/// minutes; the program's connect has succeeded already, so it should hear of the failure before it
+/// gives up.
+pub const ALL_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the last address may be silent. The kernel's own limit is over two minutes; the
-/// program's connect has succeeded already, so it should hear of the failure before it gives up.
-const LAST_AFTER: Duration = Duration::from_secs(30);
+/// How long an address other than the asked one may be silent: a name can have hundreds.
+const OTHER_WITHIN: Duration = Duration::from_secs(3);
+
+/// Attempts at the same time.
+const AT_ONCE: usize = 4;
 
 /// An address that may be dialled: the original destination, or another live pin of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,44 +45,69 @@ pub struct Dialled {
     pub address: IpAddr,
 }
 
-/// Connects to the address that the program asked for.
-///
-/// # Errors
-/// What connect gives, or TimedOut. `others` says whether further pins can be tried: then this one
-/// gets little time.
-pub async fn asked(address: DialAddress, others: bool) -> io::Result<Dialled> {
-    one(address, if others { NEXT_AFTER } else { LAST_AFTER }).await
+/// A connection in the making.
+pub type Attempt = Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send>>;
+
+/// Begins to connect when it is polled.
+pub fn attempt(address: DialAddress) -> Attempt {
+    Box::pin(async move {
+        let stream = TcpStream::connect(address.0).await?;
+        Ok(Dialled { stream, address: address.0.ip() })
+    })
 }
 
-/// Tries the other pins of a name in their order, the same port.
+/// Waits for [`NEXT_AFTER`]; none when the attempt has come to nothing until then, and goes on.
 ///
 /// # Errors
-/// The last one's error; `NotFound` when there are none.
-pub async fn others(
-    asked: DialAddress,
-    pins: impl IntoIterator<Item = IpAddr>,
-) -> io::Result<Dialled> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    let end = Instant::now() + OTHERS_WITHIN;
-    for address in pins.into_iter().filter(|address| *address != asked.0.ip()) {
-        match one(DialAddress(SocketAddr::new(address, asked.0.port())), NEXT_AFTER).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) if Instant::now() >= end => return Err(error),
-            Err(error) => last = error,
+/// What connect gives.
+pub async fn soon(attempt: &mut Attempt) -> Option<io::Result<Dialled>> {
+    // A server nearby has answered when this task is next in turn: it costs no timer.
+    tokio::select! {
+        biased;
+        ended = &mut *attempt => return Some(ended),
+        () = yield_now() => {}
+    }
+    timeout(NEXT_AFTER, pin!(attempt)).await.ok()
+}
+
+/// Attempts of which the first to succeed wins; the others end with it.
+#[derive(Debug, Default)]
+pub struct Race {
+    attempts: JoinSet<io::Result<Dialled>>,
+}
+
+impl Race {
+    /// Lets one that has begun go on beside the others.
+    pub fn join(&mut self, attempt: Attempt) {
+        self.attempts.spawn(attempt);
+    }
+
+    /// Tries an address beside the others, for a few seconds.
+    pub fn add(&mut self, address: DialAddress) {
+        self.attempts.spawn(async move {
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            timeout(OTHER_WITHIN, attempt(address)).await.map_err(late)?
+        });
+    }
+
+    /// Whether one more may be tried.
+    pub fn has_room(&self) -> bool {
+        self.attempts.len() < AT_ONCE
+    }
+
+    /// Whether none is running.
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// The next to end. Never, when none is running. May be dropped and called again.
+    ///
+    /// # Errors
+    /// Why it failed; the others run on.
+    pub async fn ended(&mut self) -> io::Result<Dialled> {
+        match self.attempts.join_next().await {
+            Some(ended) => ended.map_err(io::Error::other)?,
+            None => std::future::pending().await,
         }
     }
-    Err(last)
-}
-
-async fn one(address: DialAddress, patience: Duration) -> io::Result<Dialled> {
-    let mut connecting = pin!(TcpStream::connect(address.0));
-    // A server nearby has answered when this task is next in turn: it costs no timer.
-    let stream = tokio::select! {
-        biased;
-        connected = &mut connecting => connected?,
-        () = yield_now() => timeout(patience, connecting)
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-    };
-    Ok(Dialled { stream, address: address.0.ip() })
 }

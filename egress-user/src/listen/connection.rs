@@ -5,7 +5,7 @@
 //! a connection at most, and never a byte.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,18 +26,10 @@ use super::{
 };
 use crate::{
     audit::Refused,
-    dial::{self, DialAddress, Dialled},
-    dns::{PinTable, clock::boottime_ns},
-    policy::Name,
+    dial::Dialled,
+    dns::clock::boottime_ns,
     relay::{self, pump, pump_until},
 };
-
-/// How long a client that has been silent since the asked address failed is given to name itself,
-/// before any pin of any of the address's names is tried.
-const NAME_WITHIN: Duration = Duration::from_millis(300);
-
-/// Most names of the asked address whose other pins are tried when it is silent.
-const OTHER_NAMES: usize = 16;
 
 /// A refused request behind others is answered once the server has answered those.
 const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -109,43 +101,6 @@ impl Connection<'_> {
             return;
         }
         self.both(&server, up, down).await;
-    }
-
-    /// Dials the asked address, or another pin when it does not answer, while the client's first
-    /// bytes are judged. None when nothing answers; a refusal ends it at once.
-    async fn dial<F>(
-        &self,
-        mut judging: Pin<&mut F>,
-        judged: &mut Option<First>,
-    ) -> Result<Option<Dialled>, Stop>
-    where
-        F: Future<Output = Result<First, Stop>>,
-    {
-        let asked = DialAddress(self.evidence.target());
-        let others = !self.other_pins(None).is_empty();
-        let mut dialling = pin!(dial::asked(asked, others));
-        let error = loop {
-            tokio::select! {
-                verdict = &mut judging, if judged.is_none() => *judged = Some(verdict?),
-                dialled = &mut dialling => match dialled {
-                    Ok(dialled) => return Ok(Some(dialled)),
-                    Err(error) => break error,
-                },
-            }
-        };
-        if judged.is_none()
-            && let Ok(verdict) = timeout(NAME_WITHIN, judging).await
-        {
-            *judged = Some(verdict?);
-        }
-        let said = judged.as_ref().map(|first| first.name.as_ref());
-        match Box::pin(dial::others(asked, self.other_pins(said))).await {
-            Ok(dialled) => Ok(Some(dialled)),
-            Err(_) => {
-                tracing::debug!(to = %asked.0, %error, "not reached");
-                Ok(None)
-            }
-        }
     }
 
     /// Keeps the pins under which the connection was made from ending before it.
@@ -235,37 +190,6 @@ impl Connection<'_> {
         drop(rest);
         pump(&self.client, server, &AtomicU64::new(0)).await?;
         Ok(End::Finished)
-    }
-
-    /// Whether what was judged may be sent to the server there.
-    fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
-        let (asked, now_ns) = (self.evidence.target(), boottime_ns());
-        if address == asked.ip() {
-            return true;
-        }
-        match name {
-            Some(name) => pins.addresses_of(name, now_ns).contains(&address),
-            // What named nobody was let through by what vouches for the asked address, which may be
-            // more than vouches for this one.
-            None => {
-                let at = SocketAddr::new(address, asked.port());
-                Evidence::gather(&self.door.policy, pins, at, now_ns)
-                    .is_ok_and(|there| there.opens_as(&self.evidence))
-            }
-        }
-    }
-
-    /// Other pins of the names of the asked address: all of them before the client has said
-    /// anything, then those that may serve what it said.
-    fn other_pins(&self, said: Option<Option<&Name>>) -> Vec<IpAddr> {
-        let (pins, now_ns) = (self.door.pins(), boottime_ns());
-        // Of the first names alone: an address may have thousands.
-        let names = self.evidence.names().take(OTHER_NAMES);
-        let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));
-        of_names
-            .filter(|&address| address != self.evidence.target().ip())
-            .filter(|&address| said.is_none_or(|name| self.may_serve(&pins, address, name)))
-            .collect()
     }
 
     /// Ends a connection of which nothing was forwarded.

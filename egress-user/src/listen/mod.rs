@@ -5,6 +5,7 @@ use std::io;
 use tokio::net::TcpStream;
 
 mod connection;
+mod dialling;
 mod direct;
 mod evidence;
 mod first;
