@@ -35,9 +35,6 @@ pub(crate) fn run(words: &[&str]) -> io::Result<()> {
                 let before = way.used_seconds();
                 let answer = way.ask(work, milliseconds)?;
                 let used = way.used_seconds() - before;
-                if std::env::var("RAW").is_ok() {
-                    println!("{} {answer}", way.variant.name());
-                }
                 let number =
                     |value: Option<&Value>| value.and_then(Value::as_f64).unwrap_or(f64::NAN);
                 let figure = match answer.get("at") {

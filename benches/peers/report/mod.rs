@@ -156,7 +156,10 @@ impl Report {
 
     pub(crate) fn note(&mut self, note: String) {
         eprintln!("  {note}");
-        self.notes.push(note);
+        // Once, though it may be so in every round.
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Whether anything was measured of it.

@@ -282,16 +282,15 @@ fn work(proxy: &Arc<Transparent>, listeners: Vec<TcpListener>) -> anyhow::Result
         .enable_all()
         .build()
         .context("start a worker's runtime")?;
-    let proxy = proxy.clone();
-    let serve = move || {
-        runtime.block_on(async {
-            let mut doors = JoinSet::new();
-            for listener in listeners {
-                doors.spawn(proxy.clone().serve(listener));
-            }
-            while doors.join_next().await.is_some() {}
-        });
-    };
+    // Here and not in the thread: the probe tries one worker, and another's door must not stay shut.
+    let entered = runtime.enter();
+    let mut doors = JoinSet::new();
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener).context("watch a listener")?;
+        doors.spawn(proxy.clone().serve(listener));
+    }
+    drop(entered);
+    let serve = move || runtime.block_on(async { while doors.join_next().await.is_some() {} });
     std::thread::Builder::new()
         .name("egress-worker".to_owned())
         .spawn(serve)

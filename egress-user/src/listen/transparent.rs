@@ -1,8 +1,8 @@
 //! The transparent door: connections that the kernel side has redirected.
 
 use std::{
-    io,
-    net::{IpAddr, SocketAddr, TcpListener as StdListener},
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,6 @@ use crate::{
     dns::{PinSink, PinTable, clock::boottime_ns},
     flow::{Flows, PeerAddress},
     policy::Policy,
-    relay,
     sandbox::{PROBE_GREETING, PROBE_TARGET},
 };
 
@@ -68,14 +67,9 @@ impl Transparent {
         Arc::new(Self { policy, pins, sink, flows, journal, connections, proving })
     }
 
-    /// Serves a nonblocking listener, a task a connection, for ever. Best on a runtime of one thread, one
+    /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one
     /// for each listener: a connection that stays on its thread costs a third less to set up.
-    ///
-    /// # Errors
-    /// When the listener cannot be registered with the runtime.
-    pub async fn serve(self: Arc<Self>, listener: StdListener) -> io::Result<()> {
-        relay::prepare(&listener);
-        let listener = TcpListener::from_std(listener)?;
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Infallible {
         loop {
             let (client, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,

@@ -109,7 +109,7 @@ fn where_several_names_share_a_silent_address_only_pins_of_the_named_one_are_tri
     let by_proxy = world.file("proxy.toml", policy).display().to_string();
     let asked = format!("tls {SILENT} 443 multi.test");
     let egress = world.egress(&["--policy", &by_proxy]).env("PROBE_DEADLINE", "25");
-    let out = egress.probes(&["resolve beside.test", "resolve multi.test", &asked]);
+    let out = egress.probes(&["resolve multi.test", "resolve beside.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     world.arrived_at(SITE).some();
     world.arrived_at(OTHER).none();

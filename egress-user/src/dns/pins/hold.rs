@@ -1,7 +1,7 @@
 //! Pins live as long as a connection made under them: a program that keeps a pool of connections to
 //! addresses it looked up once must not lose the next one while the others work.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use super::{Naming, Pin, PinSink, PinTable};
 use crate::policy::Name;
@@ -86,6 +86,7 @@ impl PinTable {
         let Some(standing) = self.standing(address, now_ns) else {
             return sink.unpin(address);
         };
+        let changed: HashSet<&Name> = changed.iter().collect();
         for pin in self.live_of(address, now_ns).filter(|pin| pin.id != 0) {
             if changed.contains(&pin.name) {
                 let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
