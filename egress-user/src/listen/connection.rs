@@ -17,6 +17,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
+    begun::{Became, Begun},
     evidence::Evidence,
     first::{First, Stop, Then, first},
     http::{End, Requests, Tap},
@@ -92,10 +93,10 @@ impl Connection<'_> {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
-        let up = pin!(self.up(&server, &tap, first, &refusing));
+        let up = pin!(self.up(&server, address, &tap, first, &refusing));
         if server_ended {
             match Box::pin(relay::alone(up, &server)).await {
-                Ok(end) => Box::pin(self.finish(end)).await,
+                Ok(end) => Box::pin(self.finish(end, &server)).await,
                 Err(_) => reset(&self.client),
             }
             return;
@@ -123,6 +124,7 @@ impl Connection<'_> {
                 Ok(End::Finished) => {
                     Box::pin(relay::alone(down, &self.client)).await.map(|()| End::Finished)
                 }
+                Ok(end @ End::Broken(_)) => Ok(end),
                 // A refusal waits for the answers to earlier requests, but not without end.
                 Ok(end) => match Box::pin(timeout(EARLIER_ANSWERS_WITHIN, &mut down)).await {
                     Ok(ended) => ended.map(|()| end),
@@ -142,7 +144,7 @@ impl Connection<'_> {
             },
         };
         match ended {
-            Ok(end) => Box::pin(self.finish(end)).await,
+            Ok(end) => Box::pin(self.finish(end, server)).await,
             Err(_) => {
                 reset(&self.client);
                 reset(server);
@@ -154,17 +156,29 @@ impl Connection<'_> {
     async fn up(
         &self,
         server: &TcpStream,
+        address: IpAddr,
         tap: &Tap,
         first: First,
         refusing: &AtomicBool,
     ) -> Result<End, relay::PumpError> {
         let broken = |source| relay::PumpError { side: relay::Side::Writer, source };
-        let rest = match first.then {
+        let (mut then, mut held, mut forwarded) = (first.then, first.held, 0);
+        if let Then::Begun(beginning) = then {
+            let begun = Begun::new(self, server, address, *beginning, held);
+            Became { then, held, forwarded } = match Box::pin(begun.follow()).await {
+                Ok(Ok(became)) => became,
+                Ok(Err(stop)) => return Ok(End::Broken(stop)),
+                Err(source) => return Err(broken(source)),
+            };
+        }
+        let rest = match then {
+            // Never here: it has become something.
+            Then::Begun(_) => return Ok(End::Broken(Stop::Gone)),
             Then::Silent => {
                 end_writing(server);
                 return Ok(End::Finished);
             }
-            Then::Relay => first.held,
+            Then::Relay => held,
             Then::Requests(stream, head, length) => {
                 let requests = Requests {
                     client: &self.client,
@@ -173,8 +187,10 @@ impl Connection<'_> {
                     policy: &self.door.policy,
                     tap,
                     stream: *stream,
-                    held: first.held,
+                    held,
+                    forwarded,
                     offer_withdrawn: false,
+                    early: self.door.early.share(),
                 };
                 match Box::pin(requests.forward((*head, length))).await.map_err(broken)? {
                     End::Tunnel(rest) => rest,
@@ -211,8 +227,12 @@ impl Connection<'_> {
     }
 
     /// Ends a connection whose earlier requests were forwarded and answered.
-    async fn finish(&self, end: End) {
+    async fn finish(&self, end: End, server: &TcpStream) {
         match end {
+            End::Broken(stop) => {
+                reset(server);
+                self.stop(stop).await;
+            }
             End::Refused(refused) => {
                 self.door.journal.refused(refused.clone());
                 refuse::forbidden(&self.client, &refused).await;

@@ -19,6 +19,9 @@ use crate::{
 /// Ports where TLS or HTTP is expected: anything else there needs `protocol = "any"`.
 const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
+/// Ports of Redis, its Sentinel, and memcached, whose text commands look like HTTP/0.9.
+const COMMAND_PORTS: [u16; 3] = [6379, 26379, 11211];
+
 /// What vouches for a connection to an original destination.
 #[derive(Debug)]
 pub(super) struct Evidence {
@@ -154,6 +157,22 @@ impl Evidence {
         }
         let (reason, fix) = (Reason::ProtocolNotAllowed, self.any_protocol_fix());
         Err(Refused { what, reason, rule: None, fix })
+    }
+
+    /// Whether [`Self::judge_opaque`] lets such a payload pass.
+    pub(super) fn passes_opaque(&self, policy: &Policy) -> bool {
+        (!self.is_web() || self.any_protocol())
+            && self.judge_payload(policy, None, String::new(), &Payload::Opaque).is_ok()
+    }
+
+    /// Whether lines like `get KEY` are commands on the port, and not requests without a version.
+    pub(super) fn reads_commands(&self) -> bool {
+        COMMAND_PORTS.contains(&self.to.port())
+    }
+
+    /// A refusal of what would take more memory than the sandbox has for it.
+    pub(super) fn too_much(&self, what: &str) -> Refused {
+        plain(format!("{what} to tcp {} (too much at once)", self.to), Reason::RateLimited)
     }
 
     /// Whether some name, or the address, of this connection has a rule that asks for more than a

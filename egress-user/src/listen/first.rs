@@ -13,15 +13,17 @@ use super::evidence::{Evidence, plain};
 use crate::{
     audit::Refused,
     policy::{Name, Policy},
-    sniff::{Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer},
+    sniff::{
+        Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer,
+    },
 };
 
 /// From the first byte to the verdict. A program that is slower is refused: a filter must not
 /// decide on half a hello.
-const VERDICT_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 
-/// On ports of other protocols, a client that stops in the middle of what could still become
-/// anything but TLS and HTTP is taken for what it is (a person typing into a text protocol).
+/// Where requests are read, a client that stops in the middle of what could still become anything
+/// but TLS and HTTP is refused for what it is.
 const OPAQUE_AFTER: Duration = Duration::from_secs(2);
 
 /// Octets read at once while a verdict is pending.
@@ -45,6 +47,8 @@ pub(super) enum Then {
     Relay,
     /// Request by request; the first head is judged.
     Requests(Box<RequestStream>, Box<RequestHead>, usize),
+    /// What is held may be the beginning of a request, and of anything else that may pass.
+    Begun(Box<Beginning>),
     /// The client has sent nothing and never will; the server may still speak.
     Silent,
 }
@@ -82,6 +86,9 @@ pub(super) async fn first(
     policy: &Policy,
 ) -> Result<First, Stop> {
     let mut reading = Reading { client, held: Vec::new(), deadline: None };
+    if evidence.passes_opaque(policy) {
+        return open(reading, evidence, policy).await;
+    }
     let protocol = match reading.protocol(evidence).await? {
         Some(protocol) => protocol,
         // Where requests have to be read, a connection without one is none of those.
@@ -96,6 +103,29 @@ pub(super) async fn first(
             Ok(reading.done(name, Then::Relay))
         }
     }
+}
+
+/// Where anything may pass that is no request of another host: only a TLS hello is held here.
+async fn open(
+    mut reading: Reading<'_>,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> Result<First, Stop> {
+    loop {
+        match *reading.held {
+            [0x16, 3, ..] => return tls(reading, evidence, policy).await,
+            [] | [0x16] => {}
+            _ => break,
+        }
+        if !reading.more().await? {
+            match *reading.held {
+                [] => return Ok(reading.done(None, Then::Silent)),
+                _ => return Err(reading.unfinished("the beginning of a TLS hello", evidence)),
+            }
+        }
+    }
+    let beginning = Beginning::new(evidence.reads_commands());
+    Ok(reading.done(None, Then::Begun(Box::new(beginning))))
 }
 
 async fn tls(

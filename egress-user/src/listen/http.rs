@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{net::TcpStream, sync::Notify};
 
-use super::{evidence::Evidence, write_all};
+use super::{budget::Share, evidence::Evidence, first::Stop, write_all};
 use crate::{
     audit::Refused,
     policy::Policy,
@@ -23,8 +23,12 @@ use crate::{
 /// Octets read at once; a head may need several reads.
 const CHUNK: usize = 16 * 1024;
 
-/// Octets held at most of what a client sends before the answer to its upgrade.
-const EARLY: usize = 64 * 1024;
+/// Octets held at most of what a client sends before the answer to its upgrade; a connection's share
+/// of [`super::budget::EARLY_BYTES`]. What is more waits in its socket.
+const EARLY: usize = 16 * 1024;
+
+/// Octets read at once of these.
+const EARLY_CHUNK: usize = 4 * 1024;
 
 /// How the client's side ended.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub(super) enum End {
     Refused(Refused),
     /// A request can be read in two ways; nothing of its head was forwarded.
     Malformed(&'static str),
+    /// The server must take nothing of what it has for a whole: its connection is reset.
+    Broken(Stop),
 }
 
 /// Watches the server's bytes while the answer to an upgrade is outstanding.
@@ -109,8 +115,12 @@ pub(super) struct Requests<'a> {
     pub(super) tap: &'a Tap,
     pub(super) stream: RequestStream,
     pub(super) held: Vec<u8>,
+    /// Octets at the front of the first head that the server has already.
+    pub(super) forwarded: usize,
     /// The last head's offer to upgrade was taken out.
     pub(super) offer_withdrawn: bool,
+    /// Room for what the client sends before the answer to its upgrade.
+    pub(super) early: Share<'a>,
 }
 
 impl Requests<'_> {
@@ -129,6 +139,11 @@ impl Requests<'_> {
                     write_all(self.server, self.held.get(..length).unwrap_or_default()).await?;
                     self.held.drain(..length.min(self.held.len()));
                 }
+                Step::AwaitResponse if !self.is_within_early() => {
+                    let what = "data before the answer to an upgrade";
+                    let refused = self.evidence.too_much(what);
+                    return Ok(End::Broken(Stop::Refused { refused, http: true }));
+                }
                 Step::AwaitResponse => match self.switched().await? {
                     ResponseState::Switched => return Ok(End::Tunnel(self.held)),
                     ResponseState::NotSwitched => self.stream.resume(),
@@ -139,7 +154,7 @@ impl Requests<'_> {
                     }
                 },
                 Step::Need => {
-                    if !self.more().await? {
+                    if !self.more::<CHUNK>().await? {
                         return Ok(End::Finished);
                     }
                 }
@@ -154,13 +169,16 @@ impl Requests<'_> {
     /// Forwards a judged head. An offer to upgrade is kept only where its answer can be watched.
     async fn head(&mut self, head: &RequestHead, length: usize) -> io::Result<()> {
         let bytes = self.held.get(..length).unwrap_or_default();
+        // Less than the request line, which no rewriting changes.
+        let forwarded = std::mem::take(&mut self.forwarded);
+        let rest = |bytes| <[u8]>::get(bytes, forwarded..).unwrap_or_default();
         if keeps_upgrade(head) {
             self.tap.arm();
-            write_all(self.server, bytes).await?;
+            write_all(self.server, rest(bytes)).await?;
         } else if head.upgrade.is_some() {
-            write_all(self.server, &without_upgrade(bytes)).await?;
+            write_all(self.server, rest(&without_upgrade(bytes))).await?;
         } else {
-            write_all(self.server, bytes).await?;
+            write_all(self.server, rest(bytes)).await?;
         }
         self.held.drain(..length.min(self.held.len()));
         if head.upgrade.is_some() && !keeps_upgrade(head) {
@@ -176,23 +194,35 @@ impl Requests<'_> {
             return Ok(ResponseState::NotSwitched);
         }
         let tap = self.tap;
-        while self.held.len() < EARLY {
+        self.held.shrink_to_fit();
+        while self.held.len() < EARLY && self.early.grow(self.held.len() + EARLY_CHUNK) {
             tokio::select! {
-                verdict = tap.verdict() => return Ok(verdict),
-                more = self.more() => match more? {
+                verdict = tap.verdict() => return Ok(self.answered(verdict)),
+                more = self.more::<EARLY_CHUNK>() => match more? {
                     true => {}
                     false if self.held.is_empty() => return Ok(ResponseState::Need),
                     false => break,
                 },
             }
         }
-        Ok(tap.verdict().await)
+        let verdict = tap.verdict().await;
+        Ok(self.answered(verdict))
     }
 
-    async fn more(&mut self) -> io::Result<bool> {
+    fn answered(&mut self, verdict: ResponseState) -> ResponseState {
+        self.early.give_back();
+        verdict
+    }
+
+    /// Whether there is room for what was read behind the offer.
+    fn is_within_early(&mut self) -> bool {
+        self.offer_withdrawn || self.held.is_empty() || self.early.grow(self.held.len())
+    }
+
+    async fn more<const N: usize>(&mut self) -> io::Result<bool> {
         loop {
             self.client.readable().await?;
-            let mut chunk = [0; CHUNK];
+            let mut chunk = [0; N];
             match self.client.try_read(&mut chunk) {
                 Ok(0) => return Ok(false),
                 Ok(length) => {

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::net::TcpStream;
 
+mod begun;
+mod budget;
 mod connection;
 mod dialling;
 mod direct;

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    budget::{Budget, EARLY_BYTES},
     connection::Connection,
     evidence::{Evidence, plain},
     refuse::reset,
@@ -49,6 +50,7 @@ pub struct Transparent {
     flows: Arc<dyn Flows>,
     pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
+    pub(super) early: Budget,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
 }
@@ -64,7 +66,8 @@ impl Transparent {
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let proving = AtomicBool::new(true);
-        Arc::new(Self { policy, pins, sink, flows, journal, connections, proving })
+        let early = Budget::new(EARLY_BYTES);
+        Arc::new(Self { policy, pins, sink, flows, journal, connections, early, proving })
     }
 
     /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one

@@ -5,16 +5,18 @@
 //! - **held**: [`Sniffer`], [`TlsSniffer`] and [`RequestStream`] look at the caller's buffer of
 //!   bytes not forwarded yet, from its start, and remember how far they looked. Call again with
 //!   the same bytes and more behind them.
-//! - **chunk**: [`ResponseWatch`] looks at bytes that pass by, each once, in order.
+//! - **chunk**: [`Beginning`] and [`ResponseWatch`] look at bytes that pass by, each once, in order.
 //!
 //! A verdict depends on the bytes alone, never on how they were split into reads. Silence is the
 //! caller's matter: after its own time limit it gives "no bytes" to the policy.
 #![deny(clippy::indexing_slicing)]
 
+pub mod beginning;
 pub mod http1;
 pub mod protocol;
 pub mod tls;
 
+pub use beginning::{Beginning, Begun};
 pub use http1::{RequestHead, RequestStream, ResponseWatch, Step};
 pub use protocol::{Protocol, Sniffer};
 pub use tls::{Hello, TlsSniff, TlsSniffer};

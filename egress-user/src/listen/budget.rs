@@ -1,0 +1,74 @@
+//! Memory that all connections of a sandbox share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Octets held at most for a sandbox of what its clients send before the answer to an upgrade.
+pub(super) const EARLY_BYTES: usize = 4 << 20;
+
+/// An amount of octets that is given away in shares.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn new(octets: usize) -> Self {
+        Self { left: AtomicUsize::new(octets) }
+    }
+
+    /// Nothing of it yet.
+    pub(super) fn share(&self) -> Share<'_> {
+        Share { budget: self, octets: 0 }
+    }
+}
+
+/// One connection's part, which goes back with it.
+#[derive(Debug)]
+pub(super) struct Share<'a> {
+    budget: &'a Budget,
+    octets: usize,
+}
+
+impl Share<'_> {
+    /// Whether the share is now at least so many octets; otherwise it stays as it was.
+    pub(super) fn grow(&mut self, octets: usize) -> bool {
+        let Some(more) = octets.checked_sub(self.octets).filter(|&more| more > 0) else {
+            return true;
+        };
+        let take = |left: usize| left.checked_sub(more);
+        let taken = self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        if taken.is_ok() {
+            self.octets = octets;
+        }
+        taken.is_ok()
+    }
+
+    pub(super) fn give_back(&mut self) {
+        let octets = std::mem::take(&mut self.octets);
+        self.budget.left.fetch_add(octets, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_exceed_the_whole_and_go_back() {
+        let budget = Budget::new(10);
+        let mut one = budget.share();
+        let mut other = budget.share();
+        assert!(one.grow(6) && one.grow(4) && !other.grow(5) && other.grow(4));
+        assert!(!one.grow(7) && one.grow(6));
+        drop(one);
+        assert!(other.grow(10) && !budget.share().grow(1));
+        other.give_back();
+        assert!(budget.share().grow(10));
+    }
+}

@@ -1,0 +1,221 @@
+//! Could a connection's first octets be the beginning of an HTTP request, for any server?
+//!
+//! Where other protocols may pass, octets go on while this is open, so that no client waits for a
+//! verdict: all but what would make a request of them. What a server might read as one is wider
+//! than RFC 9112: blank lines and blanks before it, any method, other white space, a version behind
+//! a target with blanks in it, none at all (HTTP/0.9). So the *first line that is not blank* counts,
+//! and it is a request's where
+//! - `HTTP/` stands, in any case, in one of its first three words, whatever stands around it;
+//! - its last word ends in `HTTP/` and a version: some servers take blanks for a part of the target;
+//! - it has no version, but a method and a path or an `http` address, or is `GET` and one word.
+//!
+//! Behind any other first line nothing is looked for: an HTTP server has refused it by then, and
+//! what mail or a database carries is its own.
+
+/// Most octets of the first line, blanks before it apart. A longer one is no request line: the
+/// most generous default of a server is 1 MiB.
+pub const LINE_LIMIT_BYTES: usize = 4 << 20;
+
+/// What the octets so far are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Perhaps a request's beginning: [`Beginning::passable`] octets may be forwarded.
+    Maybe,
+    /// A request to some server: [`super::RequestStream`] judges it, and refuses what it cannot
+    /// read. Nothing more may be forwarded before.
+    Request,
+    /// No request.
+    Opaque,
+}
+
+/// Follows the first octets of a connection (as chunks: each octet once, in order), in constant
+/// memory.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    verdict: Begun,
+    seen: usize,
+    /// Octets since the first that is not white space of C.
+    line: usize,
+    /// Words so far, the present one counted; more than three are alike.
+    words: u8,
+    in_word: bool,
+    /// How much of `HTTP/` the last octets are.
+    matched: usize,
+    /// Where `HTTP/` begins of which only the line's end says whether it is a version.
+    version_at: Option<usize>,
+    method: Start<16>,
+    target: Start<8>,
+    reads_commands: bool,
+}
+
+impl Beginning {
+    /// At the start of a connection. `reads_commands`: `get KEY` without a version is a command, as
+    /// to memcached and Redis.
+    pub fn new(reads_commands: bool) -> Self {
+        Self {
+            verdict: Begun::Maybe,
+            seen: 0,
+            line: 0,
+            words: 0,
+            in_word: false,
+            matched: 0,
+            version_at: None,
+            method: Start::EMPTY,
+            target: Start::EMPTY,
+            reads_commands,
+        }
+    }
+
+    /// Looks at the next octets. Final unless [`Begun::Maybe`].
+    pub fn feed(&mut self, chunk: &[u8]) -> Begun {
+        for &octet in chunk {
+            if self.verdict != Begun::Maybe {
+                break;
+            }
+            self.verdict = self.take(octet);
+            self.seen += 1;
+        }
+        self.verdict
+    }
+
+    /// The client will send no more, which some servers take for the end of a line.
+    pub fn end(&mut self) -> Begun {
+        if self.verdict == Begun::Maybe {
+            self.verdict = self.line_end();
+        }
+        self.verdict
+    }
+
+    /// While it is [`Begun::Maybe`]: how many octets from the connection's start may be forwarded.
+    pub fn passable(&self) -> usize {
+        self.version_at.unwrap_or(self.seen)
+    }
+
+    fn take(&mut self, octet: u8) -> Begun {
+        if self.line > 0 || !matches!(octet, b'\t'..=b'\r' | b' ') {
+            self.line += 1;
+        }
+        if self.line > LINE_LIMIT_BYTES {
+            return Begun::Opaque;
+        }
+        match octet {
+            b'\n' if self.words == 0 => Begun::Maybe,
+            b'\n' => self.line_end(),
+            // To some servers the end of a line.
+            b'\r' if self.is_request_line() => Begun::Request,
+            _ if is_blank(octet) => {
+                self.in_word = false;
+                self.matched = 0;
+                Begun::Maybe
+            }
+            _ => self.letter(octet),
+        }
+    }
+
+    fn letter(&mut self, octet: u8) -> Begun {
+        let is_version = self.in_word && matches!(octet, b'0'..=b'9' | b'.');
+        if !is_version {
+            self.version_at = None;
+        }
+        if !self.in_word {
+            self.in_word = true;
+            self.words = self.words.saturating_add(1);
+        }
+        match self.words {
+            1 => self.method.push(octet),
+            2 => self.target.push(octet),
+            _ => {}
+        }
+        let next = b"HTTP/".get(self.matched).copied();
+        self.matched = if next == Some(octet.to_ascii_uppercase()) {
+            self.matched + 1
+        } else {
+            usize::from(octet.eq_ignore_ascii_case(&b'H'))
+        };
+        if self.matched == b"HTTP/".len() {
+            self.matched = 0;
+            if self.words <= 3 {
+                return Begun::Request;
+            }
+            self.version_at = Some(self.seen + 1 - b"HTTP/".len());
+        }
+        Begun::Maybe
+    }
+
+    fn line_end(&self) -> Begun {
+        if self.is_request_line() { Begun::Request } else { Begun::Opaque }
+    }
+
+    /// Whether the line is a request's if it ends here.
+    fn is_request_line(&self) -> bool {
+        self.version_at.is_some() || !self.reads_commands && self.is_without_version()
+    }
+
+    /// A request line of HTTP/0.9, or one whose version is no version.
+    fn is_without_version(&self) -> bool {
+        let (method, target) = (self.method.upper(), self.target.upper());
+        if self.words < 2 {
+            return false;
+        }
+        let is_known = KNOWN_METHODS.iter().any(|known| known.as_bytes() == method);
+        match method {
+            // `GET VAR ups` is a command of another protocol.
+            b"GET" if self.words == 2 => return true,
+            b"CONNECT" => {
+                return target.first().is_some_and(|&o| o == b'[' || o.is_ascii_alphanumeric());
+            }
+            _ => {}
+        }
+        match target.first() {
+            Some(b'/') => is_known || self.method.is_capitals(),
+            Some(b'*') => is_known && self.words == 2,
+            _ => is_known && (target.starts_with(b"HTTP:") || target.starts_with(b"HTTPS:")),
+        }
+    }
+}
+
+/// Methods that servers know (RFC 9110, 5789, 4918 and others of IANA's registry).
+const KNOWN_METHODS: [&str; 24] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND",
+    "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT", "MERGE", "LINK",
+    "UNLINK", "QUERY", "PURGE", "ACL",
+];
+
+/// What ends a word, for some server: controls, the blank, and what Unicode counts as white space
+/// of one octet in Latin-1.
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, 0..=b' ' | 0x7f | 0x85 | 0xa0)
+}
+
+/// The first octets of a word, in upper case; nothing of one that is longer than a method is,
+/// unless only its start is asked for.
+#[derive(Clone, Debug)]
+struct Start<const N: usize> {
+    octets: [u8; N],
+    length: usize,
+    is_capitals: bool,
+}
+
+impl<const N: usize> Start<N> {
+    const EMPTY: Self = Self { octets: [0; N], length: 0, is_capitals: true };
+
+    fn push(&mut self, octet: u8) {
+        if let Some(place) = self.octets.get_mut(self.length) {
+            *place = octet.to_ascii_uppercase();
+        }
+        self.length = self.length.saturating_add(1);
+        self.is_capitals &= octet.is_ascii_uppercase() || matches!(octet, b'-' | b'_');
+    }
+
+    fn upper(&self) -> &[u8] {
+        self.octets.get(..self.length.min(N)).unwrap_or_default()
+    }
+
+    fn is_capitals(&self) -> bool {
+        self.length > 0 && self.is_capitals
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;
