@@ -76,9 +76,9 @@ impl<'a> Begun<'a> {
             fresh = self.held.len();
             if !self.more().await? {
                 return match self.beginning.end() {
-                    Verdict::Request => {
-                        Ok(Err(Stop::Malformed("a request line that the client ends with its data")))
-                    }
+                    Verdict::Request => Ok(Err(Stop::Malformed(
+                        "a request line that the client ends with its data",
+                    ))),
                     Verdict::Maybe | Verdict::Opaque => Ok(Ok(self.relay())),
                 };
             }

@@ -13,9 +13,7 @@ use super::evidence::{Evidence, plain};
 use crate::{
     audit::Refused,
     policy::{Name, Policy},
-    sniff::{
-        Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer,
-    },
+    sniff::{Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer},
 };
 
 /// From the first byte to the verdict. A program that is slower is refused: a filter must not

@@ -12,6 +12,8 @@
 //! Behind any other first line nothing is looked for: an HTTP server has refused it by then, and
 //! what mail or a database carries is its own.
 
+use super::http1::HEAD_LIMIT_BYTES;
+
 /// Most octets of the first line, blanks before it apart. A longer one is no request line: the
 /// most generous default of a server is 1 MiB.
 pub const LINE_LIMIT_BYTES: usize = 4 << 20;
@@ -43,8 +45,12 @@ pub struct Beginning {
     matched: usize,
     /// Where `HTTP/` begins of which only the line's end says whether it is a version.
     version_at: Option<usize>,
-    method: Start<16>,
-    target: Start<8>,
+    /// Where the target of a known method begins, or behind the scheme of an `http` address: no
+    /// client waits for an answer to half of such a line.
+    target_at: Option<usize>,
+    /// One octet more than the longest known method.
+    method: Start<10>,
+    target: Start<6>,
     reads_commands: bool,
 }
 
@@ -60,6 +66,7 @@ impl Beginning {
             in_word: false,
             matched: 0,
             version_at: None,
+            target_at: None,
             method: Start::EMPTY,
             target: Start::EMPTY,
             reads_commands,
@@ -88,7 +95,7 @@ impl Beginning {
 
     /// While it is [`Begun::Maybe`]: how many octets from the connection's start may be forwarded.
     pub fn passable(&self) -> usize {
-        self.version_at.unwrap_or(self.seen)
+        self.target_at.or(self.version_at).unwrap_or(self.seen)
     }
 
     fn take(&mut self, octet: u8) -> Begun {
@@ -97,6 +104,9 @@ impl Beginning {
         }
         if self.line > LINE_LIMIT_BYTES {
             return Begun::Opaque;
+        }
+        if self.target_at.is_some_and(|at| self.seen - at > HEAD_LIMIT_BYTES) {
+            return Begun::Request;
         }
         match octet {
             b'\n' if self.words == 0 => Begun::Maybe,
@@ -120,10 +130,18 @@ impl Beginning {
         if !self.in_word {
             self.in_word = true;
             self.words = self.words.saturating_add(1);
+            if self.words == 2 && !self.reads_commands && self.is_known() {
+                self.target_at = Some(self.seen);
+            }
         }
         match self.words {
             1 => self.method.push(octet),
-            2 => self.target.push(octet),
+            2 => {
+                self.target.push(octet);
+                if matches!(self.target.upper(), b"HTTP:") {
+                    self.target_at.get_or_insert(self.seen);
+                }
+            }
             _ => {}
         }
         let next = b"HTTP/".get(self.matched).copied();
@@ -151,13 +169,17 @@ impl Beginning {
         self.version_at.is_some() || !self.reads_commands && self.is_without_version()
     }
 
+    fn is_known(&self) -> bool {
+        KNOWN_METHODS.iter().any(|known| known.as_bytes() == self.method.upper())
+    }
+
     /// A request line of HTTP/0.9, or one whose version is no version.
     fn is_without_version(&self) -> bool {
         let (method, target) = (self.method.upper(), self.target.upper());
         if self.words < 2 {
             return false;
         }
-        let is_known = KNOWN_METHODS.iter().any(|known| known.as_bytes() == method);
+        let is_known = self.is_known();
         match method {
             // `GET VAR ups` is a command of another protocol.
             b"GET" if self.words == 2 => return true,
@@ -176,9 +198,30 @@ impl Beginning {
 
 /// Methods that servers know (RFC 9110, 5789, 4918 and others of IANA's registry).
 const KNOWN_METHODS: [&str; 24] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND",
-    "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "SEARCH", "REPORT", "MERGE", "LINK",
-    "UNLINK", "QUERY", "PURGE", "ACL",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "TRACE",
+    "CONNECT",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "MERGE",
+    "LINK",
+    "UNLINK",
+    "QUERY",
+    "PURGE",
+    "ACL",
 ];
 
 /// What ends a word, for some server: controls, the blank, and what Unicode counts as white space
@@ -187,8 +230,7 @@ fn is_blank(octet: u8) -> bool {
     matches!(octet, 0..=b' ' | 0x7f | 0x85 | 0xa0)
 }
 
-/// The first octets of a word, in upper case; nothing of one that is longer than a method is,
-/// unless only its start is asked for.
+/// The first octets of a word, in upper case.
 #[derive(Clone, Debug)]
 struct Start<const N: usize> {
     octets: [u8; N],

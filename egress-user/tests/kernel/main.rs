@@ -13,6 +13,7 @@
 mod support;
 
 mod addresses;
+mod beginnings;
 mod config;
 mod death;
 mod direct;

@@ -24,8 +24,10 @@ fn a_pause_takes_nothing_past_the_check() {
     // The port of no web protocol: there a client that pauses may speak any text protocol.
     let paused = |kind| world.egress(ALLOWED).run([PYTHON, "-c", PAUSED, SITE, "7000", kind]);
     paused("tls").printed("reset\n").complained("tls shared.test at");
-    paused("http").printed("403\n").complained("http shared.test at");
     world.arrived_at(SITE).on_port(7000).no_payload();
+    paused("http").printed("403\n").complained("http shared.test at");
+    // The one octet that any protocol may begin with.
+    assert_eq!(world.arrived_at(SITE).on_port(7000).payload(), 1, "{world}");
 }
 
 #[test]

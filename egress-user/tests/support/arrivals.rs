@@ -112,6 +112,14 @@ impl<'w> Arrivals<'w> {
         self
     }
 
+    /// How many of them hold `text`.
+    pub(crate) fn holding(&self, text: &str) -> usize {
+        let holds = |packet: &&Arrival| {
+            packet.payload.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+        };
+        self.packets.iter().filter(holds).count()
+    }
+
     fn only(mut self, what: &str, keep: impl Fn(&Arrival) -> bool) -> Self {
         self.packets.retain(keep);
         self.what = format!("{} {what}", self.what);

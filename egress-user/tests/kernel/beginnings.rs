@@ -1,0 +1,212 @@
+//! What a server might read as an HTTP request, on any port and however it begins: judged by what arrived.
+//! Each attempt names `denied.test`, and its twin without the filter arrives.
+use super::support::processes::eventually;
+use super::support::{Finished, PYTHON, World, slowness};
+use super::{SITE, two_sites};
+
+/// `beginnings.py PORT SPLIT NAME...`: sends the requests of these names, each over its own connection, whole or
+/// octet by octet, and prints how each ended.
+const SCRIPT: &str = r#"
+import socket, sys
+HOST = b'Host: denied.test\r\n\r\n'
+ATTEMPTS = {
+    'plain': b'GET /plain HTTP/1.1\r\n' + HOST,
+    'crlf': b'\r\nGET /crlf HTTP/1.1\r\n' + HOST,
+    'lf': b'\n\nGET /lf HTTP/1.1\r\n' + HOST,
+    'cr': b'\rGET /cr HTTP/1.1\r\n' + HOST,
+    'blank': b' GET /blank HTTP/1.1\r\n' + HOST,
+    'tab': b'\tGET /tab HTTP/1.1\r\n' + HOST,
+    'nul': b'\0GET /nul HTTP/1.1\r\n' + HOST,
+    'many-blank-lines': b'\r\n' * 20000 + b'GET /many HTTP/1.1\r\n' + HOST,
+    'long-method': b'X' * 33 + b' /long HTTP/1.1\r\n' + HOST,
+    'very-long-method': b'X' * 100000 + b' /very HTTP/1.1\r\n' + HOST,
+    'odd-method': b'G@T(){} /odd HTTP/1.1\r\n' + HOST,
+    'octets-method': b'\x01\xff\x80 /octets HTTP/1.1\r\n' + HOST,
+    'lower-case': b'get /lower http/1.1\r\n' + HOST,
+    'tabs-between': b'GET\t/tabs\tHTTP/1.1\r\n' + HOST,
+    'vertical-tabs': b'G@T\x0b/vt\x0cHTTP/1.1\r\n' + HOST,
+    'separators': b'\x1cGET\x1d/fs\x1eHTTP/1.1\n' + HOST,
+    'latin1-blanks': b'\xa0GET\xa0/nbsp\x85HTTP/1.1\r\n' + HOST,
+    'many-blanks': b'GET     /blanks      HTTP/1.1\r\n' + HOST,
+    'bare-cr': b'GOT /cr HTTP/1.1\rHost: denied.test\r\r',
+    'bare-lf': b'G@T /lf HTTP/1.1\nHost: denied.test\n\n',
+    'blanks-in-target': b'G@T /a b c d HTTP/1.1\r\n' + HOST,
+    'no-blank': b'G@T /xHTTP/1.1\r\n' + HOST,
+    'long-target': b'{"a" /' + b'a' * 200000 + b' HTTP/1.1\r\n' + HOST,
+    'absolute': b'G@T http://denied.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n',
+    'no-version': b'GET http://denied.test/\r\n',
+    'no-version-heads': b'GET /none\r\n' + HOST,
+    'no-version-end': b'get http://denied.test/',
+    'bad-version': b'PROPFIND /bad HTTX\r\n' + HOST,
+    'two-preface': b'\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\ndenied.test',
+}
+port, split = int(sys.argv[1]), sys.argv[2] == 'split'
+for name in sys.argv[3:] or ATTEMPTS:
+    data = ATTEMPTS[name]
+    # Octet by octet around the first line's end; what stands far before it at once.
+    at = max(0, len(data) - 100) if split else len(data)
+    with socket.create_connection(('allowed.test', port), 20) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            s.sendall(data[:at])
+            for octet in data[at:]:
+                s.send(bytes([octet]))
+            s.shutdown(socket.SHUT_WR)
+            got = s.recv(100)
+            print(name, got.split(b'\r\n')[0].decode('latin1') or 'closed')
+        except OSError as e:
+            print(name, 'reset')
+"#;
+
+fn attempts<'w>(world: &'w World, policy: Option<&str>, port: u16, how: &str) -> Finished<'w> {
+    let script = world.file("beginnings.py", SCRIPT).display().to_string();
+    let command = [PYTHON, &script, &port.to_string(), how];
+    match policy {
+        None => world.direct().run(command),
+        Some(policy) => {
+            let file = world.file("beginnings.toml", policy).display().to_string();
+            world.egress(&["--policy", &file]).run(command)
+        }
+    }
+}
+
+fn holds(policy: &str, port: u16) {
+    let world = two_sites();
+    for how in ["whole", "split"] {
+        let out = attempts(&world, Some(policy), port, how);
+        out.exited(0);
+        for line in out.text().lines() {
+            let ended = line.split_once(' ').map(|(_, ended)| ended);
+            let refused =
+                ended.is_some_and(|ended| ended == "reset" || ended.starts_with("HTTP/1.1 4"));
+            assert!(refused, "{how}: {line}\n{out}");
+        }
+        world.arrived_at(SITE).on_port(port).without("denied.test");
+        world.arrived_at(SITE).on_port(port).without("HTTP/");
+    }
+    assert!(world.requests().is_empty(), "{world}");
+    // The same without a filter arrives, each of them.
+    attempts(&world, None, port, "whole").exited(0);
+    let names = SCRIPT.matches("\n    '").count();
+    assert_eq!(names, 29);
+    let contacts = world.contacts().len();
+    assert!(contacts >= names, "{contacts} connections\n{world}");
+    let named = world.arrived_at(SITE).on_port(port).holding("denied.test");
+    assert!(named >= names - 1, "{named} of {names} without a filter\n{world}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn under_a_name_rule_no_port_passes_a_request_for_another_host() {
+    holds("[network.domains]\n\"allowed.test\" = \"allow\"\n", 7000);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_deny_is_not_passed_by_odd_requests() {
+    let deny = "\"denied.test\" = \"deny\"\n";
+    holds(&format!("[network.domains]\n\"*\" = \"allow\"\n{deny}"), 7000);
+    let address = format!("[network.addresses]\n\"{SITE}\" = \"allow\"\n");
+    holds(&format!("[network.domains]\n\"allowed.test\" = \"allow\"\n{deny}{address}"), 7000);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn any_protocol_on_a_port_of_the_web_is_not_any_request() {
+    let rule = "{ action = \"allow\", protocol = \"any\" }";
+    holds(&format!("[network.domains]\n\"allowed.test\" = {rule}\n"), 80);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_request_in_pieces_reaches_its_host_unchanged() {
+    let world = two_sites();
+    let pieces = "import socket, time\n\
+        s = socket.create_connection(('allowed.test', 7000), 20)\n\
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)\n\
+        for o in b'GET /in-pieces HTTP/1.1\\r\\nHost: allowed.test\\r\\nUpgrade: h2c\\r\\nConnection: close\\r\\n\\r\\n': s.send(bytes([o]))\n\
+        s.shutdown(socket.SHUT_WR); print(s.recv(100).decode())";
+    let out = world.egress(super::ALLOWED).run([PYTHON, "-c", pieces]);
+    // The line alone is taken out that offers what nobody would judge.
+    out.printed("66\n\n");
+}
+
+/// Sends what could still become a request, and nothing more before the answer; many times, so that a wait would add up.
+const HANDSHAKES: &str = "import socket, sys, time\n\
+    began = time.monotonic()\n\
+    for _ in range(int(sys.argv[1])):\n  \
+      for said in (b'ruok', b'JDWP-Handshake', b'GET', b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f'):\n    \
+        s = socket.create_connection(('allowed.test', 25), 20)\n    \
+        s.recv(100); s.sendall(said)\n    \
+        got = b''\n    \
+        while len(got) < len(said): got += s.recv(100)\n    \
+        assert got == said, got\n\
+    print(time.monotonic() - began < int(sys.argv[1]))";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_may_still_become_a_request_does_not_wait() {
+    let world = two_sites();
+    let rounds = (4 * slowness()).to_string();
+    // Two seconds each would be eight a round, for one of them.
+    world.egress(super::ALLOWED).run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
+    world.direct().run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn other_protocols_that_carry_requests_pass() {
+    let world = two_sites();
+    let mail = "import socket\n\
+        said = [b'EHLO client.test\\r\\nMAIL FROM:<a@a.test>\\r\\nDATA\\r\\nGET / HTTP/1.1\\r\\nHost: b.test\\r\\n.\\r\\n',\n\
+                b'*3\\r\\n$3\\r\\nSET\\r\\n$1\\r\\nk\\r\\n$8\\r\\nHTTP/1.1\\r\\n',\n\
+                b'<134>Nov 28 12:00:00 host web: 192.0.2.1 \"GET / HTTP/1.1\" 200 5\\n',\n\
+                b'SSH-2.0-x\\r\\nGET / HTTP/1.1\\r\\n']\n\
+        for data in said:\n  \
+          s = socket.create_connection(('allowed.test', 7000), 20); s.sendall(data)\n  \
+          s.shutdown(socket.SHUT_WR); print(int(s.recv(20)) == len(data))";
+    world.egress(super::ALLOWED).run([PYTHON, "-c", mail]).printed(&"True\n".repeat(4));
+}
+
+/// Offers an upgrade that nobody answers, with 64 KiB behind it, over so many connections; holds them until told.
+const EARLY: &str = "import socket, sys, time\n\
+    conns = []\n\
+    for _ in range(int(sys.argv[1])):\n  \
+      s = socket.create_connection(('allowed.test', 7000), 20); s.settimeout(0.0)\n  \
+      head = b'GET /ws HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n'\n  \
+      data = memoryview(head + bytes(65536))\n  \
+      while data:\n    \
+        try: data = data[s.send(data):]\n    \
+        except (BlockingIOError, ConnectionError): break\n  \
+      conns.append(s)\n\
+    print('held', flush=True)\n\
+    sys.stdin.readline()\n";
+
+fn resident_kib(pid: i32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn early_data_behind_an_upgrade_is_bounded_in_total() {
+    let world = two_sites();
+    let growth = |connections: u32| {
+        let many = connections.to_string();
+        let running = world.egress(super::ALLOWED).idle_stdin().start([PYTHON, "-c", EARLY, &many]);
+        running.says("held");
+        let offers =
+            || world.arrived_at(SITE).on_port(7000).holding("GET /ws") >= connections as usize;
+        eventually("every offer", offers);
+        let resident = resident_kib(running.pid().as_raw());
+        running.tell("end");
+        running.finish().exited(0);
+        resident
+    };
+    let (few, many) = (growth(1), growth(1000));
+    let more = many.saturating_sub(few);
+    // Of 64 MiB that were offered: 4 MiB, and what a connection costs by itself.
+    assert!(more < 24 << 10, "{more} KiB for a thousand connections");
+    world.arrived_at(SITE).on_port(7000).some();
+}
