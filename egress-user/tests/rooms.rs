@@ -45,7 +45,7 @@ const IMPURE: [&str; 8] = [
 /// Modules of egress-user that do no I/O, with the crates that they may use.
 const PURE: [(&str, &[&str]); 2] = [
     ("policy", &["egress_common", "foldhash", "idna", "ipnet", "thiserror"]),
-    ("sniff", &["egress_common", "httparse", "rustls", "thiserror"]),
+    ("sniff", &["egress_common", "httparse", "loona_hpack", "rustls", "thiserror"]),
 ];
 
 #[test]

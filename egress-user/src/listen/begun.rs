@@ -119,6 +119,13 @@ impl<'a> Begun<'a> {
                         return Ok(Err(Stop::Malformed("its head is not whole")));
                     }
                 },
+                Step::Http2Preface => {
+                    if let Err(refused) = evidence.judge_http2(policy) {
+                        return Ok(Err(Stop::Refused { refused, http: false }));
+                    }
+                    let (held, forwarded) = (self.held, self.forwarded);
+                    return Ok(Ok(Became { then: Then::Http2, held, forwarded }));
+                }
                 Step::Bad(why) => return Ok(Err(Stop::Malformed(why))),
                 _ => return Ok(Err(Stop::Malformed("servers may read it as a request"))),
             }

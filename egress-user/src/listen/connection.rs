@@ -21,6 +21,7 @@ use super::{
     evidence::Evidence,
     first::{First, Stop, Then, first},
     http::{End, Requests, Tap},
+    http2,
     refuse::{self, reset},
     transparent::Transparent,
     write_all,
@@ -177,6 +178,14 @@ impl Connection<'_> {
             Then::Silent => {
                 end_writing(server);
                 return Ok(End::Finished);
+            }
+            Then::Http2 => {
+                let frames = http2::forward(self, server, address, held, forwarded);
+                let end = Box::pin(frames).await.map_err(broken)?;
+                if matches!(end, End::Finished) {
+                    end_writing(server);
+                }
+                return Ok(end);
             }
             Then::Relay => held,
             Then::Requests(stream, head, length) => {

@@ -12,7 +12,9 @@ use super::http::keeps_upgrade;
 use crate::{
     audit::Refused,
     dns::{PinTable, Pinned},
-    policy::{Grant, Host, HttpRequest, Name, Payload, Policy, PortSet, Refusal, Rule, Transport},
+    policy::{
+        Grant, Host, HttpRequest, Mode, Name, Payload, Policy, PortSet, Refusal, Rule, Transport,
+    },
     sniff::{Hello, RequestHead},
 };
 
@@ -157,6 +159,16 @@ impl Evidence {
         }
         let (reason, fix) = (Reason::ProtocolNotAllowed, self.any_protocol_fix());
         Err(Refused { what, reason, rule: None, fix })
+    }
+
+    /// Judges a client of HTTP/2 without TLS before its requests, each of which is judged then:
+    /// limited mode reads none of them.
+    pub(super) fn judge_http2(&self, policy: &Policy) -> Result<(), Refused> {
+        if policy.settings().mode != Mode::Limited {
+            return Ok(());
+        }
+        let what = format!("HTTP/2 without TLS to tcp {}", self.to);
+        self.judge_payload(policy, None, what, &Payload::Opaque).map(drop)
     }
 
     /// Whether [`Self::judge_opaque`] lets such a payload pass.

@@ -45,6 +45,8 @@ pub(super) enum Then {
     Relay,
     /// Request by request; the first head is judged.
     Requests(Box<RequestStream>, Box<RequestHead>, usize),
+    /// HTTP/2, frame by frame; nothing of it is judged.
+    Http2,
     /// What is held may be the beginning of a request, and of anything else that may pass.
     Begun(Box<Beginning>),
     /// The client has sent nothing and never will; the server may still speak.
@@ -96,7 +98,11 @@ pub(super) async fn first(
     match protocol {
         Protocol::Tls => tls(reading, evidence, policy).await,
         Protocol::Http => http(reading, evidence, policy).await,
-        Protocol::Http2 | Protocol::Opaque | Protocol::Need => {
+        Protocol::Http2 => {
+            refused(evidence.judge_http2(policy), false)?;
+            Ok(reading.done(None, Then::Http2))
+        }
+        Protocol::Opaque | Protocol::Need => {
             let name = refused(evidence.judge_opaque(policy), false)?;
             Ok(reading.done(name, Then::Relay))
         }

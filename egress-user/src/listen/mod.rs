@@ -12,6 +12,7 @@ mod direct;
 mod evidence;
 mod first;
 mod http;
+mod http2;
 mod refuse;
 mod sockets;
 mod transparent;

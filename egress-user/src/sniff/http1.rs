@@ -11,7 +11,7 @@ use scan::{Scan, Scanned};
 
 mod body;
 pub(super) mod first_line;
-mod head;
+pub(in crate::sniff) mod head;
 mod response;
 mod scan;
 #[cfg(test)]
@@ -194,7 +194,7 @@ impl State {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
+pub(in crate::sniff) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&b| is_token_byte(b))
 }
 

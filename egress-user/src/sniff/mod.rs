@@ -2,7 +2,7 @@
 //!
 //! Pure and resumable: no I/O, no clock, no panic on foreign bytes. Two conventions of input, so
 //! that bytes are held once, by the caller:
-//! - **held**: [`Sniffer`], [`TlsSniffer`] and [`RequestStream`] look at the caller's buffer of
+//! - **held**: [`Sniffer`], [`TlsSniffer`], [`RequestStream`] and [`Http2Stream`] look at the caller's buffer of
 //!   bytes not forwarded yet, from its start, and remember how far they looked. Call again with
 //!   the same bytes and more behind them.
 //! - **chunk**: [`Beginning`] and [`ResponseWatch`] look at bytes that pass by, each once, in order.
@@ -13,10 +13,12 @@
 
 pub mod beginning;
 pub mod http1;
+pub mod http2;
 pub mod protocol;
 pub mod tls;
 
 pub use beginning::{Beginning, Begun};
 pub use http1::{RequestHead, RequestStream, ResponseWatch, Step};
+pub use http2::{Http2Step, Http2Stream};
 pub use protocol::{Protocol, Sniffer};
 pub use tls::{Hello, TlsSniff, TlsSniffer};

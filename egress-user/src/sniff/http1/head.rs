@@ -151,7 +151,7 @@ fn split_target<'a>(
 }
 
 /// Checks `host`, `host:port`, `[v6]`, `[v6]:port` for shape and characters; the policy parses it.
-fn authority_text(value: &[u8]) -> Result<String, &'static str> {
+pub(in crate::sniff) fn authority_text(value: &[u8]) -> Result<String, &'static str> {
     const BAD: &str = "host holds what no host has";
     let text = str::from_utf8(value).map_err(|_| BAD)?;
     let (host_is_good, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -183,7 +183,7 @@ fn authority_text(value: &[u8]) -> Result<String, &'static str> {
 
 /// Whether both name one host and port. A Host header may leave out the port that the target has
 /// if that is the default one, and CONNECT's port always: clients do both.
-fn names_same(form: TargetForm, authority: &str, host: &str) -> bool {
+pub(in crate::sniff) fn names_same(form: TargetForm, authority: &str, host: &str) -> bool {
     let default = match form {
         TargetForm::Authority => port_of(authority),
         _ => Some("80"),
