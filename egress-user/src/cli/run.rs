@@ -29,6 +29,7 @@ use egress_user::{
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     status::{self, Door},
     sys,
+    text::{self, Printable},
 };
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -36,7 +37,7 @@ use nix::{
 };
 use tokio::{runtime::Runtime, task::JoinSet};
 
-use super::{Failure, policy_args::PolicyArgs};
+use super::{Failure, LaidOut, policy_args::PolicyArgs};
 
 /// Run a command that can reach only what the policy allows.
 ///
@@ -73,8 +74,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         ));
     }
     if !assembled.not_built.is_empty() {
-        let lines: Vec<_> = assembled.not_built.iter().map(ToString::to_string).collect();
-        return Err(Failure::usage(lines.join("\negress: ")));
+        return Err(Failure::usage(LaidOut::of(assembled.not_built.iter())));
     }
     for warning in &assembled.warnings {
         say(&format!("warning: {warning}"));
@@ -91,7 +91,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         // clap takes an unknown option for the start of the command.
         return Err(Failure::usage(format!(
             "unknown option {}; `egress run --help` lists them, and the command goes after `--`",
-            program.display()
+            Printable::of_octets(program.as_encoded_bytes())
         )));
     }
     let command = Command { program, arguments: command.collect(), user };
@@ -158,7 +158,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
-    let program = command.program.to_string_lossy().into_owned();
+    let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
 
@@ -185,7 +185,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
     let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
     teller.clone().follow(&runtime, &events)?;
-    let _door = tell_status(&runtime, &shared, &hold.cgroup, &program, dns);
+    let _door = tell_status(&runtime, &shared, &hold.cgroup, program, dns);
 
     init.start()?;
     let code = loop {
@@ -303,12 +303,12 @@ fn tell_status(
     runtime: &Runtime,
     shared: &Shared,
     cgroup: &Cgroup,
-    program: &str,
+    program: Printable,
     dns: Arc<dns::Service>,
 ) -> Option<Door> {
     let source = status::Source {
         id: cgroup.name().to_owned(),
-        program: program.to_owned(),
+        program,
         started_ns: dns::clock::boottime_ns(),
         pins: shared.pins.clone(),
         journal: shared.journal.clone(),
@@ -445,7 +445,7 @@ fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Ev
             ));
         }
         // Nobody reads stderr: nobody to tell.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = std::io::stderr().write_all(text::lines(&text).as_bytes());
     }
 }
 
@@ -464,7 +464,7 @@ fn has_ipv6_route() -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect(public).is_ok())
 }
 
+/// One line on stderr.
 fn say(text: &str) {
-    // Nobody reads stderr: nobody to tell.
-    let _ = writeln!(std::io::stderr(), "egress: {text}");
+    super::complain(text);
 }
