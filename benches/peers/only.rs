@@ -53,8 +53,11 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Builds are compared on the ways of egress alone: `proxy` is no wish for haproxy there.
     fn wants(&self, variant: Variant) -> bool {
-        variant == Variant::Direct || self.ways.iter().any(|part| variant.name().contains(part))
+        let is_named = self.ways.iter().any(|part| variant.name().contains(part));
+        let is_ours = self.binaries.is_none() || variant.path().is_some();
+        variant == Variant::Direct || is_named && is_ours
     }
 }
 
@@ -194,17 +197,16 @@ fn ratios(own: &Series, other: &Series) -> Vec<Figures> {
 
 fn row(name: &str, ratios: &[Figures]) {
     let spread = |of: &dyn Fn(&Figures) -> Option<f64>| {
-        stats::spread(&ratios.iter().filter_map(of).collect::<Vec<_>>())
+        let values: Vec<_> = ratios.iter().filter_map(of).filter(|one| one.is_finite()).collect();
+        (!values.is_empty()).then(|| stats::spread(&values))
     };
-    let middle = spread(&|figures| Some(figures.middle));
-    let used = spread(&|figures| Some(figures.used));
-    match ratios.iter().any(|figures| figures.p99.is_some()) {
-        true => {
-            let p99 = spread(&|figures| figures.p99);
-            println!("  {name:<28} p50 {middle}  p99 {p99}  cpu {used}");
-        }
-        false => println!("  {name:<28} {middle}  cpu {used}"),
-    }
+    let columns = [
+        spread(&|figures| Some(figures.middle)),
+        spread(&|figures| figures.p99).map(|text| format!("p99 {text}")),
+        spread(&|figures| Some(figures.used)).map(|text| format!("cpu {text}")),
+    ];
+    let columns: Vec<_> = columns.into_iter().flatten().collect();
+    println!("  {name:<28} {}", columns.join("  "));
 }
 
 /// `egress run -- true` with each build beside bare `true`.
