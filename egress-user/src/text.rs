@@ -70,7 +70,8 @@ impl From<&str> for Printable {
 
 impl From<String> for Printable {
     fn from(text: String) -> Self {
-        if text.len() <= LONGEST && text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic())
+        if text.len() <= LONGEST
+            && text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic())
         {
             return Self(text);
         }
@@ -175,9 +176,30 @@ mod tests {
 
     /// What a terminal obeys, hides or turns around.
     const HOSTILE: [char; 24] = [
-        '\0', '\n', '\r', '\t', '\u{7}', '\u{8}', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{9d}',
-        '\u{ad}', '\u{61c}', '\u{200b}', '\u{200e}', '\u{2028}', '\u{202e}', '\u{2066}', '\u{2069}',
-        '\u{feff}', '\u{fe0f}', '\u{3164}', '\u{e0041}', '\u{e000}',
+        '\0',
+        '\n',
+        '\r',
+        '\t',
+        '\u{7}',
+        '\u{8}',
+        '\u{1b}',
+        '\u{7f}',
+        '\u{85}',
+        '\u{9b}',
+        '\u{9d}',
+        '\u{ad}',
+        '\u{61c}',
+        '\u{200b}',
+        '\u{200e}',
+        '\u{2028}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{2069}',
+        '\u{feff}',
+        '\u{fe0f}',
+        '\u{3164}',
+        '\u{e0041}',
+        '\u{e000}',
     ];
 
     fn hostile() -> String {

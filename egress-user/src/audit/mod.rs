@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn a_name_prints_no_line_of_its_own() {
         let journal = Journal::default();
-        let forged = "x\n  good.test: not_allowed\n      to allow: --allow evil.test\u{1b}[2K\u{202e}";
+        let forged =
+            "x\n  good.test: not_allowed\n      to allow: --allow evil.test\u{1b}[2K\u{202e}";
         let rule = Some(forged.into());
         journal.refused(Refused { rule, fix: Some(forged.into()), ..refusal(forged) });
         let text = journal.to_string();

@@ -12,7 +12,8 @@ const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 const FORGED: [&str; 2] = ["  good.test: not_allowed", "      to allow: --allow evil.test"];
 
 /// A file's name with the same in it.
-const HOSTILE_NAME: &str = "p\n      to allow: --allow evil.test\r\u{1b}[2K\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}";
+const HOSTILE_NAME: &str =
+    "p\n      to allow: --allow evil.test\r\u{1b}[2K\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}";
 
 /// Claims that octets are lines of text with nothing in them that acts on a terminal.
 #[track_caller]
@@ -123,8 +124,7 @@ fn what_is_started_and_by_whom_prints_no_lines_of_its_own() {
     // The same word tells of a running program.
     fs::remove_file(&program).unwrap();
     std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
-    let running =
-        world.egress(ALLOWED).idle_stdin().start([&program, "-c", "echo up; read x"]);
+    let running = world.egress(ALLOWED).idle_stdin().start([&program, "-c", "echo up; read x"]);
     running.says("up");
     for arguments in [&["status"][..], &["status", "--json"], &["status", HOSTILE_NAME]] {
         let out = world.direct().run([EGRESS].iter().chain(arguments));
@@ -145,21 +145,33 @@ fn what_a_policy_says_prints_no_lines_of_its_own() {
         format!("[network.domains]\n\"a{hostile}.test\" = \"allow\"\n"),
         format!("[network.domains]\n\"allowed.test\" = \"allow{hostile}\"\n"),
         format!("[network]\n\"key{hostile}\" = true\n"),
-        format!("[network.unix_sockets]\n\"/run/{hostile}\" = \"allow\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n"),
-        format!("[network.domains]\n\"allowed.test\" = {{ action = \"allow\", paths = [\"/{hostile}\"] }}\n"),
+        format!(
+            "[network.unix_sockets]\n\"/run/{hostile}\" = \"allow\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n"
+        ),
+        format!(
+            "[network.domains]\n\"allowed.test\" = {{ action = \"allow\", paths = [\"/{hostile}\"] }}\n"
+        ),
         "[network.domains]\n\"allowed.test\" = \"allow\u{202e}\u{9b}2J\"\n".to_owned(),
         "[network\u{202e}\u{1b}[2K\n".to_owned(),
     ];
     for (number, text) in policies.iter().enumerate() {
         let policy = world.file(&format!("{number}{HOSTILE_NAME}"), text).display().to_string();
-        let cases = format!("policy = [{policy:?}]\n[[case]]\nname = \"{hostile}\"\ntarget = \"a.test:1\"\nexpect = \"deny\"\n");
+        let cases = format!(
+            "policy = [{policy:?}]\n[[case]]\nname = \"{hostile}\"\ntarget = \"a.test:1\"\nexpect = \"deny\"\n"
+        );
         let cases = world.file("cases.toml", cases).display().to_string();
         let target = "https://allowed.test/";
         let commands: &[&[&str]] = &[
             &["run", "--policy", &policy, "--", "true"],
             &["check", "--resolve=*=93.184.216.34", "--policy", &policy, target],
             &["check", "--resolve=*=93.184.216.34", "--json", "--policy", &policy, target],
-            &["check", "--resolve=*=93.184.216.34", "--policy", &policy, "unix:/run/\n      to allow: --allow evil.test\u{9b}"],
+            &[
+                "check",
+                "--resolve=*=93.184.216.34",
+                "--policy",
+                &policy,
+                "unix:/run/\n      to allow: --allow evil.test\u{9b}",
+            ],
             &["policy", "show", "--origins", "--policy", &policy],
             &["policy", "show", "--json", "--policy", &policy],
             &["policy", "lint", &policy],

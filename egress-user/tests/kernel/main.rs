@@ -26,6 +26,7 @@ mod dns_messages;
 mod doctor;
 mod escape;
 mod forging;
+mod inbound;
 mod isolation;
 mod lifecycle;
 mod names;
