@@ -21,7 +21,7 @@ use egress_user::{
     audit::Journal,
     config::{Assembled, DnsSettings},
     direct::Direct,
-    dns::{self, NameServers, Opening, PinSink, PinTable},
+    dns::{self, NameServers, Opening, PinSink, PinTable, Writer},
     flow::Flows,
     kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
     listen::{Listeners, Transparent},
@@ -132,6 +132,14 @@ struct Shared {
 struct Served {
     proxy: Arc<Transparent>,
     dns: Arc<dns::Service>,
+    upstream: Arc<NameServers>,
+}
+
+/// Who the command is to the machine's files.
+fn writer(user: Option<&User>) -> anyhow::Result<Writer> {
+    let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
+    let groups = user.groups().context("look up the groups of the command's user")?;
+    Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
 }
 
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
@@ -158,6 +166,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
+    let writer = writer(command.user.as_ref())?;
     let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
@@ -175,7 +184,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let Served { proxy, dns } = serve(&runtime, &shared, listeners, &assembled.dns)?;
+    let Served { proxy, dns, upstream } =
+        serve(&runtime, &shared, listeners, &assembled.dns, writer)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
     proxy.proved();
@@ -202,6 +212,12 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
     drop(hold);
     finish(&runtime, &shared, &teller, &events);
+    if let Some(path) = upstream.left_unread() {
+        say(&format!(
+            "{} has changed and was not read again: the command could have written it (`--user NAME` runs it as a user who cannot)",
+            path.display()
+        ));
+    }
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
 }
@@ -227,6 +243,7 @@ fn serve(
     shared: &Shared,
     listeners: Listeners,
     settings: &DnsSettings,
+    writer: Writer,
 ) -> anyhow::Result<Served> {
     let _entered = runtime.enter();
     let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
@@ -237,7 +254,7 @@ fn serve(
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
     let sink: Arc<dyn PinSink> =
         Arc::new(shared.maps.pin_sink(shared.sandbox, shared.policy.clone()));
-    let upstream = NameServers::new(settings)?;
+    let upstream = Arc::new(NameServers::new(settings, writer)?);
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings {
@@ -247,7 +264,7 @@ fn serve(
         },
         shared.pins.clone(),
         sink.clone(),
-        Arc::new(upstream),
+        upstream.clone(),
         shared.journal.clone(),
         to_dns,
     );
@@ -272,7 +289,7 @@ fn serve(
         work(&proxy, listeners)?;
     }
     runtime.spawn(proxy.clone().keep_pins());
-    Ok(Served { proxy, dns: service })
+    Ok(Served { proxy, dns: service, upstream })
 }
 
 /// Starts a worker: a thread with a runtime of its own, on which connections stay from accept to close.

@@ -25,6 +25,7 @@ mod dns_lies;
 mod dns_messages;
 mod doctor;
 mod escape;
+mod files;
 mod forging;
 mod inbound;
 mod isolation;
