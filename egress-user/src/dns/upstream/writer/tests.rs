@@ -128,17 +128,27 @@ fn access_lists_count() {
     for on_file in [true, false] {
         let files = Files::new();
         let on = if on_file { &files.conf } else { &files.etc };
-        let entry = format!("u:{UID}:rwx");
-        let set = Command::new("setfacl").args(["-m", &entry]).arg(on).status();
-        if !set.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: no setfacl here, or no access lists");
+        if !access_list(on, 7) {
+            eprintln!("skipped: no python3 here, or no access lists");
             return;
         }
         assert!(files.can_write());
-        let set = Command::new("setfacl").args(["-m", &format!("u:{UID}:r-x")]).arg(on).status();
-        assert!(set.unwrap().success());
+        assert!(access_list(on, 5));
         assert!(!files.can_write(), "a list that gives nothing");
     }
+}
+
+/// Gives the user these rights by an access list (acl(5)), the way that setfacl would.
+fn access_list(path: &Path, rights: u16) -> bool {
+    let script = "import os, struct, sys\n\
+        path, uid, rights = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n\
+        none = 0xffffffff\n\
+        rows = [(1, 7, none), (2, rights, uid), (4, 5, none), (16, 7, none), (32, 5, none)]\n\
+        data = struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *row) for row in rows)\n\
+        os.setxattr(path, 'system.posix_acl_access', data)";
+    let arguments = [UID.to_string(), rights.to_string()];
+    let command = Command::new("python3").args(["-c", script]).arg(path).args(arguments).status();
+    command.is_ok_and(|status| status.success())
 }
 
 #[test]
