@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use egress_user::import::{Source, import};
 
-use crate::cli::{complain, policy_args::describe, print, printable};
+use crate::cli::{complain, policy_args::describe, print};
 
 /// Write another tool's settings as a policy
 ///
@@ -43,7 +43,7 @@ impl Import {
             Err(errors) => bail!(describe(&errors, false)),
         };
         for left in &imported.left_out {
-            complain(&printable(&format!("not carried over: {}: {}", left.place, left.why)));
+            complain(&format!("not carried over: {}: {}", left.place, left.why));
         }
         let Some(output) = &self.output else { return print(&imported.text) };
         let mut options = OpenOptions::new();
