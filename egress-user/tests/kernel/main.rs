@@ -28,6 +28,7 @@ mod doctor;
 mod escape;
 mod files;
 mod forging;
+mod http2;
 mod inbound;
 mod isolation;
 mod lifecycle;
