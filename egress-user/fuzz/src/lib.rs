@@ -3,12 +3,14 @@
 //! `cargo fuzz` looks for inputs that break them; `tests/properties/corpus.rs` includes this folder and
 //! gives each function the inputs that were kept, on stable Rust.
 
+pub mod beginning;
 pub mod decision;
 pub mod dns_query;
 pub mod flag;
 pub mod hello;
 pub mod host;
 pub mod http1;
+pub mod http2;
 pub mod kernel;
 pub mod pattern;
 pub mod policy_file;
@@ -19,7 +21,7 @@ pub mod scenario;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("host", host::run),
     ("pattern", pattern::run),
     ("flag", flag::run),
@@ -28,4 +30,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("dns_query", dns_query::run),
     ("hello", hello::run),
     ("http1", http1::run),
+    ("beginning", beginning::run),
+    ("http2", http2::run),
 ];
