@@ -87,6 +87,13 @@ impl<'w> Client<'w> {
         self
     }
 
+    /// Has a shell run this line first, in the same namespaces: it mounts, or goes to a directory.
+    pub(crate) fn after(mut self, line: &str) -> Self {
+        let shell = ["sh", "-c", &format!("{line} && exec \"$@\""), "sh"].map(OsString::from);
+        self.prefix.splice(0..0, shell);
+        self
+    }
+
     /// Lets the program inherit a descriptor under this number.
     pub(crate) fn pass(mut self, descriptor: impl AsFd, number: RawFd) -> Self {
         // Above every number that is asked for: dup2 onto itself, or onto the next one to be passed,
