@@ -4,6 +4,7 @@
 //! looked up ([`upstream`]), the whole union of its addresses is judged, the addresses are pinned
 //! ([`PinTable`], and the kernel's map behind [`PinSink`]), and only then the answer leaves
 //! ([`answer`]). A name that the policy refuses is never asked about upstream.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod answer;
 pub mod clock;

@@ -25,6 +25,7 @@ mod dns_lies;
 mod dns_messages;
 mod doctor;
 mod escape;
+mod inbound;
 mod isolation;
 mod lifecycle;
 mod mounts;
