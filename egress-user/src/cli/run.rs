@@ -5,6 +5,7 @@ use std::{
     io::Write,
     net::{Ipv6Addr, TcpListener, UdpSocket},
     os::fd::{AsFd, OwnedFd},
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -12,6 +13,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use egress_common::{
+    device::{DeviceKey, access},
     event::{Counter, Event},
     flow::kind,
     pin::Ports,
@@ -23,7 +25,7 @@ use egress_user::{
     direct::Direct,
     dns::{self, NameServers, Opening, PinSink, PinTable},
     flow::Flows,
-    kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
+    kernel::{self, Attached, Devices, Events, Host, Loaded, Maps, Told},
     listen::{Listeners, Transparent},
     policy::{Mode, Policy},
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
@@ -141,6 +143,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
              a file instead (`cat | egress run ... | cat`)"
         );
     }
+    let devices = Devices::known(Path::new("/proc")).ok();
+    devices.as_ref().map_or(Ok(()), refuse_networks_as_stdio)?;
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
@@ -178,6 +182,13 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let Served { proxy, dns } = serve(&runtime, &shared, listeners, &assembled.dns)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    // By the init's /proc where ours shows processes alone.
+    let devices = match devices {
+        Some(devices) => devices,
+        None => Devices::known(&init.proc()).context("read which devices the kernel knows")?,
+    };
+    refuse_networks_as_stdio(&devices)?;
+    shared.maps.add_devices(&devices)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
     let direct = direct(&shared, &proxy, sandbox);
@@ -204,6 +215,18 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     finish(&runtime, &shared, &teller, &events);
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
+}
+
+/// A device that the command may not open it may not be handed either.
+fn refuse_networks_as_stdio(devices: &Devices) -> anyhow::Result<()> {
+    let refused = |(_, device): &(&str, DeviceKey)| !devices.allows(*device, access::READ);
+    match sys::descriptors::devices_of_stdio().into_iter().find(refused) {
+        Some((name, DeviceKey { major, minor, .. })) => anyhow::bail!(
+            "{name} is the device {major}:{minor}, which is a network or unknown to this kernel; give it \
+             a pipe or a file instead (docs/devices.md)"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn describe_sandbox(

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod destroy;
+mod devices;
 mod error;
 mod events;
 mod host;
@@ -15,6 +16,7 @@ mod release;
 mod survey;
 
 pub use destroy::Destroyer;
+pub use devices::Devices;
 pub use error::{KernelError, Rejected};
 pub use events::{Events, Told, datagram_connect, describe};
 pub use host::{Host, HostError};

@@ -108,7 +108,7 @@ fn unescape(field: &[u8]) -> OsString {
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
         let (octet, after) = match escaped(rest) {
-            Some(octet) => (octet, &rest[4..]),
+            Some(octet) => (octet, rest.get(4..).unwrap_or_default()),
             None => (*first, after),
         };
         octets.push(octet);

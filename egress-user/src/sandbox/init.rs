@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::fd::{AsFd, AsRawFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -151,6 +151,11 @@ impl Init {
         let Some((code, text)) = rest.split_once(' ') else { return InitError::Died };
         let code = code.parse().unwrap_or(exit::NOT_STARTED);
         InitError::Failed { code, text: text.to_owned() }
+    }
+
+    /// Its mount of proc, which is whole whatever the caller's shows, once it is prepared.
+    pub fn proc(&self) -> PathBuf {
+        format!("/proc/{}/root/proc", self.pid).into()
     }
 
     /// Passes a signal on.

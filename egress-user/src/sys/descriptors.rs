@@ -5,6 +5,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd, RawFd},
 };
 
+use egress_common::device::{DeviceKey, kind};
 use tokio::io::unix::AsyncFd;
 
 use nix::sys::{
@@ -51,7 +52,7 @@ pub fn close_own(keep: &[RawFd]) -> io::Result<()> {
 /// When /proc/self/fd cannot be read.
 pub fn close_inherited() -> io::Result<()> {
     for descriptor in open()? {
-        if kind(descriptor) != Some(SFlag::S_IFIFO) || is_path(descriptor) {
+        if type_of_file(descriptor) != Some(SFlag::S_IFIFO) || is_path(descriptor) {
             // SAFETY: changes one flag; a descriptor closed since gives EBADF, which is as good.
             unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
@@ -71,16 +72,33 @@ fn open() -> io::Result<Vec<RawFd>> {
     Ok(open)
 }
 
+const STDIO: [(RawFd, &str); 3] = [(0, "stdin"), (1, "stdout"), (2, "stderr")];
+
 /// What of stdin, stdout and stderr would be a way out that no hook and no mount sees, and why.
 pub fn unsafe_stdio() -> Option<(&'static str, &'static str)> {
-    const NAMES: [(RawFd, &str); 3] = [(0, "stdin"), (1, "stdout"), (2, "stderr")];
-    NAMES.into_iter().find_map(|(descriptor, name)| Some((name, way_out(descriptor)?)))
+    STDIO.into_iter().find_map(|(descriptor, name)| Some((name, way_out(descriptor)?)))
+}
+
+/// The devices among stdin, stdout and stderr.
+pub fn devices_of_stdio() -> Vec<(&'static str, DeviceKey)> {
+    let device = |(descriptor, name): (RawFd, &'static str)| {
+        // SAFETY: borrowed for this one call; fstat answers EBADF for a closed descriptor.
+        let stat = fstat(unsafe { BorrowedFd::borrow_raw(descriptor) }).ok()?;
+        let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFCHR => kind::CHARACTER,
+            SFlag::S_IFBLK => kind::BLOCK,
+            _ => return None,
+        };
+        let (major, minor) = (libc::major(stat.st_rdev), libc::minor(stat.st_rdev));
+        Some((name, DeviceKey { kind, major, minor }))
+    };
+    STDIO.into_iter().filter_map(device).collect()
 }
 
 /// What about an open descriptor leads out of a sandbox; none for files, terminals and the like,
 /// pipes, and sockets of the unix family.
 fn way_out(descriptor: RawFd) -> Option<&'static str> {
-    let kind = kind(descriptor)?;
+    let kind = type_of_file(descriptor)?;
     // Not opened: `/proc/self/fd/N` leads from it to where its path may be hidden.
     if is_path(descriptor) {
         return Some("a path only (O_PATH)");
@@ -151,7 +169,7 @@ fn is_path(descriptor: RawFd) -> bool {
     flags >= 0 && flags & libc::O_PATH != 0
 }
 
-fn kind(descriptor: RawFd) -> Option<SFlag> {
+fn type_of_file(descriptor: RawFd) -> Option<SFlag> {
     // SAFETY: borrowed for this one call; fstat answers EBADF for a closed descriptor.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let mode = fstat(borrowed).ok()?.st_mode;

@@ -15,6 +15,7 @@ mod support;
 mod addresses;
 mod config;
 mod death;
+mod devices;
 mod direct;
 mod direct_attacks;
 mod direct_ends;
