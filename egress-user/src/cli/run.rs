@@ -44,7 +44,8 @@ use super::{Failure, policy_args::PolicyArgs};
 ///
 /// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
 /// Needs root; the command itself runs as the user that called sudo, or as --user says, and never
-/// with capabilities. Prints nothing but the command's own output, and at the end, on stderr, what
+/// with capabilities. It stands in the caller's working directory, unless that is hidden from it
+/// (/run/user, /run/docker): nothing is started then. Prints nothing but the command's own output, and at the end, on stderr, what
 /// was refused and what would allow it.
 ///
 /// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 125 the

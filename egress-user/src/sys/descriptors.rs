@@ -158,7 +158,7 @@ fn of_kernel(descriptor: RawFd) -> bool {
 }
 
 /// The magic number, which has another type on every platform.
-#[expect(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "the type differs by platform")]
+#[allow(clippy::unnecessary_cast, reason = "the type differs by platform")]
 fn type_of(stat: &Statfs) -> u64 {
     u64::from(stat.filesystem_type().0 as u32)
 }

@@ -105,7 +105,11 @@ fn a_tun_device_is_refused_wherever_its_node_lies() {
     let directory = tunnel.world.path(".").display().to_string();
     tunnel.hold(&format!("ln -sf {own} {directory}/link"), "open", &format!("{directory}/link"));
     tunnel.hold(&format!("ln -f {own} {directory}/hard"), "open", &format!("{directory}/hard"));
-    tunnel.hold(&format!("if [ -e {own} ]; then mv {own} {directory}/moved; fi"), "open", &format!("{directory}/moved"));
+    tunnel.hold(
+        &format!("if [ -e {own} ]; then mv {own} {directory}/moved; fi"),
+        "open",
+        &format!("{directory}/moved"),
+    );
     // A file system of its own in place of /dev, as containers have.
     let fresh = "mount -t tmpfs none /dev/shm && mknod -m 666 /dev/shm/x c 10 200";
     tunnel.hold(fresh, "open", "/dev/shm/x");
