@@ -34,9 +34,19 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Starts it all, and tries whether it carries anything. `more` is added to the policy, for ways
-    /// that have one.
+    /// [`Self::with`] what cargo's release profile has built here.
     pub(crate) fn open(variant: Variant, processors: &[usize], more: &str) -> io::Result<Self> {
+        Self::with(variant, &egress(), processors, more)
+    }
+
+    /// Starts it all, and tries whether it carries anything. `program` is a build of egress, for the ways
+    /// through it; `more` is added to their policy.
+    pub(crate) fn with(
+        variant: Variant,
+        program: &Path,
+        processors: &[usize],
+        more: &str,
+    ) -> io::Result<Self> {
         let world = World::new()?;
         let own = std::env::current_exe()?;
         let list = process::list(processors);
@@ -53,11 +63,8 @@ impl Way {
         }
         let mut command = world.client(&list);
         if let Some(path) = variant.path() {
-            let rule = format!(
-                "[network.domains]\n\"{NAME}\" = {{ action = \"allow\", path = \"{path}\" }}\n{more}"
-            );
-            let policy = written(&world, "policy.toml", &rule)?;
-            command.arg(egress()).args(["run", "--policy"]).arg(policy).arg("--");
+            let policy = policy(&world, program, path, more)?;
+            command.arg(program).args(["run", "--policy"]).arg(policy).arg("--");
         }
         command.arg(&own).args(["load", &variant.via().word()]).stderr(log(&world, "load")?);
         let load = Talk::start(&mut command)?;
@@ -121,6 +128,24 @@ impl Way {
 /// The program that is measured, as cargo's release profile builds it.
 pub(crate) fn egress() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/egress")
+}
+
+/// A policy for the way, in words that this build knows: the key has had two names.
+fn policy(world: &World, program: &Path, way: &str, more: &str) -> io::Result<PathBuf> {
+    let mut words = String::new();
+    for key in ["via", "path"] {
+        let rule = format!(
+            "[network.domains]\n\"{NAME}\" = {{ action = \"allow\", {key} = \"{way}\" }}\n{more}"
+        );
+        let policy = written(world, "policy.toml", &rule)?;
+        let mut lint = std::process::Command::new(program);
+        let output = lint.args(["policy", "lint"]).arg(&policy).output()?;
+        if output.status.success() {
+            return Ok(policy);
+        }
+        words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    }
+    Err(io::Error::other(format!("{} does not take the policy: {words}", program.display())))
 }
 
 fn start(world: &World, server: &Server, processors: &str) -> io::Result<Ends> {

@@ -20,6 +20,7 @@ pub struct Counters {
 /// Room for the numbers of all reasons.
 const REASONS: usize = 32;
 
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const _: () = {
     let mut at = 0;
     while at < Reason::ALL.len() {

@@ -4,6 +4,7 @@
 //! looked up ([`upstream`]), the whole union of its addresses is judged, the addresses are pinned
 //! ([`PinTable`], and the kernel's map behind [`PinSink`]), and only then the answer leaves
 //! ([`answer`]). A name that the policy refuses is never asked about upstream.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod answer;
 pub mod clock;
@@ -33,7 +34,7 @@ pub use server::MAX_QUERIES;
 pub use service::{Judge, Service};
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_CONNECTIONS};
-pub use upstream::{Looked, NameServers, Records, ServersError, Upstream};
+pub use upstream::{Looked, NameServers, Records, ServersError, Upstream, Writer};
 
 #[cfg(test)]
 mod support;

@@ -6,7 +6,7 @@
 //!
 //! Read are Codex's `config.toml` and `requirements.toml`, and the JSON settings of
 //! sandbox-runtime, also inside of those of programs that use it. Another format needs a reader
-//! from its [`tree`] to the [`page`]; both know nothing of formats.
+//! from its `tree` to the `page`; both know nothing of formats.
 mod codex;
 mod page;
 mod patterns;

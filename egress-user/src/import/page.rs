@@ -277,10 +277,10 @@ fn refused(table: &str, key: &str, value: &str) -> Option<String> {
 
 /// As TOML writes it.
 pub(super) fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+    crate::text::toml(text)
 }
 
 /// What comes from a file must not end a comment.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    crate::text::Printable::from(text).into()
 }

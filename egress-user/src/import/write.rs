@@ -115,7 +115,7 @@ fn inert(page: &Page<'_>, lines: &[Written]) -> Result<HashMap<usize, String>, C
         let flags = Flags { profile: Some(name.to_owned()), ..Flags::default() };
         for line in config::assemble_layers(layers(), &flags)?.not_built {
             let number = line.origin.line.and_then(|line| usize::try_from(line).ok());
-            let why = line.message.trim_end_matches("; remove it").to_owned();
+            let why = one_line(line.message.trim_end_matches("; remove it"));
             found.extend(number.map(|number| (number - 1, why)));
         }
     }

@@ -1,5 +1,6 @@
 //! The kernel side, as user space holds it: the object, its maps, its events, and what the host
 //! must offer.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod destroy;
 mod error;

@@ -1,4 +1,5 @@
 //! The doors by which connections come in; today one, the transparent listener.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 use std::io;
 

@@ -68,8 +68,11 @@ fn a_refusal_that_a_full_ring_lost_is_told_again() {
     running.says("full");
     let connected = || world.contacts().iter().any(|contact| contact.at.port() == 443);
     eventually("the connection", connected);
-    // It has sent its hello as soon as it was connected.
-    std::thread::sleep(Duration::from_millis(300));
+    // Its hello stays in the kernel: nobody has heard of the refusal.
+    eventually("the hello that does not leave", || {
+        let sockets = world.client_netns().tcp_sockets();
+        sockets.iter().any(|socket| socket.peer_port == 443 && socket.unsent > 0)
+    });
     running.signal(Signal::SIGCONT);
     running.finish().probe("whole", &["direct aborted"]);
     world.arrived_at(SITE).no_payload();

@@ -31,7 +31,7 @@ mod services;
 mod tools;
 mod world;
 
-pub(crate) use command::Client;
+pub(crate) use command::{Client, Running};
 pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
 pub(crate) use services::BANNER;

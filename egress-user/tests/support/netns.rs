@@ -35,6 +35,21 @@ impl Netns {
         })
     }
 
+    /// The TCP sockets of the namespace that have a peer, by IPv4 and IPv6.
+    pub(crate) fn tcp_sockets(&self) -> Vec<TcpSocket> {
+        self.enter(|| {
+            let tables = ["tcp", "tcp6"].map(|table| {
+                let path = format!("/proc/thread-self/net/{table}");
+                std::fs::read_to_string(path).expect("read the namespace's sockets")
+            });
+            tables
+                .iter()
+                .flat_map(|table| table.lines().skip(1))
+                .filter_map(TcpSocket::read)
+                .collect()
+        })
+    }
+
     /// Runs one `ip -batch` in the namespace. A batch, because each `ip` costs a process.
     pub(crate) fn ip(&self, lines: &str) {
         let mut command = Command::new("ip");
@@ -94,4 +109,31 @@ impl AsFd for Netns {
 fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// A line of /proc/net/tcp.
+#[derive(Debug)]
+pub(crate) struct TcpSocket {
+    pub(crate) peer_port: u16,
+    /// Bytes that wait in the socket: not sent, or not acknowledged.
+    pub(crate) unsent: u32,
+    /// Attempts of the kernel to go on that nothing came of.
+    pub(crate) probes: u32,
+}
+
+impl TcpSocket {
+    /// None for a listener, and for a line of another form.
+    fn read(line: &str) -> Option<Self> {
+        // Number, local, remote, state, queues, timer, retransmissions, user, probes.
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (_, port) = fields.get(2)?.split_once(':')?;
+        let (unsent, _) = fields.get(4)?.split_once(':')?;
+        let peer_port = u16::from_str_radix(port, 16).ok().filter(|&port| port != 0)?;
+        let (again, probes) = (fields.get(6)?, fields.get(8)?);
+        Some(TcpSocket {
+            peer_port,
+            unsent: u32::from_str_radix(unsent, 16).ok()?,
+            probes: u32::from_str_radix(again, 16).ok()? + probes.parse::<u32>().ok()?,
+        })
+    }
 }

@@ -87,6 +87,16 @@ impl Finished<'_> {
         found.unwrap_or_else(|| panic!("no result of probe {probe:?}\n{self}")).to_owned()
     }
 
+    /// Claims that each of these probes has come to a result, and none of them to one with this word.
+    #[track_caller]
+    pub(crate) fn none_gave<S: AsRef<str>>(&self, word: &str, probes: &[S]) -> &Self {
+        for probe in probes.iter().map(AsRef::as_ref) {
+            let result = self.probed(probe);
+            assert!(!result.contains(word), "probe {probe:?} gave {result:?}\n{self}");
+        }
+        self
+    }
+
     /// Standard output as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use egress_user::import::{Source, import};
 
-use crate::cli::{complain, policy_args::describe, print, printable};
+use crate::cli::{complain, policy_args::describe, print};
 
 /// Write another tool's settings as a policy
 ///
@@ -50,7 +50,7 @@ impl Import {
         };
         for told in &imported.told {
             let how = told.difference.as_str();
-            complain(&printable(&format!("{how}: {}: {}", told.place, told.why)));
+            complain(&format!("{how}: {}: {}", told.place, told.why));
         }
         if imported.has_losses() && !self.lossy {
             complain("rules are lost, and nothing is written; --lossy writes what there is");

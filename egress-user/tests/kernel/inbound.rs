@@ -1,0 +1,100 @@
+//! What others begin: an answer to them is a way out like any other.
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use super::support::{CLIENT, PYTHON, Running, World};
+use super::{ALLOWED, SECRET, two_sites};
+
+/// Python that listens on every address, by TCP and UDP on one port, and answers everybody.
+const SERVER: &str = "import socket, threading\n\
+    tcp = socket.socket(); tcp.bind(('0.0.0.0', 0)); tcp.listen()\n\
+    port = tcp.getsockname()[1]\n\
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(('0.0.0.0', port))\n\
+    def datagrams():\n  \
+      while True:\n    \
+        asker = udp.recvfrom(100)[1]\n    \
+        try: udp.sendto(b'SECRET', asker); print('sent', flush=True)\n    \
+        except OSError as e: print(e.strerror, flush=True)\n\
+    threading.Thread(target=datagrams, daemon=True).start()\n\
+    print(port, 'listens', flush=True)\n\
+    while True:\n  \
+      s = tcp.accept()[0]\n  \
+      s.sendall(b'SECRET')\n  \
+      s.close()";
+
+fn server() -> String {
+    SERVER.replace("SECRET", SECRET)
+}
+
+fn port(server: &Running<'_>) -> u16 {
+    let text = server.says("listens");
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a port")
+}
+
+/// Longer than an answer on this machine takes, by far.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn who_connects_from_outside_gets_no_answer() {
+    let world = two_sites();
+    let inside = world.egress(ALLOWED).start([PYTHON, "-c", &server()]);
+    let at: SocketAddr = format!("{CLIENT}:{}", port(&inside)).parse().expect("an address");
+    let connected = world.far_netns().enter(|| TcpStream::connect_timeout(&at, PATIENCE));
+    connected.expect_err("a server inside was reached");
+    world.far_netns().enter(|| ask(&at)).expect_err("a datagram was answered");
+    inside.says("Operation not permitted");
+    // Not even a SYN-ACK, whose options and sequence number a program has a say in.
+    world.arrived().none();
+
+    let bare = world.direct().start([PYTHON, "-c", &server()]);
+    let at: SocketAddr = format!("{CLIENT}:{}", port(&bare)).parse().expect("an address");
+    let answer = world.far_netns().enter(|| {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut TcpStream::connect(at)?, &mut text)?;
+        std::io::Result::Ok((text, ask(&at)?))
+    });
+    let (stream, datagram) = answer.expect("the same without the filter");
+    assert_eq!((stream.as_str(), datagram.as_str()), (SECRET, SECRET));
+}
+
+fn ask(at: &SocketAddr) -> std::io::Result<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = [0; 100];
+    socket.send_to(b"ask", at)?;
+    let length = socket.recv(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// Python that makes TCP sockets by the system calls of other ABIs, each in a process of its own: 32-bit
+/// i386 by `int 0x80` (socketcall is not needed: 359 is socket), and x32 by its bit.
+const OTHER_ABIS: &str = "import ctypes, mmap, os\n\
+    def i386():\n  \
+      code = bytes.fromhex('53b867010000bb02000000b90100000031d2cd805bc3')\n  \
+      page = mmap.mmap(-1, 4096, prot=7); page.write(code)\n  \
+      at = ctypes.addressof(ctypes.c_char.from_buffer(page))\n  \
+      return ctypes.CFUNCTYPE(ctypes.c_int)(at)()\n\
+    def x32():\n  \
+      libc = ctypes.CDLL(None, use_errno=True)\n  \
+      return libc.syscall(ctypes.c_long(0x40000000 | 41), 2, 1, 0)\n\
+    for attempt in (i386, x32):\n  \
+      child = os.fork()\n  \
+      if child == 0: os._exit(0 if attempt() >= 0 else 1)\n  \
+      status = os.waitpid(child, 0)[1]\n  \
+      print(attempt.__name__, 'killed by', os.WTERMSIG(status)) if os.WIFSIGNALED(status) else \
+        print(attempt.__name__, 'made' if status == 0 else 'failed')";
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+#[ignore = "kernel: needs root"]
+fn system_calls_of_other_abis_end_the_process() {
+    let world = World::new().build();
+    let out = world.egress(&[]).run([PYTHON, "-c", OTHER_ABIS]);
+    // SIGSYS; a kernel without the ABI does not come so far.
+    out.succeeded().printed("i386 killed by 31\nx32 killed by 31\n");
+    let bare = world.direct().run([PYTHON, "-c", OTHER_ABIS]);
+    if bare.succeeded().text().contains("i386 killed") {
+        super::support::skip("this kernel has no 32-bit system calls to compare with");
+    }
+}
