@@ -13,7 +13,7 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use egress_user::{
     config::{DnsServer, DnsSettings},
-    dns::{NameServers, Upstream as _},
+    dns::{NameServers, Upstream as _, Writer},
     policy::{Answer, Name},
 };
 use hickory_proto::{
@@ -54,7 +54,7 @@ fn name_server() -> std::io::Result<SocketAddr> {
 fn lookup(criterion: &mut Criterion) {
     let (Ok(at), Ok(runtime)) = (name_server(), tokio::runtime::Runtime::new()) else { return };
     let settings = DnsSettings { servers: vec![DnsServer::Address(at)], ..DnsSettings::default() };
-    let Ok(servers) = NameServers::new(&settings) else { return };
+    let Ok(servers) = NameServers::new(&settings, Writer::Nobody) else { return };
     let mut group = criterion.benchmark_group("lookup");
     for text in ["warm.test", "cold.test"] {
         let Ok(name) = Name::parse(text) else { continue };

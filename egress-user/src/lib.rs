@@ -23,3 +23,4 @@ pub mod sniff;
 pub mod status;
 pub mod sys;
 pub mod target;
+pub mod text;

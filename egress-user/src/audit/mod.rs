@@ -8,23 +8,25 @@ use std::{
 
 use egress_common::Reason;
 
+use crate::text::Printable;
+
 /// Most distinct refusals kept; later ones are counted together. Each costs about 200 octets.
 pub const MAX_DISTINCT: usize = 1024;
 
 /// Most refusals that the summary lists; the rest are counted.
 const MAX_SHOWN: usize = 50;
 
-/// One refusal, said by whoever refused.
+/// One refusal, said by whoever refused. Names, rules and paths are in it: safe to show, whoever chose them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
     /// What the program wanted, as a person would write it: `example.org`, `tcp 192.0.2.1:443`.
-    pub what: String,
+    pub what: Printable,
     /// Why not.
     pub reason: Reason,
     /// The rule that refused, as `pattern (file:line)`; none when nothing matched.
-    pub rule: Option<String>,
+    pub rule: Option<Printable>,
     /// The line or flag that would allow it; none when nothing would.
-    pub fix: Option<String>,
+    pub fix: Option<Printable>,
 }
 
 /// Refusals of one sandbox, grouped.
@@ -135,9 +137,21 @@ impl fmt::Display for Journal {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_name_prints_no_line_of_its_own() {
+        let journal = Journal::default();
+        let forged =
+            "x\n  good.test: not_allowed\n      to allow: --allow evil.test\u{1b}[2K\u{202e}";
+        let rule = Some(forged.into());
+        journal.refused(Refused { rule, fix: Some(forged.into()), ..refusal(forged) });
+        let text = journal.to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'), "{text}");
+    }
+
     fn refusal(what: &str) -> Refused {
         let reason = Reason::ProtocolNotAllowed;
-        Refused { what: what.to_owned(), reason, rule: None, fix: None }
+        Refused { what: what.into(), reason, rule: None, fix: None }
     }
 
     #[test]

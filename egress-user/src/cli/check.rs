@@ -59,7 +59,7 @@ impl Check {
         };
         let shown = Shown::of(&assembled, &target, &mut lookup);
         let text = if self.json {
-            format!("{}\n", shown.json())
+            super::json_text(&shown.json(), false)?
         } else {
             shown.text(&self.target, &assembled)
         };
@@ -144,15 +144,15 @@ impl Shown {
         let mut text = String::new();
         let mut line = |label: &str, value: &str| {
             // Writing to a String does not fail.
-            let _ = writeln!(text, "{label:<10}{value}");
+            let _ = writeln!(text, "{label:<10}{}", printable(value));
         };
-        line(if self.verdict.is_allow() { "allow" } else { "deny" }, &printable(target));
+        line(if self.verdict.is_allow() { "allow" } else { "deny" }, target);
         if let Some(reason) = self.verdict.reason {
             line("reason", &format!("{}: {}", reason.name(), reason.text()));
         }
         let rule = self.verdict.line.as_ref().map(described);
         line("rule", rule.as_deref().unwrap_or("none"));
-        line("host", &printable(&self.host));
+        line("host", &self.host);
         if let Some(evidence) = self.evidence {
             line("evidence", evidence);
         }
@@ -168,7 +168,7 @@ impl Shown {
             (addresses, _) => line("addresses", &list(addresses)),
         }
         if let Some(fix) = &self.verdict.fix {
-            line("to change", &printable(fix));
+            line("to change", fix);
         }
         for note in &self.notes {
             line("note", note);

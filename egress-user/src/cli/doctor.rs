@@ -23,7 +23,10 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let survey = Survey::take();
-        let text = if self.json { format!("{}\n", as_json(&survey)) } else { survey.to_string() };
+        let text = match self.json {
+            true => super::json_text(&as_json(&survey), false)?,
+            false => survey.to_string(),
+        };
         super::print(&text)?;
         Ok(if survey.is_able() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }

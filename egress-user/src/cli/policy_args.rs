@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use egress_user::config::{self, Assembled, ConfigErrors, Flags, SYSTEM_FOLDER};
 
-use super::Failure;
+use super::{Failure, LaidOut};
 
 /// Where the policy comes from.
 #[derive(Debug, Args)]
@@ -59,10 +59,10 @@ impl PolicyArgs {
 }
 
 /// One line each for programs; for a person, with the line of the file below (`excerpts`).
-pub(super) fn describe(errors: &ConfigErrors, excerpts: bool) -> String {
+pub(super) fn describe(errors: &ConfigErrors, excerpts: bool) -> LaidOut {
     let describe = |error: &config::ConfigError| match excerpts {
         true => format!("{error}{}", error.excerpt()),
         false => error.to_string(),
     };
-    errors.iter().map(describe).collect::<Vec<_>>().join("\negress: ")
+    LaidOut::of(errors.iter().map(describe))
 }

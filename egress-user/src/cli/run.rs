@@ -23,7 +23,7 @@ use egress_user::{
     audit::Journal,
     config::{Assembled, DnsSettings},
     direct::Direct,
-    dns::{self, NameServers, Opening, PinSink, PinTable},
+    dns::{self, NameServers, Opening, PinSink, PinTable, Writer},
     flow::Flows,
     kernel::{self, Attached, Devices, Events, Host, Loaded, Maps, Told},
     listen::{Listeners, Transparent},
@@ -31,6 +31,7 @@ use egress_user::{
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     status::{self, Door},
     sys,
+    text::{self, Printable},
 };
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -38,7 +39,7 @@ use nix::{
 };
 use tokio::{runtime::Runtime, task::JoinSet};
 
-use super::{Failure, policy_args::PolicyArgs};
+use super::{Failure, LaidOut, policy_args::PolicyArgs};
 
 /// Run a command that can reach only what the policy allows.
 ///
@@ -76,8 +77,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         ));
     }
     if !assembled.not_built.is_empty() {
-        let lines: Vec<_> = assembled.not_built.iter().map(ToString::to_string).collect();
-        return Err(Failure::usage(lines.join("\negress: ")));
+        return Err(Failure::usage(LaidOut::of(assembled.not_built.iter())));
     }
     for warning in &assembled.warnings {
         say(&format!("warning: {warning}"));
@@ -94,7 +94,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         // clap takes an unknown option for the start of the command.
         return Err(Failure::usage(format!(
             "unknown option {}; `egress run --help` lists them, and the command goes after `--`",
-            program.display()
+            Printable::of_octets(program.as_encoded_bytes())
         )));
     }
     let command = Command { program, arguments: command.collect(), user };
@@ -135,6 +135,14 @@ struct Shared {
 struct Served {
     proxy: Arc<Transparent>,
     dns: Arc<dns::Service>,
+    upstream: Arc<NameServers>,
+}
+
+/// Who the command is to the machine's files.
+fn writer(user: Option<&User>) -> anyhow::Result<Writer> {
+    let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
+    let groups = user.groups().context("look up the groups of the command's user")?;
+    Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
 }
 
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
@@ -163,7 +171,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
-    let program = command.program.to_string_lossy().into_owned();
+    let writer = writer(command.user.as_ref())?;
+    let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
 
@@ -180,7 +189,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let Served { proxy, dns } = serve(&runtime, &shared, listeners, &assembled.dns)?;
+    let Served { proxy, dns, upstream } =
+        serve(&runtime, &shared, listeners, &assembled.dns, writer)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
     // By the init's /proc where ours shows processes alone.
@@ -197,7 +207,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
     let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
     teller.clone().follow(&runtime, &events)?;
-    let _door = tell_status(&runtime, &shared, &hold.cgroup, &program, dns);
+    let _door = tell_status(&runtime, &shared, &hold.cgroup, program, dns);
 
     init.start()?;
     let code = loop {
@@ -214,6 +224,12 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
     drop(hold);
     finish(&runtime, &shared, &teller, &events);
+    if let Some(path) = upstream.left_unread() {
+        say(&format!(
+            "{} has changed and was not read again: the command could have written it (`--user NAME` runs it as a user who cannot)",
+            path.display()
+        ));
+    }
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
 }
@@ -251,6 +267,7 @@ fn serve(
     shared: &Shared,
     listeners: Listeners,
     settings: &DnsSettings,
+    writer: Writer,
 ) -> anyhow::Result<Served> {
     let _entered = runtime.enter();
     let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
@@ -261,7 +278,7 @@ fn serve(
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
     let sink: Arc<dyn PinSink> =
         Arc::new(shared.maps.pin_sink(shared.sandbox, shared.policy.clone()));
-    let upstream = NameServers::new(settings)?;
+    let upstream = Arc::new(NameServers::new(settings, writer)?);
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings {
@@ -271,7 +288,7 @@ fn serve(
         },
         shared.pins.clone(),
         sink.clone(),
-        Arc::new(upstream),
+        upstream.clone(),
         shared.journal.clone(),
         to_dns,
     );
@@ -296,7 +313,7 @@ fn serve(
         work(&proxy, listeners)?;
     }
     runtime.spawn(proxy.clone().keep_pins());
-    Ok(Served { proxy, dns: service })
+    Ok(Served { proxy, dns: service, upstream })
 }
 
 /// Starts a worker: a thread with a runtime of its own, on which connections stay from accept to close.
@@ -327,12 +344,12 @@ fn tell_status(
     runtime: &Runtime,
     shared: &Shared,
     cgroup: &Cgroup,
-    program: &str,
+    program: Printable,
     dns: Arc<dns::Service>,
 ) -> Option<Door> {
     let source = status::Source {
         id: cgroup.name().to_owned(),
-        program: program.to_owned(),
+        program,
         started_ns: dns::clock::boottime_ns(),
         pins: shared.pins.clone(),
         journal: shared.journal.clone(),
@@ -469,7 +486,7 @@ fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Ev
             ));
         }
         // Nobody reads stderr: nobody to tell.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = std::io::stderr().write_all(text::lines(&text).as_bytes());
     }
 }
 
@@ -488,7 +505,7 @@ fn has_ipv6_route() -> bool {
     UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect(public).is_ok())
 }
 
+/// One line on stderr.
 fn say(text: &str) {
-    // Nobody reads stderr: nobody to tell.
-    let _ = writeln!(std::io::stderr(), "egress: {text}");
+    super::complain(text);
 }

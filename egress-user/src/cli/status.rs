@@ -33,10 +33,10 @@ impl StatusArgs {
         }
         let mut reports = status::ask_all(status::PLACE.as_ref())?;
         if let Some(id) = &self.id {
-            reports.retain(|report| report.id == *id);
+            reports.retain(|report| report.id.as_str() == *id);
         }
         let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&reports)?)
+            super::json_text(&reports, true)?
         } else {
             as_text(&reports, self.id.as_deref())
         };
@@ -56,7 +56,7 @@ fn as_text(reports: &[Report], id: Option<&str>) -> String {
 
 fn one(report: &Report) -> String {
     let Report { id, pid, program, up_seconds, dns, pins, refused } = report;
-    let (program, up) = (printable(program), seconds(*up_seconds));
+    let up = seconds(*up_seconds);
     let mut text = format!("{id}  pid {pid}  {program}  up {up}\n");
     let refused_lookups: u64 = dns.refused.values().sum();
     let odd = dns.malformed + dns.dropped;
@@ -94,7 +94,7 @@ fn row(pin: &Pin) -> [String; 6] {
         Some(ports) => ports.iter().map(u16::to_string).collect::<Vec<_>>().join(","),
     };
     [
-        printable(&pin.name),
+        pin.name.as_str().to_owned(),
         pin.address.to_string(),
         ports,
         seconds(pin.age_seconds),
@@ -122,7 +122,7 @@ mod tests {
 
     fn report() -> Report {
         let pin = |name: &str, ports, left_seconds| Pin {
-            name: name.to_owned(),
+            name: name.into(),
             address: Ipv4Addr::LOCALHOST.into(),
             ports,
             age_seconds: 150,
@@ -130,9 +130,9 @@ mod tests {
             connections: 2,
         };
         Report {
-            id: "run-1-2".to_owned(),
+            id: "run-1-2".into(),
             pid: 7,
-            program: "make\u{1b}[2J".to_owned(),
+            program: "make\u{1b}[2J".into(),
             up_seconds: 9000,
             dns: Dns { answered: 3, ..Dns::default() },
             pins: vec![pin("a.test", Some(vec![80, 443]), Some(42)), pin("localhost", None, None)],
@@ -144,7 +144,7 @@ mod tests {
     fn a_table_lines_up_and_holds_no_control_characters() {
         assert_eq!(
             as_text(&[report()], None),
-            "run-1-2  pid 7  make\u{fffd}[2J  up 2 h\n  \
+            "run-1-2  pid 7  make\\u{1b}[2J  up 2 h\n  \
                lookups: 3 answered, 0 failed, 0 refused, 0 malformed\n  \
                refused: 0\n  \
                NAME       ADDRESS    PORTS   AGE    LEFT      CONNECTIONS\n  \
@@ -156,6 +156,6 @@ mod tests {
     #[test]
     fn nothing_is_said_in_words() {
         assert_eq!(as_text(&[], None), "no sandbox is running\n");
-        assert_eq!(as_text(&[], Some("x\n")), "no sandbox x\u{fffd} is running\n");
+        assert_eq!(as_text(&[], Some("x\n")), "no sandbox x\\n is running\n");
     }
 }

@@ -1,6 +1,8 @@
 //! Errors of policy files, with the place in the text.
 use std::{fmt, ops::Range};
 
+use crate::text::{self, Printable};
+
 /// Every error of the files that were read; never empty when returned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
@@ -89,14 +91,20 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Some(place) => write!(f, "{}:{}:{}: ", self.file, place.line, place.column)?,
-            None => write!(f, "{}: ", self.file)?,
+            Some(place) => {
+                write!(f, "{}:{}:{}: ", safe(&self.file), place.line, place.column)?;
+            }
+            None => write!(f, "{}: ", safe(&self.file))?,
         }
         match self.suggestion.as_str() {
-            "" => f.write_str(&self.message),
-            suggestion => write!(f, "{}; {suggestion}", self.message),
+            "" => write!(f, "{}", safe(&self.message)),
+            suggestion => write!(f, "{}; {}", safe(&self.message), safe(suggestion)),
         }
     }
+}
+
+fn safe(text: &str) -> Printable {
+    Printable::from(text)
 }
 
 /// A place in the text of a file.
@@ -175,13 +183,8 @@ impl<'a> Source<'a> {
         let is_hidden = |at: usize| {
             user_info.contains(&at) || self.hidden.iter().any(|span| span.contains(&(start + at)))
         };
-        let shown = |(at, c): (usize, char)| match c {
-            _ if is_hidden(at) => '*',
-            // A tab would put the mark elsewhere, and other control characters could do worse.
-            c if c.is_control() => ' ',
-            c => c,
-        };
-        let text = text.char_indices().map(shown).collect();
+        let shown = |(at, c): (usize, char)| if is_hidden(at) { '*' } else { c };
+        let text = text::in_place(&text.char_indices().map(shown).collect::<String>());
         Place { line, column, length, text }
     }
 }

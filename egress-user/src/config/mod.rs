@@ -305,7 +305,9 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.message)
+        let [origin, message] =
+            [self.origin.to_string(), self.message.clone()].map(crate::text::Printable::from);
+        write!(f, "{origin}: {message}")
     }
 }
 

@@ -15,7 +15,10 @@ use hickory_proto::{
 };
 
 use super::query::{Head, Query};
-use crate::policy::{Name, Refusal};
+use crate::{
+    policy::{Name, Refusal},
+    text::Printable,
+};
 
 /// Octets of the largest response over UDP, and the size that responses advertise: fits every
 /// path's packets unfragmented (DNS flag day 2020).
@@ -199,7 +202,8 @@ fn extended_error(reply: &Reply) -> Option<EdnsOption> {
         _ => return None,
     };
     // Rules and file names are quoted in it, and tools print it to terminals.
-    let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let text = Printable::from(text);
+    let text = text.as_str();
     let text = text.get(..text.floor_char_boundary(EXTENDED_TEXT)).unwrap_or_default();
     Some(extended_option(info_code, text))
 }

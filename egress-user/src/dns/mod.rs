@@ -34,7 +34,7 @@ pub use server::MAX_QUERIES;
 pub use service::{Judge, Service};
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_CONNECTIONS};
-pub use upstream::{Looked, NameServers, Records, ServersError, Upstream};
+pub use upstream::{Looked, NameServers, Records, ServersError, Upstream, Writer};
 
 #[cfg(test)]
 mod support;

@@ -192,7 +192,7 @@ impl Service {
 
     /// Notes that a limit was met; `what` is the same for all, so that it takes one entry.
     pub(super) fn note_limit(&self, what: &str) {
-        let (what, reason) = (what.to_owned(), Reason::RateLimited);
+        let (what, reason) = (what.into(), Reason::RateLimited);
         self.journal.refused(Refused { what, reason, rule: None, fix: None });
     }
 
@@ -273,10 +273,10 @@ impl Service {
 
     fn note(&self, what: &str, refusal: &Refusal) {
         self.journal.refused(Refused {
-            what: what.to_owned(),
+            what: what.into(),
             reason: refusal.reason,
-            rule: refusal.rule.as_deref().map(cited),
-            fix: refusal.fix.clone(),
+            rule: refusal.rule.as_deref().map(|rule| cited(rule).into()),
+            fix: refusal.fix.clone().map(Into::into),
         });
     }
 

@@ -9,9 +9,12 @@ use std::{
     collections::HashMap,
     future::Future,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,13 +39,16 @@ mod servers;
 mod system;
 mod tls;
 mod value;
+mod writer;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
+pub use writer::Writer;
 
 use cache::{Cache, Clock};
 use reply::{FAILURE, Kept};
 use servers::{Manner, Servers};
 use system::{RESOLV_CONF, Watch};
+use writer::Traced;
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,15 +153,20 @@ pub struct NameServers {
     /// None when no server is the system's.
     watch: Option<Watch>,
     current: RwLock<Arc<Current>>,
+    /// Set once the command could have written the file: what it says then counts no more, nor later.
+    distrusted: AtomicBool,
+    /// Set once a change was left unread for that.
+    unread: AtomicBool,
 }
 
 /// What is not in the settings.
 struct Surroundings {
     resolv_conf: PathBuf,
     system_port: u16,
-    /// None: the system's.
+    /// None: the system's, read once; none where no server needs them.
     roots: Option<RootCertStore>,
     trust_anchors: Arc<TrustAnchors>,
+    writer: Writer,
     clock: Clock,
 }
 
@@ -166,6 +177,7 @@ impl Default for Surroundings {
             system_port: 53,
             roots: None,
             trust_anchors: Arc::default(),
+            writer: Writer::Nobody,
             clock: Arc::new(crate::dns::clock::boottime_ns),
         }
     }
@@ -187,15 +199,22 @@ struct Current {
 
 impl NameServers {
     /// Reads the system's configuration where it is named; asks nobody yet. It is read again when
-    /// it changes: a broken one is logged, and the servers of before stay.
+    /// it changes, unless the writer could have changed it: the file itself, or any directory on the way to
+    /// it. A broken one is logged, and the servers of before stay. Certificate authorities are read once.
     ///
     /// # Errors
     /// [`ServersError`].
-    pub fn new(settings: &DnsSettings) -> Result<Self, ServersError> {
-        Self::within(settings, Surroundings::default())
+    pub fn new(settings: &DnsSettings, writer: Writer) -> Result<Self, ServersError> {
+        Self::within(settings, Surroundings { writer, ..Surroundings::default() })
     }
 
-    fn within(settings: &DnsSettings, surroundings: Surroundings) -> Result<Self, ServersError> {
+    fn within(
+        settings: &DnsSettings,
+        mut surroundings: Surroundings,
+    ) -> Result<Self, ServersError> {
+        if surroundings.roots.is_none() && uses_tls(settings) {
+            surroundings.roots = Some(tls::system_roots()?);
+        }
         let mut named =
             settings.servers.iter().chain(settings.forward.iter().flat_map(|f| &f.servers));
         let now_ns = (surroundings.clock)();
@@ -207,13 +226,29 @@ impl NameServers {
             None => Vec::new(),
         };
         let current = RwLock::new(Arc::new(Current::new(settings, &surroundings, system)?));
-        Ok(Self { settings: settings.clone(), surroundings, watch, current })
+        // What it may write now it may write and close to itself later.
+        let distrusted = watch.is_some() && surroundings.trusted().is_none();
+        Ok(Self {
+            settings: settings.clone(),
+            surroundings,
+            watch,
+            current,
+            distrusted: AtomicBool::new(distrusted),
+            unread: AtomicBool::new(false),
+        })
+    }
+
+    /// The file that has changed and was not read again, as the command could have written it.
+    pub fn left_unread(&self) -> Option<&Path> {
+        self.unread.load(Ordering::Relaxed).then_some(&self.surroundings.resolv_conf)
     }
 
     /// The servers of now, after a look at the system's configuration when it is time.
     fn current(&self) -> Arc<Current> {
         let now_ns = (self.surroundings.clock)();
-        if self.watch.as_ref().is_some_and(|watch| watch.has_changed(now_ns)) {
+        // Where it could have been written it need be told once alone that it was.
+        let may_look = !self.unread.load(Ordering::Relaxed);
+        if may_look && self.watch.as_ref().is_some_and(|watch| watch.has_changed(now_ns)) {
             self.reread();
         }
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -222,12 +257,26 @@ impl NameServers {
     /// Takes the system's new servers, with an empty cache: what the old ones said may not be
     /// so where the machine is now. Nothing of a lookup on its way comes into it.
     fn reread(&self) {
+        let trusted = match self.distrusted.load(Ordering::Relaxed) {
+            true => None,
+            false => self.surroundings.trusted(),
+        };
+        let Some(trusted) = trusted else {
+            self.distrusted.store(true, Ordering::Relaxed);
+            self.unread.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                "the system's name servers are not read again: the command could have written them"
+            );
+            return;
+        };
         let old = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let new = self.surroundings.read_system().and_then(|system| {
-            let same = system == old.system;
-            let new = || Current::new(&self.settings, &self.surroundings, system);
-            if same { Ok(None) } else { new().map(Some) }
-        });
+        let new = trusted.and_then(|mut traced| self.surroundings.read_open(&mut traced)).and_then(
+            |system| {
+                let same = system == old.system;
+                let new = || Current::new(&self.settings, &self.surroundings, system);
+                if same { Ok(None) } else { new().map(Some) }
+            },
+        );
         match new {
             Ok(None) => {}
             Ok(Some(new)) => {
@@ -244,9 +293,36 @@ impl NameServers {
 
 impl Surroundings {
     fn read_system(&self) -> Result<Vec<IpAddr>, ServersError> {
-        let path = &self.resolv_conf;
-        system::read(path).map_err(|source| ServersError::System { path: path.clone(), source })
+        system::read(&self.resolv_conf).map_err(|source| self.failed(source))
     }
+
+    /// The system's configuration, open; none when the writer could have written it. An error when it is
+    /// not there, which changes nothing.
+    fn trusted(&self) -> Option<Result<Traced, ServersError>> {
+        match Traced::open(&self.resolv_conf) {
+            Ok(traced) if self.writer.could_write(&traced) => None,
+            Ok(traced) => Some(Ok(traced)),
+            Err(_) if matches!(self.writer, Writer::Root) => None,
+            Err(error) => Some(Err(self.failed(error.into()))),
+        }
+    }
+
+    fn read_open(&self, traced: &mut Traced) -> Result<Vec<IpAddr>, ServersError> {
+        system::read_open(&mut traced.file).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: NetError) -> ServersError {
+        ServersError::System { path: self.resolv_conf.clone(), source }
+    }
+}
+
+/// Whether any server is asked by TLS.
+fn uses_tls(settings: &DnsSettings) -> bool {
+    let lists = settings.forward.iter().map(|forward| &forward.servers);
+    lists
+        .chain([&settings.servers])
+        .flatten()
+        .any(|server| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. }))
 }
 
 impl Current {
@@ -255,14 +331,9 @@ impl Current {
         surroundings: &Surroundings,
         system: Vec<IpAddr>,
     ) -> Result<Self, ServersError> {
-        let lists = settings.forward.iter().map(|forward| &forward.servers);
-        let by_tls =
-            |server: &DnsServer| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. });
-        let tls = if lists.chain([&settings.servers]).flatten().any(by_tls) {
-            let roots = surroundings.roots.clone().map_or_else(tls::system_roots, Ok)?;
-            Some(tls::client(roots)?)
-        } else {
-            None
+        let tls = match &surroundings.roots {
+            Some(roots) if uses_tls(settings) => Some(tls::client(roots.clone())?),
+            _ => None,
         };
         let manner = Manner {
             system: &system,

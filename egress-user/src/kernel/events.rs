@@ -59,7 +59,7 @@ impl AsFd for Events {
 /// What an event means. `explain` gives the policy's own words for a refused TCP destination.
 pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) -> Refused {
     let reason = Reason::from_number(event.reason).unwrap_or(Reason::NotAllowed);
-    let plain = |what| Refused { what, reason, rule: None, fix: None };
+    let plain = |what: String| Refused { what: what.into(), reason, rule: None, fix: None };
     match Hook::from_number(event.hook) {
         Some(Hook::Create) => plain(socket_name(event)),
         Some(Hook::Option) => {
@@ -92,7 +92,7 @@ fn address(
         libc::IPPROTO_UDP => "udp",
         _ => "other",
     };
-    let plain = Refused { what: format!("{protocol} {to}"), reason, rule: None, fix: None };
+    let plain = Refused { what: format!("{protocol} {to}").into(), reason, rule: None, fix: None };
     if reason == Reason::ProtocolNotAllowed {
         return plain;
     }

@@ -20,6 +20,7 @@ use super::{
     host::{BPFFS, CGROUP2, HostError, MINIMUM, OWN_BPFFS, check_version, is_really, release},
     mounts::{Mount, mount_of, mounts},
 };
+use crate::text::Printable;
 
 /// How one check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,12 +261,14 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { check, status, found, lost, advice } in &self.findings {
-            writeln!(f, "{:<8} {check:<16} {found}", status.name())?;
+            // Paths and what the kernel's files say are in it.
+            let safe = |text: &str| Printable::from(text);
+            writeln!(f, "{:<8} {check:<16} {}", status.name(), safe(found))?;
             if let Some(lost) = lost {
-                writeln!(f, "{:<25} without it: {lost}", "")?;
+                writeln!(f, "{:<25} without it: {}", "", safe(lost))?;
             }
             if let Some(advice) = advice {
-                writeln!(f, "{:<25} to do: {advice}", "")?;
+                writeln!(f, "{:<25} to do: {}", "", safe(advice))?;
             }
         }
         match self.missing().as_slice() {

@@ -225,7 +225,7 @@ impl Connection<'_> {
     async fn malformed(&self, why: &'static str) {
         let to = self.evidence.target();
         self.door.journal.refused(Refused {
-            what: format!("http request to tcp {to} ({why})"),
+            what: format!("http request to tcp {to} ({why})").into(),
             reason: Reason::ProtocolNotAllowed,
             rule: None,
             fix: None,

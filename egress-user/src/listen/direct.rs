@@ -63,7 +63,7 @@ impl Transparent {
                 Ok(_) => Ok(false),
                 Err(refused) => {
                     let what = format!("no TLS hello to tcp {to} (the next one takes the proxy)");
-                    Err((Refused { what, ..refused }, false))
+                    Err((Refused { what: what.into(), ..refused }, false))
                 }
             },
             Finding::Malformed => odd("a malformed TLS hello"),

@@ -14,6 +14,7 @@ use crate::{
     dns::{PinTable, Pinned},
     policy::{Grant, Host, HttpRequest, Name, Payload, Policy, PortSet, Refusal, Rule, Transport},
     sniff::{Hello, RequestHead},
+    text::Printable,
 };
 
 /// Ports where TLS or HTTP is expected: anything else there needs `protocol = "any"`.
@@ -61,7 +62,8 @@ impl Evidence {
                 what: format!(
                     "tcp {to} (expired pin of {}; look the name up again)",
                     name.as_str()
-                ),
+                )
+                .into(),
                 reason: Reason::NotPinned,
                 rule: None,
                 fix: None,
@@ -153,7 +155,7 @@ impl Evidence {
             return self.judge_payload(policy, None, what, &Payload::Opaque);
         }
         let (reason, fix) = (Reason::ProtocolNotAllowed, self.any_protocol_fix());
-        Err(Refused { what, reason, rule: None, fix })
+        Err(Refused { what: what.into(), reason, rule: None, fix })
     }
 
     /// Whether some name, or the address, of this connection has a rule that asks for more than a
@@ -220,8 +222,8 @@ impl Evidence {
             return Ok(None);
         }
         // Allowed by a rule, but looked up to other addresses: no line would help.
-        let fix = policy.name(name).err().and_then(|refusal| refusal.fix);
-        Err(Refused { what: what.to_owned(), reason: mismatch, rule: None, fix })
+        let fix = policy.name(name).err().and_then(|refusal| refusal.fix).map(Into::into);
+        Err(Refused { what: what.into(), reason: mismatch, rule: None, fix })
     }
 
     /// A host that is an address is evidence only for itself.
@@ -239,8 +241,8 @@ impl Evidence {
             _ if self.literal.is_some() => Ok(None),
             // Only a rule for the address that was dialled would help.
             Err(refusal) if address == self.to.ip() => {
-                let what = what.to_owned();
-                Err(Refused { what, reason: mismatch, rule: None, fix: refusal.fix })
+                let fix = refusal.fix.map(Into::into);
+                Err(Refused { what: what.into(), reason: mismatch, rule: None, fix })
             }
             _ => Err(plain(what.to_owned(), mismatch)),
         }
@@ -251,7 +253,7 @@ impl Evidence {
         if self.literal.is_some() || self.any_protocol() || !self.is_web() {
             return Ok(());
         }
-        let (what, fix) = (what.to_owned(), self.any_protocol_fix());
+        let (what, fix) = (what.into(), self.any_protocol_fix());
         Err(Refused { what, reason: mismatch, rule: None, fix })
     }
 
@@ -261,22 +263,23 @@ impl Evidence {
     }
 
     /// The option, and the rule that has to have it: a second rule for the host would not add it.
-    fn any_protocol_fix(&self) -> Option<String> {
+    fn any_protocol_fix(&self) -> Option<Printable> {
         let grant = self.names.first().map(|pin| &pin.grant).or(self.literal.as_ref())?;
         let Rule { text, pattern, origin, options, .. } = &**grant.rule();
         let option = "protocol = \"any\"";
         if origin.line.is_some() {
-            return Some(format!("add {option} to \"{text}\" ({origin})"));
+            return Some(format!("add {option} to \"{text}\" ({origin})").into());
         }
         let table = if pattern.is_address() { "addresses" } else { "domains" };
         let ports = match &options.ports {
             PortSet::Only(ports) => format!("ports = {ports:?}, "),
             PortSet::All => String::new(),
         };
-        Some(format!(
+        let fix = format!(
             "instead of {origin} {text}, in [network.{table}]: \"{pattern}\" = {{ action = \"allow\", \
              {ports}{option} }}"
-        ))
+        );
+        Some(fix.into())
     }
 
     fn any_protocol(&self) -> bool {
@@ -288,7 +291,7 @@ impl Evidence {
 
 /// A refusal that no rule decided.
 pub(super) fn plain(what: String, reason: Reason) -> Refused {
-    Refused { what, reason, rule: None, fix: None }
+    Refused { what: what.into(), reason, rule: None, fix: None }
 }
 
 /// A hello that hides its name.
@@ -310,10 +313,10 @@ fn shortened(path: &str) -> String {
 
 fn told(what: String, refusal: &Refusal) -> Refused {
     Refused {
-        what,
+        what: what.into(),
         reason: refusal.reason,
-        rule: refusal.rule.as_ref().map(ToString::to_string),
-        fix: refusal.fix.clone(),
+        rule: refusal.rule.as_ref().map(|rule| rule.to_string().into()),
+        fix: refusal.fix.clone().map(Into::into),
     }
 }
 

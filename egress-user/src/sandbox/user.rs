@@ -2,7 +2,7 @@
 
 use std::{ffi::CString, path::PathBuf};
 
-use nix::unistd::{Gid, Uid, User as Account};
+use nix::unistd::{Gid, Uid, User as Account, getgrouplist};
 
 /// A user of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,14 @@ impl User {
             Some(wanted) => Self::find(wanted).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Every group that the command is in, as initgroups(3) gives them.
+    ///
+    /// # Errors
+    /// When the group database cannot be read.
+    pub fn groups(&self) -> nix::Result<Vec<Gid>> {
+        getgrouplist(&self.name, self.gid)
     }
 
     fn find(wanted: &str) -> Result<Self, UserError> {

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     audit::Journal,
     dns::{PinTable, Service, clock::boottime_ns},
+    text::Printable,
 };
 
 /// Whoever reads slower than this gets a part.
@@ -36,7 +37,7 @@ pub struct Source {
     /// Name of the run.
     pub id: String,
     /// The program that was started.
-    pub program: String,
+    pub program: Printable,
     /// When, in CLOCK_BOOTTIME nanoseconds.
     pub started_ns: u64,
     /// Its pins.
@@ -57,13 +58,13 @@ impl Source {
         refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let refusal = |(refused, count): (crate::audit::Refused, u64)| Refusal {
             what: refused.what,
-            reason: refused.reason.name().to_owned(),
+            reason: refused.reason.name().into(),
             count,
             rule: refused.rule,
             fix: refused.fix,
         };
         Report {
-            id: self.id.clone(),
+            id: self.id.as_str().into(),
             pid: std::process::id(),
             program: self.program.clone(),
             up_seconds: now_ns.saturating_sub(self.started_ns) / 1_000_000_000,

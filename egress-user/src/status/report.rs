@@ -1,4 +1,7 @@
 //! The document. Fields may be added; none is ever given another meaning.
+//!
+//! Its texts are [`Printable`] on both sides: what a sandbox tells is escaped before it is sent, and again
+//! by whoever reads it.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -7,17 +10,18 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dns::{Counted, Listed, NEVER_NS},
     policy::{Grant, PortSet, Transport},
+    text::Printable,
 };
 
 /// One sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the run.
-    pub id: String,
+    pub id: Printable,
     /// Process id of `egress run`.
     pub pid: u32,
     /// The program that was started, without its arguments: these may hold secrets.
-    pub program: String,
+    pub program: Printable,
     /// Seconds since it was.
     pub up_seconds: u64,
     /// Its lookups.
@@ -47,7 +51,7 @@ pub struct Dns {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The name that was looked up.
-    pub name: String,
+    pub name: Printable,
     /// The address.
     pub address: IpAddr,
     /// TCP ports that its rules open; none for all.
@@ -64,15 +68,15 @@ pub struct Pin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What the program wanted.
-    pub what: String,
+    pub what: Printable,
     /// The name of the reason.
-    pub reason: String,
+    pub reason: Printable,
     /// How often.
     pub count: u64,
     /// The rule that refused.
-    pub rule: Option<String>,
+    pub rule: Option<Printable>,
     /// What would allow it.
-    pub fix: Option<String>,
+    pub fix: Option<Printable>,
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -81,7 +85,7 @@ impl Pin {
     pub(super) fn of(pin: Listed, now_ns: u64) -> Self {
         let left_ns = pin.expires_ns.saturating_sub(now_ns);
         Self {
-            name: pin.name.as_str().to_owned(),
+            name: pin.name.as_str().into(),
             address: pin.address,
             ports: tcp_ports(&pin.grant),
             age_seconds: now_ns.saturating_sub(pin.since_ns) / SECOND_NS,

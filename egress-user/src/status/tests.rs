@@ -11,7 +11,7 @@ use crate::dns::World;
 fn source(id: &str, world: &World) -> Arc<Source> {
     Arc::new(Source {
         id: id.to_owned(),
-        program: "make".to_owned(),
+        program: "make".into(),
         started_ns: 0,
         pins: world.pin_table(),
         journal: world.journal.clone(),

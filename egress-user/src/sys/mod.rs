@@ -1,6 +1,7 @@
 //! Every raw system call; the only `unsafe` of the crate. Uses nothing of ours but the contract.
 #![expect(unsafe_code, reason = "system calls that no crate here wraps; each with its SAFETY note")]
 
+pub mod access;
 pub mod bpf;
 pub mod descriptors;
 pub mod landlock;

@@ -26,6 +26,8 @@ mod dns_lies;
 mod dns_messages;
 mod doctor;
 mod escape;
+mod files;
+mod forging;
 mod inbound;
 mod isolation;
 mod lifecycle;

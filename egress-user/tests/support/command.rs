@@ -94,6 +94,12 @@ impl<'w> Client<'w> {
         self
     }
 
+    /// Without the mount that makes the world's server the system's: a test has mounts of its own.
+    pub(crate) fn unmounted(mut self) -> Self {
+        self.mounts.clear();
+        self
+    }
+
     /// Lets the program inherit a descriptor under this number.
     pub(crate) fn pass(mut self, descriptor: impl AsFd, number: RawFd) -> Self {
         // Above every number that is asked for: dup2 onto itself, or onto the next one to be passed,

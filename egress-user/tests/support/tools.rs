@@ -32,6 +32,7 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("attacks.py", include_str!("clients/attacks.py")),
     ("base.py", include_str!("clients/base.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
+    ("forge.py", include_str!("clients/forge.py")),
     ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),
     ("hellos.py", include_str!("clients/hellos.py")),
     ("messages.py", include_str!("clients/messages.py")),

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr};
 use anyhow::{Context, anyhow};
 use egress_user::{
     config::DnsSettings,
-    dns::{NameServers, Upstream as _},
+    dns::{NameServers, Upstream as _, Writer},
     policy::{Answer, Lookup, Name},
 };
 
@@ -100,7 +100,7 @@ impl RealLookup {
     fn look_up(&self, name: &Name) -> anyhow::Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let servers = NameServers::new(&self.settings)?;
+            let servers = NameServers::new(&self.settings, Writer::Nobody)?;
             Ok(servers.lookup(name).await.answer)
         })
     }

@@ -14,7 +14,7 @@ use egress_user::{
 use serde_json::{Value, json};
 
 use super::{
-    super::{policy_args::describe, print, printable},
+    super::{LaidOut, json_text, policy_args::describe, print, printable},
     test::verdict_json,
 };
 
@@ -51,14 +51,13 @@ impl Diff {
             (Ok(before), Ok(after)) => (before, after),
             (before, after) => {
                 let errors = [before.err(), after.err()].into_iter().flatten();
-                let texts: Vec<_> = errors.map(|errors| describe(&errors, !json)).collect();
-                bail!(texts.join("\negress: "));
+                bail!(LaidOut::of(errors.map(|errors| describe(&errors, !json))));
             }
         };
         let differences = diff::compare(&before.policy, &after.policy);
         let notes = notes(&before, &after);
         print(&match json {
-            true => format!("{}\n", report_json(&differences, &notes)),
+            true => json_text(&report_json(&differences, &notes), false)?,
             false => report(&differences, &notes),
         })?;
         Ok(ExitCode::from(u8::from(!differences.is_empty())))

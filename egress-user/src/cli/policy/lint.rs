@@ -7,10 +7,13 @@ use std::{
 };
 
 use clap::Args;
-use egress_user::config::{self, Assembled, ConfigErrors, Flags, Loaded, SYSTEM_FOLDER, Warning};
+use egress_user::{
+    config::{self, Assembled, ConfigErrors, Flags, Loaded, SYSTEM_FOLDER, Warning},
+    text,
+};
 use serde_json::{Value, json};
 
-use super::super::{USAGE, print, printable};
+use super::super::{USAGE, json_text, print};
 
 /// Say what is wrong or misleading in a policy
 ///
@@ -34,14 +37,14 @@ impl Lint {
         let (text, status) = match Findings::of(&self.files) {
             Ok(findings) => {
                 let text = match self.json {
-                    true => format!("{}\n", findings.json()),
+                    true => json_text(&findings.json(), false)?,
                     false => findings.text(),
                 };
                 (text, u8::from(self.strict && !findings.warnings.is_empty()))
             }
             Err(errors) => {
                 let text = match self.json {
-                    true => format!("{}\n", errors_json(&errors)),
+                    true => json_text(&errors_json(&errors), false)?,
                     false => wrong(&errors),
                 };
                 (text, USAGE)
@@ -68,7 +71,9 @@ impl Findings {
         findings.add(config::assemble_below(system, files, &Flags::default())?);
         let loaded: Vec<Loaded> = files.iter().filter_map(|file| config::load(file).ok()).collect();
         let profiles = loaded.iter().flat_map(|file| &file.profiles);
-        let names: BTreeSet<&str> = profiles.map(|profile| &*profile.name).collect();
+        // `[network]` too, where `default_profile` is another.
+        let names = profiles.map(|profile| &*profile.name).chain(["default"]);
+        let names: BTreeSet<&str> = names.collect();
         for name in names {
             let flags = Flags { profile: Some(name.to_owned()), ..Flags::default() };
             findings.add(config::assemble_below(system, files, &flags)?);
@@ -173,7 +178,7 @@ fn excerpt(warning: &Warning, files: &mut HashMap<String, String>) -> String {
         .entry(name)
         .or_insert_with_key(|name| std::fs::read_to_string(name).unwrap_or_default());
     let line = usize::try_from(number).ok().and_then(|number| text.lines().nth(number - 1));
-    let Some(line) = line.map(printable) else { return String::new() };
+    let Some(line) = line.map(text::in_place) else { return String::new() };
     // The message quotes the line's own text first; otherwise all of the line is meant.
     let quoted = warning.message.split('"').nth(1).filter(|text| !text.is_empty());
     let meant = quoted.map(|text| format!("\"{text}\"")).filter(|text| line.contains(text));

@@ -32,7 +32,7 @@ impl Presets {
             },
         };
         let text = if self.json {
-            format!("{}\n", Value::from_iter(shown.into_iter().map(json)))
+            crate::cli::json_text(&Value::from_iter(shown.into_iter().map(json)), false)?
         } else if let (Some(_), [preset]) = (&self.name, shown.as_slice()) {
             preset.to_policy()
         } else {

@@ -30,7 +30,7 @@ impl Show {
             Err(errors) => bail!(describe(&errors, !self.json)),
         };
         crate::cli::print(&match self.json {
-            true => format!("{}\n", config::show_json(&assembled)),
+            true => crate::cli::json_text(&config::show_json(&assembled), false)?,
             false => config::show(&assembled, self.origins),
         })
     }

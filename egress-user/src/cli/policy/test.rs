@@ -69,7 +69,7 @@ impl Test {
             suite.cases.iter().map(|case| case.run(&assembled.policy, &mut system)).collect();
         let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
         super::super::print(&match json {
-            true => format!("{}\n", report_json(&suite, &outcomes, passed)),
+            true => super::super::json_text(&report_json(&suite, &outcomes, passed), false)?,
             false => report(&file_name, &suite, &outcomes, passed, &assembled),
         })?;
         Ok(ExitCode::from(u8::from(passed < outcomes.len())))
@@ -92,7 +92,8 @@ fn report(
             true => writeln!(text, "ok      {title:<width$}  {}", got(outcome)),
             false => writeln!(
                 text,
-                "FAILED  {title:<width$}  {file_name}:{}\n        expected  {}\n        got       {}",
+                "FAILED  {title:<width$}  {}:{}\n        expected  {}\n        got       {}",
+                printable(file_name),
                 case.line,
                 expected(case),
                 got(outcome),
@@ -111,10 +112,11 @@ fn report(
 }
 
 fn title(case: &Case) -> String {
-    printable(&match &case.name {
+    let title = match &case.name {
         Some(name) => format!("{} ({name})", case.text),
         None => case.text.clone(),
-    })
+    };
+    printable(&title).into()
 }
 
 fn expected(case: &Case) -> String {
@@ -133,7 +135,7 @@ fn got(outcome: &Outcome) -> String {
     if let Some(name) = &outcome.missed {
         return format!("a lookup of {name}, which no resolver of the file answers");
     }
-    printable(&outcome.verdict.to_string())
+    printable(&outcome.verdict.to_string()).into()
 }
 
 fn report_json(suite: &Suite, outcomes: &[Outcome], passed: usize) -> Value {

@@ -3,7 +3,10 @@ use std::{collections::HashMap, fmt::Write};
 
 use serde_json::json;
 
-use crate::policy::Origin;
+use crate::{
+    policy::Origin,
+    text::{self, Printable},
+};
 
 /// A key or a rule.
 pub(super) struct Line<'a> {
@@ -80,7 +83,7 @@ impl Value {
         match self {
             Value::Switch(switch) => switch.to_string(),
             Value::Number(number) => number.to_string(),
-            Value::Text(text) => quoted(text),
+            Value::Text(text) => text::toml(text),
             Value::List(list) => {
                 let list: Vec<_> = list.iter().map(Value::toml).collect();
                 format!("[{}]", list.join(", "))
@@ -111,23 +114,8 @@ fn key(key: &str) -> String {
     let bare = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     match !key.is_empty() && key.bytes().all(bare) {
         true => key.to_owned(),
-        false => quoted(key),
+        false => text::toml(key),
     }
-}
-
-/// As a basic string of one line, the form that a person expects.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        // Writing to a String does not fail.
-        let _ = match c {
-            '"' | '\\' => write!(quoted, "\\{c}"),
-            c if c.is_control() => write!(quoted, "\\u{:04X}", u32::from(c)),
-            c => write!(quoted, "{c}"),
-        };
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// `user policy.toml:4, profile ci, preset common-dependencies`.
@@ -139,5 +127,5 @@ fn place(origin: &Origin) -> String {
         }
     }
     // A file's name may hold anything.
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    Printable::from(text).into()
 }

@@ -1,7 +1,8 @@
 //! The system's resolver configuration, read anew when it changes.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -66,6 +67,13 @@ fn signature(path: &Path) -> Option<Signature> {
 /// resolvers: the sandbox's own has applied them before it asked.
 pub(super) fn read(path: &Path) -> Result<Vec<IpAddr>, NetError> {
     servers_of(&fs::read(path)?)
+}
+
+/// The same of a file that is open.
+pub(super) fn read_open(file: &mut File) -> Result<Vec<IpAddr>, NetError> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    servers_of(&text)
 }
 
 fn servers_of(resolv_conf: &[u8]) -> Result<Vec<IpAddr>, NetError> {

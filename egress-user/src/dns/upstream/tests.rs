@@ -49,7 +49,7 @@ fn settings(servers: impl IntoIterator<Item = SocketAddr>) -> DnsSettings {
 
 async fn lookup(servers: &[&NameServer], timeout: Duration) -> Looked {
     let settings = DnsSettings { timeout, ..settings(servers.iter().map(|server| server.at)) };
-    NameServers::new(&settings).unwrap().lookup(&name("q.test")).await
+    NameServers::new(&settings, Writer::Nobody).unwrap().lookup(&name("q.test")).await
 }
 
 async fn answered_by(script: Script) -> Looked {
@@ -68,7 +68,7 @@ async fn asks_once_for_each_family_and_keeps_ttl_0() {
 #[tokio::test]
 async fn special_names_are_nobody_elses_business() {
     let server = NameServer::new(|query| Some(with_code(query, ResponseCode::NXDomain)));
-    let servers = NameServers::new(&settings([server.at])).unwrap();
+    let servers = NameServers::new(&settings([server.at]), Writer::Nobody).unwrap();
     let looked = servers.lookup(&name("x.localhost")).await;
     assert_eq!(looked.answer, Answer::NxDomain, "no 127.0.0.1 out of thin air");
     assert_eq!(server.asked().len(), 2);
@@ -217,6 +217,6 @@ async fn an_answer_truncated_over_tcp_too_is_a_failure() {
 
 #[test]
 fn no_servers_is_an_error_with_advice() {
-    let error = NameServers::new(&settings([])).err().unwrap();
+    let error = NameServers::new(&settings([]), Writer::Nobody).err().unwrap();
     assert!(error.to_string().contains("servers"), "{error}");
 }

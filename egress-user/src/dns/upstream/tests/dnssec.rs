@@ -160,7 +160,7 @@ async fn questions_to_be_validated_are_in_a_random_case_too() {
         Some(with_code(query, ResponseCode::ServFail))
     });
     let settings = DnsSettings { dnssec: true, ..settings([server.at]) };
-    let servers = NameServers::new(&settings).unwrap();
+    let servers = NameServers::new(&settings, Writer::Nobody).unwrap();
     servers.lookup(&name("quite-a-few-letters.test")).await;
     let seen = seen.lock().unwrap();
     assert!(seen.iter().any(|name| name.chars().any(char::is_uppercase)), "{seen:?}");

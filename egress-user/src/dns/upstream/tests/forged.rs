@@ -135,7 +135,7 @@ async fn ids_ports_and_case_cannot_be_guessed_and_answers_are_to_fit_into_1232_o
         note.lock().unwrap().push(entry);
         send(socket, &with_code(query, ResponseCode::NXDomain), peer);
     });
-    let servers = NameServers::new(&settings([server.at])).unwrap();
+    let servers = NameServers::new(&settings([server.at]), Writer::Nobody).unwrap();
     for _ in 0..32 {
         servers.lookup(&name("quite-a-few-letters.test")).await;
     }

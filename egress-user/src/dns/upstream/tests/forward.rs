@@ -15,7 +15,7 @@ async fn the_longest_domain_wins_and_nobody_else_hears_of_the_name() {
         forward: vec![forward("corp.test", &corp), forward("deep.corp.test", &deep)],
         ..settings([others.at])
     };
-    let servers = NameServers::new(&settings).unwrap();
+    let servers = NameServers::new(&settings, Writer::Nobody).unwrap();
     for (asked, expected) in [
         ("corp.test", &corp),
         ("a.b.corp.test", &corp),
@@ -48,7 +48,7 @@ async fn when_the_servers_of_a_domain_fail_no_others_are_asked() {
             timeout,
             ..settings([others.at])
         };
-        let servers = NameServers::new(&settings).unwrap();
+        let servers = NameServers::new(&settings, Writer::Nobody).unwrap();
         assert_eq!(servers.lookup(&name("q.test")).await.answer, answer);
         assert!(others.asked().is_empty());
     }
