@@ -54,7 +54,7 @@ fn networks_are_refused_and_the_rest_is_not() {
             assert!(!devices.allows(closed, what), "{closed:?} {what}");
         }
     }
-    assert_eq!(devices.refused.len(), 14);
+    assert_eq!(devices.refused.len(), 15);
     assert!(devices.refused.contains(&"macvtap".to_owned()));
 }
 
