@@ -3,10 +3,10 @@
 use std::{
     ffi::OsString,
     io::Write,
-    net::{Ipv6Addr, TcpListener, UdpSocket},
+    net::TcpListener,
     os::fd::{AsFd, OwnedFd},
     process::ExitCode,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use anyhow::Context;
@@ -25,6 +25,7 @@ use egress_user::{
     flow::Flows,
     kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
     listen::{Listeners, Transparent},
+    own,
     policy::{Mode, Policy},
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     status::{self, Door},
@@ -135,13 +136,6 @@ struct Served {
     upstream: Arc<NameServers>,
 }
 
-/// Who the command is to the machine's files.
-fn writer(user: Option<&User>) -> anyhow::Result<Writer> {
-    let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
-    let groups = user.groups().context("look up the groups of the command's user")?;
-    Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
-}
-
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
     if let Some((name, what)) = sys::descriptors::unsafe_stdio() {
         anyhow::bail!(
@@ -166,7 +160,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
-    let writer = writer(command.user.as_ref())?;
+    let writer =
+        User::writer(command.user.as_ref()).context("look up the groups of the command's user")?;
     let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
@@ -190,7 +185,11 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     prove(&shared, &mut init, &events)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
+    let kept = watch_own(&runtime, &shared, &proxy)?;
     let direct = direct(&shared, &proxy, sandbox);
+    if let Some(direct) = &direct {
+        let _ = kept.set(direct.clone());
+    }
     let flags = sandbox.flags | if direct.is_some() { flags::DIRECT } else { 0 };
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
     let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
@@ -258,7 +257,7 @@ fn serve(
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings {
-            has_ipv6: has_ipv6_route(),
+            has_ipv6: own::has_ipv6_route(),
             allow_ech: shared.policy.settings().allow_ech,
             ..dns::Settings::new(settings)
         },
@@ -355,6 +354,24 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     // What the probe was refused, as it should be, is no news.
     while lock(events).take().is_some() {}
     Ok(())
+}
+
+/// Closes the machine's own addresses, from now on and as they change. Gives the place of the direct
+/// connections, which are to be ended where such an address is theirs.
+fn watch_own(
+    runtime: &Runtime,
+    shared: &Shared,
+    proxy: &Transparent,
+) -> anyhow::Result<Arc<OnceLock<Arc<Direct>>>> {
+    let Shared { policy, maps, pins, sandbox, .. } = shared;
+    let direct = Arc::<OnceLock<_>>::default();
+    let (pins, sink) = (pins.clone(), Arc::new(maps.pin_sink(*sandbox, policy.clone())));
+    let keeper =
+        own::Keeper::new(policy.clone(), pins, sink, maps.clone(), *sandbox, direct.clone());
+    let watch = own::Watch::start(Box::new(keeper)).context("read the machine's own addresses")?;
+    proxy.watches_own(watch.clone());
+    runtime.spawn(watch.follow());
+    Ok(direct)
 }
 
 /// The direct connections' keeper; none where the policy, or the kernel, leaves none.
@@ -473,12 +490,6 @@ fn raise_descriptor_limit() {
         // At the old limit fewer connections fit; they are refused then, not opened.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
-}
-
-/// Whether there is a route to the public IPv6 internet. Connecting a UDP socket sends nothing.
-fn has_ipv6_route() -> bool {
-    let public = (Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1), 53);
-    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect(public).is_ok())
 }
 
 /// One line on stderr.

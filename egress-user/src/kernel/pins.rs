@@ -62,6 +62,10 @@ impl KernelPins {
 
 impl PinSink for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
+        // Judged when it was somebody else's.
+        if self.policy.closes_own(address) {
+            return Err(io::Error::other("the address has become this machine's own"));
+        }
         let &Opening { expires_ns, ports, unread, .. } = opening;
         let direct = self.without_open(address, opening.direct);
         let value = PinValue { expires_ns, ports, direct, unread };

@@ -31,6 +31,7 @@ mod inbound;
 mod isolation;
 mod lifecycle;
 mod names;
+mod own;
 mod pins;
 mod proxy;
 mod rebinding;
