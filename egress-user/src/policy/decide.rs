@@ -153,6 +153,14 @@ impl Policy {
         !self.settings.allow_local_binding && self.own.get().interface(address).is_some()
     }
 
+    /// Whether the machine delivers to the address itself, allowed or not.
+    pub fn is_this_machine(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_loopback()
+            || address.is_unspecified()
+            || self.own.get().interface(address).is_some()
+    }
+
     /// The rules for unix sockets.
     pub fn unix_rules(&self) -> &[UnixRule] {
         &self.unix
