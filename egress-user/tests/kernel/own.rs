@@ -39,7 +39,10 @@ fn no_own_address_is_public() {
     let port = world.host_port();
     let probes: Vec<_> = OWN.iter().map(|address| format!("send {address} {port}")).collect();
     let out = world.direct().probes(&probes);
-    probes.iter().for_each(|probe| assert!(out.probed(probe).starts_with("ok"), "{out}"));
+    // Its service understands no word of it, and closes.
+    for probe in &probes {
+        out.probe(probe, &["closed"]);
+    }
     let direct = world.host_contacts().len();
     assert_eq!(direct, OWN.len(), "{world}");
     let more: Vec<_> = ["nonblocking", "fastopen", "udp", "udp-connect"]
