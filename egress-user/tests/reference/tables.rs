@@ -27,7 +27,8 @@ pub(crate) fn file_of(key: &Key) -> String {
         }
         (Table::Rule, "action") => rule(example),
         (Table::Rule, _) => rule(&format!("action = \"allow\", {example}")),
-        (Table::Top | Table::Network, _) => format!("[network]\n{example}\n"),
+        (Table::Top, _) => format!("{example}\n[profiles.ci]\n"),
+        (Table::Network, _) => format!("[network]\n{example}\n"),
         (Table::Dns, _) => format!("[network.dns]\n{example}\n"),
         (Table::Upstream, _) => format!("[network.upstream]\n{example}\n"),
         (Table::Profile, _) => format!("[profiles.ci]\n{example}\n"),
