@@ -9,10 +9,8 @@ use egress_common::Reason;
 use ipnet::IpNet;
 
 use super::{
-    Action, Grant, Host, Mode, Name, OwnAddresses, Pattern, Payload, Rule, Transport, UnixAddress,
-    UnixRule,
+    Action, Grant, Host, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress, UnixRule,
     index::Index,
-    is_public,
     own::{Known, Locality},
     path,
 };
@@ -136,29 +134,6 @@ impl Policy {
     /// file system.
     pub fn with_unix_rules(self, unix: Vec<UnixRule>) -> Self {
         Self { unix, ..self }
-    }
-
-    /// Decides from here on with these as the machine's own addresses; without any until then.
-    pub fn set_own_addresses(&self, own: OwnAddresses) {
-        self.own.set(own);
-    }
-
-    /// The machine's own addresses, as far as they were given.
-    pub fn own_addresses(&self) -> Arc<OwnAddresses> {
-        self.own.get()
-    }
-
-    /// Whether the address is the machine's own, and so closed to every name: no pin of it may stand.
-    pub fn closes_own(&self, address: IpAddr) -> bool {
-        !self.settings.allow_local_binding && self.own.get().interface(address).is_some()
-    }
-
-    /// Whether the machine delivers to the address itself, allowed or not.
-    pub fn is_this_machine(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_loopback()
-            || address.is_unspecified()
-            || self.own.get().interface(address).is_some()
     }
 
     /// The rules for unix sockets.
@@ -382,12 +357,8 @@ impl Policy {
         Some(Refusal::new(Reason::NetworkDisabled).fixed_by(fix))
     }
 
-    /// Why the address is local; none for one that is public and somebody else's.
-    fn locality(&self, address: IpAddr) -> Option<Locality> {
-        if !is_public(address) {
-            return Some(Locality::NotPublic);
-        }
-        self.own.get().interface(address).cloned().map(Locality::Own)
+    pub(super) fn known_own(&self) -> &Known {
+        &self.own
     }
 
     fn refuse_disabled(&self) -> Result<(), Refusal> {

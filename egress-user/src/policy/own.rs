@@ -10,7 +10,10 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::class::{carried, is_mixed, is_public};
+use super::{
+    Policy,
+    class::{carried, is_mixed, is_public},
+};
 
 /// Addresses that the network namespace in which connections are dialled holds, each with the interface
 /// that has it. Blocks are what a local route gives it as a whole.
@@ -104,5 +107,38 @@ impl fmt::Display for Locality {
             Self::NotPublic => f.write_str("is not public"),
             Self::Own(interface) => write!(f, "is an address of this machine, on {interface}"),
         }
+    }
+}
+
+impl Policy {
+    /// Decides from here on with these as the machine's own addresses; without any until then.
+    pub fn set_own_addresses(&self, own: OwnAddresses) {
+        self.known_own().set(own);
+    }
+
+    /// The machine's own addresses, as far as they were given.
+    pub fn own_addresses(&self) -> Arc<OwnAddresses> {
+        self.known_own().get()
+    }
+
+    /// Whether the address is the machine's own, and so closed to every name: no pin of it may stand.
+    pub fn closes_own(&self, address: IpAddr) -> bool {
+        !self.settings().allow_local_binding && self.known_own().get().interface(address).is_some()
+    }
+
+    /// Whether the machine delivers to the address itself, allowed or not.
+    pub fn is_this_machine(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_loopback()
+            || address.is_unspecified()
+            || self.known_own().get().interface(address).is_some()
+    }
+
+    /// Why the address is local; none for one that is public and somebody else's.
+    pub(super) fn locality(&self, address: IpAddr) -> Option<Locality> {
+        if !is_public(address) {
+            return Some(Locality::NotPublic);
+        }
+        self.known_own().get().interface(address).cloned().map(Locality::Own)
     }
 }
