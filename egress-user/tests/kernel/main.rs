@@ -33,6 +33,7 @@ mod isolation;
 mod lifecycle;
 mod mounts;
 mod names;
+mod own;
 mod pins;
 mod place;
 mod proxy;
