@@ -1,11 +1,12 @@
-//! The tables of attempts in `tests/README.md`: every row is there once, and every test that it names exists.
+//! The tables of attempts in `tests/README.md` and of claims in `SECURITY.md`: every row is there once, and every
+//! test that it names exists.
 #![expect(clippy::expect_used, reason = "a test may panic")]
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The catalogue: a letter for each kind, and how many rows it has. A new attempt gets the next number.
-const CATALOGUE: [(char, usize); 4] = [('K', 20), ('D', 12), ('A', 7), ('P', 11)];
+const CATALOGUE: [(char, usize); 4] = [('K', 22), ('D', 12), ('A', 7), ('P', 11)];
 
 /// What stands in the last column where a part is not built yet: its name, as the README gives it.
 const WAITS: &str = "waits for: ";
@@ -46,16 +47,18 @@ fn every_attempt_is_in_the_table_once() {
 
 #[test]
 fn every_test_that_holds_an_attempt_exists() {
-    let text = fs::read_to_string(here("tests/README.md")).unwrap();
+    let pages =
+        ["tests/README.md", "../SECURITY.md"].map(|page| fs::read_to_string(here(page)).unwrap());
     let readme = fs::read_to_string(here("../README.md")).unwrap().to_lowercase();
     let missing =
         readme.split("## what it does not do yet").nth(1).expect("a section in the README");
     let missing = missing.split("\n## ").next().unwrap_or_default();
     let mut wrong = BTreeSet::new();
     let mut checked = 0;
-    let tables = text.split("\n## ").filter(|section| section.contains("which test holds"));
+    let sections = pages.iter().flat_map(|page| page.split("\n## "));
+    let tables = sections.filter(|section| section.contains("which test holds"));
     for (row, cell) in
-        tables.flat_map(rows).filter(|(row, _)| !matches!(*row, "#" | "---" | "attempt"))
+        tables.flat_map(rows).filter(|(row, _)| !matches!(*row, "#" | "---" | "attempt" | "claim"))
     {
         let tests: Vec<_> = named(cell).filter(|word| word.contains("::")).collect();
         let part = cell.split(WAITS).nth(1).map(|part| part.trim().to_lowercase());

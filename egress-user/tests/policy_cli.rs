@@ -284,3 +284,32 @@ fn diff_says_when_nothing_changes_and_what_is_wrong() {
     assert_eq!((status, out.as_str()), (Some(2), ""));
     assert!(err.contains("b.toml:1:2"), "{err}");
 }
+
+#[test]
+fn import_says_what_is_lost_and_writes_it_only_when_told() {
+    let lossy = "{\"extends\": \"code\",\n\"network\": {\"allowedDomains\": [\"a.example\", \"b*.example\"]}}";
+    let files = [("s.json", lossy), ("c.toml", "[network]\ndenied_domains = \"x\"\n")];
+    let (status, out, err) = policy(&files, &["import", "s.json"]);
+    assert_eq!((status, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("lost: s.json:1: extends: rules stand elsewhere"), "{err}");
+    assert!(err.contains("not carried over: s.json:2: \"b*.example\""), "{err}");
+    assert!(err.contains("--lossy writes what there is"), "{err}");
+    let (status, out, _) = policy(&files, &["import", "--lossy", "s.json"]);
+    assert_eq!(status, Some(0));
+    assert!(out.contains("\n\"a.example\" = \"allow\" # s.json:2\n"), "{out}");
+    assert!(out.contains("# Lost: s.json:1: extends"), "{out}");
+    // What is written can be looked at as any policy.
+    let written = [("p.toml", out.as_str())];
+    assert_eq!(policy(&written, &["lint", "--strict", "p.toml"]).0, Some(0));
+    let (status, out, err) = policy(&files, &["import", "c.toml"]);
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    assert!(err.contains("c.toml:2: denied_domains is no list; write it as"), "{err}");
+}
+
+#[test]
+fn lint_looks_at_the_table_beside_a_default_profile() {
+    let text = "default_profile = \"ci\"\n[network.domains]\n\"**.a.test\" = \"deny\"\n\
+        \"b.a.test\" = \"allow\"\n[profiles.ci]\n";
+    let (_, out, err) = policy(&[("p.toml", text)], &["lint", "p.toml"]);
+    assert!(out.contains("warning: p.toml:4: \"b.a.test\" allows nothing"), "{out}{err}");
+}

@@ -11,7 +11,7 @@ mod warnings;
 use std::sync::Arc;
 
 use self::{bounds::Bounds, profiles::Chain, settings::Effective, sources::Sources};
-use super::{Assembled, ConfigErrors, Flags, Loaded, NetworkWritten, presets};
+use super::{Assembled, ConfigErrors, Flags, Loaded, NetworkWritten, overrides, presets};
 use crate::policy::{Action, Layer, Origin, Pattern, Policy, PortSet, Rule, RuleOptions};
 
 /// Words of a layer in a sentence.
@@ -43,7 +43,8 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
         profiles.chain([&mut file.network]).for_each(add_presets);
     }
     profiles::check_attached(&layers, &mut bounds.errors);
-    let chain = match Chain::new(&layers, flags.profile.as_deref()) {
+    profiles::check_default(&layers, &mut bounds.errors);
+    let chain = match Chain::new(&layers, overrides::chosen(&layers, flags)) {
         Ok(chain) => chain,
         Err(more) => {
             bounds.errors.extend(more);

@@ -11,7 +11,7 @@ pub struct Flags {
     pub deny: Vec<String>,
     /// Each `--set`: `KEY=VALUE`, a key with dots and a value of TOML, or a text without quotes.
     pub set: Vec<String>,
-    /// `--profile`; none or `default` is `[network]`.
+    /// `--profile`; none is the `default_profile` of the files, and `default` is `[network]`.
     pub profile: Option<String>,
 }
 

@@ -155,6 +155,7 @@ pub const KEYS: &[Key] = {
     &[
         key(Top, "network", Kind::Table(Network), "", "The policy.", "[network]"),
         key(Top, "profiles", Tables(Profile), "", "Policies by name; `--profile` picks one.", "[profiles.ci]"),
+        key(Top, "default_profile", Text, "\"default\"", "The profile that is taken where none is named; `default` is `[network]`.", "default_profile = \"ci\""),
         key(Top, "attach", List(Attach), "", "Which cgroups of a machine get which profile. `egress run` does not read it.", "[[attach]]"),
 
         key(Network, "network_access", Boolean, "true", "`false` gives no network at all, whatever follows.", "network_access = false"),

@@ -31,6 +31,9 @@ impl Loaded {
                 extends.origin.layer = layer;
             }
         }
+        if let Some(profile) = &mut self.default_profile {
+            profile.origin.layer = layer;
+        }
         for attach in &mut self.attach {
             attach.cgroup.origin.layer = layer;
             attach.profile.origin.layer = layer;

@@ -8,14 +8,21 @@ use super::{
 };
 use crate::policy::{Layer, PatternError};
 
+/// The profile that is taken: the one of the flag, else the lowest layer's word, as managed values
+/// are defaults.
+pub(super) fn chosen<'a>(layers: &'a [Loaded], flags: &'a Flags) -> Option<&'a str> {
+    let written = || layers.iter().rev().find_map(|layer| layer.default_profile.as_ref());
+    flags.profile.as_deref().or_else(|| written().map(|written| written.value.as_str()))
+}
+
 /// Puts what each `--set` says into the user's layer, the lowest; where there is none, it becomes
 /// one. A later flag replaces what an earlier one says.
 pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &Flags) -> Result<(), ConfigErrors> {
     let mut errors = ConfigErrors::default();
     let mut said = Vec::new();
-    let profile = flags.profile.as_deref().filter(|&name| name != "default");
+    let profile = chosen(layers, flags).map(str::to_owned).filter(|name| name != "default");
     for flag in &flags.set {
-        match read_flag(flag, profile) {
+        match read_flag(flag, profile.as_deref()) {
             Ok(over) => said.push(over),
             Err(more) => errors.extend(more),
         }
@@ -51,7 +58,9 @@ impl Loaded {
     /// rules of the same text, in `domains` and `addresses` alike; a rule of another text, a deny
     /// above all, stays. `[[attach]]` stays.
     pub fn override_with(&mut self, over: Self) {
-        let Self { layer: _, network, profiles, attach: _, file: _, text: _ } = over;
+        let Self { layer: _, network, profiles, default_profile, attach: _, file: _, text: _ } =
+            over;
+        replace(&mut self.default_profile, default_profile);
         self.network.override_with(network);
         for profile in profiles {
             match self.profiles.iter_mut().find(|own| own.name == profile.name) {
@@ -293,7 +302,7 @@ fn check_profile(key: &str, profile: &str) -> Result<(), PatternError> {
     }
     let name = if profile.contains('.') { format!("{profile:?}") } else { profile.to_owned() };
     Err(PatternError::new(
-        format!("this is a key of [network], and --profile {profile} is in force"),
+        format!("this is a key of [network], and the profile {profile} is in force"),
         format!("write --set 'profiles.{name}.{key}=...'"),
     ))
 }

@@ -7,7 +7,7 @@ use toml::{
 };
 
 use super::{
-    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys::Table, schema,
+    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys::Table, schema, value,
 };
 use crate::policy::{Origin, PatternError};
 
@@ -70,6 +70,7 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "network" => loaded.network = self.network(node),
                 "profiles" => loaded.profiles = self.profiles(node),
+                "default_profile" => loaded.default_profile = self.written(node, value::profile),
                 "attach" => loaded.attach = self.attach(node),
                 // The schema names no other key.
                 _ => {}

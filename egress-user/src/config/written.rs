@@ -28,6 +28,8 @@ pub struct Loaded {
     pub network: NetworkWritten,
     /// `[profiles.NAME]`, in the order of the file.
     pub profiles: Vec<ProfileWritten>,
+    /// `default_profile`; `default` is `[network]`.
+    pub default_profile: Option<Written<String>>,
     /// `[[attach]]`, in the order of the file.
     pub attach: Vec<AttachWritten>,
 }

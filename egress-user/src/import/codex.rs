@@ -1,297 +1,288 @@
 //! Codex's `config.toml` and `requirements.toml`, in every form that they have had.
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+//!
+//! What decides there is whether commands have a network at all; the rules only narrow it. So the
+//! reader collects the keys that decide, and closes what they leave closed.
+use std::collections::BTreeMap;
 
 use super::{
-    Source, failed,
-    page::{Page, quoted},
-    patterns,
+    Source, failed, of_file,
+    page::{Line, Page, quoted},
+    tree::{Entry, Node, get},
 };
-use crate::{config::ConfigError, policy::Action};
+use crate::config::ConfigError;
 
-/// Tables that hold network settings by themselves.
-const NETWORK_TABLES: [&str; 2] = ["network_proxy", "network"];
+mod decide;
+mod network;
+mod profiles;
 
-pub(super) fn read(source: Source<'_>, page: &mut Page) -> Result<(), ConfigError> {
-    let root = DeTable::parse(source.text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line_of(source.text, span.start));
-        let message = format!("line {line}: {}", error.message().trim());
-        failed(source.name, message, "give TOML or JSON as the other tool reads it")
-    })?;
-    let mut reader = Reader { source, page, found: false };
-    reader.file(root.get_ref());
-    if reader.found {
-        return Ok(());
-    }
-    Err(failed(
-        source.name,
-        "has no network settings that are known",
-        "give Codex's config.toml or requirements.toml, or sandbox-runtime's JSON",
-    ))
+/// Keys of the file that only requirements have.
+const OF_REQUIREMENTS: [&str; 12] = [
+    "experimental_network",
+    "allowed_approval_policies",
+    "allowed_approvals_reviewers",
+    "allowed_sandbox_modes",
+    "allowed_permission_profiles",
+    "allowed_web_search_modes",
+    "allowed_login_methods",
+    "allow_managed_hooks_only",
+    "enforce_residency",
+    "guardian_policy_config",
+    "remote_sandbox_config",
+    "application",
+];
+/// Tables that hold the settings of the proxy by themselves, in older versions.
+const OLD_TABLES: [&str; 2] = ["network_proxy", "network"];
+/// Keys of the proxy's table, in any version: what has one of them is such a table.
+const OF_PROXY: [&str; 10] = [
+    "enabled",
+    "mode",
+    "domains",
+    "policy",
+    "allowed_domains",
+    "denied_domains",
+    "unix_sockets",
+    "allow_unix_sockets",
+    "proxy_url",
+    "allow_local_binding",
+];
+/// Keys of a profile of permissions.
+const OF_PROFILE: [&str; 5] =
+    ["network", "filesystem", "extends", "description", "workspace_roots"];
+
+/// A value that decides, and where it stands.
+#[derive(Clone, Debug)]
+struct Said<T> {
+    value: T,
+    place: String,
 }
 
-type Node<'t, 'i> = &'t Spanned<DeValue<'i>>;
+/// What decides over the network, of all files; the first file's word counts.
+#[derive(Debug, Default)]
+pub(super) struct Codex {
+    settings: Option<String>,
+    requirements: Option<String>,
+    sandbox_mode: Option<Said<String>>,
+    network_access: Option<Said<bool>>,
+    /// `features.network_proxy`; the value is whether the proxy is on.
+    feature: Option<Said<Option<bool>>>,
+    /// A table of an older version; the value is its `enabled`.
+    old: Option<Said<Option<bool>>>,
+    /// `enabled` of `[experimental_network]`.
+    bounds: Option<Said<Option<bool>>>,
+    default_permissions: Option<Said<String>>,
+    /// Profiles that may be taken, where requirements say so.
+    allowed_profiles: Option<Said<BTreeMap<String, bool>>>,
+    allowed_modes: Option<Said<Vec<String>>>,
+    profiles: BTreeMap<String, profiles::Profile>,
+    /// Whether the proxy's own table has a mode.
+    has_mode: bool,
+}
 
-struct Reader<'a> {
+/// One file being read.
+struct File<'a, 'p> {
     source: Source<'a>,
-    page: &'a mut Page,
-    found: bool,
+    page: &'a mut Page<'p>,
+    codex: &'a mut Codex,
+    is_requirements: bool,
 }
 
-impl Reader<'_> {
-    fn file(&mut self, root: &DeTable<'_>) {
+impl Codex {
+    pub(super) fn read(
+        &mut self,
+        source: Source<'_>,
+        root: &Node,
+        page: &mut Page<'_>,
+    ) -> Result<(), ConfigError> {
+        let table = root.table().unwrap_or_default();
+        let is_requirements = table.iter().any(|entry| OF_REQUIREMENTS.contains(&&*entry.key));
+        let mut file = File { source, page, codex: self, is_requirements };
+        let found = file.file(table)?;
+        if !found {
+            return Err(of_file(
+                source.name,
+                "has no network settings that are known",
+                "give Codex's config.toml or requirements.toml, or sandbox-runtime's JSON",
+            ));
+        }
+        let slot = if is_requirements { &mut self.requirements } else { &mut self.settings };
+        slot.get_or_insert_with(|| source.name.to_owned());
+        page.is_requirements |= is_requirements;
+        Ok(())
+    }
+}
+
+impl File<'_, '_> {
+    /// Whether there is anything about network in it.
+    fn file(&mut self, table: &[Entry]) -> Result<bool, ConfigError> {
+        let mut found = false;
         let mut unrelated = Vec::new();
-        for (key, node) in root {
-            let name: &str = key.get_ref();
-            match (name, node.get_ref()) {
-                ("features", DeValue::Table(features)) => self.features(features),
-                ("experimental_network", DeValue::Table(table)) => {
-                    self.page.requirements = true;
-                    self.found = true;
-                    self.page.profile("");
-                    self.network("", table);
+        for entry in table {
+            let Entry { key, line, node } = entry;
+            let place = self.place(*line);
+            match key.as_str() {
+                "features" => found |= self.features(node)?,
+                "experimental_network" => {
+                    found = true;
+                    self.codex.bounds.get_or_insert(Said { value: None, place });
+                    self.page.section("");
+                    self.network("", node, network::Form::Bounds)?;
                 }
-                (name, DeValue::Table(table)) if NETWORK_TABLES.contains(&name) => {
-                    self.settings();
-                    self.network("", table);
+                name if OLD_TABLES.contains(&name) => {
+                    found = true;
+                    self.old_table(entry)?;
                 }
-                ("permissions", DeValue::Table(profiles)) => self.permissions(profiles),
-                ("default_permissions", _) => {
-                    let name = node.get_ref().as_str().unwrap_or_default();
-                    self.page.note(format!(
-                        "The default there is the profile {name:?}: run with --profile {name}."
-                    ));
+                "permissions" => found |= self.permissions(node)?,
+                "profiles" => self.config_profiles(node)?,
+                "default_permissions" => {
+                    let value = self.text(entry)?.to_owned();
+                    self.codex.default_permissions.get_or_insert(Said { value, place });
                 }
-                ("sandbox_workspace_write", DeValue::Table(table)) => {
-                    if let Some(node) = table.get("network_access") {
-                        self.settings();
-                        self.switch("", "network_access", node);
-                        if node.get_ref().as_bool() == Some(true) {
-                            self.note_filter();
-                        }
+                "sandbox_mode" => {
+                    let value = self.text(entry)?;
+                    if !["read-only", "workspace-write", "danger-full-access"].contains(&value) {
+                        return Err(self.failed(
+                            *line,
+                            format!("{value:?} is no sandbox_mode"),
+                            "write \"read-only\", \"workspace-write\" or \"danger-full-access\"",
+                        ));
                     }
+                    let value = value.to_owned();
+                    self.codex.sandbox_mode.get_or_insert(Said { value, place });
                 }
-                _ => unrelated.push(name.to_owned()),
-            }
-        }
-        if self.found && !unrelated.is_empty() {
-            let why = format!("not about network: {}", unrelated.join(", "));
-            self.page.leave_out(self.source.name, why);
-        }
-    }
-
-    fn settings(&mut self) {
-        self.found = true;
-        self.page.settings = true;
-        self.page.profile("");
-    }
-
-    /// `network_proxy = true`, or its table.
-    fn features(&mut self, features: &DeTable<'_>) {
-        let Some(node) = features.get("network_proxy") else { return };
-        self.settings();
-        match node.get_ref() {
-            DeValue::Table(table) => self.network("", table),
-            _ => self.enabled("", node),
-        }
-    }
-
-    fn permissions(&mut self, profiles: &DeTable<'_>) {
-        for (key, node) in profiles {
-            let (name, place) = (key.get_ref(), self.place(key.span().start));
-            let Some(profile) = node.get_ref().as_table() else { continue };
-            if name == "default" || name.starts_with(':') {
-                self.page
-                    .leave_out(&place, format!("the profile {name:?} has a name of its own here"));
-                continue;
-            }
-            self.settings();
-            self.page.profile(name);
-            for (key, node) in profile {
-                let place = self.place(key.span().start);
-                match (key.get_ref().as_ref(), node.get_ref()) {
-                    ("network", DeValue::Table(table)) => self.network(name, table),
-                    ("extends", DeValue::String(parent))
-                        if profiles.contains_key(parent.as_ref()) =>
-                    {
-                        self.page.extends(name, parent, &place);
-                    }
-                    ("extends", DeValue::String(parent)) => {
-                        let why =
-                            format!("extends = {parent:?}: a built-in profile has no rules here");
-                        self.page.leave_out(&place, why);
-                    }
-                    (other, _) => {
-                        self.page.leave_out(&place, format!("{other} is not about network"));
-                    }
+                "sandbox_workspace_write" => found |= self.workspace(entry)?,
+                "allowed_permission_profiles" => self.allowed_profiles(entry)?,
+                "allowed_sandbox_modes" => {
+                    let value = self.texts(entry)?;
+                    self.codex.allowed_modes.get_or_insert(Said { value, place });
                 }
-            }
-        }
-    }
-
-    fn network(&mut self, profile: &str, table: &DeTable<'_>) {
-        for (key, node) in table {
-            self.key(profile, key.get_ref(), key.span().start, node);
-        }
-    }
-
-    fn key(&mut self, profile: &str, key: &str, at: usize, node: Node<'_, '_>) {
-        let place = self.place(at);
-        match (key, node.get_ref()) {
-            ("enabled", _) => self.enabled(profile, node),
-            (
-                "allow_upstream_proxy"
-                | "enable_socks5"
-                | "enable_socks5_udp"
-                | "dangerously_allow_all_unix_sockets"
-                | "allow_local_binding",
-                DeValue::Boolean(_),
-            ) => self.switch(profile, key, node),
-            ("managed_allowed_domains_only", DeValue::Boolean(_)) if self.page.requirements => {
-                self.switch(profile, key, node);
-            }
-            ("mode", DeValue::String(mode)) if matches!(mode.as_ref(), "full" | "limited") => {
-                if mode == "full" {
-                    self.note_filter();
-                }
-                self.page.set(profile, "", "mode", quoted(mode), &place);
-            }
-            ("policy", DeValue::Table(table)) => self.network(profile, table),
-            ("domains", DeValue::Table(table)) => self.domains(profile, table),
-            ("allowed_domains", DeValue::Array(list)) => self.hosts(profile, list, Action::Allow),
-            ("denied_domains", DeValue::Array(list)) => self.hosts(profile, list, Action::Deny),
-            ("unix_sockets", DeValue::Table(table)) => {
-                for (path, node) in table {
-                    let place = self.place(path.span().start);
-                    match node.get_ref().as_str() {
-                        Some("allow") => {
-                            patterns::socket(self.page, profile, path.get_ref(), &place)
-                        }
-                        // What no line allows is closed.
-                        Some("none") => {}
-                        _ => self.page.leave_out(&place, "is neither \"allow\" nor \"none\""),
-                    }
-                }
-            }
-            ("allow_unix_sockets", DeValue::Array(list)) => {
-                for node in list.iter() {
-                    let place = self.place(node.span().start);
-                    match node.get_ref().as_str() {
-                        Some(path) => patterns::socket(self.page, profile, path, &place),
-                        None => self.page.leave_out(&place, "is no text"),
-                    }
-                }
-            }
-            ("proxy", DeValue::String(url)) => {
-                self.page.set(profile, "upstream", "url", quoted(url), &place);
-            }
-            ("no_proxy", value) => self.no_proxy(profile, value, &place),
-            ("proxy_url" | "socks_url" | "http_port" | "socks_port", _) => self.page.leave_out(
-                &place,
-                format!("{key}: explicit listeners are not built yet, and programs need none here"),
-            ),
-            ("dangerously_allow_non_loopback_proxy", _) => self.page.leave_out(
-                &place,
-                format!("{key}: there is no explicit listener that could listen elsewhere"),
-            ),
-            ("admin_url" | "dangerously_allow_non_loopback_admin", _) => {
-                self.page.leave_out(&place, format!("{key}: there is no admin port"));
-            }
-            ("danger_full_access_denylist_only", _) => {
-                self.note_filter();
-                self.page.leave_out(
+                "extends" | "extend" | "include" => self.page.lose(
                     &place,
                     format!(
-                        "{key}: \"*\" = \"allow\" in [network.domains] opens every public host \
-                             that is not denied"
+                        "{key}: rules stand elsewhere; import that file together with this one"
                     ),
-                );
-            }
-            ("mitm" | "mitm_hooks" | "header_injections", _) => {
-                self.page.leave_out(&place, format!("{key}: nothing is decrypted here"));
-            }
-            _ => self
-                .page
-                .leave_out(&place, format!("{key} has no counterpart, or a value of no use")),
-        }
-    }
-
-    fn enabled(&mut self, profile: &str, node: Node<'_, '_>) {
-        match node.get_ref().as_bool() {
-            Some(true) => self.switch(profile, "enabled", node),
-            // Without its filter a sandbox would be none.
-            Some(false) => {
-                self.note_filter();
-                let place = self.place(node.span().start);
-                self.page.leave_out(&place, "the filter is off there, and stays on here");
-            }
-            None => {
-                let place = self.place(node.span().start);
-                self.page.leave_out(&place, "is neither true nor false");
+                ),
+                "application" => self.page.leave_out(
+                    &place,
+                    "application: about the program's own connections, not those of its commands",
+                ),
+                _ => unrelated.push((key.clone(), *line)),
             }
         }
-    }
-
-    fn switch(&mut self, profile: &str, key: &str, node: Node<'_, '_>) {
-        let place = self.place(node.span().start);
-        match node.get_ref().as_bool() {
-            Some(value) => self.page.set(profile, "", key, value.to_string(), &place),
-            None => self.page.leave_out(&place, format!("{key} is neither true nor false")),
-        }
-    }
-
-    fn domains(&mut self, profile: &str, table: &DeTable<'_>) {
-        for (pattern, node) in table {
-            let place = self.place(pattern.span().start);
-            let action = match node.get_ref().as_str() {
-                Some("allow") => Action::Allow,
-                Some("deny") => Action::Deny,
-                Some("none") => continue,
-                _ => {
-                    let why = format!("{:?} is neither \"allow\" nor \"deny\"", pattern.get_ref());
-                    self.page.leave_out(&place, why);
-                    continue;
-                }
-            };
-            patterns::host(self.page, profile, pattern.get_ref(), action, &place);
-        }
-    }
-
-    fn hosts(&mut self, profile: &str, list: &[Spanned<DeValue<'_>>], action: Action) {
-        for node in list {
-            let place = self.place(node.span().start);
-            match node.get_ref().as_str() {
-                Some(text) => patterns::host(self.page, profile, text, action, &place),
-                None => self.page.leave_out(&place, "is no text"),
+        if found {
+            for (key, line) in unrelated {
+                let place = self.place(line);
+                self.page.leave_out(&place, format!("not about network: {key}"));
             }
         }
+        Ok(found)
     }
 
-    fn no_proxy(&mut self, profile: &str, value: &DeValue<'_>, place: &str) {
-        let hosts: Vec<String> = match value {
-            DeValue::String(list) => list.split(',').map(|host| quoted(host.trim())).collect(),
-            DeValue::Array(list) => {
-                list.iter().filter_map(|node| node.get_ref().as_str()).map(quoted).collect()
-            }
-            _ => Vec::new(),
+    /// `network_proxy = true`, or its table. In requirements it is a pin of the feature.
+    fn features(&mut self, node: &Node) -> Result<bool, ConfigError> {
+        let Some(entry) = get(node.table().unwrap_or_default(), "network_proxy") else {
+            return Ok(false);
         };
-        self.page.set(profile, "upstream", "no_proxy", format!("[{}]", hosts.join(", ")), place);
+        let place = self.place(entry.line);
+        if self.is_requirements && entry.node.boolean().is_some() {
+            self.page.leave_out(&place, "features.network_proxy: the filter is always on here");
+            return Ok(true);
+        }
+        self.page.section("");
+        let value = match entry.node.table() {
+            Some(_) => {
+                self.codex.feature.get_or_insert(Said { value: None, place });
+                self.network("", &entry.node, network::Form::Feature)?;
+                return Ok(true);
+            }
+            None => Some(self.boolean(entry)?),
+        };
+        self.codex.feature.get_or_insert(Said { value, place });
+        Ok(true)
     }
 
-    fn note_filter(&mut self) {
-        self.page.note(
-            "Somewhere the settings pass everything. Here hosts are still filtered: what no rule \
-             allows is refused. \"*\" = \"allow\" in [network.domains] opens every public host.",
-        );
+    /// The proxy's table of an older version.
+    fn old_table(&mut self, entry: &Entry) -> Result<(), ConfigError> {
+        let place = self.place(entry.line);
+        self.codex.old.get_or_insert(Said { value: None, place });
+        self.page.section("");
+        let form = match self.is_requirements {
+            true => network::Form::Bounds,
+            false => network::Form::Old,
+        };
+        self.network("", &entry.node, form)
     }
 
-    fn place(&self, at: usize) -> String {
-        format!("{}:{}", self.source.name, line_of(self.source.text, at))
+    fn workspace(&mut self, entry: &Entry) -> Result<bool, ConfigError> {
+        let mut found = false;
+        for entry in self.table(entry)? {
+            let place = self.place(entry.line);
+            match entry.key.as_str() {
+                "network_access" => {
+                    let value = self.boolean(entry)?;
+                    self.codex.network_access.get_or_insert(Said { value, place });
+                    self.page.section("");
+                    found = true;
+                }
+                key => self.page.leave_out(&place, format!("not about network: {key}")),
+            }
+        }
+        Ok(found)
     }
-}
 
-fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count()
+    fn allowed_profiles(&mut self, entry: &Entry) -> Result<(), ConfigError> {
+        let place = self.place(entry.line);
+        let mut value = BTreeMap::new();
+        for entry in self.table(entry)? {
+            value.insert(entry.key.clone(), self.boolean(entry)?);
+        }
+        self.codex.allowed_profiles.get_or_insert(Said { value, place });
+        Ok(())
+    }
+
+    fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.source.name)
+    }
+
+    fn failed(&self, line: usize, message: impl Into<String>, suggestion: &str) -> ConfigError {
+        failed(self.source.name, line, message, suggestion)
+    }
+
+    fn text<'e>(&self, entry: &'e Entry) -> Result<&'e str, ConfigError> {
+        let error = || self.failed(entry.line, format!("{} is no text", entry.key), "write a text");
+        entry.node.text().ok_or_else(error)
+    }
+
+    fn boolean(&self, entry: &Entry) -> Result<bool, ConfigError> {
+        let message = format!("{} is neither true nor false", entry.key);
+        let error = || self.failed(entry.line, message, "write true or false");
+        entry.node.boolean().ok_or_else(error)
+    }
+
+    fn table<'e>(&self, entry: &'e Entry) -> Result<&'e [Entry], ConfigError> {
+        let error = || {
+            self.failed(entry.line, format!("{} is no table", entry.key), "write its keys below")
+        };
+        entry.node.table().ok_or_else(error)
+    }
+
+    /// A list of texts.
+    fn texts(&self, entry: &Entry) -> Result<Vec<String>, ConfigError> {
+        Ok(self.lined_texts(entry)?.into_iter().map(|(text, _)| text.to_owned()).collect())
+    }
+
+    /// A list of texts, each with its line.
+    fn lined_texts<'e>(&self, entry: &'e Entry) -> Result<Vec<(&'e str, usize)>, ConfigError> {
+        let Some(list) = entry.node.list() else {
+            let message = format!("{} is no list", entry.key);
+            return Err(self.failed(entry.line, message, "write it as [\"example.com\"]"));
+        };
+        let text = |node: &'e Node| match node.text() {
+            Some(text) => Ok((text, node.line)),
+            None => {
+                let message = format!("an entry of {} is no text", entry.key);
+                Err(self.failed(node.line, message, "write each as a text"))
+            }
+        };
+        list.iter().map(text).collect()
+    }
 }

@@ -11,4 +11,5 @@ mod bodies;
 mod corpus;
 mod decisions;
 mod hellos;
+mod imported;
 mod spelling;

@@ -27,7 +27,8 @@ pub(crate) fn file_of(key: &Key) -> String {
         }
         (Table::Rule, "action") => rule(example),
         (Table::Rule, _) => rule(&format!("action = \"allow\", {example}")),
-        (Table::Top | Table::Network, _) => format!("[network]\n{example}\n"),
+        (Table::Top, _) => format!("{example}\n[profiles.ci]\n"),
+        (Table::Network, _) => format!("[network]\n{example}\n"),
         (Table::Dns, _) => format!("[network.dns]\n{example}\n"),
         (Table::Upstream, _) => format!("[network.upstream]\n{example}\n"),
         (Table::Profile, _) => format!("[profiles.ci]\n{example}\n"),
@@ -154,5 +155,8 @@ fn advice(reason: Reason) -> &'static str {
         Reason::ApprovalDenied => "Ask the person; a rule makes the question needless.",
         Reason::ApprovalTimeout => "Ask again, or write a rule.",
         Reason::RateLimited => "Try later; fewer at once.",
+        Reason::DeviceNotAllowed => {
+            "No rule opens it ([devices.md](devices.md)). A driver that was loaded later is known to the next run."
+        }
     }
 }

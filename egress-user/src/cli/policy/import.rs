@@ -14,12 +14,14 @@ use crate::cli::{complain, policy_args::describe, print};
 
 /// Write another tool's settings as a policy
 ///
-/// Reads Codex's config.toml or requirements.toml, and sandbox-runtime's settings in JSON. What
-/// cannot be carried over is listed, in the file and on stderr; what comes out is never wider than
-/// what went in.
+/// Reads Codex's config.toml or requirements.toml, sandbox-runtime's settings in JSON, and Claude
+/// Code's. What comes out is never wider than what went in, and `egress run` starts with it. Every
+/// difference is listed with its line, in the file and on stderr. Exits with 0 when a policy is
+/// written, with 1 when rules are lost and `--lossy` is not given (nothing is written then), with 2
+/// when a file cannot be read as settings.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// Codex config.toml or requirements.toml, or sandbox-runtime settings in JSON
+    /// Codex config.toml or requirements.toml, or settings of sandbox-runtime or Claude Code in JSON
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Write here instead of to stdout; an existing file is left alone
@@ -28,6 +30,9 @@ pub(super) struct Import {
     /// Replace the output file where it exists
     #[arg(long, requires = "output")]
     force: bool,
+    /// Write the policy even where rules are lost; what they were about stays closed
+    #[arg(long)]
+    lossy: bool,
 }
 
 impl Import {
@@ -38,12 +43,18 @@ impl Import {
         });
         let texts = texts.collect::<anyhow::Result<Vec<_>>>()?;
         let sources: Vec<_> = texts.iter().map(|(name, text)| Source { name, text }).collect();
-        let imported = match import(&sources) {
+        let home = std::env::home_dir();
+        let imported = match import(&sources, home.as_deref()) {
             Ok(imported) => imported,
             Err(errors) => bail!(describe(&errors, false)),
         };
-        for left in &imported.left_out {
-            complain(&format!("not carried over: {}: {}", left.place, left.why));
+        for told in &imported.told {
+            let how = told.difference.as_str();
+            complain(&format!("{how}: {}: {}", told.place, told.why));
+        }
+        if imported.has_losses() && !self.lossy {
+            complain("rules are lost, and nothing is written; --lossy writes what there is");
+            return Ok(ExitCode::FAILURE);
         }
         let Some(output) = &self.output else { return print(&imported.text) };
         let mut options = OpenOptions::new();

@@ -71,7 +71,9 @@ impl Findings {
         findings.add(config::assemble_below(system, files, &Flags::default())?);
         let loaded: Vec<Loaded> = files.iter().filter_map(|file| config::load(file).ok()).collect();
         let profiles = loaded.iter().flat_map(|file| &file.profiles);
-        let names: BTreeSet<&str> = profiles.map(|profile| &*profile.name).collect();
+        // `[network]` too, where `default_profile` is another.
+        let names = profiles.map(|profile| &*profile.name).chain(["default"]);
+        let names: BTreeSet<&str> = names.collect();
         for name in names {
             let flags = Flags { profile: Some(name.to_owned()), ..Flags::default() };
             findings.add(config::assemble_below(system, files, &flags)?);

@@ -36,13 +36,14 @@ impl Chain {
         check(layers, &parents, &mut errors);
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut next = asked.unwrap_or(DEFAULT);
-        if !exists(&parents, next) {
+        // What a file names was reported where it stands.
+        if !exists(&parents, next) && !layers.iter().any(|layer| is_default_of(layer, next)) {
             let message = format!("there is no profile {next:?}");
             let suggestion = suggest(&parents, next);
             let file = "--profile".to_owned();
             errors.push(ConfigError { file, place: None, message, suggestion });
         }
-        if !errors.is_empty() {
+        if !errors.is_empty() || !exists(&parents, next) {
             return Err(errors);
         }
         while next != DEFAULT {
@@ -156,6 +157,26 @@ pub(super) fn check_attached(layers: &[Loaded], errors: &mut ConfigErrors) {
     }
 }
 
+/// Reports a `default_profile` that does not exist.
+pub(super) fn check_default(layers: &[Loaded], errors: &mut ConfigErrors) {
+    let parents = parents(layers, &mut ConfigErrors::default());
+    for written in layers.iter().filter_map(|layer| layer.default_profile.as_ref()) {
+        let name = &written.value;
+        if !exists(&parents, name) {
+            errors.push(error(
+                written,
+                format!("there is no profile {name:?}"),
+                suggest(&parents, name),
+            ));
+        }
+    }
+}
+
+/// Whether the file's `default_profile` is this one.
+fn is_default_of(layer: &Loaded, profile: &str) -> bool {
+    layer.default_profile.as_ref().is_some_and(|written| written.value == profile)
+}
+
 fn error(written: &Written<String>, message: String, suggestion: String) -> ConfigError {
     let file = written.origin.file.to_string();
     ConfigError { file, place: written.place.clone(), message, suggestion }
@@ -174,3 +195,6 @@ fn suggest(parents: &Parents<'_>, name: &str) -> String {
         None => format!("the profiles are {}", known.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

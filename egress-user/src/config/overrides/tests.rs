@@ -118,7 +118,7 @@ fn under_a_profile_its_own_keys_are_set() {
     };
     assert_eq!(
         of_ci("network.mode=limited").unwrap_err().to_string(),
-        "--set network.mode: this is a key of [network], and --profile ci is in force; write --set \
+        "--set network.mode: this is a key of [network], and the profile ci is in force; write --set \
          'profiles.ci.network.mode=...'"
     );
     let settings = of_ci("profiles.ci.network.mode=limited").unwrap().policy.settings().clone();

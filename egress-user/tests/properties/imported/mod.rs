@@ -1,0 +1,165 @@
+//! What is imported allows nothing that the source denies.
+//!
+//! Settings and targets are random, of few parts, so that they meet often. What the source says of a
+//! target is a small model of its own, of what the real programs were seen to do: Codex 0.171.0
+//! and sandbox-runtime 0.0.83. Where the model denies, the policy that comes out must, also when
+//! settings and policy went through files.
+use std::path::Path;
+
+use egress_user::{
+    config::{self, Flags},
+    import::{Source, import},
+    policy::Policy,
+    target::{Answers, Target, judge},
+};
+use proptest::prelude::*;
+
+mod codex;
+mod runtime;
+
+/// Hosts that the settings are about.
+const HOSTS: [&str; 13] = [
+    "a.test",
+    "x.a.test",
+    "y.x.a.test",
+    "xa.test",
+    "b.test",
+    "evil1.test",
+    "test",
+    "xn--bcher-kva.test",
+    "localhost",
+    "127.0.0.1",
+    "10.0.0.1",
+    "93.184.216.35",
+    "[::1]",
+];
+const PORTS: [u16; 4] = [22, 80, 443, 8443];
+/// What every name resolves to.
+const ADDRESS: &str = "93.184.216.34";
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payload {
+    Tls,
+    Get,
+    Post,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    host: &'static str,
+    port: u16,
+    payload: Payload,
+}
+
+impl Asked {
+    fn text(self) -> String {
+        let Self { host, port, payload } = self;
+        match payload {
+            Payload::Tls => format!("https://{host}:{port}/"),
+            Payload::Get => format!("http://{host}:{port}/"),
+            Payload::Post => format!("http://{host}:{port}/ POST"),
+        }
+    }
+
+    /// Without brackets.
+    fn bare(self) -> &'static str {
+        self.host.trim_matches(['[', ']'])
+    }
+}
+
+fn every_target() -> impl Iterator<Item = Asked> {
+    HOSTS.into_iter().flat_map(|host| {
+        PORTS.into_iter().flat_map(move |port| {
+            let payloads = [Payload::Tls, Payload::Get, Payload::Post].into_iter();
+            payloads.map(move |payload| Asked { host, port, payload })
+        })
+    })
+}
+
+/// Patterns as people write them, right and wrong, of hosts that are asked for.
+fn pattern() -> impl Strategy<Value = String> {
+    let before = prop::sample::select(vec!["", "", "", "*.", "**.", ".", "*", "ev*", "?."]);
+    let name = prop::sample::select(vec![
+        "a.test",
+        "A.Test.",
+        "x.a.test",
+        "test",
+        "b.test",
+        "bücher.test",
+        "evil1.test",
+    ]);
+    let after = prop::sample::select(vec!["", "", "", ":443", ":80", ":0443", " "]);
+    let single = prop::sample::select(vec![
+        "*",
+        "localhost",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "10.0.0.1",
+        "10.0.0.*",
+        "93.184.*",
+        "93.184.216.35",
+        "93.184.216.35:80",
+        "::1",
+        "[::1]",
+        "[::1]:80",
+        "x.*.test",
+        "e?il1.test",
+        "::ffff:10.0.0.1",
+    ]);
+    prop_oneof![
+        3 => (before, name, after).prop_map(|(before, name, after)| format!("{before}{name}{after}")),
+        2 => single.prop_map(str::to_owned),
+    ]
+}
+
+fn patterns() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(pattern(), 0..5)
+}
+
+/// The policy of the settings, once in memory and once over files; none where they are refused.
+fn policies(text: &str, profile: Option<&str>) -> Option<[Policy; 2]> {
+    let imported = import(&[Source { name: "f", text }], Some(Path::new("/home/user"))).ok()?;
+    let flags = || Flags { profile: profile.map(str::to_owned), ..Flags::default() };
+    let loaded = config::parse(&imported.text, "p.toml");
+    let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}\n{}", imported.text));
+    let memory = config::assemble_layers(vec![loaded], &flags())
+        .unwrap_or_else(|errors| panic!("{errors}\n{}", imported.text));
+    assert_eq!(memory.not_built, [], "run would not start\n{}", imported.text);
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, policy) = (folder.path().join("settings"), folder.path().join("policy.toml"));
+    std::fs::write(&settings, text).unwrap();
+    let again = std::fs::read_to_string(&settings).unwrap();
+    let name = settings.display().to_string();
+    let imported = import(&[Source { name: &name, text: &again }], None).unwrap();
+    std::fs::write(&policy, &imported.text).unwrap();
+    let files = config::assemble(&[policy], &flags());
+    let files = files.unwrap_or_else(|errors| panic!("{errors}\n{}", imported.text));
+    Some([memory.policy, files.policy])
+}
+
+/// Holds the policies to the model, and counts targets that both let pass.
+fn hold(text: &str, profile: Option<&str>, allows: impl Fn(Asked) -> bool) -> usize {
+    let Some(policies) = policies(text, profile) else { return 0 };
+    let mut answers = Answers::default();
+    answers.set_others(Answers::word(ADDRESS).unwrap());
+    let mut passed = 0;
+    for asked in every_target() {
+        let target: Target = asked.text().parse().unwrap();
+        for policy in &policies {
+            let is_open = judge(policy, &target, &mut answers.clone()).is_allow();
+            assert!(
+                allows(asked) || !is_open,
+                "{} is open, and closed in the source ({profile:?})\n{text}",
+                asked.text()
+            );
+            passed += usize::from(is_open);
+        }
+        let udp: Target = format!("udp://{}:{}", asked.host, asked.port).parse().unwrap();
+        let is_open =
+            policies.iter().any(|policy| judge(policy, &udp, &mut answers.clone()).is_allow());
+        assert!(!is_open, "{} is open over UDP\n{text}", asked.host);
+    }
+    passed
+}
