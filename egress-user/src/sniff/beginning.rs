@@ -16,7 +16,7 @@ use super::http1::HEAD_LIMIT_BYTES;
 
 /// Most octets of the first line, blanks before it apart. A longer one is no request line: the
 /// most generous default of a server is 1 MiB.
-pub const LINE_LIMIT_BYTES: usize = 4 << 20;
+pub const LINE_LIMIT_BYTES: usize = 2 << 20;
 
 /// What the octets so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ pub struct Beginning {
     /// Where the target of a known method begins, or behind the scheme of an `http` address: no
     /// client waits for an answer to half of such a line.
     target_at: Option<usize>,
-    /// One octet more than the longest known method.
-    method: Start<10>,
+    method: Start<32>,
     target: Start<6>,
     reads_commands: bool,
 }
@@ -75,12 +74,13 @@ impl Beginning {
 
     /// Looks at the next octets. Final unless [`Begun::Maybe`].
     pub fn feed(&mut self, chunk: &[u8]) -> Begun {
-        for &octet in chunk {
-            if self.verdict != Begun::Maybe {
-                break;
-            }
+        let mut rest = chunk;
+        while self.verdict == Begun::Maybe {
+            rest = self.skip(rest);
+            let Some((&octet, behind)) = rest.split_first() else { break };
             self.verdict = self.take(octet);
             self.seen += 1;
+            rest = behind;
         }
         self.verdict
     }
@@ -96,6 +96,29 @@ impl Beginning {
     /// While it is [`Begun::Maybe`]: how many octets from the connection's start may be forwarded.
     pub fn passable(&self) -> usize {
         self.target_at.or(self.version_at).unwrap_or(self.seen)
+    }
+
+    /// Passes over what only makes a word longer: an upload may have no lines.
+    fn skip<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
+        let is_start_kept = match self.words {
+            1 => self.method.is_full(),
+            2 => self.target.is_full(),
+            _ => true,
+        };
+        if !self.in_word || !is_start_kept || self.matched > 0 || self.version_at.is_some() {
+            return chunk;
+        }
+        let matters = |&octet: &u8| is_blank(octet) || octet | 0x20 == b'h';
+        let skipped = chunk.iter().position(matters).unwrap_or(chunk.len());
+        // Not past a limit, where a verdict is due.
+        let skipped = skipped.min(LINE_LIMIT_BYTES - self.line);
+        let skipped = match self.target_at {
+            Some(at) => skipped.min((HEAD_LIMIT_BYTES + at).saturating_sub(self.seen)),
+            None => skipped,
+        };
+        self.seen += skipped;
+        self.line += skipped;
+        chunk.get(skipped..).unwrap_or_default()
     }
 
     fn take(&mut self, octet: u8) -> Begun {
@@ -251,6 +274,10 @@ impl<const N: usize> Start<N> {
 
     fn upper(&self) -> &[u8] {
         self.octets.get(..self.length.min(N)).unwrap_or_default()
+    }
+
+    fn is_full(&self) -> bool {
+        self.length >= N
     }
 
     fn is_capitals(&self) -> bool {
