@@ -4,15 +4,17 @@ use std::{
     ffi::OsString,
     io::Write,
     net::TcpListener,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
+    path::Path,
     process::ExitCode,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use anyhow::Context;
 use clap::Args;
 use egress_common::{
-    event::{Counter, Event},
+    device::{DeviceKey, access},
+    event::Counter,
     flow::kind,
     pin::Ports,
     sandbox::{Sandbox, flags},
@@ -23,7 +25,7 @@ use egress_user::{
     direct::Direct,
     dns::{self, NameServers, Opening, PinSink, PinTable, Writer},
     flow::Flows,
-    kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
+    kernel::{Attached, Devices, Events, Host, Loaded, Maps},
     listen::{Listeners, Transparent},
     own,
     policy::{Mode, Policy},
@@ -39,12 +41,16 @@ use nix::{
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{Failure, LaidOut, policy_args::PolicyArgs};
+use teller::{Teller, lock};
+
+mod teller;
 
 /// Run a command that can reach only what the policy allows.
 ///
 /// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
 /// Needs root; the command itself runs as the user that called sudo, or as --user says, and never
-/// with capabilities. Prints nothing but the command's own output, and at the end, on stderr, what
+/// with capabilities. It stands in the caller's working directory, unless that is hidden from it
+/// (/run/user, /run/docker): nothing is started then. Prints nothing but the command's own output, and at the end, on stderr, what
 /// was refused and what would allow it.
 ///
 /// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 125 the
@@ -143,6 +149,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
              a file instead (`cat | egress run ... | cat`)"
         );
     }
+    let devices = Devices::known(Path::new("/proc")).ok();
+    devices.as_ref().map_or(Ok(()), refuse_networks_as_stdio)?;
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
@@ -183,6 +191,13 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         serve(&runtime, &shared, listeners, &assembled.dns, writer)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    // By the init's /proc where ours shows processes alone.
+    let devices = match devices {
+        Some(devices) => devices,
+        None => Devices::known(&init.proc()).context("read which devices the kernel knows")?,
+    };
+    refuse_networks_as_stdio(&devices)?;
+    shared.maps.add_devices(&devices)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
     let kept = watch_own(&runtime, &shared, &proxy)?;
@@ -219,6 +234,18 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     }
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
+}
+
+/// A device that the command may not open it may not be handed either.
+fn refuse_networks_as_stdio(devices: &Devices) -> anyhow::Result<()> {
+    let refused = |(_, device): &(&str, DeviceKey)| !devices.allows(*device, access::READ);
+    match sys::descriptors::devices_of_stdio().into_iter().find(refused) {
+        Some((name, DeviceKey { major, minor, .. })) => anyhow::bail!(
+            "{name} is the device {major}:{minor}, which is a network or unknown to this kernel; give it \
+             a pipe or a file instead (docs/devices.md)"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn describe_sandbox(
@@ -386,71 +413,6 @@ fn direct(shared: &Shared, proxy: &Arc<Transparent>, sandbox: Sandbox) -> Option
             None
         }
     }
-}
-
-/// Notes what the kernel side tells.
-#[derive(Clone)]
-struct Teller {
-    journal: Arc<Journal>,
-    proxy: Arc<Transparent>,
-    direct: Option<Arc<Direct>>,
-}
-
-impl Teller {
-    /// As it happens, so that the ring does not fill.
-    fn follow(self, runtime: &Runtime, events: &Arc<Mutex<Events>>) -> anyhow::Result<()> {
-        let _entered = runtime.enter();
-        if let Some(direct) = &self.direct {
-            runtime.spawn(direct.clone().keep());
-        }
-        let ring: OwnedFd =
-            lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
-        let ring = sys::descriptors::watch(ring).context("watch the events")?;
-        let events = events.clone();
-        runtime.spawn(async move {
-            while let Ok(mut ready) = ring.readable().await {
-                ready.clear_ready();
-                // A program that does nothing but get refused must not keep the others'
-                // connections waiting: their tasks run in between.
-                while !self.note_some(&events) {
-                    tokio::task::yield_now().await;
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// Notes a few events; true when there are no more. Within a runtime.
-    fn note_some(&self, events: &Mutex<Events>) -> bool {
-        const FEW: usize = 64;
-        let mut events = lock(events);
-        for _ in 0..FEW {
-            match events.take() {
-                None => return true,
-                Some(Told::Refused(event)) => self.note(&event),
-                Some(Told::Hello(hello)) => {
-                    if let Some(direct) = &self.direct {
-                        direct.told(hello);
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn note(&self, event: &Event) {
-        let refused = kernel::describe(event, |to| self.proxy.explain(to));
-        match kernel::datagram_connect(event) {
-            Some(to) if self.proxy.is_pinned(to.ip()) => {
-                self.journal.refused_datagram_connect(to.port(), refused);
-            }
-            _ => self.journal.refused(refused),
-        }
-    }
-}
-
-fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
-    events.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The summary.

@@ -14,6 +14,7 @@ use aya::{
 use egress_common::{
     Address,
     abi::map,
+    device::DeviceKey,
     event::{Counter, Held},
     flow::{FlowKey, FlowValue, kind},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
@@ -22,7 +23,7 @@ use egress_common::{
 
 use ipnet::IpNet;
 
-use super::{error::KernelError, events::Events};
+use super::{devices::Devices, error::KernelError, events::Events};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     policy::{KernelRule, Policy},
@@ -48,6 +49,7 @@ pub struct Maps {
     /// Whether the packet hook can judge a first payload.
     pub(super) judges_hellos: bool,
     addresses: Mutex<Rules>,
+    devices: Mutex<HashMap<MapData, Wire<DeviceKey>, u32>>,
     flows: SizedMap<FlowKey, FlowValue>,
     askers: Hash<FlowKey, FlowValue>,
     counters: PerCpuArray<MapData, u64>,
@@ -96,6 +98,7 @@ impl Maps {
             last_id: AtomicU64::new(0),
             judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
+            devices: Mutex::new(taken(ebpf, map::DEVICES)?),
             flows: sized(ebpf, map::FLOWS)?,
             askers: taken(ebpf, map::ASKERS)?,
             counters: taken(ebpf, map::COUNTERS)?,
@@ -116,6 +119,18 @@ impl Maps {
         let mut map = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
         map.insert(sandbox.id, Wire(sandbox), 0)
             .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
+    }
+
+    /// Opens devices; until then none can be.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn add_devices(&self, devices: &Devices) -> Result<(), KernelError> {
+        let mut map = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.allowed.iter().try_for_each(|(device, access)| {
+            map.insert(Wire(*device), access, 0)
+                .map_err(|source| KernelError::Map { map: map::DEVICES, source: Box::new(source) })
+        })
     }
 
     /// Writes what the policy says of addresses.
