@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -17,6 +17,8 @@ pub mod map {
     pub const HELD: &str = "HELD";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
+    /// [`crate::device::DeviceKey`] → [`crate::device::access`] bits that are allowed.
+    pub const DEVICES: &str = "DEVICES";
     /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of redirected TCP connections.
     pub const FLOWS: &str = "FLOWS";
     /// [`crate::flow::FlowKey`] → [`crate::flow::FlowValue`] of the sockets that asked the DNS
@@ -50,6 +52,9 @@ pub mod capacity {
     pub const FLOWS: u32 = 16_384;
     /// UDP sockets that asked the DNS listener lately.
     pub const ASKERS: u32 = 8192;
+    /// Devices and majors that may be opened. A machine has some 500 majors at most, and a few dozen
+    /// devices of the major that is shared (`misc`).
+    pub const DEVICES: u32 = 4096;
     /// Octets of the event ring; a power of two and of the page size.
     pub const EVENT_BYTES: u32 = 1 << 18;
 }
@@ -72,6 +77,11 @@ pub struct ProgramSpec {
 /// Every program, in the order of attachment: what closes comes before what redirects.
 pub const PROGRAMS: &[ProgramSpec] = &[
     ProgramSpec { name: "egress_packet", attach_type: 1, enforces: "the packet backstop" },
+    ProgramSpec {
+        name: "egress_device",
+        attach_type: 6,
+        enforces: "refusal of devices that are networks",
+    },
     ProgramSpec {
         name: "egress_create",
         attach_type: 2,

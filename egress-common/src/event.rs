@@ -20,9 +20,10 @@ pub struct Event {
     pub hook: u8,
     /// [`crate::Reason`] as a number.
     pub reason: u8,
-    /// IP protocol number; for [`Hook::Option`] the option's name.
+    /// IP protocol number; for [`Hook::Option`] the option's name, for [`Hook::Device`] the major.
     pub protocol: u16,
-    /// `AF_INET` or `AF_INET6` of the socket, 0 in the packet hook; for [`Hook::Option`] the level.
+    /// `AF_INET` or `AF_INET6` of the socket, 0 in the packet hook; for [`Hook::Option`] the level,
+    /// for [`Hook::Device`] its [`crate::device::kind`].
     pub family: u8,
     /// `SOCK_STREAM`, `SOCK_DGRAM`, ... of the socket; 0 where the hook is not told.
     pub socket_type: u8,
@@ -33,8 +34,10 @@ pub struct Event {
     pub uid: u32,
     /// Its command name, zero-padded.
     pub comm: [u8; 16],
+    /// For [`Hook::Device`] the minor number; otherwise zero.
+    pub minor: u64,
     /// Zero.
-    pub reserved: [u64; 2],
+    pub reserved: u64,
 }
 
 /// A record of the ring buffer, told apart by [`Event::hook`]: what the packet hook found in the
@@ -88,6 +91,8 @@ pub enum Hook {
     Packet = 5,
     /// The first payload of a direct connection; the record is a [`HelloEvent`].
     Hello = 6,
+    /// open(2) and mknod(2) of a device.
+    Device = 7,
 }
 
 impl Hook {
@@ -100,6 +105,7 @@ impl Hook {
             4 => Some(Self::Option),
             5 => Some(Self::Packet),
             6 => Some(Self::Hello),
+            7 => Some(Self::Device),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     address::Address,
+    device::DeviceKey,
     event::{Event, Held, HelloEvent},
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
@@ -26,6 +27,7 @@ macro_rules! pod {
 
 pod! {
     Address = 16,
+    DeviceKey = 12,
     Sandbox = 64,
     PinKey = 24,
     PinValue = 56,

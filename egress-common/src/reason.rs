@@ -75,4 +75,6 @@ reasons! {
     ApprovalTimeout = 18, "approval_timeout";
     /// Too many at once, or a table is full.
     RateLimited = 19, "rate_limited";
+    /// The device is a network or leads to one, or was not known when the sandbox started.
+    DeviceNotAllowed = 20, "device_not_allowed";
 }

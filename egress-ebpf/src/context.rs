@@ -3,6 +3,7 @@
 //! The kernel's verifier proves every access below before the program may run; the SAFETY notes say
 //! which promise of the kernel each access rests on.
 
+mod device;
 mod packet;
 mod sockops;
 mod stored;
@@ -34,6 +35,7 @@ use egress_common::{
     pin::{NameKey, NameValue},
 };
 
+pub use device::Device;
 pub use packet::Packet;
 pub use sockops::SockOps;
 pub use stored::Stored;
@@ -163,7 +165,8 @@ pub fn write_hello(
         (&raw mut (*event).tgid).write(tgid);
         (&raw mut (*event).uid).write(uid);
         (&raw mut (*event).comm).write([0; 16]);
-        (&raw mut (*event).reserved).write([0; 2]);
+        (&raw mut (*event).minor).write(0);
+        (&raw mut (*event).reserved).write(0);
         (&raw mut (*told).finding).write(finding);
         (&raw mut (*told).reserved).write([0; 3]);
         (&raw mut (*told).name_length).write(key.length);

@@ -2,6 +2,7 @@
 
 use egress_common::{
     Address, Reason,
+    device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
     hello::Finding,
     pin::NameKey,
@@ -30,7 +31,8 @@ pub fn refuse_address(call: &SockAddr, sandbox: u64, hook: Hook, reason: Reason)
         tgid: process.tgid,
         uid: process.uid,
         comm: process.comm,
-        reserved: [0; 2],
+        minor: 0,
+        reserved: 0,
     });
     REFUSE
 }
@@ -54,7 +56,30 @@ pub fn refuse_socket(sandbox: u64, hook: Hook, reason: Reason, what: [u32; 3]) {
         tgid: 0,
         uid: 0,
         comm: [0; 16],
-        reserved: [0; 2],
+        minor: 0,
+        reserved: 0,
+    });
+}
+
+/// Tells of a refused device. What for is in the socket type's place.
+#[inline(always)]
+pub fn refuse_device(device: &DeviceKey, access: u32) {
+    send(&Event {
+        time_ns: boot_ns(),
+        sandbox: 0,
+        cookie: 0,
+        address: Address { words: [0; 4] },
+        port: 0,
+        hook: Hook::Device as u8,
+        reason: Reason::DeviceNotAllowed as u8,
+        protocol: device.major as u16,
+        family: device.kind as u8,
+        socket_type: access as u8,
+        tgid: 0,
+        uid: 0,
+        comm: [0; 16],
+        minor: device.minor as u64,
+        reserved: 0,
     });
 }
 
@@ -82,7 +107,8 @@ pub fn refuse_packet(
         tgid: process.tgid,
         uid: process.uid,
         comm: process.comm,
-        reserved: [0; 2],
+        minor: 0,
+        reserved: 0,
     });
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod create;
 mod datagram;
 mod decide;
+mod device;
 mod direct;
 mod emit;
 mod maps;
@@ -18,10 +19,12 @@ mod sockops;
 mod sockopt;
 
 use aya_ebpf::{
-    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, sock_ops},
-    programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext},
+    macros::{cgroup_device, cgroup_skb, cgroup_sock, cgroup_sock_addr, cgroup_sockopt, sock_ops},
+    programs::{
+        DeviceContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext,
+    },
 };
-use context::{Family, Option_, Packet, SockAddr, SockOps, Socket};
+use context::{Device, Family, Option_, Packet, SockAddr, SockOps, Socket};
 
 #[cgroup_sock_addr(connect4)]
 pub fn egress_connect4(ctx: SockAddrContext) -> i32 {
@@ -82,4 +85,9 @@ pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
 #[cgroup_skb(egress)]
 pub fn egress_packet(ctx: SkBuffContext) -> i32 {
     packet::leave(Packet::new(ctx))
+}
+
+#[cgroup_device]
+pub fn egress_device(ctx: DeviceContext) -> i32 {
+    device::access(&Device::new(ctx))
 }

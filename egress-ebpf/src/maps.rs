@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 use egress_common::{
     abi::capacity,
+    device::DeviceKey,
     event::{self, Held},
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
@@ -63,6 +64,12 @@ pub static ASKERS: LruHashMap<FlowKey, FlowValue> =
 /// Written by the connect and sendmsg hooks; freed with its socket. No memory: refused.
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+
+/// Written by user space when a sandbox starts, from what the machine's kernel knows then. Full: the
+/// sandbox does not start.
+#[map]
+pub static DEVICES: HashMap<DeviceKey, u32> =
+    HashMap::with_max_entries(capacity::DEVICES, BPF_F_NO_PREALLOC);
 
 /// Read by user space. Full: the event is lost and counted; the decision stands.
 #[map]

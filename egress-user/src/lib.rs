@@ -16,6 +16,7 @@ pub mod flow;
 pub mod import;
 pub mod kernel;
 pub mod listen;
+pub mod own;
 pub mod policy;
 pub mod relay;
 pub mod sandbox;

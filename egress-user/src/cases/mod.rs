@@ -8,7 +8,7 @@ use egress_common::Reason;
 
 use crate::{
     config::ConfigErrors,
-    policy::{Action, Lookup, Name, Pattern, Policy, UnixAddress},
+    policy::{Action, Lookup, Name, OwnAddresses, Pattern, Policy, UnixAddress},
     target::{Answers, Line, Target, Verdict, judge},
 };
 
@@ -37,6 +37,8 @@ pub struct Case {
     pub expected: Expected,
     /// Who answers lookups.
     pub resolver: Resolver,
+    /// `own_addresses`: what the machine is to hold; the machine itself is not asked.
+    pub own: OwnAddresses,
 }
 
 /// `expect`, `reason` and `rule`.
@@ -76,8 +78,10 @@ pub fn read(text: &str, file_name: &str) -> Result<Suite, ConfigErrors> {
 }
 
 impl Case {
-    /// Judges the target. `system` is asked only where the case says so.
+    /// Judges the target. `system` is asked only where the case says so. The policy keeps the machine's own
+    /// addresses of this case.
     pub fn run(&self, policy: &Policy, system: &mut dyn Lookup) -> Outcome {
+        policy.set_own_addresses(self.own.clone());
         let (verdict, missed) = match &self.resolver {
             Resolver::System => (judge(policy, &self.target, system), None),
             Resolver::Given(answers) => {

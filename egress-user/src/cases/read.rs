@@ -1,7 +1,8 @@
 //! From the text of a file of cases to a [`Suite`].
-use std::ops::Range;
+use std::{net::IpAddr, ops::Range};
 
 use egress_common::Reason;
+use ipnet::IpNet;
 use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue},
@@ -10,15 +11,16 @@ use toml::{
 use super::{Case, Expected, Resolver, Suite};
 use crate::{
     config::{ConfigError, ConfigErrors, Source},
-    policy::{Action, Answer, Name},
+    policy::{Action, Answer, Name, OwnAddresses},
     target::Answers,
 };
 
-const TOP: &[&str] = &["policy", "resolver", "case"];
-const CASE: &[&str] = &["name", "target", "expect", "reason", "rule", "resolver"];
+const TOP: &[&str] = &["policy", "resolver", "own_addresses", "case"];
+const CASE: &[&str] = &["name", "target", "expect", "reason", "rule", "resolver", "own_addresses"];
 const ANSWER: &[&str] = &["addresses", "chain"];
 const RESOLVER: &str =
     "write resolver = { \"example.com\" = [\"93.184.216.34\"] }, or \"system\" for real lookups";
+const OWN: &str = "write own_addresses = [\"93.184.216.2\", \"2606:2800:220:1::/64\"]";
 const ADDRESSES: &str =
     "write a list of addresses, or one of \"NXDOMAIN\", \"SERVFAIL\", \"TIMEOUT\", \"EMPTY\"";
 
@@ -54,6 +56,10 @@ impl Reader<'_> {
             self.texts(node, "write policy = [\"policy.toml\"], the highest layer first")
         });
         let shared = table.get("resolver").and_then(|node| self.resolver(node));
+        let own = match table.get("own_addresses") {
+            Some(node) => self.own_addresses(node),
+            None => OwnAddresses::default(),
+        };
         let mut cases = Vec::new();
         match table.get("case") {
             None => self.report(
@@ -65,7 +71,7 @@ impl Reader<'_> {
                 None => self.report(node.span(), "a case has two brackets", "write [[case]]"),
                 Some(list) => {
                     for node in list.iter() {
-                        cases.extend(self.case(node, shared.as_ref()));
+                        cases.extend(self.case(node, shared.as_ref(), &own));
                     }
                 }
             },
@@ -73,7 +79,12 @@ impl Reader<'_> {
         Suite { policy, cases }
     }
 
-    fn case(&mut self, node: Node<'_, '_>, shared: Option<&Resolver>) -> Option<Case> {
+    fn case(
+        &mut self,
+        node: Node<'_, '_>,
+        shared: Option<&Resolver>,
+        shared_own: &OwnAddresses,
+    ) -> Option<Case> {
         let Some(table) = node.get_ref().as_table() else {
             self.report(node.span(), "a case is a table", "write [[case]]");
             return None;
@@ -110,6 +121,10 @@ impl Reader<'_> {
         });
         let reason = reason.and_then(|(span, text)| self.reason(span, &text, action));
         let own = table.get("resolver").and_then(|node| self.resolver(node));
+        let own_addresses = match table.get("own_addresses") {
+            Some(node) => self.own_addresses(node),
+            None => shared_own.clone(),
+        };
         let (span, text, target) = target?;
         Some(Case {
             line: self.source.line(span.start),
@@ -118,7 +133,18 @@ impl Reader<'_> {
             target,
             expected: Expected { action: action?, reason, rule },
             resolver: both(own, shared),
+            own: own_addresses,
         })
+    }
+
+    /// Addresses, and blocks of them, that the machine is to hold.
+    fn own_addresses(&mut self, node: Node<'_, '_>) -> OwnAddresses {
+        let block = |text: &str| {
+            let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+            text.parse::<IpNet>().ok().or_else(address)
+        };
+        let blocks = self.parsed(node, OWN, block);
+        OwnAddresses::new(blocks.into_iter().map(|block| (block, "own_addresses".into())))
     }
 
     fn reason(&mut self, span: Range<usize>, text: &str, action: Option<Action>) -> Option<Reason> {

@@ -149,3 +149,43 @@ fn a_file_without_cases_tests_nothing_and_is_an_error() {
     }
     assert!(errors("[[case]\n")[0].starts_with("t.toml:1:"));
 }
+
+#[test]
+fn own_addresses_of_a_case_are_local() {
+    let text = r#"
+own_addresses = ["93.184.216.2"]
+resolver = { "*" = ["93.184.216.2"] }
+[[case]]
+target = "93.184.216.2:443"
+expect = "deny"
+reason = "not_allowed_local"
+[[case]]
+target = "a.test:443"
+expect = "deny"
+reason = "not_allowed_local"
+[[case]]
+target = "[64:ff9b::93.184.216.2]:443"
+expect = "deny"
+reason = "not_allowed_local"
+[[case]]
+target = "93.184.216.2:443"
+expect = "allow"
+own_addresses = []
+[[case]]
+target = "[2606:2800:220:1::7]:443"
+expect = "deny"
+reason = "not_allowed_local"
+own_addresses = ["2606:2800:220:1::/64"]
+"#;
+    let suite = read(text, "t.toml").unwrap();
+    let loaded = config::parse("[network.domains]\n\"*\" = \"allow\"\n", "p.toml").unwrap();
+    let policy = config::assemble_layers(vec![loaded], &Flags::default()).unwrap().policy;
+    for case in &suite.cases {
+        let outcome = case.run(&policy, &mut Nobody);
+        assert!(outcome.passed, "{}: {outcome:?}", case.text);
+    }
+    assert!(
+        read("own_addresses = ['here']\n[[case]]\ntarget = 'a.test:1'\nexpect = 'deny'", "t")
+            .is_err()
+    );
+}

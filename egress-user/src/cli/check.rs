@@ -8,6 +8,7 @@ use clap::Args;
 use egress_common::Reason;
 use egress_user::{
     config::{Assembled, resolve_links},
+    own,
     policy::{Host, Layer, Origin, Payload, Transport},
     target::{Line, NetworkTarget, Target, Verdict, judge},
 };
@@ -57,7 +58,20 @@ impl Check {
         } else {
             CheckLookup::Given(Answers::parse(&self.resolve)?)
         };
-        let shown = Shown::of(&assembled, &target, &mut lookup);
+        // What `egress run` would know. Without any network to speak of (`--resolve` in a container) as well.
+        let unread = match own::read() {
+            Ok(own) => {
+                assembled.policy.set_own_addresses(own);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let mut shown = Shown::of(&assembled, &target, &mut lookup);
+        shown.notes.extend(unread.map(|error| {
+            format!(
+                "the machine's own addresses cannot be read ({error}): they are judged as anybody's"
+            )
+        }));
         let text = if self.json {
             super::json_text(&shown.json(), false)?
         } else {

@@ -3,16 +3,18 @@
 use std::{
     ffi::OsString,
     io::Write,
-    net::{Ipv6Addr, TcpListener, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    net::TcpListener,
+    os::fd::AsFd,
+    path::Path,
     process::ExitCode,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use anyhow::Context;
 use clap::Args;
 use egress_common::{
-    event::{Counter, Event},
+    device::{DeviceKey, access},
+    event::Counter,
     flow::kind,
     pin::Ports,
     sandbox::{Sandbox, flags},
@@ -23,8 +25,9 @@ use egress_user::{
     direct::Direct,
     dns::{self, NameServers, Opening, PinSink, PinTable, Writer},
     flow::Flows,
-    kernel::{self, Attached, Events, Host, Loaded, Maps, Told},
+    kernel::{Attached, Devices, Events, Host, Loaded, Maps},
     listen::{Listeners, Transparent},
+    own,
     policy::{Mode, Policy},
     sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     status::{self, Door},
@@ -38,12 +41,16 @@ use nix::{
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{Failure, LaidOut, policy_args::PolicyArgs};
+use teller::{Teller, lock};
+
+mod teller;
 
 /// Run a command that can reach only what the policy allows.
 ///
 /// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
 /// Needs root; the command itself runs as the user that called sudo, or as --user says, and never
-/// with capabilities. Prints nothing but the command's own output, and at the end, on stderr, what
+/// with capabilities. It stands in the caller's working directory, unless that is hidden from it
+/// (/run/user, /run/docker): nothing is started then. Prints nothing but the command's own output, and at the end, on stderr, what
 /// was refused and what would allow it.
 ///
 /// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 125 the
@@ -135,13 +142,6 @@ struct Served {
     upstream: Arc<NameServers>,
 }
 
-/// Who the command is to the machine's files.
-fn writer(user: Option<&User>) -> anyhow::Result<Writer> {
-    let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
-    let groups = user.groups().context("look up the groups of the command's user")?;
-    Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
-}
-
 fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCode> {
     if let Some((name, what)) = sys::descriptors::unsafe_stdio() {
         anyhow::bail!(
@@ -149,6 +149,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
              a file instead (`cat | egress run ... | cat`)"
         );
     }
+    let devices = Devices::known(Path::new("/proc")).ok();
+    devices.as_ref().map_or(Ok(()), refuse_networks_as_stdio)?;
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
@@ -166,7 +168,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     sys::process::return_freed_memory();
     // While there is one thread: the init is forked from it.
     let signals = Signals::block().context("block signals")?;
-    let writer = writer(command.user.as_ref())?;
+    let writer =
+        User::writer(command.user.as_ref()).context("look up the groups of the command's user")?;
     let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
     raise_descriptor_limit();
@@ -188,9 +191,20 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         serve(&runtime, &shared, listeners, &assembled.dns, writer)?;
     let events = Arc::new(Mutex::new(events));
     prove(&shared, &mut init, &events)?;
+    // By the init's /proc where ours shows processes alone.
+    let devices = match devices {
+        Some(devices) => devices,
+        None => Devices::known(&init.proc()).context("read which devices the kernel knows")?,
+    };
+    refuse_networks_as_stdio(&devices)?;
+    shared.maps.add_devices(&devices)?;
     proxy.proved();
     shared.maps.add_rules(sandbox.id, &shared.policy)?;
+    let kept = watch_own(&runtime, &shared, &proxy)?;
     let direct = direct(&shared, &proxy, sandbox);
+    if let Some(direct) = &direct {
+        let _ = kept.set(direct.clone());
+    }
     let flags = sandbox.flags | if direct.is_some() { flags::DIRECT } else { 0 };
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
     let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
@@ -220,6 +234,18 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     }
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
+}
+
+/// A device that the command may not open it may not be handed either.
+fn refuse_networks_as_stdio(devices: &Devices) -> anyhow::Result<()> {
+    let refused = |(_, device): &(&str, DeviceKey)| !devices.allows(*device, access::READ);
+    match sys::descriptors::devices_of_stdio().into_iter().find(refused) {
+        Some((name, DeviceKey { major, minor, .. })) => anyhow::bail!(
+            "{name} is the device {major}:{minor}, which is a network or unknown to this kernel; give it \
+             a pipe or a file instead (docs/devices.md)"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn describe_sandbox(
@@ -258,7 +284,7 @@ fn serve(
     let service = dns::Service::new(
         shared.policy.clone(),
         dns::Settings {
-            has_ipv6: has_ipv6_route(),
+            has_ipv6: own::has_ipv6_route(),
             allow_ech: shared.policy.settings().allow_ech,
             ..dns::Settings::new(settings)
         },
@@ -357,6 +383,24 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     Ok(())
 }
 
+/// Closes the machine's own addresses, from now on and as they change. Gives the place of the direct
+/// connections, which are to be ended where such an address is theirs.
+fn watch_own(
+    runtime: &Runtime,
+    shared: &Shared,
+    proxy: &Transparent,
+) -> anyhow::Result<Arc<OnceLock<Arc<Direct>>>> {
+    let Shared { policy, maps, pins, sandbox, .. } = shared;
+    let direct = Arc::<OnceLock<_>>::default();
+    let (pins, sink) = (pins.clone(), Arc::new(maps.pin_sink(*sandbox, policy.clone())));
+    let keeper =
+        own::Keeper::new(policy.clone(), pins, sink, maps.clone(), *sandbox, direct.clone());
+    let watch = own::Watch::start(Box::new(keeper)).context("read the machine's own addresses")?;
+    proxy.watches_own(watch.clone());
+    runtime.spawn(watch.follow());
+    Ok(direct)
+}
+
 /// The direct connections' keeper; none where the policy, or the kernel, leaves none.
 fn direct(shared: &Shared, proxy: &Arc<Transparent>, sandbox: Sandbox) -> Option<Arc<Direct>> {
     if shared.policy.settings().mode == Mode::Limited {
@@ -369,71 +413,6 @@ fn direct(shared: &Shared, proxy: &Arc<Transparent>, sandbox: Sandbox) -> Option
             None
         }
     }
-}
-
-/// Notes what the kernel side tells.
-#[derive(Clone)]
-struct Teller {
-    journal: Arc<Journal>,
-    proxy: Arc<Transparent>,
-    direct: Option<Arc<Direct>>,
-}
-
-impl Teller {
-    /// As it happens, so that the ring does not fill.
-    fn follow(self, runtime: &Runtime, events: &Arc<Mutex<Events>>) -> anyhow::Result<()> {
-        let _entered = runtime.enter();
-        if let Some(direct) = &self.direct {
-            runtime.spawn(direct.clone().keep());
-        }
-        let ring: OwnedFd =
-            lock(events).as_fd().try_clone_to_owned().context("watch the events")?;
-        let ring = sys::descriptors::watch(ring).context("watch the events")?;
-        let events = events.clone();
-        runtime.spawn(async move {
-            while let Ok(mut ready) = ring.readable().await {
-                ready.clear_ready();
-                // A program that does nothing but get refused must not keep the others'
-                // connections waiting: their tasks run in between.
-                while !self.note_some(&events) {
-                    tokio::task::yield_now().await;
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// Notes a few events; true when there are no more. Within a runtime.
-    fn note_some(&self, events: &Mutex<Events>) -> bool {
-        const FEW: usize = 64;
-        let mut events = lock(events);
-        for _ in 0..FEW {
-            match events.take() {
-                None => return true,
-                Some(Told::Refused(event)) => self.note(&event),
-                Some(Told::Hello(hello)) => {
-                    if let Some(direct) = &self.direct {
-                        direct.told(hello);
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn note(&self, event: &Event) {
-        let refused = kernel::describe(event, |to| self.proxy.explain(to));
-        match kernel::datagram_connect(event) {
-            Some(to) if self.proxy.is_pinned(to.ip()) => {
-                self.journal.refused_datagram_connect(to.port(), refused);
-            }
-            _ => self.journal.refused(refused),
-        }
-    }
-}
-
-fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
-    events.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The summary.
@@ -473,12 +452,6 @@ fn raise_descriptor_limit() {
         // At the old limit fewer connections fit; they are refused then, not opened.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
-}
-
-/// Whether there is a route to the public IPv6 internet. Connecting a UDP socket sends nothing.
-fn has_ipv6_route() -> bool {
-    let public = (Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1), 53);
-    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok_and(|socket| socket.connect(public).is_ok())
 }
 
 /// One line on stderr.

@@ -6,7 +6,12 @@
 mod ender;
 mod waiting;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use egress_common::{
     event::HelloEvent,
@@ -66,6 +71,15 @@ impl Direct {
         loop {
             let late = self.waiting.late().await;
             self.end_incomplete(&late);
+        }
+    }
+
+    /// Ends those that are for such an address and of which no payload has left.
+    pub fn end_where(&self, is_closed: impl Fn(IpAddr) -> bool) {
+        for (cookie, held) in self.maps.all_held() {
+            if is_closed(held.destination.into()) {
+                self.ender.end(cookie);
+            }
         }
     }
 

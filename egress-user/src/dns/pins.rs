@@ -248,6 +248,30 @@ impl PinTable {
         }
     }
 
+    /// Ends every pin of the addresses for which `is_closed` holds, whatever lives under it; later
+    /// connections get the policy's word, not that of a pin that has ended.
+    pub fn end(&mut self, sink: &dyn PinSink, is_closed: impl Fn(IpAddr) -> bool, now_ns: u64) {
+        let closed: Vec<IpAddr> =
+            self.by_address.keys().copied().filter(|&address| is_closed(address)).collect();
+        for address in closed {
+            // The kernel first.
+            sink.unpin(address);
+            for pin in self.by_address.remove(&address).into_iter().flatten() {
+                self.count -= 1;
+                sink.unname(address, &pin.name, pin.id);
+                if let Some(addresses) = self.by_name.get_mut(&pin.name) {
+                    addresses.retain(|&other| other != address);
+                    if addresses.is_empty() {
+                        self.by_name.remove(&pin.name);
+                    }
+                }
+            }
+            self.proxied.remove(&address);
+        }
+        self.purge(sink, now_ns);
+        self.expired.forget(is_closed);
+    }
+
     /// Opens every address in the sink; on a failure puts back what stood there before.
     fn write(
         &self,
@@ -344,6 +368,11 @@ struct Expired {
 }
 
 impl Expired {
+    fn forget(&mut self, is_closed: impl Fn(IpAddr) -> bool) {
+        self.names.retain(|&address, _| !is_closed(address));
+        self.order.retain(|&address| !is_closed(address));
+    }
+
     fn remember(&mut self, address: IpAddr, name: Name) {
         if self.names.insert(address, name).is_none() {
             self.order.push_back(address);

@@ -8,9 +8,11 @@ use std::{
 use aya::maps::{MapData, RingBuf};
 use egress_common::{
     Reason,
+    device::DeviceKey,
     event::{Event, HelloEvent, Hook},
 };
 
+use super::devices;
 use crate::{audit::Refused, sys};
 
 /// The event ring.
@@ -63,6 +65,7 @@ pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) 
         Some(Hook::Option) => {
             plain(format!("setsockopt level {} option {}", event.family, event.protocol))
         }
+        Some(Hook::Device) => plain(device(event)),
         Some(Hook::Connect | Hook::Send) => address(event, reason, explain),
         Some(Hook::Packet | Hook::Hello) | None => {
             let ip: IpAddr = event.address.into();
@@ -94,6 +97,14 @@ fn address(
         return plain;
     }
     explain(to).unwrap_or(plain)
+}
+
+fn device(event: &Event) -> String {
+    devices::name(DeviceKey {
+        kind: event.family.into(),
+        major: event.protocol.into(),
+        minor: u32::try_from(event.minor).unwrap_or(DeviceKey::ANY),
+    })
 }
 
 fn target(ip: IpAddr, port: u16) -> String {

@@ -10,6 +10,10 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs},
 };
 
+use super::mounts::{mount_of, mounts};
+
+/// Where cgroup v2 is on most systems.
+pub(super) const CGROUP2: &str = "/sys/fs/cgroup";
 /// Where bpffs is when the host has mounted it.
 pub(super) const BPFFS: &str = "/sys/fs/bpf";
 /// Where we mount one of our own otherwise: ours alone, so that nothing else of the host changes.
@@ -77,11 +81,11 @@ impl Host {
             return Err(HostError::NotRoot);
         }
         check_version(&release())?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(HostError::MountTable)?;
-        let cgroup2 = mount_of(&mounts, "cgroup2")
-            .filter(|path| is_really(path, CGROUP2_SUPER_MAGIC))
-            .ok_or(HostError::NoCgroup2)?;
-        let pins = match mount_of(&mounts, "bpf").filter(|path| is_really(path, BPF_FS_MAGIC)) {
+        let mounts = mounts().map_err(HostError::MountTable)?;
+        let cgroup2 =
+            mount_of(&mounts, "cgroup2", CGROUP2, |path| is_really(path, CGROUP2_SUPER_MAGIC))
+                .ok_or(HostError::NoCgroup2)?;
+        let pins = match mount_of(&mounts, "bpf", BPFFS, |path| is_really(path, BPF_FS_MAGIC)) {
             Some(mounted) => mounted.join("egress"),
             None => mount_own()?.join("egress"),
         };
@@ -107,48 +111,9 @@ pub(super) fn check_version(release: &str) -> Result<(), HostError> {
     }
 }
 
-/// A line of the mount table.
-#[derive(Debug)]
-pub struct Mounted<'a> {
-    /// What of the file system is mounted.
-    pub root: &'a str,
-    /// Where.
-    pub point: PathBuf,
-    /// The file system's type.
-    pub kind: &'a str,
-}
-
-/// The lines of a mountinfo file, a later mount at the same point hiding an earlier one.
-pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mounted<'_>> {
-    mountinfo.lines().filter_map(|line| {
-        // proc_pid_mountinfo(5): fields, a lone dash, then the type.
-        let (fields, rest) = line.split_once(" - ")?;
-        let mut fields = fields.split(' ');
-        let (root, point) = (fields.nth(3)?, fields.next()?);
-        Some(Mounted { root, point: unescape(point).into(), kind: rest.split(' ').next()? })
-    })
-}
-
-/// First mount point of a file system type, preferring the usual place of bpffs.
-pub(super) fn mount_of(mountinfo: &str, wanted: &str) -> Option<PathBuf> {
-    let mut found = None;
-    for mount in mounts(mountinfo).filter(|mount| mount.kind == wanted && mount.root == "/") {
-        if mount.point == Path::new(BPFFS) {
-            return Some(mount.point);
-        }
-        found.get_or_insert(mount.point);
-    }
-    found
-}
-
 /// Whether the path still leads to that mount: another one may lie over it.
 pub(super) fn is_really(path: &Path, magic: FsType) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == magic)
-}
-
-/// The mount table writes space, tab, newline and backslash as octal escapes.
-fn unescape(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 fn mount_own() -> Result<PathBuf, HostError> {
@@ -171,17 +136,6 @@ fn make_private(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_cgroup2_on_a_hybrid_host() {
-        let table = "30 25 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n\
-                     31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
-                     32 30 0:28 /a /mnt/with\\040space rw shared:4 - bpf bpf rw\n\
-                     33 30 0:28 / /mnt/with\\040space rw shared:4 - bpf bpf rw\n";
-        assert_eq!(mount_of(table, "cgroup2"), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(mount_of(table, "bpf"), Some("/mnt/with space".into()));
-        assert_eq!(mount_of(table, "btrfs"), None);
-    }
 
     #[test]
     fn refuses_an_old_kernel_by_name() {

@@ -14,19 +14,23 @@ use aya::{
 use egress_common::{
     Address,
     abi::map,
+    device::DeviceKey,
     event::{Counter, Held},
     flow::{FlowKey, FlowValue, kind},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
-use super::{error::KernelError, events::Events};
+use ipnet::IpNet;
+
+use super::{devices::Devices, error::KernelError, events::Events};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
-    policy::Policy,
+    policy::{KernelRule, Policy},
     sys::{self, bpf::SizedMap, pod::Wire},
 };
 
+pub(super) type Rules = LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>;
 pub(super) type Hash<K, V> = HashMap<MapData, Wire<K>, Wire<V>>;
 
 /// A DNS asker's record is believed this long after the datagram that wrote it: a socket that has
@@ -44,7 +48,8 @@ pub struct Maps {
     pub(super) last_id: AtomicU64,
     /// Whether the packet hook can judge a first payload.
     pub(super) judges_hellos: bool,
-    addresses: Mutex<LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>>,
+    addresses: Mutex<Rules>,
+    devices: Mutex<HashMap<MapData, Wire<DeviceKey>, u32>>,
     flows: SizedMap<FlowKey, FlowValue>,
     askers: Hash<FlowKey, FlowValue>,
     counters: PerCpuArray<MapData, u64>,
@@ -93,6 +98,7 @@ impl Maps {
             last_id: AtomicU64::new(0),
             judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
+            devices: Mutex::new(taken(ebpf, map::DEVICES)?),
             flows: sized(ebpf, map::FLOWS)?,
             askers: taken(ebpf, map::ASKERS)?,
             counters: taken(ebpf, map::COUNTERS)?,
@@ -115,27 +121,37 @@ impl Maps {
             .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
     }
 
+    /// Opens devices; until then none can be.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn add_devices(&self, devices: &Devices) -> Result<(), KernelError> {
+        let mut map = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.allowed.iter().try_for_each(|(device, access)| {
+            map.insert(Wire(*device), access, 0)
+                .map_err(|source| KernelError::Map { map: map::DEVICES, source: Box::new(source) })
+        })
+    }
+
     /// Writes what the policy says of addresses.
     ///
     /// # Errors
     /// When they do not fit.
     pub fn add_rules(&self, sandbox: u64, policy: &Policy) -> Result<(), KernelError> {
-        let mut map = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.addresses();
         for rule in policy.kernel_rules() {
-            let (address, bits) = match rule.block {
-                ipnet::IpNet::V4(block) => {
-                    (IpAddr::V4(block.network()), 96 + u32::from(block.prefix_len()))
-                }
-                ipnet::IpNet::V6(block) => {
-                    (IpAddr::V6(block.network()), u32::from(block.prefix_len()))
-                }
-            };
-            let data = RuleKey { sandbox, address: key_of(address) };
-            let key = Key::new(RuleKey::SANDBOX_BITS + bits, Wire(data));
-            let value = RuleValue { action: rule.action as u32, reserved: 0, ports: rule.ports };
-            map.insert(&key, Wire(value), 0).map_err(|_| KernelError::PolicyTooLarge)?;
+            write_rule(&mut map, sandbox, &rule).map_err(|_| KernelError::PolicyTooLarge)?;
         }
         Ok(())
+    }
+
+    pub(super) fn addresses(&self) -> MutexGuard<'_, Rules> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every direct connection of which no payload has left, by its socket's cookie.
+    pub fn all_held(&self) -> Vec<(u64, Held)> {
+        self.held.iter().flatten().map(|(cookie, held)| (cookie, held.0)).collect()
     }
 
     /// A counter, summed over the processors; 0 when it cannot be read.
@@ -167,6 +183,20 @@ impl Maps {
         let netns = sys::sockets::netns_cookie(socket)?;
         Ok(KernelFlows { maps: self.clone(), sandbox, tcp_kind, netns })
     }
+}
+
+/// Where a rule stands in the map.
+pub(super) fn rule_key(sandbox: u64, block: IpNet) -> Key<Wire<RuleKey>> {
+    let (address, bits) = match block {
+        IpNet::V4(block) => (IpAddr::V4(block.network()), 96 + u32::from(block.prefix_len())),
+        IpNet::V6(block) => (IpAddr::V6(block.network()), u32::from(block.prefix_len())),
+    };
+    Key::new(RuleKey::SANDBOX_BITS + bits, Wire(RuleKey { sandbox, address: key_of(address) }))
+}
+
+pub(super) fn write_rule(map: &mut Rules, sandbox: u64, rule: &KernelRule) -> Result<(), MapError> {
+    let value = RuleValue { action: rule.action as u32, reserved: 0, ports: rule.ports };
+    map.insert(&rule_key(sandbox, rule.block), Wire(value), 0)
 }
 
 /// v6 addresses stay as they are; v4 in mapped form.

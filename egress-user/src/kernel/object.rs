@@ -169,6 +169,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, spec: &ProgramSpec) -> Result<&'a mut Program
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     match program {
+        Program::CgroupDevice(program) => program.load(),
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),

@@ -62,8 +62,16 @@ impl KernelPins {
 
 impl PinSink for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
+        // Judged when it was somebody else's.
+        if self.policy.closes_own(address) {
+            return Err(io::Error::other("the address has become this machine's own"));
+        }
         let &Opening { expires_ns, ports, unread, .. } = opening;
-        let direct = self.without_open(address, opening.direct);
+        // The machine itself is reached by way of the proxy: the packet hook lets nothing go there.
+        let direct = match self.policy.is_this_machine(address) {
+            true => PortList::NONE,
+            false => self.without_open(address, opening.direct),
+        };
         let value = PinValue { expires_ns, ports, direct, unread };
         let mut map = self.maps.pins();
         map.insert(self.address_key(address), Wire(value), 0).map_err(io::Error::other)

@@ -8,10 +8,7 @@ mod network;
 mod rights;
 mod sandbox;
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use nix::{
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC},
@@ -20,7 +17,8 @@ use nix::{
 
 use super::{
     Loaded,
-    host::{BPFFS, HostError, MINIMUM, OWN_BPFFS, check_version, is_really, mount_of, release},
+    host::{BPFFS, CGROUP2, HostError, MINIMUM, OWN_BPFFS, check_version, is_really, release},
+    mounts::{Mount, mount_of, mounts},
 };
 use crate::text::Printable;
 
@@ -101,7 +99,7 @@ impl Survey {
     /// Looks at this machine, in the namespaces and with the rights of the caller. As root it loads
     /// the kernel object and lets it go again; nothing is attached, mounted or made.
     pub fn take() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo");
+        let mounts = mounts();
         let is_root = nix::unistd::geteuid().is_root();
         let mut findings = vec![version(&release())];
         findings.extend(rights::all());
@@ -146,17 +144,17 @@ fn version(release: &str) -> Finding {
     }
 }
 
-fn cgroup2(mounts: &str, is_root: bool) -> Finding {
+fn cgroup2(mounts: &[Mount], is_root: bool) -> Finding {
     const CHECK: &str = "cgroup v2";
     let Some(path) =
-        mount_of(mounts, "cgroup2").filter(|path| is_really(path, CGROUP2_SUPER_MAGIC))
+        mount_of(mounts, "cgroup2", CGROUP2, |path| is_really(path, CGROUP2_SUPER_MAGIC))
     else {
         return Finding::missing(CHECK, "not mounted")
             .loses("everything: the cgroup is what the kernel knows a sandbox by")
             .advise(HostError::NoCgroup2.to_string());
     };
     // On hybrid hosts controllers are in version 1, which is nothing to us: we use none.
-    let kind = match mount_of(mounts, "cgroup") {
+    let kind = match mount_of(mounts, "cgroup", CGROUP2, |_| true) {
         Some(_) => "hybrid: version 1 is mounted as well, which does not matter",
         None => "version 2 alone",
     };
@@ -174,11 +172,11 @@ fn cgroup2(mounts: &str, is_root: bool) -> Finding {
     }
 }
 
-fn bpffs(mounts: &str, is_root: bool) -> Finding {
+fn bpffs(mounts: &[Mount], is_root: bool) -> Finding {
     const CHECK: &str = "bpffs";
     // egress's own is root's alone: others have to take the table's word for it.
-    let is_there = |path: &PathBuf| is_really(path, BPF_FS_MAGIC) || !is_root;
-    let mounted = mount_of(mounts, "bpf").filter(is_there);
+    let is_there = |path: &Path| is_really(path, BPF_FS_MAGIC) || !is_root;
+    let mounted = mount_of(mounts, "bpf", BPFFS, is_there);
     let systems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     match mounted {
         Some(path) => Finding::ok(CHECK, format!("at {}", path.display())),
@@ -194,9 +192,9 @@ fn bpffs(mounts: &str, is_root: bool) -> Finding {
 }
 
 /// A directory that chroot(8) made the root is in no table, and mounts cannot be made private there.
-fn root_mount(mounts: &str) -> Finding {
+fn root_mount(mounts: &[Mount]) -> Finding {
     const CHECK: &str = "root mount";
-    if mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {
+    if mounts.iter().any(|mount| mount.point == Path::new("/")) {
         return Finding::ok(CHECK, "/ is a mount point");
     }
     Finding::missing(CHECK, "/ is no mount point, as in a plain chroot")

@@ -5,7 +5,7 @@
 //! a connection at most, and never a byte.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -55,6 +55,11 @@ impl Connection<'_> {
                 Ok(None) => return reset(&self.client),
                 Err(stop) => return Box::pin(self.stop(stop)).await,
             };
+        let reached = SocketAddr::new(address, self.evidence.target().port());
+        if let Some(refused) = self.door.became_own(reached) {
+            drop(server);
+            return Box::pin(self.stop(Stop::Refused { refused, http: false })).await;
+        }
         relay::prepare(&server);
         let tap = Tap::default();
         let moved = AtomicU64::new(0);

@@ -43,6 +43,9 @@ impl Transparent {
         finding: Finding,
         name: Option<String>,
     ) -> Result<bool, (Refused, bool)> {
+        if let Some(refused) = self.became_own(to) {
+            return Err((refused, true));
+        }
         let evidence = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         let evidence = evidence.map_err(|refused| (refused, true))?;
         let hello = |ech| Hello { server_name: name.clone(), ech, alpn: Vec::new() };

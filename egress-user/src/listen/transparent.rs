@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -27,6 +27,7 @@ use crate::{
     audit::{Journal, Refused},
     dns::{PinSink, PinTable, clock::boottime_ns},
     flow::{Flows, PeerAddress},
+    own::Watch,
     policy::Policy,
     sandbox::{PROBE_GREETING, PROBE_TARGET},
 };
@@ -49,6 +50,8 @@ pub struct Transparent {
     flows: Arc<dyn Flows>,
     pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
+    /// Of the machine's own addresses; none until it is set, and in tests.
+    own: OnceLock<Arc<Watch>>,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
 }
@@ -64,7 +67,8 @@ impl Transparent {
     ) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let proving = AtomicBool::new(true);
-        Arc::new(Self { policy, pins, sink, flows, journal, connections, proving })
+        let own = OnceLock::new();
+        Arc::new(Self { policy, pins, sink, flows, journal, connections, own, proving })
     }
 
     /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one
@@ -115,6 +119,20 @@ impl Transparent {
                 reset(&client);
             }
         }
+    }
+
+    /// Whoever dials asks this watch whether an address has become the machine's own.
+    pub fn watches_own(&self, watch: Arc<Watch>) {
+        let _ = self.own.set(watch);
+    }
+
+    /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
+    /// have become the machine's own. The kernel tells of an address before it can be reached.
+    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Refused> {
+        if let Some(own) = self.own.get() {
+            own.settle();
+        }
+        if self.policy.closes_own(to.ip()) { self.explain(to) } else { None }
     }
 
     /// The path is proved: no connection is the probe's from here on.

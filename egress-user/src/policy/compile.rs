@@ -39,6 +39,11 @@ impl Policy {
         }
         let index = self.index();
         let mut entries = HashMap::new();
+        entries.extend(
+            self.own_rules()
+                .into_iter()
+                .map(|KernelRule { block, action, ports }| (block, (action, ports))),
+        );
         if !self.settings().allow_local_binding {
             let overruled =
                 |block| index.denies_block(block).is_some() || index.allows_block(block).is_some();
@@ -73,6 +78,30 @@ impl Policy {
             .map(|(block, (action, ports))| KernelRule { block, action, ports })
             .collect();
         rules.sort_unstable_by_key(|rule| rule.block);
+        rules
+    }
+
+    /// Those of [`Policy::kernel_rules`] that are there for the machine's own addresses, and change with
+    /// them. None has the block of another.
+    pub fn own_rules(&self) -> Vec<KernelRule> {
+        if self.disabled().is_some() || self.settings().allow_local_binding {
+            return Vec::new();
+        }
+        let index = self.index();
+        let forms =
+            self.own_addresses().blocks().flat_map(class::carried_forms).collect::<Vec<_>>();
+        let mut rules: Vec<_> = forms
+            .into_iter()
+            .flat_map(apart_from_ipv4)
+            .filter(|&block| class::is_public(block.addr()) || class::is_mixed(block))
+            // A rule that covers it is what counts: a deny, or an exception.
+            .filter(|&block| {
+                index.denies_block(block).is_none() && index.allows_block(block).is_none()
+            })
+            .map(|block| KernelRule { block, action: RuleAction::Local, ports: Ports::ALL })
+            .collect();
+        rules.sort_unstable_by_key(|rule| rule.block);
+        rules.dedup();
         rules
     }
 }

@@ -10,15 +10,18 @@ use ipnet::IpNet;
 
 use super::{
     Action, Grant, Host, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress, UnixRule,
-    index::Index, is_public, path,
+    index::Index,
+    own::{Known, Locality},
+    path,
 };
 
-/// The policy of one sandbox. Immutable; shared behind an `Arc`.
+/// The policy of one sandbox. Immutable but for the machine's own addresses; shared behind an `Arc`.
 #[derive(Clone, Debug)]
 pub struct Policy {
     settings: Settings,
     index: Index,
     unix: Vec<UnixRule>,
+    own: Known,
 }
 
 /// Settings of `[network]` that decisions depend on.
@@ -124,7 +127,7 @@ const QUIC_PORT: u16 = 443;
 impl Policy {
     /// A policy of these rules. The order of rules does not matter.
     pub fn new(settings: Settings, rules: Vec<Rule>) -> Self {
-        Self { settings, index: Index::new(rules), unix: Vec::new() }
+        Self { settings, index: Index::new(rules), unix: Vec::new(), own: Known::default() }
     }
 
     /// With these rules for unix sockets. Links in their paths are resolved, as a policy asks no
@@ -198,8 +201,17 @@ impl Policy {
         if let Some(grant) = self.index.allows_block(IpNet::from(address)) {
             return Ok(grant.clone());
         }
-        if !is_public(address) && !self.settings.allow_local_binding {
-            return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("addresses", address)));
+        match self.locality(address) {
+            Some(_) if self.settings.allow_local_binding => {}
+            Some(own @ Locality::Own(_)) => {
+                let fix = format!("{} ({address} {own})", allow("addresses", address));
+                return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(fix));
+            }
+            Some(Locality::NotPublic) => {
+                let fix = allow("addresses", address);
+                return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(fix));
+            }
+            None => {}
         }
         match self.index.allows_any() {
             Some(grant) => Ok(grant.clone()),
@@ -226,14 +238,15 @@ impl Policy {
             return Err(refusal);
         }
         // One address that is not public condemns the rest: the answer was made to lead inside.
-        let vouched = |address: &IpAddr| {
-            is_public(*address) || (name.is_localhost() && LOCALHOST_ADDRESSES.contains(address))
+        let local = |address: &IpAddr| {
+            let vouched = name.is_localhost() && LOCALHOST_ADDRESSES.contains(address);
+            self.locality(*address).filter(|_| !vouched).map(|locality| (*address, locality))
         };
-        match addresses.iter().find(|address| !vouched(address)) {
-            Some(local) if !self.settings.allow_local_binding => {
+        match addresses.iter().find_map(local) {
+            Some((local, locality)) if !self.settings.allow_local_binding => {
                 Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(format!(
-                    "allow_local_binding = true in [network] ({name} resolves to {local}, which is \
-                     not public; a rule for the address alone opens the address, not the name)"
+                    "allow_local_binding = true in [network] ({name} resolves to {local}, which \
+                     {locality}; a rule for the address alone opens the address, not the name)"
                 )))
             }
             Some(_) | None => Ok(addresses),
@@ -342,6 +355,10 @@ impl Policy {
             (true, false) => "enabled = true in [network]",
         };
         Some(Refusal::new(Reason::NetworkDisabled).fixed_by(fix))
+    }
+
+    pub(super) fn known_own(&self) -> &Known {
+        &self.own
     }
 
     fn refuse_disabled(&self) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ mod decide;
 mod grant;
 mod host;
 mod index;
+mod own;
 mod path;
 mod pattern;
 mod payload;
@@ -24,6 +25,7 @@ pub use decide::{
 };
 pub use grant::Grant;
 pub use host::{Host, HostError, Name};
+pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
 pub use rule::{Action, DataPath, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport};

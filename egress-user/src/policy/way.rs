@@ -15,7 +15,8 @@ impl Policy {
         let open = |address: &IpAddr| {
             self.address(*address).is_ok_and(|own| own.opens(request.port, Transport::Tcp))
         };
-        if named && tls && !addresses.iter().any(open) {
+        let is_near = |address: &IpAddr| open(address) || self.is_this_machine(*address);
+        if named && tls && !addresses.iter().any(is_near) {
             grant.path(self.settings().mode, request.port)
         } else {
             DataPath::Proxy

@@ -7,10 +7,11 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::fd::{AsFd, AsRawFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::{
+    errno::Errno,
     sched::{CloneFlags, unshare},
     sys::{
         prctl,
@@ -23,6 +24,7 @@ use nix::{
 use super::{
     cgroup::Cgroup,
     isolate::isolate,
+    place::Place,
     probe::probe,
     signals::{Arrived, Signals},
     user::User,
@@ -151,6 +153,11 @@ impl Init {
         InitError::Failed { code, text: text.to_owned() }
     }
 
+    /// Its mount of proc, which is whole whatever the caller's shows, once it is prepared.
+    pub fn proc(&self) -> PathBuf {
+        format!("/proc/{}/root/proc", self.pid).into()
+    }
+
     /// Passes a signal on.
     pub fn signal(&self, signal: Signal) {
         // Gone already is as good as passed on.
@@ -197,12 +204,14 @@ fn be_init(
     await_order(&mut orders, PROBE)?;
     // Born in the cgroup, which becomes the root of what the sandbox sees.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
+    let place = Place::leave().map_err(not_started)?;
     isolate(cgroup).map_err(not_started)?;
+    let pending = enter(&place, command)?;
     prctl::set_dumpable(false).map_err(not_started)?;
     probe().map_err(not_started)?;
     say(reports, "probed")?;
     await_order(&mut orders, START)?;
-    let child = spawn(command)?;
+    let child = spawn(command, pending)?;
     say(reports, "started")?;
     supervise(child, &signals)
 }
@@ -218,7 +227,19 @@ fn await_order(orders: &mut File, wanted: u8) -> Result<(), Failure> {
     if order == [wanted] { Ok(()) } else { Err(not_started(io::Error::other("unknown order"))) }
 }
 
-fn spawn(command: &Command) -> Result<Pid, Failure> {
+/// Goes to where the caller stands; the place where only the command's user may go is given back.
+fn enter(place: &Place, command: &Command) -> Result<Option<Place>, Failure> {
+    match place.enter() {
+        Ok(()) => Ok(None),
+        Err(errno) if Place::is_barred(errno) && command.user.is_some() => Ok(Some(place.clone())),
+        Err(errno) => Err(not_started(place.error(errno))),
+    }
+}
+
+/// Told by the child in place of an errno, from which this bit keeps it apart.
+const NOT_ENTERED: i32 = 1 << 30;
+
+fn spawn(command: &Command, pending: Option<Place>) -> Result<Pid, Failure> {
     let mut process = std::process::Command::new(&command.program);
     process.args(&command.arguments);
     if let Some(user) = &command.user {
@@ -226,9 +247,19 @@ fn spawn(command: &Command) -> Result<Pid, Failure> {
         process.env("HOME", &user.home).env("USER", &name).env("LOGNAME", name);
     }
     let user = command.user.clone();
-    sys::process::before_exec(&mut process, move || super::rights::drop_all(user.as_ref()));
+    let last = pending.clone();
+    sys::process::before_exec(&mut process, move || {
+        super::rights::drop_all(user.as_ref())?;
+        let entered = last.as_ref().map_or(Ok(()), Place::enter);
+        entered.map_err(|errno| io::Error::from_raw_os_error(errno as i32 | NOT_ENTERED))
+    });
     let name = command.program.to_string_lossy();
+    let not_entered = |error: &io::Error| {
+        let code = error.raw_os_error().filter(|code| code & NOT_ENTERED != 0)?;
+        Some(pending.as_ref()?.error(Errno::from_raw(code & !NOT_ENTERED)))
+    };
     let child = process.spawn().map_err(|error| match error.kind() {
+        _ if let Some(error) = not_entered(&error) => not_started(error),
         io::ErrorKind::NotFound => Failure {
             code: exit::NOT_FOUND,
             text: format!(

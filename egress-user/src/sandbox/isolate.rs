@@ -2,10 +2,12 @@
 //! sockets by which a local service would do what the sandbox may not.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
-    os::{fd::AsRawFd, unix::fs::symlink},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::symlink},
+    },
     path::{Path, PathBuf},
 };
 
@@ -14,7 +16,10 @@ use nix::{
     sys::stat::{Mode, umask},
 };
 
-use crate::{kernel::mounts, sys::mounts::read_only_recursively};
+use crate::{
+    kernel::{Mount, mounts},
+    sys::mounts::read_only_recursively,
+};
 
 /// Where services put their sockets. `/var/run` is a link to `/run` on most systems.
 const RUN: &[&str] = &["/run", "/var/run"];
@@ -64,8 +69,24 @@ const HIDDEN_IN_TMP: &[&str] =
 
 /// File systems of the kernel's controls, which are writable for their owner wherever they are
 /// mounted.
-const CONTROLS: &[&str] =
-    &["cgroup", "cgroup2", "sysfs", "securityfs", "debugfs", "tracefs", "configfs", "efivarfs"];
+const CONTROLS: &[&str] = &[
+    "binfmt_misc",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "efivarfs",
+    "fusectl",
+    "nfsd",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "sysfs",
+    "tracefs",
+];
 
 /// What a root without capabilities could still write to, as its owner.
 const READ_ONLY: &[&str] = &["/sys", "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"];
@@ -148,38 +169,56 @@ fn sockets_in_tmp() -> impl Iterator<Item = PathBuf> {
     entries.filter(listed).map(|entry| entry.path())
 }
 
+/// What is done about a mount of the kernel's own file systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    Hidden,
+    /// The sandbox's own cgroup is put over it.
+    OwnCgroup,
+    ReadOnly,
+}
+
 /// Closes the kernel's controls wherever the host has mounted them: a second mount of cgroup v2 lets
 /// root without capabilities move itself out, a second /proc shows the processes outside.
 fn close_controls(cgroup: &Path) -> Result<(), IsolateError> {
-    let table = step("read", "/proc/self/mountinfo", fs::read_to_string("/proc/self/mountinfo"))?;
+    let table = step("read the mount table of", "/proc/self", mounts())?;
     // By descriptor: the path goes through the first of the mounts that it is bound over.
     let own = step("open", cgroup, File::open(cgroup))?;
     let own_path = format!("/proc/self/fd/{}", own.as_raw_fd());
-    // The last mount at a point is the one that is seen.
-    let seen: BTreeMap<_, _> =
-        mounts(&table).map(|mount| (mount.point, (mount.kind, mount.root))).collect();
-    for (point, (kind, root)) in &seen {
-        // Below another mount, or hidden by now.
-        let Ok(data) = fs::symlink_metadata(point) else { continue };
-        let elsewhere = !point.starts_with("/proc");
-        match *kind {
-            "proc" | "bpf" if elsewhere && data.is_dir() => {
-                step("hide", point, hide_directory(point))?;
-            }
-            "proc" | "bpf" if elsewhere => step("hide", point, bind("/dev/null", point))?,
-            // Seen from the sandbox's cgroup namespace, what is above it begins with dots. The
-            // sandbox gets its own cgroup instead, which its namespace calls the root.
-            "cgroup2" if root.starts_with("/..") => {
-                step("bind the sandbox's cgroup over", point, bind(&own_path, point))?;
-                step("make read-only", point, read_only_recursively(point))?;
-            }
-            kind if CONTROLS.contains(&kind) => {
-                step("make read-only", point, read_only_recursively(point))?;
-            }
-            _ => {}
+    for mount in &table {
+        let (point, Some(closed)) = (&mount.point, how_to_close(mount)) else { continue };
+        // What is not seen has no path that leads there: the command cannot unmount what hides it.
+        if !step("look at the mount", point, mount.is_seen())? {
+            continue;
         }
+        let is_directory = fs::symlink_metadata(point).is_ok_and(|data| data.is_dir());
+        let done = match closed {
+            Closed::Hidden | Closed::OwnCgroup if !is_directory => bind("/dev/null", point),
+            Closed::Hidden => hide_directory(point),
+            Closed::OwnCgroup => bind(&own_path, point).and_then(|()| read_only_recursively(point)),
+            Closed::ReadOnly => read_only_recursively(point),
+        };
+        // The kernel takes a mount away when what it lies on is removed, here too.
+        if done.is_err() && mount.is_seen().is_ok_and(|is_seen| !is_seen) {
+            continue;
+        }
+        step("close the mount", point, done)?;
     }
     Ok(())
+}
+
+fn how_to_close(mount: &Mount) -> Option<Closed> {
+    let kind = mount.kind.to_str()?;
+    match kind {
+        "proc" if mount.point == Path::new("/proc") => None,
+        "proc" | "bpf" => Some(Closed::Hidden),
+        // Seen from the sandbox's cgroup namespace, what is above it begins with dots. The sandbox
+        // gets its own cgroup instead, which its namespace calls the root; a single file of another
+        // group is hidden.
+        "cgroup2" if mount.root.as_bytes().starts_with(b"/..") => Some(Closed::OwnCgroup),
+        _ if CONTROLS.contains(&kind) => Some(Closed::ReadOnly),
+        _ => None,
+    }
 }
 
 /// Replaces a directory by one with the same entries but for [`NOT_IN_RUN`].

@@ -3,6 +3,7 @@
 mod cgroup;
 mod init;
 mod isolate;
+mod place;
 mod probe;
 mod rights;
 mod signals;

@@ -4,6 +4,8 @@ use std::{ffi::CString, path::PathBuf};
 
 use nix::unistd::{Gid, Uid, User as Account, getgrouplist};
 
+use crate::dns::Writer;
+
 /// A user of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -40,12 +42,14 @@ impl User {
         }
     }
 
-    /// Every group that the command is in, as initgroups(3) gives them.
+    /// Who the command is to the machine's files: this user, in the groups that initgroups(3) gives, or root.
     ///
     /// # Errors
     /// When the group database cannot be read.
-    pub fn groups(&self) -> nix::Result<Vec<Gid>> {
-        getgrouplist(&self.name, self.gid)
+    pub fn writer(user: Option<&Self>) -> nix::Result<Writer> {
+        let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
+        let groups = getgrouplist(&user.name, user.gid)?;
+        Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
     }
 
     fn find(wanted: &str) -> Result<Self, UserError> {

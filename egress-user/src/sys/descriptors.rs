@@ -5,11 +5,13 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd, RawFd},
 };
 
+use egress_common::device::{DeviceKey, kind};
 use tokio::io::unix::AsyncFd;
 
 use nix::sys::{
     socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname},
     stat::{SFlag, fstat},
+    statfs::{Statfs, fstatfs},
 };
 
 /// Lets the running tokio runtime wait for a descriptor. Must be called inside a runtime.
@@ -50,7 +52,7 @@ pub fn close_own(keep: &[RawFd]) -> io::Result<()> {
 /// When /proc/self/fd cannot be read.
 pub fn close_inherited() -> io::Result<()> {
     for descriptor in open()? {
-        if kind(descriptor) != Some(SFlag::S_IFIFO) {
+        if type_of_file(descriptor) != Some(SFlag::S_IFIFO) || is_path(descriptor) {
             // SAFETY: changes one flag; a descriptor closed since gives EBADF, which is as good.
             unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
@@ -70,22 +72,104 @@ fn open() -> io::Result<Vec<RawFd>> {
     Ok(open)
 }
 
-/// What of stdin, stdout and stderr would be a way out that no hook sees, and why: a network socket,
-/// or a directory, which leads around the mounts that hide things.
+const STDIO: [(RawFd, &str); 3] = [(0, "stdin"), (1, "stdout"), (2, "stderr")];
+
+/// What of stdin, stdout and stderr would be a way out that no hook and no mount sees, and why.
 pub fn unsafe_stdio() -> Option<(&'static str, &'static str)> {
-    const NAMES: [(RawFd, &str); 3] = [(0, "stdin"), (1, "stdout"), (2, "stderr")];
-    NAMES.into_iter().find_map(|(descriptor, name)| match kind(descriptor)? {
-        SFlag::S_IFDIR => Some((name, "a directory")),
+    STDIO.into_iter().find_map(|(descriptor, name)| Some((name, way_out(descriptor)?)))
+}
+
+/// The devices among stdin, stdout and stderr.
+pub fn devices_of_stdio() -> Vec<(&'static str, DeviceKey)> {
+    let device = |(descriptor, name): (RawFd, &'static str)| {
+        // SAFETY: borrowed for this one call; fstat answers EBADF for a closed descriptor.
+        let stat = fstat(unsafe { BorrowedFd::borrow_raw(descriptor) }).ok()?;
+        let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFCHR => kind::CHARACTER,
+            SFlag::S_IFBLK => kind::BLOCK,
+            _ => return None,
+        };
+        let (major, minor) = (libc::major(stat.st_rdev), libc::minor(stat.st_rdev));
+        Some((name, DeviceKey { kind, major, minor }))
+    };
+    STDIO.into_iter().filter_map(device).collect()
+}
+
+/// What about an open descriptor leads out of a sandbox; none for files, terminals and the like,
+/// pipes, and sockets of the unix family.
+fn way_out(descriptor: RawFd) -> Option<&'static str> {
+    let kind = type_of_file(descriptor)?;
+    // Not opened: `/proc/self/fd/N` leads from it to where its path may be hidden.
+    if is_path(descriptor) {
+        return Some("a path only (O_PATH)");
+    }
+    match kind {
+        SFlag::S_IFDIR => Some("a directory"),
         SFlag::S_IFSOCK => {
             let address = getsockname::<SockaddrStorage>(descriptor).ok();
             let unix = address.and_then(|address| address.family()) == Some(AddressFamily::Unix);
-            (!unix).then_some((name, "a network socket"))
+            (!unix).then_some("a network socket")
         }
-        _ => None,
-    })
+        // `/proc/self/fd/N` opens it anew, for writing too, by the mount that it was opened by: the
+        // read-only one of the sandbox is another.
+        SFlag::S_IFREG if of_kernel(descriptor) => {
+            Some("a file of the kernel's (/proc, /sys, cgroups and the like)")
+        }
+        SFlag::S_IFREG | SFlag::S_IFIFO | SFlag::S_IFCHR | SFlag::S_IFBLK => None,
+        // Processes, namespaces, event queues, rings, programs and maps of bpf.
+        _ => Some("an object of the kernel's that is no file"),
+    }
 }
 
-fn kind(descriptor: RawFd) -> Option<SFlag> {
+/// File systems whose files are not data but handles on the kernel or on other processes
+/// (linux/magic.h).
+const OF_KERNEL: [u64; 24] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0x6265_6570, // configfs
+    0xde5e_81e4, // efivarfs
+    0x6165_676c, // pstore
+    0x6e73_6673, // nsfs
+    0x5049_4446, // pidfs
+    0x0904_1934, // anonymous inodes
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x4249_4e4d, // binfmt_misc
+    0x6759_6969, // rpc_pipefs
+    0x6e66_7364, // nfsd
+    0x6573_5543, // fusectl
+    0x0765_5821, // resctrl
+    0xabba_1974, // xenfs
+    0x6c6f_6f70, // binder
+    0x1980_0202, // mqueue
+];
+
+fn of_kernel(descriptor: RawFd) -> bool {
+    // SAFETY: borrowed for this one call.
+    let stat = fstatfs(unsafe { BorrowedFd::borrow_raw(descriptor) });
+    // What cannot be told is taken for one.
+    !stat.is_ok_and(|stat| !OF_KERNEL.contains(&type_of(&stat)))
+}
+
+/// The magic number, which has another type on every platform.
+#[allow(clippy::unnecessary_cast, reason = "the type differs by platform")]
+fn type_of(stat: &Statfs) -> u64 {
+    u64::from(stat.filesystem_type().0 as u32)
+}
+
+fn is_path(descriptor: RawFd) -> bool {
+    // SAFETY: F_GETFL reads flags; a closed descriptor gives EBADF.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_PATH != 0
+}
+
+fn type_of_file(descriptor: RawFd) -> Option<SFlag> {
     // SAFETY: borrowed for this one call; fstat answers EBADF for a closed descriptor.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let mode = fstat(borrowed).ok()?.st_mode;

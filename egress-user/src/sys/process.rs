@@ -1,11 +1,13 @@
 //! Processes: a child in namespaces of its own, and commands prepared between fork and exec.
 
 use std::{
+    ffi::OsString,
     io,
     os::{
         fd::{AsRawFd, BorrowedFd},
-        unix::process::CommandExt,
+        unix::{ffi::OsStringExt, process::CommandExt},
     },
+    path::PathBuf,
     process::Command,
 };
 
@@ -69,6 +71,26 @@ pub fn clone_child(cgroup: BorrowedFd<'_>) -> io::Result<Cloned> {
         }
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The path of this process's working directory, by the system call: the C library makes up for what
+/// the kernel does not give by climbing `..`, and so finds paths of other mounts.
+///
+/// # Errors
+/// ENOENT where no path leads there: it is removed, outside of this root, or in another mount
+/// namespace. ENAMETOOLONG from PATH_MAX (4096) octets on.
+pub fn working_directory() -> io::Result<PathBuf> {
+    let mut path = vec![0_u8; libc::PATH_MAX.unsigned_abs() as usize];
+    // SAFETY: the kernel writes at most the given number of octets to a live buffer.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    let Ok(length) = usize::try_from(length) else { return Err(io::Error::last_os_error()) };
+    // With the terminating zero.
+    path.truncate(length.saturating_sub(1));
+    // Otherwise it begins with "(unreachable)".
+    if path.first() != Some(&b'/') {
+        return Err(io::Error::from_raw_os_error(libc::ENOENT));
+    }
+    Ok(PathBuf::from(OsString::from_vec(path)))
 }
 
 /// Undoes a disposition of SIGCHLD that the caller left us: where it is ignored, the kernel forgets

@@ -4,8 +4,8 @@
 //! passes a cgroup/inet hook. io_uring makes sockets without the socket(2) system call, so it is
 //! absent here. Keyrings know no namespaces, and a key that is asked for makes the kernel run a
 //! helper outside the sandbox, which looks names up (`dns_resolver`). A terminal that is shared with
-//! the caller's shell takes input from TIOCSTI, which the shell would then execute outside. The
-//! filter never looks at pointers, and decides alone.
+//! the caller's shell takes input from TIOCSTI, which the shell would then execute outside. An open
+//! tun device becomes a network with TUNSETIFF. The filter never looks at pointers, and decides alone.
 
 use std::io;
 
@@ -29,8 +29,24 @@ const ARGUMENT_0: u32 = 16;
 const ARGUMENT_1: u32 = 24;
 const ARGUMENT_2: u32 = 32;
 
-/// Requests of ioctl(2) that write into a terminal's input: TIOCSTI, and TIOCLINUX, which pastes.
-const TERMINAL_INPUT: [u32; 2] = [0x5412, 0x541c];
+/// Requests of ioctl(2) that are refused.
+const REFUSED_REQUESTS: [u32; 10] = [
+    // Written into a terminal's input: TIOCSTI, and TIOCLINUX, which pastes.
+    0x5412,
+    0x541c,
+    // An open descriptor of the device, passed in by a helper outside, becomes a network only by these:
+    // TUNSETIFF and TUNSETQUEUE (linux/if_tun.h; tap and macvtap too),
+    0x4004_54ca,
+    0x4004_54d9,
+    // PPPIOCNEWUNIT, PPPIOCATTACH, PPPIOCATTCHAN (linux/ppp-ioctl.h),
+    0xc004_743e,
+    0x4004_743d,
+    0x4004_7438,
+    // VHOST_NET_SET_BACKEND, VHOST_VSOCK_SET_GUEST_CID, VHOST_VSOCK_SET_RUNNING (linux/vhost.h).
+    0x4008_af30,
+    0x4008_af60,
+    0x4004_af61,
+];
 
 /// Absent calls, as in a kernel without them.
 const ABSENT: [libc::c_long; 6] = [
@@ -86,10 +102,12 @@ fn program() -> io::Result<Vec<sock_filter>> {
         program.push(answer(errno(libc::ENOSYS)));
     }
     // The kernel takes the low half of the request, which is all that is compared here.
-    program.push(unless(number(libc::SYS_ioctl)?, 5));
+    let requests = u8::try_from(REFUSED_REQUESTS.len()).map_err(io::Error::other)?;
+    program.push(unless(number(libc::SYS_ioctl)?, requests + 3));
     program.push(load(ARGUMENT_1));
-    program.push(when(TERMINAL_INPUT[0], 2));
-    program.push(when(TERMINAL_INPUT[1], 1));
+    for (request, left) in REFUSED_REQUESTS.into_iter().zip((1..=requests).rev()) {
+        program.push(when(request, left));
+    }
     program.push(answer(SECCOMP_RET_ALLOW));
     program.push(answer(errno(libc::EPERM)));
     // socket and socketpair: families AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK's ROUTE.

@@ -5,6 +5,26 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
+/// Lets the kernel judge what a netlink request asks for, and sort its answers by that (since 4.20).
+///
+/// # Errors
+/// What setsockopt gives.
+pub fn check_netlink_strictly(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads an int of the given length, which lives.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_NETLINK,
+            libc::NETLINK_GET_STRICT_CHK,
+            (&raw const on).cast(),
+            length,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Cookie of the socket's network namespace, as the kernel side's records carry it.
 ///
 /// # Errors

@@ -224,7 +224,7 @@ fn a_users_multiplexer_and_agent_are_hidden() {
 }
 
 /// Listens on a unix socket that every user may use, and counts.
-fn listen(path: &Path, reached: &Arc<AtomicUsize>) {
+pub(super) fn listen(path: &Path, reached: &Arc<AtomicUsize>) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(path.parent().expect("a directory"))
         .expect("make the socket's directory");

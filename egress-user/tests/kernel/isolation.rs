@@ -41,18 +41,21 @@ fn joining_a_group_tells_the_network_nothing() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nothing_is_typed_into_a_terminal() {
+fn nothing_is_typed_into_a_terminal_or_joined_to_a_network() {
     let world = World::new().build();
     // EPERM from the filter; a file that is no terminal would give ENOTTY. The kernel ignores the
     // request's upper half, and so must the filter.
     let attempt = "import ctypes\n\
         libc = ctypes.CDLL(None, use_errno=True)\n\
-        for request in (0x5412, 0x541c, 0x100005412, 0xffffffff0000541c):\n  \
+        for request in (0x5412, 0x541c, 0x100005412, 0xffffffff0000541c, *REQUESTS):\n  \
           ctypes.set_errno(0)\n  \
           libc.syscall(ctypes.c_long(IOCTL), ctypes.c_long(0), ctypes.c_ulong(request), b'x')\n  \
           print(ctypes.get_errno())";
+    // TUNSETIFF, TUNSETQUEUE; of ppp and vhost what joins a descriptor to a network.
+    let requests = "(0x400454ca, 0x400454d9, 0xc004743e, 0x4004743d, 0x40047438, 0x4008af30, 0x4008af60, 0x4004af61)";
+    let attempt = attempt.replace("REQUESTS", requests);
     let attempt = attempt.replace("IOCTL", &libc::SYS_ioctl.to_string());
-    world.egress(&[]).run([PYTHON, "-c", &attempt]).succeeded().printed("1\n1\n1\n1\n");
+    world.egress(&[]).run([PYTHON, "-c", &attempt]).succeeded().printed(&"1\n".repeat(12));
 }
 
 #[test]

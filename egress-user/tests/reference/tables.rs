@@ -155,5 +155,8 @@ fn advice(reason: Reason) -> &'static str {
         Reason::ApprovalDenied => "Ask the person; a rule makes the question needless.",
         Reason::ApprovalTimeout => "Ask again, or write a rule.",
         Reason::RateLimited => "Try later; fewer at once.",
+        Reason::DeviceNotAllowed => {
+            "No rule opens it ([devices.md](devices.md)). A driver that was loaded later is known to the next run."
+        }
     }
 }

@@ -87,6 +87,13 @@ impl<'w> Client<'w> {
         self
     }
 
+    /// Has a shell run this line first, in the same namespaces: it mounts, or goes to a directory.
+    pub(crate) fn after(mut self, line: &str) -> Self {
+        let shell = ["sh", "-c", &format!("{line} && exec \"$@\""), "sh"].map(OsString::from);
+        self.prefix.splice(0..0, shell);
+        self
+    }
+
     /// Without the mount that makes the world's server the system's: a test has mounts of its own.
     pub(crate) fn unmounted(mut self) -> Self {
         self.mounts.clear();

@@ -20,7 +20,8 @@ fn told(cookie: u64) -> Box<HelloEvent> {
         tgid: 0,
         uid: 0,
         comm: [0; 16],
-        reserved: [0; 2],
+        minor: 0,
+        reserved: 0,
     };
     Box::new(HelloEvent { event, finding: 1, reserved: [0; 3], name_length: 0, name: [0; 32] })
 }

@@ -1,8 +1,9 @@
 //! What the kernel offers for the command's own confinement, besides the programs.
 
-use std::io;
+use std::{io, path::Path};
 
 use super::{Finding, read};
+use crate::kernel::Devices;
 use crate::sys;
 
 /// The Landlock ABI that can close abstract sockets and signals (Linux 6.12).
@@ -18,10 +19,32 @@ pub(super) fn all() -> Vec<Finding> {
         apparmor: read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
     };
     vec![
+        devices(Devices::known(Path::new("/proc"))),
         seccomp(read("/proc/sys/kernel/seccomp/actions_avail")),
         landlock(sys::landlock::abi()),
         unprivileged.finding(),
     ]
+}
+
+/// The hook itself is among the programs of the kernel object.
+fn devices(known: io::Result<Devices>) -> Finding {
+    const CHECK: &str = "devices";
+    match known {
+        Ok(devices) if devices.refused.is_empty() => Finding::ok(
+            CHECK,
+            "no driver here is one of a network; those that come later are refused",
+        ),
+        Ok(devices) => Finding::ok(
+            CHECK,
+            format!(
+                "refused as networks: {}; drivers that come later are refused too",
+                devices.refused.join(", ")
+            ),
+        ),
+        Err(error) => Finding::warning(CHECK, format!("/proc/devices, /proc/misc: {error}"))
+            .loses("nothing; a start reads them from a /proc of the sandbox's own")
+            .advise("mount -t proc proc /proc, without subset=pid"),
+    }
 }
 
 fn seccomp(actions: Option<String>) -> Finding {

@@ -1,5 +1,10 @@
 //! The pure parts, and the survey of whatever machine the tests run on.
 use super::*;
+use crate::kernel::mounts::parse;
+
+fn table(text: &str) -> Vec<Mount> {
+    parse(text.as_bytes()).collect()
+}
 
 #[test]
 fn an_old_kernel_is_missing_and_the_needed_one_is_named() {
@@ -12,20 +17,20 @@ fn an_old_kernel_is_missing_and_the_needed_one_is_named() {
 
 #[test]
 fn no_cgroup2_says_how_to_mount_one() {
-    let table = "30 25 0:26 / /sys/fs/cgroup ro - cgroup cgroup rw\n";
-    let finding = cgroup2(table, true);
+    let cgroup1 = "30 25 0:26 / /sys/fs/cgroup ro - cgroup cgroup rw\n";
+    let finding = cgroup2(&table(cgroup1), true);
     assert_eq!(finding.status, Status::Missing);
     assert!(finding.advice.unwrap().contains("mount -t cgroup2"));
     // A table that names a mount which something else lies over now.
     let covered = "31 30 0:27 / /dev rw - cgroup2 cgroup2 rw\n";
-    assert_eq!(cgroup2(covered, true).status, Status::Missing);
+    assert_eq!(cgroup2(&table(covered), true).status, Status::Missing);
 }
 
 #[test]
 fn a_plain_chroot_is_told_apart() {
-    let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /proc rw - proc proc rw\n";
-    assert_eq!(root_mount(table).status, Status::Ok);
-    let finding = root_mount("23 22 0:5 / /proc rw - proc proc rw\n");
+    let plain = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /proc rw - proc proc rw\n";
+    assert_eq!(root_mount(&table(plain)).status, Status::Ok);
+    let finding = root_mount(&table("23 22 0:5 / /proc rw - proc proc rw\n"));
     assert_eq!(finding.status, Status::Missing);
     assert!(finding.advice.unwrap().contains("mount --bind"));
 }

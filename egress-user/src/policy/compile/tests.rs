@@ -3,7 +3,9 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Action, Origin, Pattern, PortSet, Rule, RuleOptions, Settings, is_public};
+use crate::policy::{
+    Action, Origin, OwnAddresses, Pattern, PortSet, Rule, RuleOptions, Settings, is_public,
+};
 use egress_common::Reason;
 
 fn rule(block: IpNet, action: Action) -> Rule {
@@ -134,13 +136,17 @@ proptest! {
         blocks in prop::collection::vec((block(), any::<bool>()), 0..6),
         asked in prop::collection::vec(address(), 20),
         local in any::<bool>(),
+        own in prop::collection::vec(block(), 0..4),
     ) {
         let action = |allow| if allow { Action::Allow } else { Action::Deny };
         let rules = blocks.iter().map(|&(block, allow)| rule(block, action(allow))).collect();
         let policy = policy(local, rules);
+        let given = own.iter().map(|&block| (block, "eth0".into()));
+        policy.set_own_addresses(OwnAddresses::new(given));
         let compiled = policy.kernel_rules();
         // Edges of the blocks too: off by one shows there.
-        let edges = blocks.iter().flat_map(|(block, _)| [block.network(), block.broadcast()]);
+        let all = blocks.iter().map(|(block, _)| block).chain(&own);
+        let edges = all.flat_map(|block| [block.network(), block.broadcast()]);
         for address in asked.into_iter().chain(edges).map(|address| address.to_canonical()) {
             prop_assert_eq!(
                 longest_match(&compiled, address), expected(&policy, address), "{}", address

@@ -1,0 +1,352 @@
+//! Where the command stands and what it is handed: neither leads to what its mounts hide.
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::escape::listen;
+use super::support::{Client, PYTHON, World, skip};
+use super::{ALLOWED, OTHER, SECRET, two_sites};
+
+/// What a relative path to something hidden gives.
+const HIDDEN: &[&str] = &["ENOENT", "ENOTDIR"];
+
+/// A world with services of its own below its directory `run`, which the tests mount over /run.
+struct Services {
+    world: World,
+    run: PathBuf,
+    reached: Arc<AtomicUsize>,
+}
+
+impl Services {
+    fn new() -> Self {
+        let world = World::new().build();
+        let run = world.path("run");
+        let reached = Arc::new(AtomicUsize::new(0));
+        for name in ["docker.sock", "podman/podman.sock", "user/0/bus", "user/65534/bus"] {
+            listen(&run.join(name), &reached);
+        }
+        for kept in ["kept/below", "bound"] {
+            std::fs::create_dir_all(run.join(kept)).expect("make a directory");
+        }
+        Services { world, run, reached }
+    }
+
+    /// Runs `client` with the world's `run` over /run, after a line of shell.
+    fn over<'w>(&self, client: Client<'w>, line: &str) -> Client<'w> {
+        client.mount(&self.run, "/run").after(line)
+    }
+
+    fn probe(&self, path: &str) -> Vec<String> {
+        let script = self.world.path("probe.py").display().to_string();
+        vec![PYTHON.to_owned(), script, format!("unix {path}")]
+    }
+
+    /// Claims that `path`, from where `line` goes, reaches a service without the filter, and that the
+    /// command under it finds nothing there, or is not started (`refused`).
+    #[track_caller]
+    fn hold(&self, line: &str, path: &str, refused: Option<&str>) {
+        let before = self.reached.load(Ordering::SeqCst);
+        let out = self.over(self.world.direct(), line).run(self.probe(path));
+        out.probe(&format!("unix {path}"), &["ok"]);
+        super::support::processes::eventually("the service was heard", || {
+            self.reached.load(Ordering::SeqCst) == before + 1
+        });
+        for options in [&[][..], &["--user", "nobody"]] {
+            let out = self.over(self.world.egress(options), line).run(self.probe(path));
+            match refused {
+                Some(why) => out.exited(125).complained(why).printed(""),
+                None => out.succeeded().probe(&format!("unix {path}"), HIDDEN),
+            };
+            let reached = self.reached.load(Ordering::SeqCst);
+            assert_eq!(reached, before + 1, "{options:?}: a service was reached\n{out}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_command_started_in_run_stands_in_its_own() {
+    let services = Services::new();
+    services.hold("cd /run", "docker.sock", None);
+    services.hold("cd /run", "./podman/podman.sock", None);
+    services.hold("cd /run/kept", "../docker.sock", None);
+    services.hold("cd /run/kept/below", "../../docker.sock", None);
+    services.hold("cd /run/kept/below", "../../../run/docker.sock", None);
+    // What is not hidden is where it was.
+    std::fs::write(services.run.join("kept/below/data"), "data").expect("write a file");
+    let read = services.over(services.world.egress(&[]), "cd /run/kept/below");
+    read.shell("pwd; cat data").succeeded().printed("/run/kept/below\ndata");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_hidden_directory_is_no_place_to_start_in() {
+    let services = Services::new();
+    services.hold("cd /run/user/0", "bus", Some("the working directory /run/user/0 is hidden"));
+    services.hold("cd /run/user/65534", "../65534/bus", Some("/run/user/65534 is hidden"));
+    services.hold("cd /run/podman", "podman.sock", Some("/run/podman is hidden"));
+    // A mount of its own, as /run/user/UID is: it is not in the table that `/run` gets anew.
+    let mounted = "mount --bind /run/user/0 /run/user/65534 && cd /run/user/65534";
+    services.hold(mounted, "bus", Some("/run/user/65534 is hidden"));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_removed_directory_leads_nowhere() {
+    let services = Services::new();
+    let line = "mkdir /run/gone && cd /run/gone && rmdir /run/gone";
+    services.hold(line, "../docker.sock", Some("no path leads to the working directory"));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_directory_of_another_mount_namespace_leads_nowhere() {
+    let services = Services::new();
+    // A process outside, with the services in its /run.
+    let outside = services.over(services.world.direct(), "true").idle_stdin();
+    let outside = outside.start(["sh", "-c", "echo ready; read x"]);
+    outside.says("ready");
+    let line = format!("cd /proc/{}/root/run", outside.pid());
+    services.hold(&line, "docker.sock", Some("no path leads to the working directory"));
+    let line = format!("cd /proc/{}/cwd/run", outside.pid());
+    services.hold(&line, "docker.sock", Some("no path leads to the working directory"));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_hosts_processes_are_not_behind_the_working_directory() {
+    let services = Services::new();
+    let world = &services.world;
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let outside = services.over(world.direct(), "true").idle_stdin();
+    let outside = outside.start(nobody.into_iter().chain(["sh", "-c", "echo ready; cd /; read x"]));
+    outside.says("ready");
+    let path = format!("{}/root/run/docker.sock", outside.pid());
+    let probe = format!("unix {path}");
+    let direct = world.direct().after("cd /proc");
+    let as_nobody = nobody.map(str::to_owned).into_iter().chain(services.probe(&path));
+    direct.run(as_nobody).probe(&probe, &["ok"]);
+    super::support::processes::eventually("the service was heard", || {
+        services.reached.load(Ordering::SeqCst) == 1
+    });
+    let out = world.egress(&["--user", "nobody"]).after("cd /proc").run(services.probe(&path));
+    out.succeeded().probe(&probe, HIDDEN);
+    // Standing in a host process's own directory: there is none of that number inside.
+    let line = format!("cd /proc/{}", outside.pid());
+    let out = world
+        .egress(&["--user", "nobody"])
+        .after(&line)
+        .run(services.probe("root/run/docker.sock"));
+    out.exited(125).complained("is hidden");
+    assert_eq!(services.reached.load(Ordering::SeqCst), 1, "the service was reached\n{out}");
+}
+
+/// Python that writes itself into the cgroup behind a path, and then connects.
+fn moving(path: &str) -> String {
+    format!(
+        "import socket\n\
+         try: open('{path}', 'w').write('0'); print('moved')\n\
+         except OSError as e: print(e.strerror)\n\
+         try: s = socket.create_connection(('{OTHER}', 22), 5); s.sendall(b'{SECRET}'); print('sent')\n\
+         except OSError as e: print(e.strerror)"
+    )
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_group_is_behind_the_working_directory() {
+    let world = two_sites();
+    let groups = world.path("groups");
+    std::fs::create_dir_all(groups.join("inner")).expect("make a mount point");
+    let mount = format!("mount -t cgroup2 none {0} && cd {0}", groups.display());
+    for path in ["cgroup.procs", "./../groups/cgroup.procs", "/proc/self/cwd/cgroup.procs"] {
+        let attempt = moving(path);
+        let out = world.egress(ALLOWED).after(&mount).run([PYTHON, "-c", &attempt]);
+        assert!(!out.succeeded().text().contains("sent"), "{path}\n{out}");
+        world.arrived_at(OTHER).none();
+    }
+    // Below the root there is nothing of that name inside.
+    let below = format!("{mount}/egress");
+    world.egress(ALLOWED).after(&below).run(["true"]).exited(125).complained("is hidden");
+    world.direct().after(&mount).run([PYTHON, "-c", &moving("cgroup.procs")]).said("moved\nsent");
+    world.arrived_at(OTHER).some();
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_working_directory_is_as_read_only_as_its_path() {
+    let world = World::new().build();
+    // Opened and not written: a filter that fails here must not disturb the host.
+    let attempt =
+        "(: >>run) 2>/dev/null && echo opened; (: >>./../ksm/run) 2>/dev/null && echo opened; true";
+    world.direct().after("cd /sys/kernel/mm/ksm").shell(attempt).printed("opened\nopened\n");
+    world.egress(&[]).after("cd /sys/kernel/mm/ksm").shell(attempt).succeeded().printed("");
+    let attempt = "(: >>ip_forward) 2>/dev/null && echo opened; true";
+    world.direct().after("cd /proc/sys/net/ipv4").shell(attempt).printed("opened\n");
+    world.egress(&[]).after("cd /proc/sys/net/ipv4").shell(attempt).succeeded().printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn other_directories_are_where_they_were() {
+    let world = World::new().build();
+    let (private, covered, over) =
+        (world.path("private"), world.path("covered"), world.path("over"));
+    for directory in [&private, &covered, &over] {
+        std::fs::create_dir(directory).expect("make a directory");
+        let name = directory.file_name().expect("a name").as_encoded_bytes();
+        std::fs::write(directory.join("name"), name).expect("write a file");
+    }
+    // As with sudo: a user may stand where he could not go.
+    std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).expect("close it");
+    let line = format!("cd {}", private.display());
+    let here = std::fs::canonicalize(&private).expect("find it");
+    for options in [&[][..], &["--user", "nobody"]] {
+        let out = world.egress(options).after(&line).run(["readlink", "/proc/self/cwd"]);
+        out.succeeded().printed(&format!("{}\n", here.display()));
+    }
+    // Entered before something was mounted there: the path leads to what lies over it.
+    let line = format!("cd {0} && mount --bind {1} {0}", covered.display(), over.display());
+    world.direct().after(&line).run(["cat", "name"]).printed("covered");
+    world.egress(&[]).after(&line).run(["cat", "name"]).succeeded().printed("over");
+    // A program by a relative path is the one that the command finds there.
+    world
+        .egress(&[])
+        .after(&format!("cd {}", world.path(".").display()))
+        .run(["./no-such"])
+        .exited(127);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_standard_stream_that_leads_outside_is_refused() {
+    let world = two_sites();
+    let groups = world.path("groups");
+    std::fs::create_dir(&groups).expect("make a mount point");
+    let mount = format!("mount -t cgroup2 none {}", groups.display());
+    let procs = format!("{mount} && exec <{}/cgroup.procs", groups.display());
+    let attempt = moving("/proc/self/fd/0");
+    let out = world.egress(ALLOWED).after(&procs).run([PYTHON, "-c", &attempt]);
+    assert!(!out.text().contains("sent"), "{out}");
+    world.arrived_at(OTHER).none();
+    out.exited(125).complained("stdin is a file of the kernel's");
+    world.direct().after(&procs).run([PYTHON, "-c", &attempt]).said("moved\nsent");
+    world.arrived_at(OTHER).some();
+
+    for (redirection, what) in [
+        ("exec </proc/1/status", "stdin is a file of the kernel's"),
+        ("exec >>/proc/self/comm", "stdout is a file of the kernel's"),
+        ("exec </sys/kernel/mm/ksm/run", "stdin is a file of the kernel's"),
+        ("exec </proc/self/ns/net", "stdin is a file of the kernel's"),
+        ("exec 2>&1 0</run", "stdin is a directory"),
+    ] {
+        let out = world.egress(&[]).after(redirection).run(["true"]);
+        let told = format!("{}{}", out.text(), out.complaints());
+        out.exited(125);
+        assert!(told.contains(what), "{redirection}\n{out}");
+    }
+    let path = |path: &str| {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        OpenOptions::new().read(true).custom_flags(flags).open(path).expect("open a path")
+    };
+    for of in ["/dev/null", "/run", "/etc/passwd"] {
+        world.egress(&[]).pass(path(of), 0).run(["true"]).exited(125).complained("stdin is a");
+    }
+    let events = nix::sys::eventfd::EventFd::new().expect("make an event counter");
+    world.egress(&[]).pass(events, 0).run(["true"]).exited(125).complained("no file");
+    // What a shell passes every day.
+    let file = File::open(world.file("data", "data")).expect("open a file");
+    world.egress(&[]).pass(file, 0).run(["cat"]).succeeded().printed("data");
+    world.egress(&[]).after("exec </dev/null").run(["cat"]).succeeded().printed("");
+}
+
+/// Descriptors that are opened as paths only.
+struct Paths([File; 3]);
+
+impl Paths {
+    fn pass_to<'w>(&self, client: Client<'w>) -> Client<'w> {
+        client.pass(&self.0[0], 5).pass(&self.0[1], 7).pass(&self.0[2], 9)
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_path_descriptor_survives() {
+    let services = Services::new();
+    let world = &services.world;
+    let path = |path: &std::path::Path| {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        OpenOptions::new().read(true).custom_flags(flags).open(path).expect("open a path")
+    };
+    let fifo = services.run.join("podman/fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666))
+        .expect("make a pipe");
+    let socket = services.run.join("docker.sock");
+    let opened = Paths([path(&services.run), path(&socket), path(&fifo)]);
+    let ways = ["/proc/self/fd/5/docker.sock", "/proc/self/fd/7"].map(|way| format!("unix {way}"));
+    let out = opened.pass_to(world.direct()).probes(&ways);
+    for way in &ways {
+        out.probe(way, &["ok"]);
+    }
+    super::support::processes::eventually("the service was heard twice", || {
+        services.reached.load(Ordering::SeqCst) == 2
+    });
+    let out = opened.pass_to(world.egress(&[])).probes(&ways);
+    for way in &ways {
+        out.probe(way, HIDDEN);
+    }
+    assert_eq!(services.reached.load(Ordering::SeqCst), 2, "the service was reached\n{out}");
+    let left = "for n in 5 7 9; do [ -e /proc/self/fd/$n ] && echo $n; [ -L /proc/self/fd/$n ] && echo $n; done; true";
+    opened.pass_to(world.egress(&[])).shell(left).succeeded().printed("");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_handle_on_a_process_outside_is_refused() {
+    let world = two_sites();
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let holder = format!(
+        "import socket, sys\ns = socket.create_connection(('{OTHER}', 22)); print('at', s.fileno(), flush=True)\n\
+         sys.stdin.readline()"
+    );
+    let outside = world.direct().idle_stdin();
+    let outside = outside.start(nobody.into_iter().chain([PYTHON, "-c", &holder]));
+    let said = outside.says("\n");
+    let number = said.trim().strip_prefix("at ").expect("a descriptor's number").to_owned();
+    // Takes the socket out of the process behind stdin, and writes.
+    let attempt = format!(
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+         n = libc.syscall(ctypes.c_long(438), 0, {number}, 0)\n\
+         print('got it' if n >= 0 else os.strerror(ctypes.get_errno()))\n\
+         if n >= 0: os.write(n, b'{SECRET}')"
+    );
+    let handle = || {
+        // The one that opens it becomes the command.
+        format!(
+            "import os, sys; os.dup2(os.pidfd_open({}), 0); os.execvp(sys.argv[1], sys.argv[1:])",
+            outside.pid()
+        )
+    };
+    let egress = [env!("CARGO_BIN_EXE_egress"), "run", "--user", "nobody", "--"];
+    let opened = [PYTHON, "-c", &handle()].map(str::to_owned);
+    let under = opened
+        .iter()
+        .cloned()
+        .chain(egress.map(str::to_owned))
+        .chain([PYTHON, "-c", &attempt].map(str::to_owned));
+    let out = world.direct().run(under);
+    world.arrived_at(OTHER).without(SECRET);
+    out.exited(125).complained("stdin is a");
+    let direct = opened
+        .into_iter()
+        .chain(nobody.map(str::to_owned))
+        .chain([PYTHON, "-c", &attempt].map(str::to_owned));
+    let out = world.direct().run(direct);
+    if !out.text().contains("got it") {
+        return skip("this kernel keeps processes of one user from each other (Yama)");
+    }
+    let arrived = || world.arrived_at(OTHER).payload() >= SECRET.len();
+    super::support::processes::eventually("the twin's octets arrive", arrived);
+}
