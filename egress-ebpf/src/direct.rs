@@ -91,13 +91,14 @@ pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
     }
 }
 
-/// A packet to another place than the connection's, or of another form: the machine itself changes
+/// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
+/// another form ([`Finding::Diverted`]): the machine itself changes
 /// what leaves (NAT of its own output, IPsec), or the program has set an option. Its proxy's packets
 /// are changed in the same way and nobody's to judge.
 ///
 /// A function of its own for the same reason.
 #[inline(never)]
-pub fn astray(packet: Packet, stored: Stored) -> i32 {
+pub fn astray(packet: Packet, stored: Stored, finding: Finding) -> i32 {
     if stored.kind() == kind::DIRECT {
         let key = NameKey {
             sandbox: 0,
@@ -106,7 +107,7 @@ pub fn astray(packet: Packet, stored: Stored) -> i32 {
             reserved: 0,
             name: [0; NAME_OCTETS / 8],
         };
-        refuse(packet, stored, Finding::Diverted, &key);
+        refuse(packet, stored, finding, &key);
     }
     REFUSE
 }

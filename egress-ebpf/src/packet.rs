@@ -8,7 +8,7 @@ use egress_common::{
     Address, Reason,
     event::Counter,
     flow::{FlowKey, SocketState, kind},
-    hello::Octets,
+    hello::{Finding, Octets},
 };
 
 use crate::{
@@ -99,7 +99,9 @@ fn passes(
     }
     match stored.kind() {
         kind::VERIFIED => PASS,
-        kind::DIRECT => direct::quick(packet, stored, tcp[1], tcp[2], transport),
+        kind::DIRECT if packet.interface() != LOOPBACK_IFINDEX => {
+            direct::quick(packet, stored, tcp[1], tcp[2], transport)
+        }
         _ => UNDECIDED,
     }
 }
@@ -115,8 +117,13 @@ fn slow(packet: Packet, stored: Option<Stored>) -> i32 {
         match stored.kind() {
             kind::VERIFIED if there => return PASS,
             kind::VERIFIED => {}
+            // To the machine itself, which has the address since the connect, or by a route that user space
+            // has not heard of yet. What is let out for its name never goes there.
+            _ if there && packet.interface() == LOOPBACK_IFINDEX => {
+                return direct::astray(packet, stored, Finding::NotPinned);
+            }
             _ if there => return direct::leave(packet, stored, &headers),
-            _ => return direct::astray(packet, stored),
+            _ => return direct::astray(packet, stored, Finding::Diverted),
         }
     }
     to_listener(packet, stored, &headers)

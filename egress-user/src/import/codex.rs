@@ -56,7 +56,7 @@ struct Said<T> {
     place: String,
 }
 
-/// What decides over the network, of all files; the first file's word counts.
+/// What decides over the network, of all files; of two words the narrower one counts.
 #[derive(Debug, Default)]
 pub(super) struct Codex {
     settings: Option<String>,
@@ -85,6 +85,30 @@ struct File<'a, 'p> {
     codex: &'a mut Codex,
     is_requirements: bool,
 }
+
+/// Keeps the word that comes first in the order.
+fn narrow<T>(slot: &mut Option<Said<T>>, said: Said<T>, order: impl Fn(&T) -> u8) {
+    if slot.as_ref().is_none_or(|standing| order(&said.value) < order(&standing.value)) {
+        *slot = Some(said);
+    }
+}
+
+/// Keeps the one word that all files have to say.
+fn one_word(
+    slot: &mut Option<Said<String>>,
+    said: Said<String>,
+    key: &str,
+) -> Result<(), ConfigError> {
+    let standing = slot.get_or_insert_with(|| said.clone());
+    if standing.value == said.value {
+        return Ok(());
+    }
+    let message = format!("{key} is another one at {}", standing.place);
+    Err(of_file(&said.place, message, "keep the one that is meant"))
+}
+
+/// `sandbox_mode`, the narrowest first.
+const MODES: [&str; 3] = ["read-only", "workspace-write", "danger-full-access"];
 
 impl Codex {
     pub(super) fn read(
@@ -120,7 +144,10 @@ impl File<'_, '_> {
             let Entry { key, line, node } = entry;
             let place = self.place(*line);
             match key.as_str() {
-                "features" => found |= self.features(node)?,
+                "features" => {
+                    self.table(entry)?;
+                    found |= self.features(node)?;
+                }
                 "experimental_network" => {
                     found = true;
                     self.codex.bounds.get_or_insert(Said { value: None, place });
@@ -131,15 +158,22 @@ impl File<'_, '_> {
                     found = true;
                     self.old_table(entry)?;
                 }
-                "permissions" => found |= self.permissions(node)?,
-                "profiles" => self.config_profiles(node)?,
+                "permissions" => {
+                    self.table(entry)?;
+                    found |= self.permissions(node)?;
+                }
+                "profiles" => {
+                    self.table(entry)?;
+                    self.config_profiles(node)?;
+                }
                 "default_permissions" => {
                     let value = self.text(entry)?.to_owned();
-                    self.codex.default_permissions.get_or_insert(Said { value, place });
+                    let slot = &mut self.codex.default_permissions;
+                    one_word(slot, Said { value, place }, "default_permissions")?;
                 }
                 "sandbox_mode" => {
                     let value = self.text(entry)?;
-                    if !["read-only", "workspace-write", "danger-full-access"].contains(&value) {
+                    if !MODES.contains(&value) {
                         return Err(self.failed(
                             *line,
                             format!("{value:?} is no sandbox_mode"),
@@ -147,7 +181,10 @@ impl File<'_, '_> {
                         ));
                     }
                     let value = value.to_owned();
-                    self.codex.sandbox_mode.get_or_insert(Said { value, place });
+                    narrow(&mut self.codex.sandbox_mode, Said { value, place }, |mode| {
+                        u8::try_from(MODES.iter().position(|known| known == mode).unwrap_or(0))
+                            .unwrap_or(0)
+                    });
                 }
                 "sandbox_workspace_write" => found |= self.workspace(entry)?,
                 "allowed_permission_profiles" => self.allowed_profiles(entry)?,
@@ -219,7 +256,9 @@ impl File<'_, '_> {
             match entry.key.as_str() {
                 "network_access" => {
                     let value = self.boolean(entry)?;
-                    self.codex.network_access.get_or_insert(Said { value, place });
+                    narrow(&mut self.codex.network_access, Said { value, place }, |&on| {
+                        u8::from(on)
+                    });
                     self.page.section("");
                     found = true;
                 }

@@ -34,7 +34,15 @@ fn set(page: &mut Page<'_>, profile: &str, pattern: &Pattern, rule: Rule) {
 /// Denies what the text says, or more.
 pub(super) fn deny(page: &mut Page<'_>, profile: &str, text: &str, dialect: Dialect, place: &str) {
     let plain = host_of(text);
-    let (host, port) = split_port(plain);
+    let (host, port) = match split_port(plain) {
+        // A range of ports, or another text that is none.
+        (_, None) if plain.matches(':').count() == 1 => {
+            let host = plain.split(':').next().unwrap_or_default();
+            page.change(place, format!("the deny {text:?}: every port of {host:?} is denied"));
+            (host, None)
+        }
+        split => split,
+    };
     if plain != text.trim() {
         page.change(place, format!("the deny {text:?}: every port and path of {host:?} is denied"));
     } else if let (Some(port), Dialect::Runtime) = (port, dialect) {

@@ -63,7 +63,9 @@ impl File<'_, '_> {
                 self.key(entry)?;
             }
         }
-        if let Some(entry) = get(top, "permissions") {
+        if let Some(entry) = get(top, "permissions")
+            && !matches!(entry.node.value, Value::Null)
+        {
             found |= self.permissions(entry)?;
         }
         if !found {

@@ -67,7 +67,7 @@ impl PinSink for KernelPins {
             return Err(io::Error::other("the address has become this machine's own"));
         }
         let &Opening { expires_ns, ports, unread, .. } = opening;
-        // The machine itself is reached by way of the proxy, which looks again behind its connect.
+        // The machine itself is reached by way of the proxy: the packet hook lets nothing go there.
         let direct = match self.policy.is_this_machine(address) {
             true => PortList::NONE,
             false => self.without_open(address, opening.direct),

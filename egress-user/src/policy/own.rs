@@ -142,3 +142,49 @@ impl Policy {
         self.known_own().get().interface(address).cloned().map(Locality::Own)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Action, Origin, Pattern, Rule, RuleOptions, Settings};
+
+    fn star() -> Policy {
+        let rule = Rule {
+            text: "*".to_owned(),
+            pattern: Pattern::Any,
+            action: Action::Allow,
+            options: RuleOptions::default(),
+            origin: Origin::new("test.toml", None),
+        };
+        Policy::new(Settings::default(), vec![rule])
+    }
+
+    #[test]
+    fn where_they_cannot_be_read_every_address_is_closed() {
+        let policy = star();
+        let addresses = ["93.184.216.34", "2606:2800::1", "64:ff9b::8.8.8.8", "8.8.8.8"];
+        let addresses = addresses.map(|text| text.parse::<IpAddr>().unwrap());
+        assert!(addresses.iter().all(|&address| policy.address(address).is_ok()));
+        policy.set_own_addresses(OwnAddresses::unknown());
+        for address in addresses {
+            assert!(policy.address(address).is_err() && policy.closes_own(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_an_own_address_is_own() {
+        let own = |text: &str| OwnAddresses::new([(text.parse().unwrap(), "eth0".into())]);
+        for (block, inside, outside) in [
+            ("93.184.216.2/32", "::ffff:93.184.216.2", "93.184.216.3"),
+            ("93.184.216.2/32", "64:ff9b::93.184.216.2", "64:ff9b::93.184.216.3"),
+            ("::ffff:93.184.216.2/128", "93.184.216.2", "93.184.216.1"),
+            ("93.184.216.9/24", "93.184.216.255", "93.184.217.0"),
+            ("2606:2800::/32", "2606:2800:ffff::1", "2606:2801::"),
+        ] {
+            let at = |text: &str| own(block).interface(text.parse().unwrap()).is_some();
+            assert!(at(inside) && !at(outside), "{block}");
+        }
+        // Local anyway.
+        assert_eq!(own("10.0.0.1/32"), OwnAddresses::default());
+    }
+}

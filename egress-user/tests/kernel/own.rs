@@ -205,7 +205,7 @@ fn added_later(options: &[&str], name: &str, address: &str, lines: &str, first: 
 #[test]
 #[ignore = "kernel: needs root"]
 fn an_address_that_is_added_behind_the_pin_is_closed() {
-    for (path, first) in [("RULE-PROXY", "-")] {
+    for (path, first) in [("RULE-PROXY", "-"), ("RULE-KERNEL", "-")] {
         let options = ["--set", path];
         added_later(
             &options,

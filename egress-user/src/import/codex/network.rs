@@ -58,13 +58,13 @@ impl File<'_, '_> {
                     Form::Old => &mut self.codex.old,
                     Form::Bounds => &mut self.codex.bounds,
                     Form::Profile => {
-                        self.codex.profile(profile).enabled.get_or_insert(Said { value, place });
+                        let slot = &mut self.codex.profile(profile).enabled;
+                        super::narrow(slot, Said { value, place }, |&on| u8::from(on));
                         return Ok(());
                     }
                 };
                 let said = slot.get_or_insert(Said { value: None, place: place.clone() });
-                // Of two files the first one's word counts.
-                if said.value.is_none() {
+                if said.value.is_none() || !value {
                     *said = Said { value: Some(value), place };
                 }
             }

@@ -69,7 +69,8 @@ impl File<'_, '_> {
                 "network" => self.network(&name, &entry.node, Form::Profile)?,
                 "extends" => {
                     let value = self.text(entry)?.to_owned();
-                    self.codex.profile(&name).extends.get_or_insert(Said { value, place });
+                    let slot = &mut self.codex.profile(&name).extends;
+                    super::one_word(slot, Said { value, place }, "extends")?;
                 }
                 key => self.page.leave_out(&place, format!("{key} is not about network")),
             }

@@ -275,6 +275,28 @@ fn of_two_files_the_narrower_value_counts() {
         check(&both, None, &[("a.test:443", false)]);
         tells(&both, &["mode = \"full\" is written another way at"]);
     }
+    // What decides, too; and of what only one can be, all have to say the same.
+    let open = "sandbox_mode = 'danger-full-access'\n[sandbox_workspace_write]\nnetwork_access = true\n\
+        [features.network_proxy]\nenabled = true\ndomains = {'a.test' = 'allow'}\n\
+        [permissions.p.network]\nenabled = true\ndomains = {'a.test' = 'allow'}\n";
+    for (closing, profile) in [
+        ("sandbox_mode = 'read-only'\n[permissions.q.network]\n", None),
+        (
+            "sandbox_mode = 'workspace-write'\n[sandbox_workspace_write]\nnetwork_access = false\n",
+            None,
+        ),
+        ("[permissions.p.network]\nenabled = false\n", Some("p")),
+    ] {
+        for both in [[open, closing], [closing, open]] {
+            let both = both.map(|text| Source { name: "f", text });
+            check(&import(&both, None).unwrap(), profile, &[("a.test:443", false)]);
+        }
+    }
+    let both = ["default_permissions = 'p'\n", "default_permissions = 'q'\n"]
+        .map(|head| format!("{head}[permissions.p.network]\n[permissions.q.network]\n"));
+    let both = [Source { name: "1", text: &both[0] }, Source { name: "2", text: &both[1] }];
+    let error = import(&both, None).unwrap_err().to_string();
+    assert!(error.starts_with("2:1: default_permissions is another one at 1:1"), "{error}");
     let json = Source { name: "s", text: "{\"network\": {}}" };
     let both = [Source { name: "1", text: first }, json];
     assert!(import(&both, None).unwrap_err().to_string().contains("two policies"));

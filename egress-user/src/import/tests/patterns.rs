@@ -42,6 +42,7 @@ const RUNTIME: &[(&str, &[(&str, bool)])] = &[
     ("[::1]", &[("[::1]:80", true)]),
     ("[::1]:80", &[("[::1]:80", true), ("[::1]:81", false)]),
     ("[::ffff:10.0.0.1]", &[("10.0.0.1:80", true)]),
+    ("a.test:80-90", &[("a.test:80", false)]),
     ("intranet", &[("intranet:80", false)]),
 ];
 
@@ -86,6 +87,9 @@ fn a_deny_that_cannot_be_said_is_denied_with_more() {
         ("93.184.216.*", "93.184.216.34:80", None),
         ("127.1", "127.0.0.1:80", Some("a.test:443")),
         ("[::1]:443", "[::1]:80", Some("a.test:443")),
+        ("b.test:8000-9000", "b.test:80", Some("a.test:443")),
+        ("*.b.test:http", "x.b.test:80", Some("a.test:443")),
+        ("", "a.test:443", None),
         ("fe80::1%eth0", "[fe80::1]:80", Some("a.test:443")),
         ("10.1.2.3/8", "10.9.9.9:80", Some("a.test:443")),
     ] {

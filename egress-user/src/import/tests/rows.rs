@@ -252,6 +252,8 @@ fn what_closes_and_cannot_be_read_is_an_error() {
         ("[network]\ndeny_domains = ['x']\n", "f:2: deny_domains is no key that is known, and may"),
         ("[network.unix_sockets]\n'/a' = 'Deny'\n", "f:2: \"/a\" has neither"),
         ("[network.unix_sockets]\n'/a*' = 'deny'\n", "f:2: the unix socket \"/a*\""),
+        ("[[permissions]]\nx = 1\n", "f:1: permissions is no table"),
+        ("features = ['network_proxy']\n", "f:1: features is no table"),
         ("sandbox_mode = 'readonly'\n[network]\n", "f:1: \"readonly\" is no sandbox_mode"),
         (
             "[profiles.strict.features.network_proxy]\ndomains = {'x.example' = 'deny'}\n",
