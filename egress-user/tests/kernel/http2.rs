@@ -165,7 +165,10 @@ fn no_stream_reaches_another_host() {
                 world.egress(&["--policy", &file]).run([PYTHON, &script, &port.to_string(), how]);
             out.exited(0);
             let ends = out.text();
-            let reset = ends.lines().filter(|line| line.ends_with(" reset")).count();
+            let reset = ends
+                .lines()
+                .filter(|line| line.ends_with(" reset") || line.ends_with(" closed"))
+                .count();
             assert_eq!(reset, names, "{rules}{ends}");
         }
     }
