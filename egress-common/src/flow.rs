@@ -81,7 +81,7 @@ pub struct SocketState {
 pub mod option {
     /// Encrypted ClientHello passes.
     pub const ECH: u32 = 1;
-    /// A first payload that is not TLS passes.
+    /// A first payload that is not TLS passes, if it begins with a line that is no request's.
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::first`] is known.
     pub const SEQUENCE: u32 = 4;

@@ -10,6 +10,7 @@ pub mod abi;
 pub mod address;
 pub mod device;
 pub mod event;
+pub mod first_line;
 pub mod flow;
 pub mod hello;
 pub mod pin;

@@ -8,6 +8,7 @@
 use core::mem::MaybeUninit;
 
 use egress_common::{
+    first_line,
     flow::{kind, option},
     hello::{Finding, NAME_OCTETS, Octets, Walk},
     pin::NameKey,
@@ -141,7 +142,12 @@ fn judge(
     }
     let mut walk = match Walk::begin(packet, segment.start, segment.length) {
         Ok(walk) => walk,
-        Err(Finding::NotTls) if options & option::UNREAD != 0 => return Ok(0),
+        Err(Finding::NotTls)
+            if options & option::UNREAD != 0
+                && first_line::is_no_request(packet, segment.start, segment.length) =>
+        {
+            return Ok(0);
+        }
         Err(finding) => return Err(finding),
     };
     packet.walk(&mut walk);

@@ -120,6 +120,39 @@ fn any_protocol_on_a_port_of_the_web_is_not_any_request() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn what_the_kernel_lets_pass_unread_is_no_request() {
+    let world = two_sites();
+    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", path = \"kernel\" }";
+    let policy = format!("[network.domains]\n\"allowed.test\" = {rule}\n");
+    let file = world.file("kernel.toml", policy).display().to_string();
+    let script = world.file("beginnings.py", SCRIPT).display().to_string();
+    let names = SCRIPT.lines().filter_map(|line| line.strip_prefix("    '")?.split('\'').next());
+    // The first connection of a run is direct, the next one would take the proxy.
+    for name in names {
+        for how in ["whole", "split"] {
+            let out = world.egress(&["--policy", &file]).run([PYTHON, &script, "7000", how, name]);
+            out.printed(&format!("{name} reset\n"));
+        }
+    }
+    world.arrived_at(SITE).on_port(7000).no_payload();
+    let send = |text: &str| {
+        let line = format!(
+            "import socket; s = socket.create_connection(('allowed.test', 7000), 20)\n\
+             print(s.getpeername()[0] == '{SITE}' and s.getsockname()[0] != '127.0.0.1')\n\
+             s.sendall({text}); s.shutdown(socket.SHUT_WR)\n\
+             try: print(s.recv(9).split(b'\\n')[0].decode())\n\
+             except OSError: print('aborted')"
+        );
+        world.egress(&["--policy", &file]).run([PYTHON, "-c", &line]).text()
+    };
+    assert_eq!(send("b'SSH-2.0-x\\r\\n'").trim(), "True\n11");
+    for other in ["b'ruok'", "b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f'", "b'x' * 100"] {
+        assert_eq!(send(other).trim(), "True\naborted", "{other}");
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn a_request_in_pieces_reaches_its_host_unchanged() {
     let world = two_sites();
     let pieces = "import socket, time\n\

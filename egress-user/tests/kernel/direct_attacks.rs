@@ -175,7 +175,7 @@ fn packets_of_more_than_64_kib_pass() {
     world.client_netns().ip("link set client0 gso_max_size 200000\n");
     for (name, address) in [("allowed.test", SITE), ("six.test", SITE_V6)] {
         let out = world.egress(&["--policy", &file]).shell(&line(name, address, name, &["upload"]));
-        out.probe("upload", &["direct 67108864"]);
+        out.probe("upload", &["direct 67108871"]);
     }
 }
 

@@ -236,6 +236,7 @@ class Attacks:
         """More than 64 KiB in one packet, where the device takes it."""
         sock = connected(self.address, 7000)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+        sock.sendall(b"a line\n")
         block = bytes(1 << 20)
         for _ in range(64):
             sock.sendall(block)
