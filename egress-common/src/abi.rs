@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -48,7 +48,7 @@ pub mod capacity {
     pub const HELD: u32 = 16_384;
     /// Address rules and non-public ranges, over all sandboxes.
     pub const ADDRESSES: u32 = 65_536;
-    /// Redirected TCP connections between their SYN and their close.
+    /// Redirected TCP connections between their SYN and the time when the proxy accepts them.
     pub const FLOWS: u32 = 16_384;
     /// UDP sockets that asked the DNS listener lately.
     pub const ASKERS: u32 = 8192;

@@ -3,7 +3,8 @@
 use crate::address::Address;
 
 /// Key of the maps [`crate::abi::map::FLOWS`] and [`crate::abi::map::ASKERS`]: the sandboxed
-/// socket as its peer sees it.
+/// socket as its peer sees it, and for TCP where it sees it: one port of a program's own may lead to
+/// several destinations.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKey {
@@ -11,12 +12,16 @@ pub struct FlowKey {
     pub netns: u64,
     /// The socket's local address: a sandbox may bind 127.0.0.2 with a port that another uses.
     pub address: Address,
+    /// The listener's address that it was redirected to; zero for UDP.
+    pub listener: Address,
     /// The socket's local port, host byte order.
     pub port: u16,
+    /// The listener's port, host byte order; zero for UDP.
+    pub listener_port: u16,
     /// IPPROTO_TCP or IPPROTO_UDP.
     pub protocol: u16,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: u16,
 }
 
 /// Value of the maps [`crate::abi::map::FLOWS`] and [`crate::abi::map::ASKERS`].
@@ -39,8 +44,8 @@ pub struct FlowValue {
     pub tgid: u32,
     /// Its user, as the initial user namespace sees it.
     pub uid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 when the socket has closed since. Its record stays until the proxy has accepted what it sent.
+    pub ended: u32,
 }
 
 /// Socket storage, written by the connect and sendmsg hooks and read by sockops, the packet hook
@@ -60,7 +65,7 @@ pub struct SocketState {
     pub kind: u16,
     /// The listener's port that the socket was redirected to, host byte order.
     pub listener_port: u16,
-    /// 4 when redirected to 127.0.0.1, 6 when to `::1`.
+    /// 4 when redirected to [`SocketState::listener4`], 6 when to `::1`.
     pub listener_family: u16,
     /// Thread group of the program.
     pub tgid: u32,
@@ -72,6 +77,10 @@ pub struct SocketState {
     pub options: u32,
     /// CLOCK_BOOTTIME nanoseconds of the connect.
     pub connected_ns: u64,
+    /// Address of 127.0.0.0/8 that the socket was redirected to, in network byte order.
+    pub listener4: u32,
+    /// Zero.
+    pub reserved: u32,
     /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
     /// and after its close.
     pub pin: u64,
@@ -90,6 +99,12 @@ pub mod option {
 }
 
 impl SocketState {
+    /// The listener's address that the socket was redirected to.
+    #[inline(always)]
+    pub const fn listener(&self) -> Address {
+        listener(self.listener_family, self.listener4)
+    }
+
     /// The record of a flow of this socket, for those who see its packets arrive.
     #[inline(always)]
     pub const fn flow(&self, cookie: u64, seen_ns: u64) -> FlowValue {
@@ -102,9 +117,16 @@ impl SocketState {
             kind: self.kind,
             tgid: self.tgid,
             uid: self.uid,
-            reserved: 0,
+            ended: 0,
         }
     }
+}
+
+/// The address of a redirected socket's listener, by [`SocketState::listener_family`] and
+/// [`SocketState::listener4`].
+#[inline(always)]
+pub const fn listener(family: u16, v4: u32) -> Address {
+    if family == 4 { Address::from_v4_word(v4) } else { Address::LOOPBACK6 }
 }
 
 /// Values of [`FlowValue::kind`] and [`SocketState::kind`].

@@ -3,6 +3,10 @@
 /// Most workers of a sandbox's proxy: each has a thread and listeners of its own. A power of two.
 pub const WORKERS: usize = 8;
 
+/// Most transparent IPv6 listeners, those of the workers first. Loopback has one IPv6 address, so that
+/// as many sockets with one port of their own can be told apart by the listener's port. A power of two.
+pub const LISTENERS6: usize = 32;
+
 /// Value of the map [`crate::abi::map::SANDBOXES`], keyed by the id of the sandbox's cgroup.
 ///
 /// A port of 0 means that there is no such listener; what would have gone to it is refused.
@@ -15,15 +19,15 @@ pub struct Sandbox {
     pub flags: u32,
     /// How many of [`WORKERS`] there are; each connection goes to one of them, by chance.
     pub workers: u32,
-    /// Transparent TCP listeners on 127.0.0.1, one a worker, host byte order, as are all ports here.
+    /// Transparent TCP listeners on 127.0.0.0/8, one a worker, host byte order, as are all ports here.
     pub tcp4_ports: [u16; WORKERS],
-    /// Transparent TCP listeners on `::1`.
-    pub tcp6_ports: [u16; WORKERS],
+    /// Transparent TCP listeners on `::1`; there may be fewer.
+    pub tcp6_ports: [u16; LISTENERS6],
     /// DNS over UDP on 127.0.0.1.
     pub dns_udp4_port: u16,
     /// DNS over UDP on `::1`.
     pub dns_udp6_port: u16,
-    /// DNS over TCP on 127.0.0.1.
+    /// DNS over TCP on 127.0.0.0/8.
     pub dns_tcp4_port: u16,
     /// DNS over TCP on `::1`.
     pub dns_tcp6_port: u16,
@@ -39,7 +43,7 @@ impl Sandbox {
         flags: 0,
         workers: 0,
         tcp4_ports: [0; WORKERS],
-        tcp6_ports: [0; WORKERS],
+        tcp6_ports: [0; LISTENERS6],
         dns_udp4_port: 0,
         dns_udp6_port: 0,
         dns_tcp4_port: 0,

@@ -5,7 +5,7 @@ use egress_common::{
     abi::DNS_PORT,
     event::{Counter, Hook},
     flow::{SocketState, kind, option},
-    sandbox::{Sandbox, WORKERS, flags},
+    sandbox::{LISTENERS6, Sandbox, WORKERS, flags},
 };
 
 use crate::{
@@ -54,13 +54,7 @@ fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
     if way == Way::DirectUnread {
         options |= option::UNREAD;
     }
-    let state = SocketState {
-        kind: kind::DIRECT,
-        listener_port: 0,
-        listener_family: 0,
-        options,
-        ..state(call, sandbox)
-    };
+    let state = SocketState { kind: kind::DIRECT, options, ..state(call, sandbox) };
     if !call.remember(&state) {
         count(&COUNTERS, Counter::MapFull as u32);
         return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::RateLimited);
@@ -84,6 +78,8 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         uid,
         first: 0,
         options: 0,
+        listener4: 0,
+        reserved: 0,
         connected_ns: boot_ns(),
         pin: 0,
     }
@@ -95,34 +91,110 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     let original = call.address();
     // A v4-mapped destination of a v6 socket travels as IPv4.
     let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
-    let (listener, listener_port) = match (kind, to_v4) {
-        (kind::TCP, true) => (Address::LOOPBACK4, of_worker(&sandbox.tcp4_ports, sandbox)),
-        (kind::TCP, false) => (Address::LOOPBACK6, of_worker(&sandbox.tcp6_ports, sandbox)),
-        (kind::DNS_TCP, true) => (Address::LOOPBACK4, sandbox.dns_tcp4_port),
-        (kind::DNS_TCP, false) => (Address::LOOPBACK6, sandbox.dns_tcp6_port),
-        (_, true) => (Address::LOOPBACK4, sandbox.dns_udp4_port),
-        (_, false) => (Address::LOOPBACK6, sandbox.dns_udp6_port),
-    };
-    if listener_port == 0 {
+    let mut to = Listener { address: Address::LOOPBACK4, port: 0, family: 4 };
+    match (kind, to_v4) {
+        (kind::DNS_UDP, true) => to.port = sandbox.dns_udp4_port,
+        (kind::DNS_UDP, false) => {
+            to = Listener { address: Address::LOOPBACK6, port: sandbox.dns_udp6_port, family: 6 };
+        }
+        _ => tcp_listener(call, sandbox, kind, to_v4, &original, &mut to),
+    }
+    if to.port == 0 {
         return emit::refuse_address(call, sandbox.id, hook, Reason::NotAllowed);
     }
     let state = SocketState {
         kind,
-        listener_port,
-        listener_family: if to_v4 { 4 } else { 6 },
+        listener_port: to.port,
+        listener_family: to.family,
+        listener4: to.address.words[3],
         ..state(call, sandbox)
     };
     if !call.remember(&state) {
         count(&COUNTERS, Counter::MapFull as u32);
         return emit::refuse_address(call, sandbox.id, hook, Reason::RateLimited);
     }
-    call.set(&listener, listener_port);
+    call.set(&to.address, to.port);
     PASS
 }
 
-/// The port of a worker that is drawn by lot: no program can pile its connections up at one.
+/// Where a socket is sent.
+struct Listener {
+    address: Address,
+    port: u16,
+    /// 4 or 6.
+    family: u16,
+}
+
+/// Which listener a TCP connection gets.
+///
+/// Without the filter one port of a program's own can lead to many destinations, each another
+/// connection to the kernel. Here they would all be the same. So a socket that is bound to a port gets,
+/// over IPv4, an address of 127.0.0.0/8 by its destination; over IPv6, where loopback has one address,
+/// the first listener that is free for its port, and when none is, IPv4's.
 #[inline(always)]
-fn of_worker(ports: &[u16; WORKERS], sandbox: &Sandbox) -> u16 {
-    let drawn = random().checked_rem(sandbox.workers).unwrap_or(0);
-    ports[drawn as usize & (WORKERS - 1)]
+fn tcp_listener(
+    call: &SockAddr,
+    sandbox: &Sandbox,
+    kind: u16,
+    to_v4: bool,
+    original: &Address,
+    to: &mut Listener,
+) {
+    let is_dns = kind == kind::DNS_TCP;
+    let is_bound = call.own_port() != 0;
+    let hash = if is_bound { hash(original, call.port()) } else { random() };
+    let worker = hash.checked_rem(sandbox.workers).unwrap_or(0) as usize & (WORKERS - 1);
+    if !to_v4 {
+        to.family = 6;
+        to.address = Address::LOOPBACK6;
+        // The kernel finds a port for a socket that has none.
+        to.port = match (is_dns, is_bound) {
+            (true, _) => sandbox.dns_tcp6_port,
+            (false, true) => free_listener6(call, sandbox, hash),
+            // By lot: no program can pile its connections up at one worker.
+            (false, false) => sandbox.tcp6_ports[worker],
+        };
+        let is_free = !is_bound || (to.port != 0 && !(is_dns && call.is_taken6(to.port)));
+        if is_free || sandbox.tcp6_ports[0] == 0 {
+            return;
+        }
+    }
+    to.family = 4;
+    to.address = if is_bound { loopback4(hash) } else { Address::LOOPBACK4 };
+    to.port = if is_dns { sandbox.dns_tcp4_port } else { sandbox.tcp4_ports[worker] };
+}
+
+/// 0 when every listener has a connection from the socket's port already.
+#[inline(always)]
+fn free_listener6(call: &SockAddr, sandbox: &Sandbox, hash: u32) -> u16 {
+    let mut index = 0;
+    while index < LISTENERS6 {
+        let port = sandbox.tcp6_ports[(hash as usize).wrapping_add(index) & (LISTENERS6 - 1)];
+        if port != 0 && !call.is_taken6(port) {
+            return port;
+        }
+        index += 1;
+    }
+    0
+}
+
+/// An address of 127.0.0.0/8 that is neither a network's nor a broadcast address.
+#[inline(always)]
+fn loopback4(hash: u32) -> Address {
+    let host = (hash >> 24) % 254 + 1;
+    Address::from_v4_word((0x7f00_0000 | (hash & 0xffff) << 8 | host).to_be())
+}
+
+/// Of address and port (FNV-1a by words, its halves mixed).
+#[inline(always)]
+fn hash(address: &Address, port: u16) -> u32 {
+    let [a, b, c, d] = address.words;
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    hash = (hash ^ u64::from(a)).wrapping_mul(0x0100_0000_01b3);
+    hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    hash = (hash ^ u64::from(c)).wrapping_mul(0x0100_0000_01b3);
+    hash = (hash ^ u64::from(d)).wrapping_mul(0x0100_0000_01b3);
+    hash = (hash ^ u64::from(port)).wrapping_mul(0x0100_0000_01b3);
+    hash ^= hash >> 29;
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }

@@ -10,13 +10,17 @@ mod stored;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    bindings::{
+        BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
+        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
+    },
     helpers::{
         bpf_get_current_comm,
         generated::{
             bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id,
             bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_netns_cookie,
             bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_set_retval,
+            bpf_sk_release, bpf_skc_lookup_tcp,
         },
     },
     maps::{HashMap, PerCpuArray},
@@ -30,7 +34,7 @@ use core::{
 use egress_common::{
     Address,
     event::{HelloEvent, Hook},
-    flow::SocketState,
+    flow::{FlowKey, FlowValue, SocketState},
     hello::NAME_OCTETS,
     pin::{NameKey, NameValue},
 };
@@ -52,6 +56,9 @@ pub const SOCK_DGRAM: u32 = 2;
 pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;
 const EPROTONOSUPPORT: i32 = 93;
+// linux/bpf.h: BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN.
+const CURRENT_NETNS: u64 = u64::MAX;
+const TCP_LISTEN: u32 = 10;
 
 /// Written by the loader: 1 where the kernel has `bpf_set_retval` (5.18). The verifier knows the
 /// value and never looks at the call where it is 0.
@@ -134,6 +141,16 @@ pub fn lookup<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
     // kernel holds around it; a concurrent write can tear only between words, and every value
     // here is judged again in user space.
     unsafe { map.get(key) }.copied()
+}
+
+/// Marks the record of a socket that has closed.
+#[inline(always)]
+pub fn set_ended(flows: &HashMap<FlowKey, FlowValue>, key: &FlowKey) {
+    if let Some(flow) = flows.get_ptr_mut(key) {
+        // SAFETY: within the RCU section that the kernel holds around the element. Should it be
+        // another's by now, that one is only cleared away sooner, when it is old and not taken.
+        unsafe { write_volatile(&raw mut (*flow).ended, 1) };
+    }
 }
 
 /// Fills a reserved record of the event ring, field by field: the stack has no room for a second
@@ -325,6 +342,59 @@ impl SockAddr {
     fn sk(&self) -> *mut bpf_sock {
         // SAFETY: as in `address`; every member of the union has the same meaning to the verifier.
         unsafe { (*self.ctx.sock_addr).__bindgen_anon_1.sk }
+    }
+
+    /// The port that the program has bound the socket to, 0 when none; host byte order.
+    #[inline(always)]
+    pub fn own_port(&self) -> u16 {
+        // SAFETY: a whole socket, which the hook holds.
+        unsafe { read_volatile(&raw const (*self.sk()).src_port) as u16 }
+    }
+
+    /// Whether a connection from the socket's own port to this port of `::1` exists already.
+    #[inline(always)]
+    pub fn is_taken6(&self, port: u16) -> bool {
+        let sk = self.sk();
+        // SAFETY: as in `own_port`; volatile, as in `address`.
+        let mut own = unsafe {
+            Address {
+                words: [
+                    read_volatile(&raw const (*sk).src_ip6[0]),
+                    read_volatile(&raw const (*sk).src_ip6[1]),
+                    read_volatile(&raw const (*sk).src_ip6[2]),
+                    read_volatile(&raw const (*sk).src_ip6[3]),
+                ],
+            }
+        };
+        if own.words == [0; 4] {
+            // What the kernel will choose.
+            own = Address::LOOPBACK6;
+        }
+        // As its packets arrive: from there, to the socket.
+        let mut tuple = bpf_sock_tuple {
+            __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
+                ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
+                    saddr: Address::LOOPBACK6.words,
+                    daddr: own.words,
+                    sport: port.to_be(),
+                    dport: self.own_port().to_be(),
+                },
+            },
+        };
+        let length = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>() as u32;
+        // SAFETY: the helper takes the context, and reads as much of the tuple as it is told.
+        let found = unsafe {
+            bpf_skc_lookup_tcp(self.ctx.as_ptr(), &raw mut tuple, length, CURRENT_NETNS, 0)
+        };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: a socket that the helper has given, and that is given back right here.
+        unsafe {
+            let state = read_volatile(&raw const (*found).state);
+            bpf_sk_release(found.cast());
+            state != TCP_LISTEN
+        }
     }
 
     #[inline(always)]

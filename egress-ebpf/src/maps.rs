@@ -49,7 +49,7 @@ pub static ADDRESSES: LpmTrie<RuleKey, RuleValue> =
     LpmTrie::with_max_entries(capacity::ADDRESSES, 0);
 
 /// Written by sockops when a redirected SYN is about to leave, taken by the proxy at accept,
-/// deleted at close. Not an LRU: one sandbox could evict another's records. Full: the proxy finds
+/// deleted at the close of what was never connected; user space clears the rest away. Not an LRU: one sandbox could evict another's records. Full: the proxy finds
 /// no record and closes the connection.
 #[map]
 pub static FLOWS: HashMap<FlowKey, FlowValue> =

@@ -90,8 +90,7 @@ fn passes(
 ) -> i32 {
     let port = u32::from_be(tcp[0]) as u16;
     if matches!(stored.kind(), kind::TCP | kind::DNS_TCP) {
-        let (family, listener_port) = stored.listener();
-        let there = destination == listener(family) && port == listener_port;
+        let there = (destination, port) == stored.listener();
         return if there && packet.interface() == LOOPBACK_IFINDEX { PASS } else { UNDECIDED };
     }
     if (destination, port) != stored.original() {
@@ -161,17 +160,10 @@ fn approved(packet: &Packet, state: &SocketState, headers: &Headers) -> bool {
         kind::DNS_UDP => IPPROTO_UDP,
         _ => return false,
     };
-    let listener = listener(state.listener_family);
     headers.protocol == protocol
-        && headers.destination == listener
+        && headers.destination == state.listener()
         && headers.destination_port == state.listener_port
         && packet.interface() == LOOPBACK_IFINDEX
-}
-
-/// Where a socket that was redirected to this family's listener sends.
-#[inline(always)]
-pub fn listener(family: u16) -> Address {
-    if family == 4 { Address::LOOPBACK4 } else { Address::LOOPBACK6 }
 }
 
 /// Leaves the headers as they are (protocol 0, which nothing approves) for anything but a whole TCP
@@ -244,7 +236,9 @@ fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) {
     let key = FlowKey {
         netns: state.netns,
         address: headers.source,
+        listener: Address { words: [0; 4] },
         port: headers.source_port,
+        listener_port: 0,
         protocol: IPPROTO_UDP as u16,
         reserved: 0,
     };

@@ -1,4 +1,4 @@
-//! TCP: from "the SYN is about to leave" to close, the record by which the proxy learns the
+//! TCP: from "the SYN is about to leave" on, the record by which the proxy learns the
 //! original destination of a connection it accepts.
 
 use egress_common::{
@@ -7,7 +7,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, SockOps, add, boot_ns, count, lookup},
+    context::{IPPROTO_TCP, SockOps, add, boot_ns, count, lookup, set_ended},
     maps::{COUNTERS, FLOWS, HELD, LIVE},
 };
 
@@ -16,6 +16,7 @@ const TCP_CONNECT_CB: u32 = 3;
 const ESTABLISHED_CB: u32 = 4;
 const STATE_CB: u32 = 10;
 const RTT_CB: u32 = 12;
+const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
 
 /// How long what is held back may wait, in milliseconds: longer than user space waits for the rest
@@ -98,8 +99,15 @@ fn close(ops: &SockOps) {
     }
     let key = key(ops, &state);
     // A socket that reused the port may have written its own record since.
-    if lookup(&FLOWS, &key).is_some_and(|flow| flow.cookie == ops.cookie()) {
+    if !lookup(&FLOWS, &key).is_some_and(|flow| flow.cookie == ops.cookie()) {
+        return;
+    }
+    // What was connected may have sent something that waits with the proxy, to be accepted: user space
+    // takes the record then, or clears it away. Nobody waits for the answer to a question.
+    if ops.old_state() == TCP_SYN_SENT || state.kind != kind::TCP {
         let _ = FLOWS.remove(&key);
+    } else {
+        set_ended(&FLOWS, &key);
     }
 }
 
@@ -131,7 +139,9 @@ fn key(ops: &SockOps, state: &SocketState) -> FlowKey {
         netns: state.netns,
         // A v6 socket that was sent to 127.0.0.1 has its source in the IPv4 field.
         address: if state.listener_family == 4 { local4 } else { local6 },
+        listener: state.listener(),
         port: ops.local_port(),
+        listener_port: state.listener_port,
         protocol: IPPROTO_TCP as u16,
         reserved: 0,
     }

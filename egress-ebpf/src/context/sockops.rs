@@ -43,6 +43,13 @@ impl SockOps {
         unsafe { read_volatile(&raw const (*self.ops).__bindgen_anon_1.args[1]) }
     }
 
+    /// The state that it comes from.
+    #[inline(always)]
+    pub fn old_state(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*self.ops).__bindgen_anon_1.args[0]) }
+    }
+
     #[inline(always)]
     pub fn cookie(&self) -> u64 {
         // SAFETY: the helper takes the context.

@@ -5,7 +5,7 @@ use core::ptr::{NonNull, null_mut};
 use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_sk_storage_get};
 use egress_common::{
     Address,
-    flow::{SocketState, option},
+    flow::{SocketState, listener, option},
 };
 
 use crate::maps::SOCKETS;
@@ -52,11 +52,18 @@ impl Stored {
         unsafe { ((*self.0.as_ptr()).original, (*self.0.as_ptr()).original_port) }
     }
 
-    /// Family and port of the listener that the socket was redirected to.
+    /// Address and port of the listener that the socket was redirected to.
     #[inline(always)]
-    pub fn listener(&self) -> (u16, u16) {
+    pub fn listener(&self) -> (Address, u16) {
         // SAFETY: as in `state`.
-        unsafe { ((*self.0.as_ptr()).listener_family, (*self.0.as_ptr()).listener_port) }
+        let (family, v4, port) = unsafe {
+            (
+                (*self.0.as_ptr()).listener_family,
+                (*self.0.as_ptr()).listener4,
+                (*self.0.as_ptr()).listener_port,
+            )
+        };
+        (listener(family, v4), port)
     }
 
     /// Bits of [`option`].

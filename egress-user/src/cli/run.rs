@@ -8,6 +8,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -34,15 +35,14 @@ use egress_user::{
     sys,
     text::{self, Printable},
 };
-use nix::{
-    sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{Failure, LaidOut, policy_args::PolicyArgs};
 use teller::{Teller, lock};
 
+mod ending;
+mod room;
 mod teller;
 
 /// Run a command that can reach only what the policy allows.
@@ -52,6 +52,9 @@ mod teller;
 /// with capabilities. It stands in the caller's working directory, unless that is hidden from it
 /// (/run/user, /run/docker): nothing is started then. Prints nothing but the command's own output, and at the end, on stderr, what
 /// was refused and what would allow it.
+///
+/// After the command's end it stays until what the command wrote is handed on, for as long as that makes
+/// progress (`network.drain`); a signal ends that at once. The exit code is the command's all the same.
 ///
 /// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 125 the
 /// sandbox could not be started; 126 the command is not executable; 127 it was not found.
@@ -154,7 +157,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let host = Host::prepare()?;
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let listeners = Listeners::open(processors)?;
+    let listeners = Listeners::open(processors, room::listeners6(processors))?;
     let (attached, mut maps) =
         Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
     let hold = Hold { cgroup, attached };
@@ -172,7 +175,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
         User::writer(command.user.as_ref()).context("look up the groups of the command's user")?;
     let program = Printable::of_octets(command.program.as_encoded_bytes());
     let mut init = Init::spawn(&hold.cgroup, command)?;
-    raise_descriptor_limit();
+    let (limit, doors) = (room::raise_limit(), listeners.doors());
 
     let shared = Shared {
         policy,
@@ -211,19 +214,29 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     teller.clone().follow(&runtime, &events)?;
     let _door = tell_status(&runtime, &shared, &hold.cgroup, program, dns);
 
+    proxy.admit(room::share_out(limit, doors)?);
     init.start()?;
-    let code = loop {
+    let (code, interrupted) = loop {
         match signals.wait().context("wait for a signal")? {
             Arrived::Child => {
                 if let Some(code) = init.ended() {
-                    break code;
+                    break (code, false);
                 }
             }
-            Arrived::Pass(signal) => init.signal(signal),
+            Arrived::Pass(signal) => match init.ended() {
+                // The news of its end has a higher number, and comes behind this.
+                Some(code) => break (code, true),
+                None => init.signal(signal),
+            },
             Arrived::Terminal => {}
         }
     };
-    // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty.
+    // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and
+    // what the command wrote is delivered.
+    if hold.cgroup.kill() {
+        let patience = if interrupted { Duration::ZERO } else { assembled.network.drain };
+        ending::deliver(&runtime, &teller.proxy, &signals, patience);
+    }
     drop(hold);
     finish(&runtime, &shared, &teller, &events);
     if let Some(path) = upstream.left_unread() {
@@ -303,10 +316,13 @@ fn serve(
         shared.journal.clone(),
     );
     let mut workers: Vec<Vec<TcpListener>> = Vec::new();
+    workers.resize_with(listeners.workers(), Vec::new);
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
-        workers.resize_with(workers.len().max(family.tcp.len()), Vec::new);
-        for (worker, listener) in workers.iter_mut().zip(family.tcp) {
-            worker.push(listener);
+        let mut listeners = family.tcp.into_iter();
+        while listeners.len() > 0 {
+            for (worker, listener) in workers.iter_mut().zip(&mut listeners) {
+                worker.push(listener);
+            }
         }
         runtime.spawn(service.clone().serve_udp(family.dns_udp));
         runtime.spawn(service.clone().serve_tcp(family.dns_tcp));
@@ -442,15 +458,6 @@ fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Ev
         }
         // Nobody reads stderr: nobody to tell.
         let _ = std::io::stderr().write_all(text::lines(&text).as_bytes());
-    }
-}
-
-/// Two descriptors a connection: the soft limit of 1024 would be 500 connections. The command
-/// keeps its own limit, as it was forked before this.
-fn raise_descriptor_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // At the old limit fewer connections fit; they are refused then, not opened.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

@@ -174,6 +174,7 @@ pub const KEYS: &[Key] = {
         key(Network, "dangerously_allow_all_unix_sockets", Boolean, "false", "Every unix socket that no rule denies may be reached.", "dangerously_allow_all_unix_sockets = true"),
         key(Network, "unix_enforcement", Word(&["required", "off"]), "\"required\"", "`\"off\"`: start also where the kernel cannot hold the rules for unix sockets.", "unix_enforcement = \"off\""),
         key(Network, "ech", Word(&["refuse", "allow"]), "\"refuse\"", "`\"allow\"` lets Encrypted ClientHello pass; only its outer name is checked then.", "ech = \"allow\""),
+        key(Network, "drain", Time, "\"30s\"", "After the command's end, what it wrote is still delivered; a connection whose receiver takes nothing for this long is given up. `\"0s\"` gives up at once.", "drain = \"2m\""),
         key(Network, "presets", Texts { empty: true }, "[]", "Lists of rules that come with egress; `egress policy presets` shows them.", "presets = [\"common-dependencies\"]"),
         key(Network, "managed_allowed_domains_only", Boolean, "false", "In `requirements.toml` only: what lower layers allow must be covered by a rule of that file.", "managed_allowed_domains_only = true"),
         key(Network, "domains", Rules, "", "Rules for names: `example.com`, `*.example.com` (below), `**.example.com` (both), `*` (every public host).", "\"**.example.com\" = \"allow\""),

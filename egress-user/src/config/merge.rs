@@ -47,7 +47,7 @@ impl NetworkWritten {
             network_access, enabled, mode, allow_local_binding, allow_own_loopback, allow_inbound,
             allow_upstream_proxy, enable_socks5, enable_socks5_udp, proxy_url, socks_url, proxy_env,
             dangerously_allow_non_loopback_proxy, dangerously_allow_all_unix_sockets, unix_required,
-            allow_ech, managed_allowed_domains_only, presets);
+            allow_ech, drain, managed_allowed_domains_only, presets);
         label!(self.dns, layer, profile:
             servers, forward, timeout, min_ttl, max_ttl, record_types, refusal, dnssec);
         label!(self.upstream, layer, profile: url, no_proxy, resolve_at_proxy);
@@ -66,7 +66,7 @@ impl NetworkWritten {
             network_access, enabled, mode, allow_local_binding, allow_own_loopback, allow_inbound,
             allow_upstream_proxy, enable_socks5, enable_socks5_udp, proxy_url, socks_url, proxy_env,
             dangerously_allow_non_loopback_proxy, dangerously_allow_all_unix_sockets, unix_required,
-            allow_ech, managed_allowed_domains_only);
+            allow_ech, drain, managed_allowed_domains_only);
         // The first file's rules move in one piece.
         if self.rules.is_empty() {
             self.rules = other.rules;

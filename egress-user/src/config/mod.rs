@@ -204,6 +204,8 @@ pub struct NetworkSettings {
     pub dangerously_allow_non_loopback_proxy: bool,
     /// `unix_enforcement = "required"`. Default true.
     pub unix_required: bool,
+    /// How long a relay may make no progress after the command's end. Default 30 s.
+    pub drain: Duration,
     /// `[network.upstream] url`.
     pub upstream: Option<UpstreamUrl>,
     /// `[network.upstream] no_proxy`.
@@ -225,6 +227,7 @@ impl Default for NetworkSettings {
             proxy_env: false,
             dangerously_allow_non_loopback_proxy: false,
             unix_required: true,
+            drain: Duration::from_secs(30),
             upstream: None,
             no_proxy: Vec::new(),
             resolve_at_proxy: false,

@@ -94,6 +94,7 @@ impl NetworkWritten {
             dangerously_allow_all_unix_sockets,
             unix_required,
             allow_ech,
+            drain,
             managed_allowed_domains_only,
             presets,
             rules,
@@ -120,6 +121,7 @@ impl NetworkWritten {
             replace(own, new);
         }
         replace(&mut self.mode, mode);
+        replace(&mut self.drain, drain);
         replace(&mut self.proxy_url, proxy_url);
         replace(&mut self.socks_url, socks_url);
         replace(&mut self.presets, presets);

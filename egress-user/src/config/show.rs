@@ -64,6 +64,7 @@ impl Page<'_> {
                 Some(text(if network.unix_required { "required" } else { "off" })),
             ),
             ("ech", Some(text(if settings.allow_ech { "allow" } else { "refuse" }))),
+            ("drain", Some(time(network.drain))),
         ] {
             if let Some(value) = value {
                 self.key("network", key, value);

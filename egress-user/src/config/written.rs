@@ -69,6 +69,8 @@ pub struct NetworkWritten {
     pub unix_required: Option<Written<bool>>,
     /// `ech = "allow"`.
     pub allow_ech: Option<Written<bool>>,
+    /// `drain`.
+    pub drain: Option<Written<Duration>>,
     /// `managed_allowed_domains_only`.
     pub managed_allowed_domains_only: Option<Written<bool>>,
     /// `presets`; the reader has looked the names up.

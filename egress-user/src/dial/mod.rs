@@ -9,6 +9,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -31,6 +32,32 @@ const OTHER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Attempts at the same time.
 const AT_ONCE: usize = 4;
+
+/// Most attempts beside others at once, of all connections.
+static MOST_FURTHER: AtomicUsize = AtomicUsize::new(usize::MAX);
+static FURTHER: AtomicUsize = AtomicUsize::new(0);
+
+/// Lowers the number of attempts beside others, where there are few descriptors: each takes one.
+pub fn limit_further(most: usize) {
+    MOST_FURTHER.fetch_min(most, Ordering::Relaxed);
+}
+
+/// The descriptor of an attempt beside others.
+struct Further;
+
+impl Further {
+    fn take() -> Option<Self> {
+        let this = Self;
+        let before = FURTHER.fetch_add(1, Ordering::Relaxed);
+        (before < MOST_FURTHER.load(Ordering::Relaxed)).then_some(this)
+    }
+}
+
+impl Drop for Further {
+    fn drop(&mut self) {
+        FURTHER.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// An address that may be dialled: the original destination, or another live pin of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +109,16 @@ impl Race {
         self.attempts.spawn(attempt);
     }
 
-    /// Tries an address beside the others, for a few seconds.
+    /// Tries an address beside the others, for a few seconds; not where there are no descriptors left
+    /// for that.
     pub fn add(&mut self, address: DialAddress) {
+        let further = Further::take();
+        // One alone has the connection's own.
+        if further.is_none() && !self.is_empty() {
+            return;
+        }
         self.attempts.spawn(async move {
+            let _further = further;
             let late = |_| io::Error::from(io::ErrorKind::TimedOut);
             timeout(OTHER_WITHIN, attempt(address)).await.map_err(late)?
         });

@@ -171,7 +171,7 @@ impl Everybody {
 }
 
 impl Flows for Everybody {
-    fn take_tcp(&self, _peer: PeerAddress) -> Option<Flow> {
+    fn take_tcp(&self, _peer: PeerAddress, _at: SocketAddr) -> Option<Flow> {
         self.flow()
     }
 

@@ -55,7 +55,8 @@ impl Service {
                     continue;
                 }
             };
-            if self.flows.take_tcp(PeerAddress(peer)).is_none() {
+            let at = stream.local_addr();
+            if at.ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at)).is_none() {
                 tracing::debug!(%peer, "DNS connection of nobody's socket closed");
                 continue;
             }

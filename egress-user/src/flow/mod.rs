@@ -1,6 +1,6 @@
 //! Who a connection or a datagram came from, and where it wanted to go: the kernel's word for it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// Where the program wanted to go. A type of its own, so that it cannot be passed where the peer
 /// or the dialled address is meant.
@@ -22,13 +22,20 @@ pub struct Flow {
     pub uid: u32,
 }
 
+/// How long a listener's queue has to be empty until what is recorded is no connection's in it.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
 /// The kernel's records, behind a trait so that listeners can be tested without a kernel.
 ///
 /// A miss means that the peer is nobody's sandboxed socket: the connection is closed, the
 /// datagram dropped.
 pub trait Flows: Send + Sync {
-    /// Takes the record of an accepted TCP connection; a second call for it misses.
-    fn take_tcp(&self, peer: PeerAddress) -> Option<Flow>;
+    /// Takes the record of a TCP connection that was accepted at this address of the listener; a
+    /// second call for it misses.
+    fn take_tcp(&self, peer: PeerAddress, at: SocketAddr) -> Option<Flow>;
+    /// Clears away records of sockets that have closed, and that nobody can accept any more: to be
+    /// called when no listener has had connections waiting for [`FORGOTTEN_AFTER`].
+    fn forget(&self) {}
     /// Reads the record of a UDP socket that asked the DNS listener.
     fn udp(&self, peer: PeerAddress) -> Option<Flow>;
 }

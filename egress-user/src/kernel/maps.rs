@@ -25,7 +25,7 @@ use ipnet::IpNet;
 
 use super::{devices::Devices, error::KernelError, events::Events};
 use crate::{
-    flow::{Flow, Flows, OriginalDestination, PeerAddress},
+    flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
     policy::{KernelRule, Policy},
     sys::{self, bpf::SizedMap, pod::Wire},
 };
@@ -213,11 +213,15 @@ pub struct KernelFlows {
 }
 
 impl KernelFlows {
-    fn key(&self, peer: PeerAddress, protocol: libc::c_int) -> FlowKey {
+    /// `at` for TCP.
+    fn key(&self, peer: PeerAddress, at: Option<SocketAddr>) -> FlowKey {
+        let protocol = if at.is_some() { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP };
         FlowKey {
             netns: self.netns,
             address: key_of(peer.0.ip()),
+            listener: at.map_or(Address { words: [0; 4] }, |at| key_of(at.ip())),
             port: peer.0.port(),
+            listener_port: at.map_or(0, |at| at.port()),
             protocol: u16::try_from(protocol).unwrap_or(0),
             reserved: 0,
         }
@@ -239,16 +243,27 @@ impl KernelFlows {
 }
 
 impl Flows for KernelFlows {
-    fn take_tcp(&self, peer: PeerAddress) -> Option<Flow> {
-        let value = self.maps.flows.take(&self.key(peer, libc::IPPROTO_TCP))?;
+    fn take_tcp(&self, peer: PeerAddress, at: SocketAddr) -> Option<Flow> {
+        let value = self.maps.flows.take(&self.key(peer, Some(at)))?;
         if value.kind != self.tcp_kind {
             return None;
         }
         self.flow(value)
     }
 
+    fn forget(&self) {
+        let now_ns = crate::dns::clock::boottime_ns();
+        let before_ns = now_ns.saturating_sub(FORGOTTEN_AFTER.as_nanos() as u64);
+        self.maps.flows.remove_where(|flow| {
+            flow.sandbox == self.sandbox
+                && flow.kind == self.tcp_kind
+                && flow.ended != 0
+                && flow.seen_ns < before_ns
+        });
+    }
+
     fn udp(&self, peer: PeerAddress) -> Option<Flow> {
-        let value = self.maps.askers.get(&Wire(self.key(peer, libc::IPPROTO_UDP)), 0).ok()?.0;
+        let value = self.maps.askers.get(&Wire(self.key(peer, None)), 0).ok()?.0;
         let age = crate::dns::clock::boottime_ns().saturating_sub(value.seen_ns);
         if value.kind != kind::DNS_UDP || age > ASKER_LIFE_NS {
             return None;

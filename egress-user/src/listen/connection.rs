@@ -5,10 +5,14 @@
 //! a connection at most, and never a byte.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
     pin::{Pin, pin},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +22,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     begun::{Became, Begun},
+    drain::Owed,
     evidence::Evidence,
     first::{First, Stop, Then, first},
     http::{End, Requests, Tap},
@@ -40,7 +45,11 @@ const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Connection<'a> {
     pub(super) door: &'a Transparent,
     pub(super) client: TcpStream,
+    /// Set once it is dialled.
+    pub(super) server: OnceLock<TcpStream>,
     pub(super) evidence: Evidence,
+    /// Until the client's last octet, and its end, are handed to the server's socket.
+    pub(super) owed: Owed<'a>,
 }
 
 impl Connection<'_> {
@@ -51,7 +60,7 @@ impl Connection<'_> {
         // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
         let mut judging = Box::pin(first(&self.client, &self.evidence, &self.door.policy));
         let mut judged = None;
-        let Dialled { stream: server, address } =
+        let Dialled { stream, address } =
             match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
                 Ok(Some(dialled)) => dialled,
                 Ok(None) => return reset(&self.client),
@@ -59,26 +68,23 @@ impl Connection<'_> {
             };
         let reached = SocketAddr::new(address, self.evidence.target().port());
         if let Some(refused) = self.door.became_own(reached) {
-            drop(server);
+            drop(stream);
             return Box::pin(self.stop(Stop::Refused { refused, http: false })).await;
         }
-        relay::prepare(&server);
+        let server = self.server.get_or_init(|| stream);
+        relay::prepare(server);
         let tap = Tap::default();
         let moved = AtomicU64::new(0);
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
-            let ended = pump_until(&server, &self.client, &moved, &tap).await;
+            let ended = pump_until(server, &self.client, &moved, &tap).await;
             tap.end();
             let _ = ended?;
-            if refusing.load(Ordering::Relaxed) {
-                Ok(())
-            } else {
-                relay::end(&server, &self.client)
-            }
+            if refusing.load(Ordering::Relaxed) { Ok(()) } else { relay::end(server, &self.client) }
         };
         let mut down = pin!(down);
-        let mut server_ended = false;
+        let (mut server_ended, mut client_gone) = (false, false);
         let first = loop {
             if let Some(first) = judged.take() {
                 break first;
@@ -88,8 +94,9 @@ impl Connection<'_> {
                     Ok(first) => judged = Some(first),
                     Err(stop) => return Box::pin(self.stop(stop)).await,
                 },
-                ended = &mut down, if !server_ended => match ended {
+                ended = &mut down, if !server_ended && !client_gone => match ended {
                     Ok(()) => server_ended = true,
+                    Err(error) if error.is_behind_end() => client_gone = true,
                     Err(_) => return reset(&self.client),
                 },
             }
@@ -99,15 +106,18 @@ impl Connection<'_> {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
-        let up = pin!(self.up(&server, address, &tap, first, &refusing));
+        let up = pin!(self.up(server, address, &tap, first, &refusing));
         if server_ended {
-            match Box::pin(relay::alone(up, &server)).await {
-                Ok(end) => Box::pin(self.finish(end, &server)).await,
-                Err(_) => reset(&self.client),
+            match Box::pin(relay::alone(up, server)).await {
+                Ok(end) => Box::pin(self.finish(end, server)).await,
+                Err(_) => Box::pin(self.break_off(server)).await,
             }
             return;
         }
-        self.both(&server, up, down).await;
+        if client_gone {
+            return Box::pin(self.bequeath(server, up)).await;
+        }
+        self.both(server, up, down).await;
     }
 
     /// Keeps the pins under which the connection was made from ending before it.
@@ -138,28 +148,62 @@ impl Connection<'_> {
                 },
                 Err(error) => {
                     if error.side == relay::Side::Writer {
-                        // What the server sent before it went away may still be on the way.
-                        let _ = down.await;
+                        // What the server sent before it went away may still be on the way, for as
+                        // long as the client is there.
+                        let _ = Box::pin(relay::alone(down, &self.client)).await;
                     }
                     Err(error)
                 }
             },
             ended = &mut down => match ended {
                 Ok(()) => Box::pin(relay::alone(up, server)).await,
+                Err(error) if error.is_behind_end() => {
+                    return Box::pin(self.bequeath(server, up)).await;
+                }
                 Err(error) => Err(error),
             },
         };
         match ended {
             Ok(end) => Box::pin(self.finish(end, server)).await,
-            Err(_) => {
-                reset(&self.client);
-                reset(server);
-            }
+            Err(_) => Box::pin(self.break_off(server)).await,
         }
+    }
+
+    /// Delivers what the client sent before it went away, with the end of its stream.
+    async fn bequeath<U>(&self, server: &TcpStream, up: Pin<&mut U>)
+    where
+        U: Future<Output = Result<End, relay::PumpError>>,
+    {
+        if let Ok(end) = relay::alone(up, server).await {
+            self.finish(end, server).await;
+        }
+        self.break_off(server).await;
+    }
+
+    /// Ends a broken connection by a reset on both sides, behind what the server's kernel takes.
+    async fn break_off(&self, server: &TcpStream) {
+        reset(&self.client);
+        relay::delivered(server).await;
+        reset(server);
     }
 
     /// The client's direction, from the held bytes on.
     async fn up(
+        &self,
+        server: &TcpStream,
+        address: IpAddr,
+        tap: &Tap,
+        first: First,
+        refusing: &AtomicBool,
+    ) -> Result<End, relay::PumpError> {
+        let end = self.forward(server, address, tap, first, refusing).await?;
+        if matches!(end, End::Finished) {
+            self.owed.settle();
+        }
+        Ok(end)
+    }
+
+    async fn forward(
         &self,
         server: &TcpStream,
         address: IpAddr,
@@ -206,7 +250,8 @@ impl Connection<'_> {
                     offer_withdrawn: false,
                     early: self.door.early.share(),
                 };
-                match Box::pin(requests.forward((*head, length))).await.map_err(broken)? {
+                let forward = requests.forward((*head, length));
+                match Box::pin(self.while_alive(forward)).await.map_err(broken)? {
                     End::Tunnel(rest) => rest,
                     end => {
                         refusing.store(!matches!(end, End::Finished), Ordering::Relaxed);
@@ -220,6 +265,18 @@ impl Connection<'_> {
         drop(rest);
         pump(&self.client, server, &AtomicU64::new(0)).await?;
         Ok(End::Finished)
+    }
+
+    /// Goes on, a little, when the client breaks off: what it sent before is here already.
+    async fn while_alive<T>(&self, forward: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let mut forward = pin!(forward);
+        tokio::select! {
+            biased;
+            ended = &mut forward => return ended,
+            error = relay::cut(&self.client) => tracing::debug!(%error, "the client broke off"),
+        }
+        // A server that takes nothing is not to be kept from the reset.
+        timeout(relay::WITHIN, forward).await?
     }
 
     /// Ends a connection of which nothing was forwarded.

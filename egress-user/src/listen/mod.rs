@@ -10,6 +10,7 @@ mod budget;
 mod connection;
 mod dialling;
 mod direct;
+mod drain;
 mod evidence;
 mod first;
 mod http;
@@ -18,8 +19,9 @@ mod refuse;
 mod sockets;
 mod transparent;
 
+pub use drain::GivenUp;
 pub use sockets::{ListenError, Listeners};
-pub use transparent::Transparent;
+pub use transparent::{MAX_CONNECTIONS, Transparent};
 
 /// Writes everything to a shared stream.
 async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

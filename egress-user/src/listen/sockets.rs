@@ -4,11 +4,14 @@ use std::{
     ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
 };
 
-use egress_common::sandbox::{Sandbox, WORKERS};
-use nix::sys::socket::{Backlog, listen, setsockopt, sockopt};
+use egress_common::sandbox::{LISTENERS6, Sandbox, WORKERS};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
+    sockopt,
+};
 
 use crate::{relay, sys};
 
@@ -35,10 +38,13 @@ const FROM_PROGRAM: usize = 384 << 10;
 /// the program's end.
 const ON_LOOPBACK: &str = "reno";
 
+/// The loopback device, of this name in every network namespace.
+const LOOPBACK: &str = "lo";
+
 /// One family's listeners.
 #[derive(Debug)]
 pub struct Family {
-    /// The transparent proxy, one listener a worker.
+    /// The transparent proxy: one listener a worker, and further ones for them in turn.
     pub tcp: Vec<TcpListener>,
     /// DNS over UDP.
     pub dns_udp: UdpSocket,
@@ -49,7 +55,7 @@ pub struct Family {
 /// All listeners of a sandbox, nonblocking.
 #[derive(Debug)]
 pub struct Listeners {
-    /// On 127.0.0.1.
+    /// Datagrams on 127.0.0.1, connections on every address of 127.0.0.0/8.
     pub v4: Family,
     /// On `::1`; none where the host has no IPv6, and then the kernel side refuses IPv6.
     pub v6: Option<Family>,
@@ -57,18 +63,30 @@ pub struct Listeners {
 
 impl Listeners {
     /// Opens them in the network namespace of the calling thread, for so many workers: at least one,
-    /// at most [`WORKERS`].
+    /// at most [`WORKERS`], with so many IPv6 listeners: at least one a worker, at most
+    /// [`LISTENERS6`].
     ///
     /// # Errors
-    /// When 127.0.0.1 cannot be listened on.
-    pub fn open(workers: usize) -> Result<Self, ListenError> {
+    /// When 127.0.0.0/8 cannot be listened on.
+    pub fn open(workers: usize, listeners6: usize) -> Result<Self, ListenError> {
         let workers = workers.clamp(1, WORKERS);
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let listeners6 = listeners6.clamp(workers, LISTENERS6);
         Ok(Self {
             v4: Family::open(v4, workers).map_err(|source| ListenError { address: v4, source })?,
-            v6: Family::open(v6, workers).ok(),
+            v6: Family::open(v6, listeners6).ok(),
         })
+    }
+
+    /// How many of them the transparent proxy has.
+    pub fn doors(&self) -> usize {
+        self.v4.tcp.len() + self.v6.as_ref().map_or(0, |v6| v6.tcp.len())
+    }
+
+    /// How many workers they are for.
+    pub fn workers(&self) -> usize {
+        self.v4.tcp.len()
     }
 
     /// Writes the ports into the kernel side's record of the sandbox.
@@ -77,7 +95,7 @@ impl Listeners {
     /// When a socket does not tell its address.
     pub fn describe(&self, sandbox: &mut Sandbox) -> io::Result<()> {
         sandbox.netns = sys::sockets::netns_cookie(self.v4.dns_tcp.as_fd())?;
-        sandbox.workers = u32::try_from(self.v4.tcp.len()).map_err(io::Error::other)?;
+        sandbox.workers = u32::try_from(self.workers()).map_err(io::Error::other)?;
         sandbox.tcp4_ports = ports(&self.v4.tcp)?;
         sandbox.dns_udp4_port = self.v4.dns_udp.local_addr()?.port();
         sandbox.dns_tcp4_port = self.v4.dns_tcp.local_addr()?.port();
@@ -91,12 +109,11 @@ impl Listeners {
 }
 
 impl Family {
-    fn open(address: IpAddr, workers: usize) -> io::Result<Self> {
-        let any_port = SocketAddr::new(address, 0);
+    fn open(address: IpAddr, listeners: usize) -> io::Result<Self> {
         let family = Self {
-            tcp: (0..workers).map(|_| proxied(any_port)).collect::<io::Result<_>>()?,
-            dns_udp: UdpSocket::bind(any_port)?,
-            dns_tcp: TcpListener::bind(any_port)?,
+            tcp: (0..listeners).map(|_| proxied(address)).collect::<io::Result<_>>()?,
+            dns_udp: UdpSocket::bind(SocketAddr::new(address, 0))?,
+            dns_tcp: loopback(address)?,
         };
         // With the default queue it works as well, for fewer queries at once.
         let _ = setsockopt(&family.dns_udp, sockopt::RcvBufForce, &DNS_QUEUE);
@@ -106,9 +123,22 @@ impl Family {
     }
 }
 
+/// A listener on `::1`, or on every address of 127.0.0.0/8: by the device, as an address of its own for
+/// each would be 16 million listeners. Nothing but what this machine sends to itself arrives there.
+fn loopback(address: IpAddr) -> io::Result<TcpListener> {
+    if address.is_ipv6() {
+        return TcpListener::bind(SocketAddr::new(address, 0));
+    }
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None::<_>)?;
+    setsockopt(&socket, sockopt::BindToDevice, &OsString::from(LOOPBACK))?;
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, 0))?;
+    listen(&socket, Backlog::MAXCONN)?;
+    Ok(socket.into())
+}
+
 /// A listener whose accepted sockets have what a pumped one needs.
-fn proxied(at: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(at)?;
+fn proxied(address: IpAddr) -> io::Result<TcpListener> {
+    let listener = loopback(address)?;
     relay::prepare(&listener);
     // The machine's default may be one that paces (bbr), which on loopback, where nothing is lost,
     // halves what is relayed. Where it fails it stays slower.
@@ -122,8 +152,8 @@ fn proxied(at: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// In the order of the workers.
-fn ports(listeners: &[TcpListener]) -> io::Result<[u16; WORKERS]> {
-    let mut ports = [0; WORKERS];
+fn ports<const N: usize>(listeners: &[TcpListener]) -> io::Result<[u16; N]> {
+    let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(listeners) {
         *port = listener.local_addr()?.port();
     }

@@ -3,6 +3,8 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,13 +15,14 @@ use std::{
 use egress_common::Reason;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::{MissedTickBehavior, interval, sleep},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
     budget::{Budget, EARLY_BYTES},
     connection::Connection,
+    drain::{Drain, GivenUp, Owed},
     evidence::{Evidence, plain},
     refuse::reset,
     write_all,
@@ -27,15 +30,19 @@ use super::{
 use crate::{
     audit::{Journal, Refused},
     dns::{PinSink, PinTable, clock::boottime_ns},
-    flow::{Flows, PeerAddress},
+    flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     own::Watch,
     policy::Policy,
     sandbox::{PROBE_GREETING, PROBE_TARGET},
+    sys::descriptors::is_readable,
 };
 
 /// Connections of one sandbox at once; each holds two descriptors and about 3 KiB. Beyond it new
-/// ones are reset (`rate_limited`).
-const MAX_CONNECTIONS: usize = 16_384;
+/// ones wait in the listeners' queues until others end, as at a server that is full.
+pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// Connections at once before it is known how many there may be: the probe's.
+const AT_START: usize = 8;
 
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -51,6 +58,9 @@ pub struct Transparent {
     flows: Arc<dyn Flows>,
     pub(super) journal: Arc<Journal>,
     connections: Arc<Semaphore>,
+    /// There was no room for a connection, which is told once.
+    was_full: AtomicBool,
+    drain: Drain,
     pub(super) early: Budget,
     /// Of the machine's own addresses; none until it is set, and in tests.
     own: OnceLock<Arc<Watch>>,
@@ -67,18 +77,44 @@ impl Transparent {
         flows: Arc<dyn Flows>,
         journal: Arc<Journal>,
     ) -> Arc<Self> {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(AT_START));
         let proving = AtomicBool::new(true);
-        let early = Budget::new(EARLY_BYTES);
-        let own = OnceLock::new();
-        Arc::new(Self { policy, pins, sink, flows, journal, connections, early, own, proving })
+        Arc::new(Self {
+            policy,
+            pins,
+            sink,
+            flows,
+            journal,
+            connections,
+            was_full: AtomicBool::new(false),
+            drain: Drain::default(),
+            early: Budget::new(EARLY_BYTES),
+            own: OnceLock::new(),
+            proving,
+        })
     }
 
     /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one
     /// for each listener: a connection that stays on its thread costs a third less to set up.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Infallible {
+        self.drain.owe();
+        let queue = self.drain.owed();
+        let mut begun = pin!(self.drain.begun());
+        let mut is_running = true;
         loop {
-            let (client, peer) = match listener.accept().await {
+            if !is_running && !is_readable(listener.as_fd()) {
+                // Nobody is left who could connect.
+                queue.settle();
+            }
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = &mut begun, if is_running => {
+                    is_running = false;
+                    continue;
+                }
+            };
+            let (client, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::debug!(%error, "accept on the transparent listener");
@@ -86,21 +122,21 @@ impl Transparent {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-                self.journal.refused(plain("connections at once".to_owned(), Reason::RateLimited));
-                reset(&client);
-                continue;
-            };
+            let Some(permit) = self.permit().await else { continue };
             let door = Arc::clone(&self);
+            // Here, so that it is before the queue is empty.
+            self.drain.owe();
             tokio::spawn(async move {
                 let _permit = permit;
-                door.connection(client, peer).await;
+                door.connection(client, peer, door.drain.owed()).await;
             });
         }
     }
 
-    async fn connection(&self, client: TcpStream, peer: SocketAddr) {
-        let Some(flow) = self.flows.take_tcp(PeerAddress(peer)) else {
+    async fn connection(&self, client: TcpStream, peer: SocketAddr, owed: Owed<'_>) {
+        let flow =
+            client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
+        let Some(flow) = flow else {
             tracing::debug!(%peer, "connection of nobody's socket closed");
             return reset(&client);
         };
@@ -114,8 +150,14 @@ impl Transparent {
         let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         match gathered {
             Ok(evidence) => {
-                let connection = Connection { door: self, client, evidence };
-                connection.run().await;
+                let server = OnceLock::new();
+                let connection = Connection { door: self, client, server, evidence, owed };
+                let Connection { client, server, owed, .. } = &connection;
+                tokio::select! {
+                    biased;
+                    () = connection.run() => {}
+                    () = self.drain.give_up(owed, client, server, to) => {}
+                }
             }
             Err(refused) => {
                 self.journal.refused(refused);
@@ -138,9 +180,53 @@ impl Transparent {
         if self.policy.closes_own(to.ip()) { self.explain(to) } else { None }
     }
 
+    /// Waits until there is room for one more connection. Only this one waits here: the others do in
+    /// the listener's queue, where they take no descriptor.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let connections = &self.connections;
+        if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
+            return Some(permit);
+        }
+        if !self.was_full.swap(true, Ordering::Relaxed) {
+            let what = "connections at once: some had to wait for others to end".to_owned();
+            self.journal.refused(plain(what, Reason::RateLimited));
+        }
+        // Nobody closes it.
+        Arc::clone(connections).acquire_owned().await.ok()
+    }
+
+    /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. To be called once.
+    pub fn admit(&self, connections: usize) {
+        let connections = connections.min(MAX_CONNECTIONS);
+        self.connections.add_permits(connections.saturating_sub(AT_START));
+        self.connections.forget_permits(AT_START.saturating_sub(connections));
+    }
+
     /// The path is proved: no connection is the probe's from here on.
     pub fn proved(&self) {
         self.proving.store(false, Ordering::Relaxed);
+    }
+
+    /// To be called when the command has ended: from here on a connection that makes no progress for
+    /// `patience` is given up.
+    pub fn drain(&self, patience: Duration) {
+        self.drain.begin(patience);
+    }
+
+    /// Waits until everything that the command wrote is judged, and refused, handed to the kernel with
+    /// the end of the stream behind it, or given up. Behind [`Transparent::drain`].
+    pub async fn drained(&self) {
+        self.drain.settled().await;
+    }
+
+    /// Gives up what is still to be delivered, by resets.
+    pub fn give_up(&self) {
+        self.drain.end();
+    }
+
+    /// What was given up.
+    pub fn given_up(&self) -> Vec<GivenUp> {
+        self.drain.given_up()
     }
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
@@ -160,13 +246,21 @@ impl Transparent {
         }
     }
 
-    /// Keeps pins alive while connections under them live. For ever.
+    /// Keeps pins alive while connections under them live, and the records of connections from
+    /// staying behind them. For ever.
     pub async fn keep_pins(self: Arc<Self>) {
         let mut ticks = interval(RENEW_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_open_since = Instant::now();
         loop {
             ticks.tick().await;
             self.pins().renew(self.sink(), boottime_ns());
+            if self.connections.available_permits() == 0 {
+                is_open_since = Instant::now();
+            } else if is_open_since.elapsed() > 2 * FORGOTTEN_AFTER {
+                is_open_since = Instant::now();
+                self.flows.forget();
+            }
         }
     }
 

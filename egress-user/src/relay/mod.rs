@@ -22,13 +22,16 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
+mod deliver;
 mod pipe;
 mod pump;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
-pub use pump::{READ_LIMIT_BYTES, Watch, end, pump, pump_until};
+pub use deliver::{WITHIN, delivered};
+pub use pipe::limit_pipes;
+pub use pump::{READ_LIMIT_BYTES, Watch, cut, end, pump, pump_until};
 
 /// Which socket of a pump failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,14 @@ pub struct PumpError {
     /// What its socket said.
     #[source]
     pub source: io::Error,
+}
+
+impl PumpError {
+    /// Whether the side that was written to had ended its own stream before it went away (tcp(7): EPIPE
+    /// where it is ECONNRESET otherwise): what came from it is whole, and to be delivered.
+    pub fn is_behind_end(&self) -> bool {
+        self.side == Side::Writer && self.source.kind() == io::ErrorKind::BrokenPipe
+    }
 }
 
 /// Bytes written so far in each direction; to be read while the relay runs.

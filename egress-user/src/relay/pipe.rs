@@ -19,7 +19,12 @@ const KEPT: usize = 4;
 
 /// Most pipes at once, of all threads. A receiver that doesn't read holds its pipe with what is in
 /// it; further busy connections are copied.
-const MOST: usize = 256;
+static MOST: AtomicUsize = AtomicUsize::new(256);
+
+/// Lowers the number of pipes at once, where there are few descriptors: a pipe takes two.
+pub fn limit_pipes(most: usize) {
+    MOST.fetch_min(most, Ordering::Relaxed);
+}
 
 static MADE: AtomicUsize = AtomicUsize::new(0);
 
@@ -52,7 +57,7 @@ impl Pipe {
     }
 
     fn make() -> Option<Self> {
-        if MADE.fetch_add(1, Ordering::Relaxed) >= MOST {
+        if MADE.fetch_add(1, Ordering::Relaxed) >= MOST.load(Ordering::Relaxed) {
             MADE.fetch_sub(1, Ordering::Relaxed);
             return None;
         }

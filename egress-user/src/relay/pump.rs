@@ -114,7 +114,8 @@ pub async fn pump_until(
     watch: impl Watch + Unpin,
 ) -> Result<ControlFlow<()>, PumpError> {
     let ended = Pump::new(reader, writer, moved_bytes, watch).await;
-    if ended.is_err() {
+    // What a writer sent before it ended its stream is whole, and for the other direction to deliver.
+    if ended.as_ref().is_err_and(|error| !error.is_behind_end()) {
         reset(reader);
         reset(writer);
     }
@@ -361,7 +362,7 @@ impl<'a, W: Watch> Pump<'a, W> {
             // The reader may be reset while the writer's peer reads nothing: without this, both
             // connections would stay until that peer moves.
             Poll::Pending => {
-                let failing = self.failing.get_or_insert_with(|| Box::pin(failure(self.reader)));
+                let failing = self.failing.get_or_insert_with(|| Box::pin(cut(self.reader)));
                 failing.as_mut().poll(context).map(|source| Err(broken_reader(source)))
             }
         }
@@ -376,13 +377,27 @@ impl<'a, W: Watch> Pump<'a, W> {
 
 /// Waits until `stream` is broken (EPOLLERR), and says how.
 pub(super) async fn failure(stream: &TcpStream) -> io::Error {
+    broken(stream).await.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+}
+
+/// None where the error, which is reported once, was another direction's.
+async fn broken(stream: &TcpStream) -> Option<io::Error> {
     if let Err(error) = stream.ready(Interest::ERROR).await {
-        return error;
+        return Some(error);
     }
-    // The error is reported once; the other direction may have had it.
     match stream.take_error() {
-        Ok(Some(error)) | Err(error) => error,
-        Ok(None) => io::ErrorKind::ConnectionReset.into(),
+        Ok(error) => error,
+        Err(error) => Some(error),
+    }
+}
+
+/// As [`failure`], for a stream of which not everything is read: for ever where it broke behind its
+/// own end, as what it sent is whole.
+pub async fn cut(stream: &TcpStream) -> io::Error {
+    match broken(stream).await {
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => error,
+        None if is_doomed(stream) => io::ErrorKind::ConnectionReset.into(),
+        _ => std::future::pending().await,
     }
 }
 

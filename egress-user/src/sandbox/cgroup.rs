@@ -113,6 +113,25 @@ impl Cgroup {
         File::open(self.inner())
     }
 
+    /// Kills what is left, and waits until nothing is; false when something does not die in time.
+    pub fn kill(&self) -> bool {
+        let deadline = Instant::now() + KILL_PATIENCE;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let events = fs::read_to_string(self.outer.join("cgroup.events")).unwrap_or_default();
+            if events.lines().any(|line| line == "populated 0") {
+                return true;
+            }
+            if Instant::now() > deadline {
+                return false;
+            }
+            // Linux 5.14; kills what forks meanwhile, too.
+            let _ = fs::write(self.outer.join("cgroup.kill"), "1");
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
     /// Kills what is left and removes the directories; false when something does not die in time.
     pub fn remove(&self) -> bool {
         remove(&self.outer)

@@ -3,7 +3,7 @@
 //! A signal from the terminal reaches the command by itself, since it is in the same process
 //! group; passing it on would deliver it twice. So only signals that a process sent are passed.
 
-use std::io;
+use std::{io, os::fd::AsFd};
 
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -61,6 +61,23 @@ impl Signals {
         let mut set = SigSet::from_iter(PASSED);
         set.add(Signal::SIGCHLD);
         Ok(set.thread_unblock()?)
+    }
+
+    /// Waits for a signal from outside the sandbox, the terminal's included. Within a runtime.
+    ///
+    /// # Errors
+    /// What epoll or read gives.
+    pub async fn interrupted(&self) -> io::Result<()> {
+        let descriptor = sys::descriptors::watch(self.descriptor.as_fd().try_clone_to_owned()?)?;
+        loop {
+            let mut ready = descriptor.readable().await?;
+            while sys::descriptors::is_readable(self.descriptor.as_fd()) {
+                if self.wait()? != Arrived::Child {
+                    return Ok(());
+                }
+            }
+            ready.clear_ready();
+        }
     }
 
     /// Waits for a signal.

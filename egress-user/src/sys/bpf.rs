@@ -13,6 +13,9 @@ use std::{
 };
 
 const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 const BPF_LINK_CREATE: libc::c_int = 28;
 
@@ -115,17 +118,44 @@ impl<K: egress_common::Pod, V: egress_common::Pod> SizedMap<K, V> {
 
     /// Removes an element and gives what it was (Linux 5.14); none where there is none.
     pub fn take(&self, key: &K) -> Option<V> {
-        let mut value = MaybeUninit::<V>::uninit();
-        let attributes = Element {
+        self.read(BPF_MAP_LOOKUP_AND_DELETE_ELEM, std::ptr::from_ref(key))
+    }
+
+    /// Removes the elements whose values are such. What others change meanwhile may be passed over.
+    pub fn remove_where(&self, is_such: impl Fn(&V) -> bool) {
+        let mut such = Vec::new();
+        let mut at: Option<K> = None;
+        while let Some(key) =
+            self.read::<K>(BPF_MAP_GET_NEXT_KEY, at.as_ref().map_or(std::ptr::null(), |key| key))
+        {
+            let value = self.read::<V>(BPF_MAP_LOOKUP_ELEM, &raw const key);
+            if value.is_some_and(|value| is_such(&value)) {
+                such.push(key);
+            }
+            at = Some(key);
+        }
+        for key in such {
+            let _ = bpf(BPF_MAP_DELETE_ELEM, &self.element(&raw const key, 0));
+        }
+    }
+
+    fn element(&self, key: *const K, value: u64) -> Element {
+        Element {
             map: self.map.as_raw_fd().cast_unsigned(),
             padding: 0,
-            key: std::ptr::from_ref(key) as u64,
-            value: value.as_mut_ptr() as u64,
+            key: key as u64,
+            value,
             flags: 0,
-        };
-        bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &attributes).ok()?;
-        // SAFETY: the kernel has written the whole value, which is as large as the record, and every
-        // bit pattern is one.
+        }
+    }
+
+    /// A command that writes a whole key or value.
+    fn read<T: egress_common::Pod>(&self, command: libc::c_int, key: *const K) -> Option<T> {
+        const { assert!(size_of::<T>() == size_of::<K>() || size_of::<T>() == size_of::<V>()) };
+        let mut value = MaybeUninit::<T>::uninit();
+        bpf(command, &self.element(key, value.as_mut_ptr() as u64)).ok()?;
+        // SAFETY: the kernel has written the whole record, as large as `new` has made sure of, and
+        // every bit pattern is one.
         Some(unsafe { value.assume_init() })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use egress_common::device::{DeviceKey, kind};
@@ -13,6 +13,7 @@ use nix::sys::{
     stat::{SFlag, fstat},
     statfs::{Statfs, fstatfs},
 };
+use nix::unistd::{dup2_stdin, dup2_stdout};
 
 /// Lets the running tokio runtime wait for a descriptor. Must be called inside a runtime.
 ///
@@ -21,6 +22,24 @@ use nix::sys::{
 pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open, and the same, for as long as the watch owns it.
     unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)
+}
+
+/// Whether something can be read, or accepted, without waiting: what the kernel says now, and not what
+/// an event loop has heard of. Where the kernel does not say, false.
+pub fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one live record, which the kernel fills; no wait.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// Lets go of stdin and stdout, so that their other ends see that the command has ended.
+pub fn leave_output() {
+    let Ok(nothing) = std::fs::File::options().read(true).write(true).open("/dev/null") else {
+        return;
+    };
+    // Where it fails they are let go of at the end.
+    let _ = dup2_stdin(&nothing);
+    let _ = dup2_stdout(&nothing);
 }
 
 /// Closes what this process made itself (all of it close-on-exec) above stderr, but for `keep`.
@@ -58,6 +77,14 @@ pub fn close_inherited() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many this process has.
+///
+/// # Errors
+/// When /proc/self/fd cannot be read.
+pub fn count() -> io::Result<usize> {
+    Ok(open()?.len() + 3)
 }
 
 /// Every open descriptor above stderr.

@@ -44,3 +44,57 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
 }
+
+/// Octets that a TCP socket has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Received and acknowledged, whether read or not; the peer's end of stream counts as one.
+    pub received: u64,
+    /// Sent and acknowledged by the peer; the beginning and the end of the stream count as one each.
+    pub acknowledged: u64,
+}
+
+/// What a TCP socket has carried until now (`struct tcp_info` of linux/tcp.h, RFC 4898).
+///
+/// # Errors
+/// When it is no TCP socket, or the kernel is older than 4.1.
+pub fn carried(socket: BorrowedFd<'_>) -> io::Result<Carried> {
+    const BYTES_ACKED: usize = 120;
+    const BYTES_RECEIVED: usize = 128;
+    const LENGTH: usize = BYTES_RECEIVED + 8;
+    let mut info = [0_u8; LENGTH];
+    let mut length = libc::socklen_t::try_from(LENGTH).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most as many octets as the length allows, which are there.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let number = |at: usize| {
+        let octets = info.get(at..).and_then(|rest| rest.first_chunk());
+        octets.map(|octets| u64::from_ne_bytes(*octets)).unwrap_or_default()
+    };
+    Ok(Carried { received: number(BYTES_RECEIVED), acknowledged: number(BYTES_ACKED) })
+}
+
+/// Octets in a TCP socket's send queue that its peer has not acknowledged (SIOCOUTQ of tcp(7)); an end
+/// of stream counts as one.
+///
+/// # Errors
+/// When it is no connected TCP socket.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: the kernel writes one int.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(octets).unwrap_or(0))
+}

@@ -252,6 +252,12 @@ impl<'w> Running<'w> {
         output
     }
 
+    /// Waits until nothing holds its standard output open.
+    #[track_caller]
+    pub(crate) fn says_no_more(&self) {
+        assert!(self.stdout.wait_end(self.deadline), "{:?} keeps its output open", self.words);
+    }
+
     /// Waits for the end of the program and of everything that holds its output open.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Finished<'w> {

@@ -27,11 +27,13 @@ mod netns;
 mod outcome;
 mod probes;
 pub(crate) mod processes;
+pub(crate) mod receiver;
 mod services;
 mod tools;
 mod world;
 
 pub(crate) use command::{Client, Running};
+pub(crate) use log::Contact;
 pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
 pub(crate) use services::BANNER;

@@ -37,10 +37,12 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("hellos.py", include_str!("clients/hellos.py")),
     ("messages.py", include_str!("clients/messages.py")),
     ("others.py", include_str!("clients/others.py")),
+    ("ports.py", include_str!("clients/ports.py")),
     ("probe.py", include_str!("clients/probe.py")),
     ("resolvers.py", include_str!("clients/resolvers.py")),
     ("streams.py", include_str!("clients/streams.py")),
     ("timed.py", include_str!("clients/timed.py")),
+    ("uploads.py", include_str!("clients/uploads.py")),
 ];
 
 /// Fails with the line that installs what of `tools` is missing.

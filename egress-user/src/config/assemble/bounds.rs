@@ -73,6 +73,7 @@ impl Bounds {
         self.fixed("proxy_url", |n| &n.proxy_url, bound, below);
         self.fixed("socks_url", |n| &n.socks_url, bound, below);
         self.fixed("proxy_env", |n| &n.proxy_env, bound, below);
+        self.fixed("drain", |n| &n.drain, bound, below);
         self.fixed("dns.servers", |n| &n.dns.servers, bound, below);
         self.fixed("dns.forward", |n| &n.dns.forward, bound, below);
         self.fixed("dns.timeout", |n| &n.dns.timeout, bound, below);

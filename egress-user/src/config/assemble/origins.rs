@@ -34,6 +34,7 @@ impl Effective<'_> {
             "dangerously_allow_all_unix_sockets" = dangerously_allow_all_unix_sockets, narrow false;
             "unix_enforcement" = unix_required, narrow true;
             "ech" = allow_ech, narrow false;
+            "drain" = drain;
             "dns.servers" = dns.servers;
             "dns.forward" = dns.forward;
             "dns.timeout" = dns.timeout;

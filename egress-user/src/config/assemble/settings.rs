@@ -70,6 +70,7 @@ impl Effective<'_> {
                 false,
             ),
             unix_required: self.switch(|n| &n.unix_required, true, true),
+            drain: self.value(|n| &n.drain).unwrap_or(NetworkSettings::default().drain),
             upstream: self.value(|n| &n.upstream.url),
             no_proxy: self.value(|n| &n.upstream.no_proxy).unwrap_or_default(),
             resolve_at_proxy: self.switch(|n| &n.upstream.resolve_at_proxy, false, false),

@@ -21,6 +21,7 @@ impl Reader<'_> {
                     network.unix_required = self.written(node, value::unix_enforcement);
                 }
                 "ech" => network.allow_ech = self.written(node, value::ech),
+                "drain" => network.drain = self.written(node, value::duration),
                 "presets" => network.presets = self.presets(node),
                 "domains" => self.rules(&mut network, key, node, Pattern::parse_domain),
                 "addresses" => {

@@ -57,6 +57,7 @@ fn network(prefix: &'static str) -> impl Strategy<Value = String> {
         "dangerously_allow_all_unix_sockets = true",
         "unix_enforcement = \"off\"",
         "ech = \"allow\"",
+        "drain = \"1500ms\"",
         "presets = [\"common-dependencies\", \"all\"]",
     ]);
     let domains = words(&[
