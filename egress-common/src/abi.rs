@@ -13,7 +13,7 @@ pub mod map {
     pub const NAMES: &str = "NAMES";
     /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
     pub const LIVE: &str = "LIVE";
-    /// Socket cookie → [`crate::event::Held`]: direct connections of which no payload has left.
+    /// Socket cookie → [`crate::event::Held`]: direct connections without an answer.
     pub const HELD: &str = "HELD";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
@@ -44,7 +44,7 @@ pub mod capacity {
     pub const PINS: u32 = 8192;
     /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
     pub const NAMES: u32 = 8192;
-    /// Direct connections at once of which no payload has left.
+    /// Direct connections at once that no server has answered.
     pub const HELD: u32 = 16_384;
     /// Address rules and non-public ranges, over all sandboxes.
     pub const ADDRESSES: u32 = 65_536;
@@ -77,6 +77,7 @@ pub struct ProgramSpec {
 /// Every program, in the order of attachment: what closes comes before what redirects.
 pub const PROGRAMS: &[ProgramSpec] = &[
     ProgramSpec { name: "egress_packet", attach_type: 1, enforces: "the packet backstop" },
+    ProgramSpec { name: "egress_answer", attach_type: 0, enforces: "the end of a TLS handshake" },
     ProgramSpec {
         name: "egress_device",
         attach_type: 6,

@@ -40,8 +40,8 @@ pub struct Event {
     pub reserved: u64,
 }
 
-/// A record of the ring buffer, told apart by [`Event::hook`]: what the packet hook found in the
-/// first payload of a direct connection that it did not let pass.
+/// A record of the ring buffer, told apart by [`Event::hook`]: what the packet hook found in a payload
+/// of a direct connection that it did not let pass, before the server had answered.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HelloEvent {
@@ -49,15 +49,17 @@ pub struct HelloEvent {
     pub event: Event,
     /// [`crate::hello::Finding`] as a number.
     pub finding: u8,
+    /// Hellos of the connection that had left before; more than 255 never do.
+    pub hellos: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
     /// Octets of the name; 0 without one.
     pub name_length: u32,
     /// The server name in lower case, and zeros.
     pub name: NameWords,
 }
 
-/// Value of the map [`crate::abi::map::HELD`]: a direct connection of which no payload has left.
+/// Value of the map [`crate::abi::map::HELD`]: a direct connection that no server has answered yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -71,8 +73,8 @@ pub struct Held {
     pub source_port: u16,
     /// Where it goes, host byte order.
     pub destination_port: u16,
-    /// Zero.
-    pub reserved: u32,
+    /// Hellos of it that have left, counted only after user space was told of one that was not whole.
+    pub hellos: u32,
 }
 
 /// Which hook refused.
@@ -89,7 +91,7 @@ pub enum Hook {
     Option = 4,
     /// A packet that no other hook had approved.
     Packet = 5,
-    /// The first payload of a direct connection; the record is a [`HelloEvent`].
+    /// A payload of a direct connection that is not answered yet; the record is a [`HelloEvent`].
     Hello = 6,
     /// open(2) and mknod(2) of a device.
     Device = 7,

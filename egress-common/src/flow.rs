@@ -1,6 +1,6 @@
 //! Original destinations: how the proxy and the DNS listener learn who asked for what.
 
-use crate::address::Address;
+use crate::{address::Address, answer::Answer};
 
 /// Key of the maps [`crate::abi::map::FLOWS`] and [`crate::abi::map::ASKERS`]: the sandboxed
 /// socket as its peer sees it, and for TCP where it sees it: one port of a program's own may lead to
@@ -71,8 +71,9 @@ pub struct SocketState {
     pub tgid: u32,
     /// Its user.
     pub uid: u32,
-    /// Sequence number of the first octet that a direct connection sends, once its SYN has left.
-    pub first: u32,
+    /// Of a direct connection whose SYN has left: sequence number of the first octet that has not been
+    /// let out yet.
+    pub next: u32,
     /// [`option`].
     pub options: u32,
     /// CLOCK_BOOTTIME nanoseconds of the connect.
@@ -84,6 +85,12 @@ pub struct SocketState {
     /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
     /// and after its close.
     pub pin: u64,
+    /// Of a provisional connection: how far the server's octets have been read.
+    pub answer: Answer,
+    /// Sequence number at which the client's next record begins.
+    pub record: u32,
+    /// Hellos of it that have been let out.
+    pub hellos: u32,
 }
 
 /// Bits of [`SocketState::options`].
@@ -92,7 +99,7 @@ pub mod option {
     pub const ECH: u32 = 1;
     /// A first payload that is not TLS passes, if it begins with a line that is no request's.
     pub const UNREAD: u32 = 2;
-    /// [`super::SocketState::first`] is known.
+    /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
     /// User space has been told that the hello is not whole yet.
     pub const TOLD: u32 = 8;
@@ -139,8 +146,11 @@ pub mod kind {
     pub const DNS_UDP: u16 = 3;
     /// TCP to the original destination itself; no payload has left yet.
     pub const DIRECT: u16 = 4;
-    /// The same, its first payload being judged and found good.
+    /// The same, its hello being judged and the server's answer to it seen: all passes.
     pub const VERIFIED: u16 = 5;
     /// The same, refused: nothing with payload leaves any more.
     pub const REFUSED: u16 = 6;
+    /// TCP to the original destination itself; a good hello has left, and the server may still ask for
+    /// another one.
+    pub const PROVISIONAL: u16 = 7;
 }

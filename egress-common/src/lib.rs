@@ -8,6 +8,7 @@
 
 pub mod abi;
 pub mod address;
+pub mod answer;
 pub mod device;
 pub mod event;
 pub mod first_line;

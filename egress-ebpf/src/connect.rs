@@ -3,6 +3,7 @@
 use egress_common::{
     Address, Reason,
     abi::DNS_PORT,
+    answer::Answer,
     event::{Counter, Hook},
     flow::{SocketState, kind, option},
     sandbox::{LISTENERS6, Sandbox, WORKERS, flags},
@@ -76,12 +77,15 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         listener_family: 0,
         tgid,
         uid,
-        first: 0,
+        next: 0,
         options: 0,
         listener4: 0,
         reserved: 0,
         connected_ns: boot_ns(),
         pin: 0,
+        answer: Answer::at(0),
+        record: 0,
+        hellos: 0,
     }
 }
 

@@ -33,7 +33,7 @@ use core::{
 };
 use egress_common::{
     Address,
-    event::{HelloEvent, Hook},
+    event::{Held, HelloEvent, Hook},
     flow::{FlowKey, FlowValue, SocketState},
     hello::NAME_OCTETS,
     pin::{NameKey, NameValue},
@@ -185,7 +185,8 @@ pub fn write_hello(
         (&raw mut (*event).minor).write(0);
         (&raw mut (*event).reserved).write(0);
         (&raw mut (*told).finding).write(finding);
-        (&raw mut (*told).reserved).write([0; 3]);
+        (&raw mut (*told).hellos).write(stored.hellos() as u8);
+        (&raw mut (*told).reserved).write([0; 2]);
         (&raw mut (*told).name_length).write(key.length);
         (&raw mut (*told).name).write(key.name);
     }
@@ -218,6 +219,15 @@ pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> O
     // SAFETY: as in `lookup`, without a copy of the whole.
     let value = unsafe { &*value };
     value.ports.contains(port).then_some((value.expires_ns, value.pin))
+}
+
+/// Notes how many hellos of a connection have left.
+#[inline(always)]
+pub fn note_hellos(held: &HashMap<u64, Held>, cookie: &u64, hellos: u32) {
+    if let Some(value) = held.get_ptr_mut(cookie) {
+        // SAFETY: as in `add`; user space reads it as a whole word.
+        unsafe { (&raw mut (*value).hellos).write(hellos) };
+    }
 }
 
 /// Adds to a shared count, where there is one for the key: 1, or -1 as its two's complement.

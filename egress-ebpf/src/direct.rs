@@ -1,5 +1,10 @@
 //! Direct connections: nothing leaves but the TLS hello of a name that the address is pinned for, and
-//! after it everything.
+//! everything once the server has answered it.
+//!
+//! Until then the verdict is provisional: a server may ask for a second hello (RFC 8446 section 4.1.4),
+//! and many act on the name in that one. So every plaintext hello is judged like the first. What stands
+//! around them is passed by its record headers; neither a ChangeCipherSpec nor early data ends the
+//! waiting, only the server's answer (`answer`).
 //!
 //! A segment that is dropped here fails in the sender's own transmit call, before TCP counts it as
 //! sent: it stays in the write queue, and later writes join it. So TCP is the buffer in which a hello
@@ -8,9 +13,10 @@
 use core::mem::MaybeUninit;
 
 use egress_common::{
+    answer::Answer,
     first_line,
     flow::{kind, option},
-    hello::{Finding, NAME_OCTETS, Octets, Walk},
+    hello::{Finding, MAX_HELLOS, NAME_OCTETS, Octets, Records, Walk},
     pin::NameKey,
 };
 
@@ -35,13 +41,22 @@ pub fn goes_where_it_may(stored: Stored, headers: &Headers) -> bool {
         && headers.destination_port == port
 }
 
-/// What is read of a segment.
-struct Segment {
+/// What is read of a segment that has octets which were not let out before. In the frame of the hook
+/// itself, as its parts are functions of their own to the kernel: all stacks add up to 512 octets.
+#[derive(Default)]
+pub struct Segment {
     sequence: u32,
-    flags: u8,
-    /// Where the payload begins, and how long it is.
-    start: u32,
+    acknowledged: u32,
+    /// Octets of payload.
     length: u32,
+    /// Where a hello begins, and how much there is from there on.
+    hello: u32,
+    left: u32,
+    /// Sequence number at which the next record begins.
+    record: u32,
+    /// Number of the finding in what stands behind the hello, 0 without one. The hello's own comes first:
+    /// what is refused by its name is refused for good.
+    behind: u32,
 }
 
 /// What of a connection's packets carries no payload passes; what carries some is not decided here.
@@ -59,94 +74,167 @@ pub fn quick(
         return UNDECIDED;
     }
     if word >> 16 & u32::from(SYN) != 0 {
-        stored.set_first(u32::from_be(sequence).wrapping_add(1));
+        stored.set_next(u32::from_be(sequence).wrapping_add(1));
     }
     PASS
 }
 
-/// A function of its own to the kernel: its stack holds a name.
-#[inline(never)]
+#[inline(always)]
 pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
-    let Some(segment) = segment(&packet, headers) else { return REFUSE };
-    if segment.flags & SYN != 0 {
-        // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
-        if segment.length != 0 {
-            return REFUSE;
-        }
-        stored.set_first(segment.sequence.wrapping_add(1));
-        return PASS;
+    let mut segment = Segment::default();
+    match examine(packet, stored, headers.transport, &mut segment) {
+        PASSES => PASS,
+        JUDGE => judge(packet, stored, &segment),
+        DROP => REFUSE,
+        finding => refuse_unnamed(packet, stored, finding),
     }
-    if segment.length == 0 {
-        return PASS;
+}
+
+// What `examine` comes to, besides the number of a finding.
+const PASSES: u32 = 0x100;
+const DROP: u32 = 0x101;
+const JUDGE: u32 = 0x102;
+
+/// Looks for a hello in a segment. A function of its own to the kernel.
+#[inline(never)]
+fn examine(packet: Packet, stored: Stored, transport: u32, segment: &mut Segment) -> u32 {
+    // No early return with `?`: see `decide::sandbox`.
+    match looked_at(&packet, stored, transport, segment) {
+        Ok(what) => what,
+        Err(finding) => finding as u32,
+    }
+}
+
+#[inline(always)]
+fn looked_at(
+    packet: &Packet,
+    stored: Stored,
+    transport: u32,
+    segment: &mut Segment,
+) -> Result<u32, Finding> {
+    let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
+    else {
+        return Ok(DROP);
+    };
+    let sequence = u32::from_be_bytes([s1, s2, s3, s4]);
+    segment.sequence = sequence;
+    segment.acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
+    let start = transport + u32::from(offset >> 4) * 4;
+    let Some(length) = packet.length().checked_sub(start) else { return Ok(DROP) };
+    segment.length = length;
+    if flags & SYN != 0 {
+        // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
+        if length != 0 {
+            return Ok(DROP);
+        }
+        stored.set_next(sequence.wrapping_add(1));
+        return Ok(PASSES);
+    }
+    if length == 0 {
+        return Ok(PASSES);
     }
     // Told already: user space ends the connection.
     if stored.kind() == kind::REFUSED {
-        return REFUSE;
+        return Ok(DROP);
     }
-    let mut key = MaybeUninit::uninit();
-    let key = context::empty_key(&mut key, stored.owner().0, headers.destination);
-    match judge(&packet, stored, &segment, key) {
-        Ok(pin) => verified(packet, stored, pin),
-        Err(Finding::Incomplete) => hold(packet, stored, key),
-        Err(finding) => refuse(packet, stored, finding, key),
-    }
-}
-
-/// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
-/// another form ([`Finding::Diverted`]): the machine itself changes
-/// what leaves (NAT of its own output, IPsec), or the program has set an option. Its proxy's packets
-/// are changed in the same way and nobody's to judge.
-///
-/// A function of its own for the same reason.
-#[inline(never)]
-pub fn astray(packet: Packet, stored: Stored, finding: Finding) -> i32 {
-    if stored.kind() == kind::DIRECT {
-        let key = NameKey {
-            sandbox: 0,
-            address: stored.original().0,
-            length: 0,
-            reserved: 0,
-            name: [0; NAME_OCTETS / 8],
-        };
-        refuse(packet, stored, finding, &key);
-    }
-    REFUSE
-}
-
-#[inline(always)]
-fn segment(packet: &Packet, headers: &Headers) -> Option<Segment> {
-    let [offset, flags] = packet.load::<2>(headers.transport + 12)?;
-    let sequence = u32::from_be_bytes(packet.load::<4>(headers.transport + 4)?);
-    let start = headers.transport + u32::from(offset >> 4) * 4;
-    let length = packet.length().checked_sub(start)?;
-    Some(Segment { sequence, flags, start, length })
-}
-
-/// The pin that the payload names, 0 for a payload that passes unread.
-#[inline(always)]
-fn judge(
-    packet: &Packet,
-    stored: Stored,
-    segment: &Segment,
-    key: &mut NameKey,
-) -> Result<u64, Finding> {
-    let options = stored.options();
-    if options & option::SEQUENCE == 0 || segment.sequence != stored.first() {
+    let is_first = stored.kind() == kind::DIRECT;
+    // Octets that have been let out, and are sent again.
+    let again = stored.next().wrapping_sub(sequence);
+    if stored.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
         return Err(Finding::OutOfOrder);
     }
-    if segment.flags & URG != 0 {
+    if flags & URG != 0 {
         return Err(Finding::Urgent);
     }
     if packet.shares_pages() {
         return Err(Finding::SharedPages);
     }
-    let mut walk = match Walk::begin(packet, segment.start, segment.length) {
+    if again >= length {
+        return Ok(PASSES);
+    }
+    let end = start + length;
+    segment.hello = start;
+    if !is_first {
+        // The rest of a record that began earlier.
+        let rest = stored.record().wrapping_sub(sequence);
+        if rest >= length {
+            stored.set_next(sequence.wrapping_add(length));
+            return Ok(PASSES);
+        }
+        let mut records = Records::new(start + rest, end);
+        packet.records(&mut records);
+        match records.finish()? {
+            (Some(at), _) => segment.hello = at,
+            (None, next) => {
+                stored.set_record(sequence.wrapping_add(next - start));
+                stored.set_next(sequence.wrapping_add(length));
+                return Ok(PASSES);
+            }
+        }
+        if stored.hellos() >= MAX_HELLOS {
+            return Err(Finding::Malformed);
+        }
+    }
+    segment.left = end - segment.hello;
+    // What is no whole record is none to `judge` either.
+    if segment.left > 5 {
+        let Some([_, _, _, high, low]) = packet.load::<5>(segment.hello) else { return Ok(DROP) };
+        let next = segment.hello + 5 + (u32::from(high) << 8 | u32::from(low));
+        segment.record = sequence.wrapping_add(next - start);
+        if next < end && !passes_unread(packet, stored, segment.hello) {
+            let mut records = Records::new(next, end);
+            packet.records(&mut records);
+            match records.finish() {
+                Ok((None, next)) => segment.record = sequence.wrapping_add(next - start),
+                // Two hellos at once are the proxy's to read.
+                Ok((Some(_), _)) => segment.behind = Finding::Unreadable as u32,
+                Err(finding) => segment.behind = finding as u32,
+            }
+        }
+    }
+    Ok(JUDGE)
+}
+
+/// Whether a first payload is not TLS, where that may pass.
+#[inline(always)]
+fn passes_unread(packet: &Packet, stored: Stored, at: u32) -> bool {
+    stored.kind() == kind::DIRECT
+        && stored.options() & option::UNREAD != 0
+        && !matches!(packet.load::<2>(at), Some([22, 3]))
+}
+
+/// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
+#[inline(never)]
+fn judge(packet: Packet, stored: Stored, segment: &Segment) -> i32 {
+    let mut key = MaybeUninit::uninit();
+    let key = context::empty_key(&mut key, stored.owner().0, stored.original().0);
+    match read(&packet, stored, segment, key) {
+        Ok(Some(_)) if segment.behind == Finding::Incomplete as u32 => hold(packet, stored, key),
+        Ok(Some(_)) if segment.behind != 0 => refuse(packet, stored, segment.behind, key),
+        Ok(Some(pin)) => named(packet, stored, pin, segment),
+        Ok(None) => unread(packet, stored),
+        Err(Finding::Incomplete) => hold(packet, stored, key),
+        Err(finding) => refuse(packet, stored, finding as u32, key),
+    }
+}
+
+/// The pin of the segment's hello; none for a first payload that passes unread.
+#[inline(always)]
+fn read(
+    packet: &Packet,
+    stored: Stored,
+    segment: &Segment,
+    key: &mut NameKey,
+) -> Result<Option<u64>, Finding> {
+    let options = stored.options();
+    let mut walk = match Walk::begin(packet, segment.hello, segment.left) {
         Ok(walk) => walk,
         Err(Finding::NotTls)
             if options & option::UNREAD != 0
-                && first_line::is_no_request(packet, segment.start, segment.length) =>
+                && stored.kind() == kind::DIRECT
+                && first_line::is_no_request(packet, segment.hello, segment.left) =>
         {
-            return Ok(0);
+            return Ok(None);
         }
         Err(finding) => return Err(finding),
     };
@@ -158,27 +246,83 @@ fn judge(
     }
     match context::named(&NAMES, key, stored.original().1) {
         // A connection may name what was pinned when it began.
-        Some((expires_ns, pin)) if expires_ns > stored.connected_ns() => Ok(pin),
+        Some((expires_ns, pin)) if expires_ns > stored.connected_ns() => Ok(Some(pin)),
         _ => Err(Finding::NotPinned),
     }
 }
 
+/// A hello leaves. Where its connection has named something before, that counts no more.
 #[inline(always)]
-fn verified(packet: Packet, stored: Stored, pin: u64) -> i32 {
-    stored.set_kind(kind::VERIFIED);
-    let _ = HELD.remove(&packet.cookie());
-    if pin != 0 {
+fn named(packet: Packet, stored: Stored, pin: u64, segment: &Segment) -> i32 {
+    let hellos = stored.hellos() + 1;
+    if stored.options() & option::TOLD != 0 {
+        // Whoever waits for the rest of this hello waits no more.
+        context::note_hellos(&HELD, &packet.cookie(), hellos);
+    }
+    stored.set_hellos(hellos);
+    stored.set_record(segment.record);
+    stored.set_next(segment.sequence.wrapping_add(segment.length));
+    let before = stored.pin();
+    if pin != before {
+        if before != 0 {
+            add(&LIVE, &before, u64::MAX);
+        }
+        if pin != 0 {
+            add(&LIVE, &pin, 1);
+        }
         stored.set_pin(pin);
-        add(&LIVE, &pin, 1);
+    }
+    if hellos == 1 {
+        stored.set_answer(&Answer::at(segment.acknowledged));
+        // Last: from now on packets that arrive are read.
+        stored.set_kind(kind::PROVISIONAL);
     }
     PASS
+}
+
+/// What is not TLS passes from its first octet to its last.
+#[inline(always)]
+fn unread(packet: Packet, stored: Stored) -> i32 {
+    stored.set_kind(kind::VERIFIED);
+    let _ = HELD.remove(&packet.cookie());
+    PASS
+}
+
+/// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
+/// another form ([`Finding::Diverted`]): the machine itself changes what leaves (NAT of its own output,
+/// IPsec), or the program has set an option. Its proxy's packets are changed in the same way and nobody's
+/// to judge.
+#[inline(always)]
+pub fn astray(packet: Packet, stored: Stored, finding: Finding) -> i32 {
+    if stored.kind() == kind::REFUSED {
+        return REFUSE;
+    }
+    refuse_unnamed(packet, stored, finding as u32)
+}
+
+/// A function of its own to the kernel: its stack holds a key.
+#[inline(never)]
+fn refuse_unnamed(packet: Packet, stored: Stored, finding: u32) -> i32 {
+    let key = NameKey {
+        sandbox: 0,
+        address: stored.original().0,
+        length: 0,
+        reserved: 0,
+        name: [0; NAME_OCTETS / 8],
+    };
+    if finding == Finding::Incomplete as u32 {
+        hold(packet, stored, &key)
+    } else {
+        refuse(packet, stored, finding, &key)
+    }
 }
 
 /// The rest of the hello may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
 fn hold(packet: Packet, stored: Stored, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if stored.options() & option::TOLD == 0 && emit::hello(packet, stored, Finding::Incomplete, key)
+    if stored.options() & option::TOLD == 0
+        && emit::hello(packet, stored, Finding::Incomplete as u32, key)
     {
         stored.set_told();
     }
@@ -187,7 +331,7 @@ fn hold(packet: Packet, stored: Stored, key: &NameKey) -> i32 {
 
 /// Where the ring is full the next attempt is judged again, and told.
 #[inline(always)]
-fn refuse(packet: Packet, stored: Stored, finding: Finding, key: &NameKey) -> i32 {
+fn refuse(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> i32 {
     if emit::hello(packet, stored, finding, key) {
         stored.set_kind(kind::REFUSED);
     }

@@ -4,7 +4,6 @@ use egress_common::{
     Address, Reason,
     device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
-    hello::Finding,
     pin::NameKey,
 };
 
@@ -112,11 +111,11 @@ pub fn refuse_packet(
     });
 }
 
-/// Tells what the first payload of a direct connection is, so that user space can end it; false when
+/// Tells what a payload of a direct connection is (the number of a `Finding`), so that user space can end it; false when
 /// the ring is full, which is not counted as lost: the connection is still there, and tries again.
 #[inline(always)]
 #[must_use]
-pub fn hello(packet: Packet, stored: Stored, finding: Finding, key: &NameKey) -> bool {
+pub fn hello(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> bool {
     let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else { return false };
     context::write_hello(entry.as_mut_ptr(), packet, stored, finding as u8, key);
     entry.submit(0);

@@ -4,6 +4,7 @@
 // For an atomic addition.
 #![feature(asm_experimental_arch)]
 
+mod answer;
 mod connect;
 mod context;
 mod create;
@@ -85,6 +86,12 @@ pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
 #[cgroup_skb(egress)]
 pub fn egress_packet(ctx: SkBuffContext) -> i32 {
     packet::leave(Packet::new(ctx))
+}
+
+#[cgroup_skb(ingress)]
+pub fn egress_answer(ctx: SkBuffContext) -> i32 {
+    answer::arrive(&Packet::new(ctx));
+    context::PASS
 }
 
 #[cgroup_device]

@@ -37,7 +37,7 @@ pub static NAMES: HashMap<NameKey, NameValue> =
 #[map]
 pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
 
-/// Written by sockops before the SYN, deleted when the first payload is found good, or at close:
+/// Written by sockops before the SYN, deleted when a server has answered a good hello, or at close:
 /// whoever ends the filter has to end these first, or what they hold back would leave. Full: the
 /// connection sends nothing.
 #[map]

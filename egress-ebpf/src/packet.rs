@@ -98,7 +98,7 @@ fn passes(
     }
     match stored.kind() {
         kind::VERIFIED => PASS,
-        kind::DIRECT if packet.interface() != LOOPBACK_IFINDEX => {
+        kind::DIRECT | kind::PROVISIONAL if packet.interface() != LOOPBACK_IFINDEX => {
             direct::quick(packet, stored, tcp[1], tcp[2], transport)
         }
         _ => UNDECIDED,
@@ -110,7 +110,7 @@ fn slow(packet: Packet, stored: Option<Stored>) -> i32 {
     let mut headers = Headers::default();
     read(packet, &mut headers);
     if let Some(stored) = stored
-        && matches!(stored.kind(), kind::DIRECT | kind::VERIFIED | kind::REFUSED)
+        && is_direct(stored.kind())
     {
         let there = direct::goes_where_it_may(stored, &headers);
         match stored.kind() {
@@ -126,6 +126,12 @@ fn slow(packet: Packet, stored: Option<Stored>) -> i32 {
         }
     }
     to_listener(packet, stored, &headers)
+}
+
+/// Whether the connection goes to its destination itself.
+#[inline(always)]
+pub fn is_direct(kind: u16) -> bool {
+    matches!(kind, kind::DIRECT | kind::PROVISIONAL | kind::VERIFIED | kind::REFUSED)
 }
 
 /// A function of its own to the kernel: its records would not fit on the stack with a name.

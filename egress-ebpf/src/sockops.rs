@@ -7,13 +7,15 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, SockOps, add, boot_ns, count, lookup, set_ended},
+    context::{IPPROTO_TCP, SockOps, Stored, add, boot_ns, count, lookup, set_ended},
     maps::{COUNTERS, FLOWS, HELD, LIVE},
+    packet::is_direct,
 };
 
 // enum of linux/bpf.h.
 const TCP_CONNECT_CB: u32 = 3;
 const ESTABLISHED_CB: u32 = 4;
+const RTO_CB: u32 = 8;
 const STATE_CB: u32 = 10;
 const RTT_CB: u32 = 12;
 const TCP_SYN_SENT: u32 = 2;
@@ -29,7 +31,7 @@ pub fn tcp(ops: &SockOps) {
     match ops.op() {
         TCP_CONNECT_CB => connect(ops),
         ESTABLISHED_CB => limit_wait(ops),
-        RTT_CB => unlimit_wait(ops),
+        RTO_CB | RTT_CB => unlimit_wait(ops),
         STATE_CB if ops.new_state() == TCP_CLOSE => close(ops),
         _ => {}
     }
@@ -67,14 +69,16 @@ fn limit_wait(ops: &SockOps) {
     let direct = ops.stored().is_some_and(|stored| stored.kind() == kind::DIRECT);
     if direct && ops.user_timeout() == Some(0) {
         ops.set_user_timeout(WAIT_MS);
-        ops.follow_round_trips();
+        ops.follow_transmission();
     }
 }
 
-/// The first round trip after the hello: from here on the network's troubles are the program's.
+/// A hello has left, and is acknowledged or sent again: from here on the network's troubles are the
+/// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
-    if ops.stored().is_some_and(|stored| stored.kind() == kind::VERIFIED) {
+    let left = |stored: Stored| matches!(stored.kind(), kind::PROVISIONAL | kind::VERIFIED);
+    if ops.stored().is_some_and(left) {
         if ops.user_timeout() == Some(WAIT_MS) {
             ops.set_user_timeout(0);
         }
@@ -112,11 +116,6 @@ fn close(ops: &SockOps) {
 }
 
 #[inline(always)]
-fn is_direct(kind: u16) -> bool {
-    matches!(kind, kind::DIRECT | kind::VERIFIED | kind::REFUSED)
-}
-
-#[inline(always)]
 fn held(ops: &SockOps, state: &SocketState) -> Held {
     let (local4, local6) = (ops.local4(), ops.local6());
     let to_v4 = state.original.v4_word().is_some();
@@ -126,7 +125,7 @@ fn held(ops: &SockOps, state: &SocketState) -> Held {
         destination: state.original,
         source_port: ops.local_port(),
         destination_port: state.original_port,
-        reserved: 0,
+        hellos: 0,
     }
 }
 

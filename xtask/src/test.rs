@@ -19,8 +19,11 @@ use report::{Report, Row};
 use runner::Tally;
 
 /// Programs that the kernel tests run inside sandboxes, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("dig", "dnsutils"),
+    ("gnutls-serv", "gnutls-bin"),
+    ("nft", "nftables"),
+    ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
     ("ip", "iproute2"),

@@ -1,4 +1,4 @@
-//! The context of cgroup_skb/egress: a packet from its network header on.
+//! The context of cgroup_skb: a packet from its network header on.
 
 use core::{ffi::c_void, ptr::read_volatile};
 
@@ -9,7 +9,9 @@ use aya_ebpf::{
     },
     programs::SkBuffContext,
 };
-use egress_common::hello::{MAX_EXTENSIONS, NAME_OCTETS, NameWords, Octets, Walk};
+use egress_common::hello::{
+    MAX_EXTENSIONS, MAX_RECORDS, NAME_OCTETS, NameWords, Octets, Records, Walk,
+};
 
 use super::{Stored, stored};
 
@@ -29,7 +31,7 @@ static SHARED_FLAGS: u32 = 0;
 /// linux/skbuff.h: each means pages that somebody else may write to.
 const SHARED: u8 = 0x1f;
 
-/// A packet that leaves.
+/// A packet that leaves or arrives.
 #[derive(Clone, Copy)]
 pub struct Packet {
     skb: *mut __sk_buff,
@@ -139,11 +141,43 @@ impl Packet {
             }
         }
     }
+
+    /// Walks the records around a hello.
+    #[inline(always)]
+    pub fn records(&self, records: &mut Records) {
+        // SAFETY: as in `shares_pages`.
+        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+            let mut carried = CarriedRecords { packet: *self, records: *records };
+            // SAFETY: the verifier checks `record` with `carried` as its argument.
+            unsafe { bpf_loop(MAX_RECORDS, record as *mut c_void, (&raw mut carried).cast(), 0) };
+            *records = carried.records;
+        } else {
+            for _ in 0..MAX_RECORDS {
+                if !records.step(self) {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 struct Carried {
     packet: Packet,
     walk: Walk,
+}
+
+struct CarriedRecords {
+    packet: Packet,
+    records: Records,
+}
+
+/// One turn of `bpf_loop`; 1 ends it.
+#[inline(never)]
+extern "C" fn record(_index: u32, carried: *mut c_void) -> i64 {
+    // SAFETY: `Packet::records` gives a `CarriedRecords` of its own stack, which outlives the loop.
+    let carried = unsafe { &mut *carried.cast::<CarriedRecords>() };
+    let packet = carried.packet;
+    if carried.records.step(&packet) { 0 } else { 1 }
 }
 
 /// One turn of `bpf_loop`; 1 ends it.

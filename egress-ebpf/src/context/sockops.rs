@@ -14,6 +14,7 @@ use egress_common::Address;
 use super::{IPPROTO_TCP, Stored, stored};
 
 // linux/bpf.h, linux/tcp.h.
+const RTO_FLAG: i32 = 1;
 const STATE_FLAG: i32 = 1 << 2;
 const RTT_FLAG: i32 = 1 << 3;
 const TCP_CONGESTION: i32 = 13;
@@ -96,10 +97,10 @@ impl SockOps {
         self.follow(STATE_FLAG);
     }
 
-    /// Asks to be called with every measured round trip as well.
+    /// Asks to be called with every measured round trip and every retransmission timeout as well.
     #[inline(always)]
-    pub fn follow_round_trips(&self) {
-        self.follow(STATE_FLAG | RTT_FLAG);
+    pub fn follow_transmission(&self) {
+        self.follow(STATE_FLAG | RTT_FLAG | RTO_FLAG);
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use core::ptr::{NonNull, null_mut};
 use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_sk_storage_get};
 use egress_common::{
     Address,
+    answer::Answer,
     flow::{SocketState, listener, option},
 };
 
@@ -73,11 +74,37 @@ impl Stored {
         unsafe { (*self.0.as_ptr()).options }
     }
 
-    /// The first payload's sequence number, where [`option::SEQUENCE`] is set.
+    /// The next payload's sequence number, where [`option::SEQUENCE`] is set.
     #[inline(always)]
-    pub fn first(&self) -> u32 {
+    pub fn next(&self) -> u32 {
         // SAFETY: as in `state`.
-        unsafe { (*self.0.as_ptr()).first }
+        unsafe { (*self.0.as_ptr()).next }
+    }
+
+    /// Sequence number at which the client's next record begins.
+    #[inline(always)]
+    pub fn record(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).record }
+    }
+
+    #[inline(always)]
+    pub fn hellos(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).hellos }
+    }
+
+    #[inline(always)]
+    pub fn pin(&self) -> u64 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).pin }
+    }
+
+    /// A copy of how far the server's octets have been read.
+    #[inline(always)]
+    pub fn answer(&self) -> Answer {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).answer }
     }
 
     #[inline(always)]
@@ -99,13 +126,37 @@ impl Stored {
         unsafe { (*self.0.as_ptr()).kind = kind };
     }
 
+    /// All before `next` has been let out.
     #[inline(always)]
-    pub fn set_first(&self, sequence: u32) {
+    pub fn set_next(&self, next: u32) {
         // SAFETY: as in `set_kind`.
         unsafe {
-            (*self.0.as_ptr()).first = sequence;
+            (*self.0.as_ptr()).next = next;
             (*self.0.as_ptr()).options |= option::SEQUENCE;
         }
+    }
+
+    #[inline(always)]
+    pub fn set_record(&self, record: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).record = record };
+    }
+
+    #[inline(always)]
+    pub fn set_hellos(&self, hellos: u32) {
+        // SAFETY: as in `set_kind`. User space is told of the next hello that is not whole, too.
+        unsafe {
+            (*self.0.as_ptr()).hellos = hellos;
+            (*self.0.as_ptr()).options &= !option::TOLD;
+        }
+    }
+
+    /// Written where packets arrive, without the socket's lock: two of one connection at once, on two
+    /// processors, may undo each other, which leaves the connection provisional.
+    #[inline(always)]
+    pub fn set_answer(&self, answer: &Answer) {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).answer = *answer };
     }
 
     #[inline(always)]

@@ -1,5 +1,5 @@
-//! Direct connections: past the proxy, but not past the policy. The packet hook judges their first
-//! payload (`egress-ebpf/src/direct.rs`) and tells of what it does not let pass; here such
+//! Direct connections: past the proxy, but not past the policy. The packet hook judges their hellos
+//! (`egress-ebpf/src/direct.rs`) and tells of what it does not let pass; here such
 //! connections are ended, so that the program has an error at once, and those are waited for whose
 //! hello is not whole yet.
 
@@ -85,7 +85,8 @@ impl Direct {
 
     fn end_incomplete(&self, told: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
-        if self.maps.held(told.event.cookie).is_some() {
+        let held = self.maps.held(told.event.cookie);
+        if held.is_some_and(|held| held.hellos == u32::from(told.hellos)) {
             self.end(told, Finding::Incomplete);
         }
     }

@@ -159,7 +159,7 @@ impl Maps {
         self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
     }
 
-    /// The direct connection with this socket cookie, if no payload of it has left and it lives.
+    /// The direct connection with this socket cookie, if no server has answered it and it lives.
     pub fn held(&self, cookie: u64) -> Option<Held> {
         self.held.get(&cookie, 0).ok().map(|held| held.0)
     }

@@ -7,6 +7,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -25,6 +26,7 @@ use super::{
     drain::Owed,
     evidence::Evidence,
     first::{First, Stop, Then, first},
+    handshake::{Answer, Handshake},
     http::{End, Requests, Tap},
     http2,
     refuse::{self, reset},
@@ -35,7 +37,8 @@ use crate::{
     audit::Refused,
     dial::Dialled,
     dns::clock::boottime_ns,
-    relay::{self, pump, pump_until},
+    policy::Name,
+    relay::{self, Watch, pump, pump_until},
 };
 
 /// A refused request behind others is answered once the server has answered those.
@@ -73,12 +76,13 @@ impl Connection<'_> {
         }
         let server = self.server.get_or_init(|| stream);
         relay::prepare(server);
-        let tap = Tap::default();
+        let (tap, answer) = (Tap::default(), Answer::default());
         let moved = AtomicU64::new(0);
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
-            let ended = pump_until(server, &self.client, &moved, &tap).await;
+            let watched = Watched { tap: &tap, answer: &answer };
+            let ended = pump_until(server, &self.client, &moved, watched).await;
             tap.end();
             let _ = ended?;
             if refusing.load(Ordering::Relaxed) { Ok(()) } else { relay::end(server, &self.client) }
@@ -106,7 +110,8 @@ impl Connection<'_> {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
-        let up = pin!(self.up(server, address, &tap, first, &refusing));
+        let watched = Watched { tap: &tap, answer: &answer };
+        let up = pin!(self.up(server, address, watched, first, &refusing));
         if server_ended {
             match Box::pin(relay::alone(up, server)).await {
                 Ok(end) => Box::pin(self.finish(end, server)).await,
@@ -192,11 +197,11 @@ impl Connection<'_> {
         &self,
         server: &TcpStream,
         address: IpAddr,
-        tap: &Tap,
+        watched: Watched<'_>,
         first: First,
         refusing: &AtomicBool,
     ) -> Result<End, relay::PumpError> {
-        let end = self.forward(server, address, tap, first, refusing).await?;
+        let end = self.forward(server, address, watched, first, refusing).await?;
         if matches!(end, End::Finished) {
             self.owed.settle();
         }
@@ -207,7 +212,7 @@ impl Connection<'_> {
         &self,
         server: &TcpStream,
         address: IpAddr,
-        tap: &Tap,
+        Watched { tap, answer }: Watched<'_>,
         first: First,
         refusing: &AtomicBool,
     ) -> Result<End, relay::PumpError> {
@@ -230,13 +235,35 @@ impl Connection<'_> {
             }
             Then::Http2 => {
                 let frames = http2::forward(self, server, address, held, forwarded);
-                let end = Box::pin(frames).await.map_err(broken)?;
+                let end = Box::pin(self.while_alive(frames)).await.map_err(broken)?;
                 if matches!(end, End::Finished) {
                     end_writing(server);
                 }
                 return Ok(end);
             }
             Then::Relay => held,
+            Then::Handshake(judged) => {
+                let handshake = Handshake {
+                    client: &self.client,
+                    server,
+                    evidence: &self.evidence,
+                    policy: &self.door.policy,
+                    answer,
+                    may_serve: |name: Option<&Name>| {
+                        self.may_serve(&self.door.pins(), address, name)
+                    },
+                    held,
+                };
+                let forward = handshake.forward(judged);
+                match Box::pin(self.while_alive(forward)).await.map_err(broken)? {
+                    End::Tunnel(rest) => rest,
+                    End::Finished => {
+                        end_writing(server);
+                        return Ok(End::Finished);
+                    }
+                    end => return Ok(end),
+                }
+            }
             Then::Requests(stream, head, length) => {
                 let requests = Requests {
                     client: &self.client,
@@ -322,6 +349,25 @@ impl Connection<'_> {
             fix: None,
         });
         refuse::malformed(&self.client, why).await;
+    }
+}
+
+/// Who watches the server's bytes: at most one of the two awaits anything.
+#[derive(Clone, Copy)]
+struct Watched<'a> {
+    tap: &'a Tap,
+    answer: &'a Answer,
+}
+
+impl Watch for Watched<'_> {
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        self.answer.feed(bytes);
+        self.tap.feed(bytes);
+        ControlFlow::Continue(())
+    }
+
+    fn is_watching(&self) -> bool {
+        self.answer.is_awaited() || self.tap.is_watching()
     }
 }
 

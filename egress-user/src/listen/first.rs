@@ -43,6 +43,8 @@ pub(super) struct First {
 pub(super) enum Then {
     /// Everything else passes as it is.
     Relay,
+    /// So many of the held bytes are a TLS hello that is judged; the server may ask for another one.
+    Handshake(usize),
     /// Request by request; the first head is judged.
     Requests(Box<RequestStream>, Box<RequestHead>, usize),
     /// HTTP/2, frame by frame; nothing of it is judged.
@@ -142,7 +144,7 @@ async fn tls(
         match sniffer.feed(&reading.held) {
             TlsSniff::Hello(hello) => {
                 let name = refused(evidence.judge_hello(policy, &hello), false)?;
-                return Ok(reading.done(name, Then::Relay));
+                return Ok(reading.done(name, Then::Handshake(sniffer.hello_len())));
             }
             TlsSniff::Need if reading.more().await? => {}
             TlsSniff::NotTls => {

@@ -13,6 +13,7 @@ mod direct;
 mod drain;
 mod evidence;
 mod first;
+mod handshake;
 mod http;
 mod http2;
 mod refuse;

@@ -391,7 +391,7 @@ async fn broken(stream: &TcpStream) -> Option<io::Error> {
     }
 }
 
-/// As [`failure`], for a stream of which not everything is read: for ever where it broke behind its
+/// Waits until `stream`, of which not everything is read, is broken, and says how: for ever where it broke behind its
 /// own end, as what it sent is whole.
 pub async fn cut(stream: &TcpStream) -> io::Error {
     match broken(stream).await {

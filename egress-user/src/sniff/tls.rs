@@ -8,20 +8,52 @@
 //! rustls refuses some hellos that an old server would take: no `signature_algorithms` (TLS 1.1
 //! and before), no null compression, an ECH extension that is not well-formed. So do we.
 //!
-//! Only the first hello is read. After a HelloRetryRequest the client sends a second one, which a
-//! hostile client could write differently; RFC 8446 section 4.1.2 has the server abort then, and
-//! a server that doesn't is as willing to be addressed under another name inside the encryption.
+//! Until the server has answered (`answer`), every hello of a connection is read like the first: a
+//! server may ask for a second one, and act on the name in that.
 use std::net::IpAddr;
 
 use rustls::server::Acceptor;
 
+mod answer;
 mod body;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 mod walk;
 
+pub use answer::AnswerWatch;
 use walk::{Walk, Walked};
+
+/// Most hellos of a connection: a server asks for a second one once (RFC 8446 section 4.1.4).
+pub const MAX_HELLOS: u32 = egress_common::hello::MAX_HELLOS;
+
+/// What stands in a client's bytes where a record begins, before the server has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The record's header is not there yet.
+    Need,
+    /// A handshake record: [`TlsSniffer`] reads on.
+    Handshake,
+    /// A change of cipher spec, an alert or early data, so many bytes with its header: no server
+    /// reads a name in them.
+    Other(usize),
+    /// No record of these.
+    Unknown,
+}
+
+/// Looks at a client's bytes from the beginning of a record on.
+pub fn next_record(held: &[u8]) -> Next {
+    match held {
+        [22, 3, ..] => Next::Handshake,
+        [20 | 21 | 23, 3, _, high, low, ..] => {
+            Next::Other(5 + usize::from(u16::from_be_bytes([*high, *low])))
+        }
+        [20..=23] | [] | [20 | 21 | 23, 3] | [20 | 21 | 23, 3, _] | [20 | 21 | 23, 3, _, _] => {
+            Next::Need
+        }
+        _ => Next::Unknown,
+    }
+}
 
 /// Most bytes of a ClientHello message, its 4-byte header included. With post-quantum shares real
 /// ones reach about 1.8 KiB. A longer one is malformed.
@@ -70,6 +102,7 @@ impl Hello {
 pub struct TlsSniffer {
     walk: Walk,
     verdict: Option<TlsSniff>,
+    records_len: usize,
 }
 
 impl TlsSniffer {
@@ -89,10 +122,20 @@ impl TlsSniffer {
             Walked::Need => return TlsSniff::Need,
             Walked::NotTls => TlsSniff::NotTls,
             Walked::Malformed(why) => TlsSniff::Malformed(why),
-            Walked::Complete { records_len } => judge(held.get(..records_len).unwrap_or(held)),
+            Walked::Complete { records_len } => {
+                self.records_len = records_len;
+                judge(held.get(..records_len).unwrap_or(held))
+            }
         };
         self.verdict = Some(verdict.clone());
         verdict
+    }
+}
+
+impl TlsSniffer {
+    /// How many bytes the whole hello has, with the headers of its records; 0 before it is whole.
+    pub fn hello_len(&self) -> usize {
+        self.records_len
     }
 }
 

@@ -5,6 +5,35 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+/// What TLS servers that ask every client for a second hello need: a certificate and its key in PEM, and the same for one
+/// of rustls's make, which takes no key share but P-384's.
+pub(crate) struct Retrying {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) config: Arc<ServerConfig>,
+}
+
+impl Retrying {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().expect("make a key");
+        let params = CertificateParams::new(vec!["allowed.test".to_owned()]);
+        let certificate = params.and_then(|params| params.self_signed(&key));
+        let certificate = certificate.expect("sign a certificate");
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.kx_groups = vec![rustls::crypto::ring::kx_group::SECP384R1];
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("choose TLS versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )
+            .expect("make the server's TLS configuration");
+        Self { certificate: certificate.pem(), key: key.serialize_pem(), config: Arc::new(config) }
+    }
+}
+
 /// A server configuration good for `names`, and the authority's certificate in PEM for the clients to trust.
 pub(crate) fn authority_for(names: Vec<String>) -> (Arc<ServerConfig>, String) {
     let key = || KeyPair::generate().expect("make a key");

@@ -29,6 +29,7 @@ mod probes;
 pub(crate) mod processes;
 pub(crate) mod receiver;
 mod services;
+pub(crate) mod tls_servers;
 mod tools;
 mod world;
 
@@ -37,5 +38,5 @@ pub(crate) use log::Contact;
 pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
 pub(crate) use services::BANNER;
-pub(crate) use tools::{PYTHON, RESOLVERS, landlock_version, skip, slowness};
+pub(crate) use tools::{PYTHON, RESOLVERS, TLS_SERVERS, landlock_version, skip, slowness};
 pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World};

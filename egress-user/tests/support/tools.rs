@@ -11,6 +11,7 @@ pub(crate) const TOOLS: &[(&str, &str)] = &[
     ("dig", "dnsutils"),
     ("getent", "libc-bin"),
     ("ip", "iproute2"),
+    ("nft", "nftables"),
     ("ping", "iputils-ping"),
     (PYTHON, "python3"),
     ("unshare", "util-linux"),
@@ -27,6 +28,17 @@ pub(crate) const RESOLVERS: &[(&str, &str)] = &[
     (PYTHON, "python3"),
 ];
 
+/// As [`TOOLS`], and TLS servers of other makes, for the tests that try them.
+pub(crate) const TLS_SERVERS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("getent", "libc-bin"),
+    ("gnutls-serv", "gnutls-bin"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("openssl", "openssl"),
+    (PYTHON, "python3"),
+];
+
 /// Scripts that stand in every world's directory.
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("attacks.py", include_str!("clients/attacks.py")),
@@ -37,9 +49,11 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("hellos.py", include_str!("clients/hellos.py")),
     ("messages.py", include_str!("clients/messages.py")),
     ("others.py", include_str!("clients/others.py")),
+    ("outage.py", include_str!("clients/outage.py")),
     ("ports.py", include_str!("clients/ports.py")),
     ("probe.py", include_str!("clients/probe.py")),
     ("resolvers.py", include_str!("clients/resolvers.py")),
+    ("retries.py", include_str!("clients/retries.py")),
     ("streams.py", include_str!("clients/streams.py")),
     ("timed.py", include_str!("clients/timed.py")),
     ("uploads.py", include_str!("clients/uploads.py")),

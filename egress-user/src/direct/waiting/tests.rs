@@ -23,7 +23,14 @@ fn told(cookie: u64) -> Box<HelloEvent> {
         minor: 0,
         reserved: 0,
     };
-    Box::new(HelloEvent { event, finding: 1, reserved: [0; 3], name_length: 0, name: [0; 32] })
+    Box::new(HelloEvent {
+        event,
+        finding: 1,
+        hellos: 0,
+        reserved: [0; 2],
+        name_length: 0,
+        name: [0; 32],
+    })
 }
 
 #[tokio::test(start_paused = true)]
