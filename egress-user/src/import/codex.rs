@@ -110,7 +110,17 @@ fn one_word(
 /// `sandbox_mode`, the narrowest first.
 const MODES: [&str; 3] = ["read-only", "workspace-write", "danger-full-access"];
 
+/// Whether one of these values of `sandbox_mode` may have a network.
+fn have_network(modes: &[String]) -> bool {
+    modes.iter().any(|mode| mode != "read-only")
+}
+
 impl Codex {
+    /// Modes that requirements allow; of several such lists the narrowest holds.
+    fn allow_modes(&mut self, said: Said<Vec<String>>) {
+        narrow(&mut self.allowed_modes, said, |modes| u8::from(have_network(modes)));
+    }
+
     pub(super) fn read(
         &mut self,
         source: Source<'_>,
@@ -190,8 +200,9 @@ impl File<'_, '_> {
                 "allowed_permission_profiles" => self.allowed_profiles(entry)?,
                 "allowed_sandbox_modes" => {
                     let value = self.texts(entry)?;
-                    self.codex.allowed_modes.get_or_insert(Said { value, place });
+                    self.codex.allow_modes(Said { value, place });
                 }
+                "remote_sandbox_config" => self.remote(entry)?,
                 "extends" | "extend" | "include" => self.page.lose(
                     &place,
                     format!(
@@ -274,7 +285,49 @@ impl File<'_, '_> {
         for entry in self.table(entry)? {
             value.insert(entry.key.clone(), self.boolean(entry)?);
         }
-        self.codex.allowed_profiles.get_or_insert(Said { value, place });
+        match &mut self.codex.allowed_profiles {
+            // What another file does not allow is not allowed.
+            Some(standing) => {
+                for (name, may) in &mut standing.value {
+                    *may &= value.get(name) == Some(&true);
+                }
+            }
+            none => *none = Some(Said { value, place }),
+        }
+        Ok(())
+    }
+
+    /// Modes for the machines of some names. Which machine the policy is for is not known here, so
+    /// that the narrowest ones hold for all.
+    fn remote(&mut self, entry: &Entry) -> Result<(), ConfigError> {
+        let no_list = || {
+            self.failed(
+                entry.line,
+                "remote_sandbox_config is no list",
+                "write [[remote_sandbox_config]]",
+            )
+        };
+        for node in entry.node.list().ok_or_else(no_list)? {
+            let no_table = || {
+                let message = "an entry of remote_sandbox_config is no table";
+                self.failed(node.line, message, "write its keys below [[remote_sandbox_config]]")
+            };
+            for entry in node.table().ok_or_else(no_table)? {
+                let place = self.place(entry.line);
+                match entry.key.as_str() {
+                    "allowed_sandbox_modes" => {
+                        let value = self.texts(entry)?;
+                        self.codex.allow_modes(Said { value, place });
+                    }
+                    // What it is for, not what it closes.
+                    "hostname_patterns" => self.page.leave_out(
+                        &place,
+                        "hostname_patterns: the narrowest modes hold on every machine here",
+                    ),
+                    key => self.page.leave_out(&place, format!("not about network: {key}")),
+                }
+            }
+        }
         Ok(())
     }
 

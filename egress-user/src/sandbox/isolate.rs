@@ -2,6 +2,7 @@
 //! sockets by which a local service would do what the sandbox may not.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     os::{
@@ -136,13 +137,7 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
 
     close_controls(cgroup)?;
     let resolver = Resolver::read();
-    for path in HIDDEN_DIRECTORIES.iter().map(PathBuf::from).chain(sockets_in_tmp()) {
-        if path.is_dir() {
-            step("hide", &path, hide_directory(&path))?;
-        } else if path.exists() {
-            step("hide", &path, bind("/dev/null", &path))?;
-        }
-    }
+    hide_all(HIDDEN_DIRECTORIES.iter().map(PathBuf::from).chain(sockets_in_tmp()))?;
     for run in RUN.iter().map(Path::new) {
         if fs::symlink_metadata(run).is_ok_and(|data| data.is_dir()) {
             close_run(run, resolver.as_ref())?;
@@ -158,17 +153,35 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
     Ok(())
 }
 
+/// Hides these, wherever they, something of them, or what they lie in is mounted.
+fn hide_all(paths: impl Iterator<Item = PathBuf>) -> Result<(), IsolateError> {
+    let mut all = BTreeSet::new();
+    // Found before the first is hidden: a covered path is no longer the same file as its others.
+    for path in paths {
+        // The mount table has no links.
+        let path = match fs::canonicalize(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => step("find", &path, found)?,
+        };
+        let elsewhere = step("look for other mounts of", &path, Elsewhere::of(&path, |_| true))?;
+        all.extend(elsewhere.whole.into_iter().chain(elsewhere.parts).chain([path]));
+    }
+    all.iter().try_for_each(|path| hide(path))
+}
+
+/// Hides a directory or a file. One that is gone is hidden already, with a directory above.
+fn hide(path: &Path) -> Result<(), IsolateError> {
+    let Ok(data) = fs::symlink_metadata(path) else { return Ok(()) };
+    let hidden = if data.is_dir() { hide_directory(path) } else { bind("/dev/null", path) };
+    step("hide", path, hidden)
+}
+
 /// Replaces /run, wherever it is mounted, and hides what of it is mounted elsewhere.
 fn close_run(run: &Path, resolver: Option<&Resolver>) -> Result<(), IsolateError> {
     let elsewhere = Elsewhere::of(run, |name| NOT_IN_RUN.iter().any(|hidden| name == *hidden));
     let elsewhere = step("look for other mounts of", run, elsewhere)?;
     // First: what is bound from the old directory takes along what lies over it.
-    for part in &elsewhere.parts {
-        // Hidden by now, with a directory above.
-        let Ok(data) = fs::symlink_metadata(part) else { continue };
-        let hidden = if data.is_dir() { hide_directory(part) } else { bind("/dev/null", part) };
-        step("hide", part, hidden)?;
-    }
+    elsewhere.parts.iter().try_for_each(|part| hide(part))?;
     for path in elsewhere.whole.iter().map(PathBuf::as_path).chain([run]) {
         if path == run || path.is_dir() {
             step("replace", path, own_run(path, resolver))?;

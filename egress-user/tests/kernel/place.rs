@@ -121,6 +121,43 @@ fn other_mounts_of_run_show_no_more_than_it() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn other_mounts_of_what_is_hidden_elsewhere_show_nothing() {
+    let services = Services::new();
+    let made = tempfile::Builder::new().prefix("tmux-egress-").tempdir_in("/tmp");
+    let made = made.expect("make a directory in /tmp");
+    let all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(made.path(), all).expect("open the directory to all");
+    listen(&made.path().join("default"), &services.reached);
+    listen(&made.path().join("deep/er/socket"), &services.reached);
+    listen(&services.world.path("lib").join("lxd/unix.socket"), &services.reached);
+    let world = services.world.path(".").display().to_string();
+    let make = format!("cd {world} && mkdir -p x y && : >f");
+    let dir = made.path().display().to_string();
+    let lxd = "mount --bind lib /var/lib";
+    for (mount, path) in [
+        // Where it always was; what it lies in, it, and something of it, at another place.
+        ("true".to_owned(), format!("{dir}/default")),
+        ("mount --bind /tmp x".to_owned(), format!("x{}/default", &dir["/tmp".len()..])),
+        ("mount --rbind / x".to_owned(), format!("x{dir}/default")),
+        (format!("mount --bind {dir} x && mount --bind x y"), "y/default".to_owned()),
+        (format!("mount --bind {dir}/deep x"), "x/er/socket".to_owned()),
+        (format!("mount --bind {dir}/default f"), "f".to_owned()),
+        // A file system of its own below it.
+        (
+            format!("mount --bind lib {dir}/deep && mount --bind {dir}/deep x"),
+            "x/lxd/unix.socket".to_owned(),
+        ),
+        // Another of the list.
+        (lxd.to_owned(), "/var/lib/lxd/unix.socket".to_owned()),
+        (format!("{lxd} && mount --bind /var/lib x"), "x/lxd/unix.socket".to_owned()),
+        (format!("{lxd} && mount --bind /var/lib/lxd/unix.socket f"), "f".to_owned()),
+    ] {
+        services.hold(&format!("{make} && {mount}"), &path, None);
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn a_removed_directory_leads_nowhere() {
     let services = Services::new();
     let line = "mkdir /run/gone && cd /run/gone && rmdir /run/gone";

@@ -3,7 +3,7 @@
 //! Of a profile of permissions, its `enabled`, or the nearest one of what it extends. Without
 //! profiles, `sandbox_mode` and `sandbox_workspace_write.network_access`; the proxy and its rules
 //! only narrow what these open.
-use super::{Codex, Line, Page, Said, of_file, profiles::name_of, quoted};
+use super::{Codex, Line, Page, Said, have_network, of_file, profiles::name_of, quoted};
 use crate::config::ConfigError;
 
 impl Codex {
@@ -72,7 +72,7 @@ impl Codex {
             page.close("", place);
         }
         if let Some(Said { value, place }) = &self.allowed_modes
-            && !value.iter().any(|mode| mode != "read-only")
+            && !have_network(value)
         {
             page.change(place, "allowed_sandbox_modes: none of them has a network");
             page.close("", place);

@@ -164,10 +164,23 @@ fn bounds_that_close_everything_do() {
              domains = {'a.test' = 'allow'}\n",
             "f:1: allowed_sandbox_modes",
         ),
+        // Which machine it is for is not known.
+        (
+            "allowed_sandbox_modes = ['workspace-write']\n[experimental_network]\n\
+             domains = {'a.test' = 'allow'}\n[[remote_sandbox_config]]\nhostname_patterns = ['*']\n\
+             allowed_sandbox_modes = ['workspace-write']\n[[remote_sandbox_config]]\n\
+             hostname_patterns = ['ci-*']\nallowed_sandbox_modes = ['read-only']\n",
+            "f:9: allowed_sandbox_modes",
+        ),
     ] {
         let imported = imported("f", text);
         check(&imported, None, &[("a.test:443", false)]);
         tells(&imported, &[told]);
+    }
+    for modes in ["'read-only'", "[['read-only']]", "[1]"] {
+        let text =
+            format!("remote_sandbox_config = {modes}\n[experimental_network]\nenabled = true\n");
+        refused(&text);
     }
     // Profiles that may not be taken have no network.
     let text = "[allowed_permission_profiles]\np = true\nq = false\n\
@@ -317,5 +330,31 @@ fn listeners_take_any_scheme() {
         let line = format!("socks_url = \"socks5h://{address}\"");
         assert!(imported.text.contains(&line), "{url}: {}", imported.text);
         policy(&imported, None);
+    }
+}
+
+#[test]
+fn what_one_of_several_requirements_closes_is_closed() {
+    let open = "allowed_sandbox_modes = ['read-only', 'workspace-write']\n\
+        [allowed_permission_profiles]\np = true\nq = true\n[experimental_network]\nenabled = true\n\
+        domains = {'a.test' = 'allow'}\n[permissions.p.network]\nenabled = true\n\
+        domains = {'a.test' = 'allow'}\n[permissions.q]\nextends = 'p'\n";
+    let both = |one: &str, other: &str| {
+        let sources = [Source { name: "one", text: one }, Source { name: "other", text: other }];
+        import(&sources, None).unwrap_or_else(|errors| panic!("{errors}"))
+    };
+    let beside = "[experimental_network]\nenabled = true\n";
+    let modes = format!("allowed_sandbox_modes = ['read-only']\n{beside}");
+    let profiles = format!("allowed_permission_profiles = {{ p = true, q = false }}\n{beside}");
+    let omitted = format!("allowed_permission_profiles = {{ p = true }}\n{beside}");
+    for (one, other) in [(open, &*modes), (&*modes, open)] {
+        check(&both(one, other), None, &[("a.test:443", false)]);
+    }
+    for narrow in [&*profiles, &*omitted] {
+        for (one, other) in [(open, narrow), (narrow, open)] {
+            let imported = both(one, other);
+            check(&imported, Some("p"), &[("a.test:443", true)]);
+            check(&imported, Some("q"), &[("a.test:443", false)]);
+        }
     }
 }
