@@ -69,6 +69,7 @@ pub(super) const REFUSED: &[&str] = &[
     "cdc-wdm",
     "mhi*",
     "rpmsg*",
+    "rfcomm",
     "vhci",
     "ipmi*",
     "hpilo",

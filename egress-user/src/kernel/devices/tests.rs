@@ -113,3 +113,14 @@ fn the_documentation_names_every_refused_driver() {
         assert!(page.contains(&format!("`{name}`")), "docs/devices.md does not name `{name}`");
     }
 }
+
+#[test]
+fn a_serial_line_over_bluetooth_is_refused_beside_others() {
+    let known = Devices::parse("Character devices:\n188 ttyUSB\n216 rfcomm\n", "");
+    assert_eq!(known.refused, ["rfcomm"]);
+    let may = |major| {
+        let device = DeviceKey { kind: kind::CHARACTER, major, minor: 0 };
+        known.allows(device, access::READ | access::WRITE)
+    };
+    assert!(may(188) && !may(216));
+}
