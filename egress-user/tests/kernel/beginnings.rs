@@ -202,16 +202,21 @@ fn other_protocols_that_carry_requests_pass() {
     world.egress(super::ALLOWED).run([PYTHON, "-c", mail]).printed(&"True\n".repeat(4));
 }
 
-/// Offers an upgrade that nobody answers, with 64 KiB behind it, over so many connections; holds them until told.
+/// Offers an upgrade that nobody answers, with 64 KiB behind it, over so many connections; holds them until told. What is
+/// behind it, and how it is sent, is the second word.
 const EARLY: &str = "import socket, sys, time\n\
     conns = []\n\
     for _ in range(int(sys.argv[1])):\n  \
       s = socket.create_connection(('allowed.test', 7000), 20); s.settimeout(0.0)\n  \
       head = b'GET /ws HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n'\n  \
-      data = memoryview(head + bytes(65536))\n  \
+      behind = {'requests': b'GET / HTTP/1.1\\r\\nHost: allowed.test\\r\\n\\r\\n' * 1600, 'offers': head * 800,\n    \
+                'hellos': b'\\x16\\x03\\x01\\x40\\x00' * 13000}.get(sys.argv[2], bytes(65536))\n  \
+      data = memoryview(head + behind)\n  \
+      step = 700 if sys.argv[2] == 'pieces' else len(data)\n  \
       while data:\n    \
-        try: data = data[s.send(data):]\n    \
+        try: data = data[s.send(data[:step]):]\n    \
         except (BlockingIOError, ConnectionError): break\n  \
+      if sys.argv[2] == 'half-close': s.shutdown(socket.SHUT_WR)\n  \
       conns.append(s)\n\
     print('held', flush=True)\n\
     sys.stdin.readline()\n";
@@ -226,21 +231,28 @@ fn resident_kib(pid: i32) -> usize {
 #[ignore = "kernel: needs root"]
 fn early_data_behind_an_upgrade_is_bounded_in_total() {
     let world = two_sites();
-    let growth = |connections: u32| {
-        let many = connections.to_string();
-        let running = world.egress(super::ALLOWED).idle_stdin().start([PYTHON, "-c", EARLY, &many]);
+    let offered = || world.contacts().iter().filter(|contact| contact.received > 0).count();
+    let growth = |connections: u32, how: &str| {
+        let (many, before) = (connections.to_string(), offered());
+        // What the server never takes is not to be waited for at the end.
+        let egress = world.egress(&["--allow", "allowed.test", "--set", "network.drain=\"1s\""]);
+        let egress = egress.idle_stdin();
+        let running = egress.start([PYTHON, "-c", EARLY, &many, how]);
         running.says("held");
-        let offered = || world.contacts().iter().filter(|contact| contact.received > 0).count();
-        let offers = || offered() >= connections as usize;
+        let offers = || offered() >= before + connections as usize;
         eventually("every offer", offers);
         let resident = resident_kib(running.pid().as_raw());
         running.tell("end");
         running.finish().exited(0);
         resident
     };
-    let (few, many) = (growth(1), growth(1000));
+    let (few, many) = (growth(1, "zeros"), growth(1000, "zeros"));
     let more = many.saturating_sub(few);
     // Of 64 MiB that were offered: 4 MiB, and what a connection costs by itself.
     assert!(more < 24 << 10, "{more} KiB for a thousand connections");
+    for how in ["pieces", "requests", "offers", "hellos", "half-close"] {
+        let more = growth(150, how).saturating_sub(few);
+        assert!(more < 12 << 10, "{more} KiB for 150 connections, {how}");
+    }
     world.arrived_at(SITE).on_port(7000).some();
 }
