@@ -91,6 +91,10 @@ pub struct SocketState {
     pub record: u32,
     /// Hellos of it that have been let out.
     pub hellos: u32,
+    /// What `next` becomes once the hello that is judged is let out.
+    pub next_after: u32,
+    /// What `record` becomes then.
+    pub record_after: u32,
 }
 
 /// Bits of [`SocketState::options`].

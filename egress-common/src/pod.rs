@@ -37,7 +37,7 @@ pod! {
     RuleKey = 24,
     FlowKey = 48,
     FlowValue = 56,
-    SocketState = 104,
+    SocketState = 112,
     Event = 88,
     HelloEvent = 352,
     Held = 48,

@@ -86,6 +86,8 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         answer: Answer::at(0),
         record: 0,
         hellos: 0,
+        next_after: 0,
+        record_after: 0,
     }
 }
 

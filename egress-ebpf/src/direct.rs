@@ -41,24 +41,6 @@ pub fn goes_where_it_may(stored: Stored, headers: &Headers) -> bool {
         && headers.destination_port == port
 }
 
-/// What is read of a segment that has octets which were not let out before. In the frame of the hook
-/// itself, as its parts are functions of their own to the kernel: all stacks add up to 512 octets.
-#[derive(Default)]
-pub struct Segment {
-    sequence: u32,
-    acknowledged: u32,
-    /// Octets of payload.
-    length: u32,
-    /// Where a hello begins, and how much there is from there on.
-    hello: u32,
-    left: u32,
-    /// Sequence number at which the next record begins.
-    record: u32,
-    /// Number of the finding in what stands behind the hello, 0 without one. The hello's own comes first:
-    /// what is refused by its name is refused for good.
-    behind: u32,
-}
-
 /// What of a connection's packets carries no payload passes; what carries some is not decided here.
 /// `offset_and_flags` is the fourth word of the TCP header.
 #[inline(always)]
@@ -81,47 +63,51 @@ pub fn quick(
 
 #[inline(always)]
 pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
-    let mut segment = Segment::default();
-    match examine(packet, stored, headers.transport, &mut segment) {
+    let examined = examine(packet, stored, headers.transport);
+    match examined & WHAT {
         PASSES => PASS,
-        JUDGE => judge(packet, stored, &segment),
+        JUDGE => {
+            let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
+            judge(packet, stored, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
+        }
         DROP => REFUSE,
-        finding => refuse_unnamed(packet, stored, finding),
+        finding => refuse_unnamed(packet, stored, finding as u32),
     }
 }
 
-// What `examine` comes to, besides the number of a finding.
-const PASSES: u32 = 0x100;
-const DROP: u32 = 0x101;
-const JUDGE: u32 = 0x102;
+// What `examine` comes to, besides the number of a finding: in one word, as the stacks of a hook and of
+// the functions that it calls add up to 512 octets.
+const WHAT: u64 = 0x3ff;
+const PASSES: u64 = 0x100;
+const DROP: u64 = 0x101;
+const JUDGE: u64 = 0x102;
+// Of JUDGE: the finding in what stands behind the hello, 0 without one; where the hello begins; how much
+// there is from there on. No packet has a MiB.
+const BEHIND: u32 = 10;
+const HELLO: u32 = 20;
+const LEFT: u32 = 40;
+const OFFSET: u64 = (1 << 20) - 1;
 
 /// Looks for a hello in a segment. A function of its own to the kernel.
 #[inline(never)]
-fn examine(packet: Packet, stored: Stored, transport: u32, segment: &mut Segment) -> u32 {
+fn examine(packet: Packet, stored: Stored, transport: u32) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
-    match looked_at(&packet, stored, transport, segment) {
+    match looked_at(&packet, stored, transport) {
         Ok(what) => what,
-        Err(finding) => finding as u32,
+        Err(finding) => finding as u64,
     }
 }
 
 #[inline(always)]
-fn looked_at(
-    packet: &Packet,
-    stored: Stored,
-    transport: u32,
-    segment: &mut Segment,
-) -> Result<u32, Finding> {
+fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Finding> {
     let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
     else {
         return Ok(DROP);
     };
     let sequence = u32::from_be_bytes([s1, s2, s3, s4]);
-    segment.sequence = sequence;
-    segment.acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
+    let acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
     let start = transport + u32::from(offset >> 4) * 4;
     let Some(length) = packet.length().checked_sub(start) else { return Ok(DROP) };
-    segment.length = length;
     if flags & SYN != 0 {
         // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
         if length != 0 {
@@ -153,8 +139,11 @@ fn looked_at(
         return Ok(PASSES);
     }
     let end = start + length;
-    segment.hello = start;
-    if !is_first {
+    let mut hello = start;
+    if is_first {
+        // The server has said nothing to a hello yet.
+        stored.set_answer(&Answer::at(acknowledged));
+    } else {
         // The rest of a record that began earlier.
         let rest = stored.record().wrapping_sub(sequence);
         if rest >= length {
@@ -164,7 +153,7 @@ fn looked_at(
         let mut records = Records::new(start + rest, end);
         packet.records(&mut records);
         match records.finish()? {
-            (Some(at), _) => segment.hello = at,
+            (Some(at), _) => hello = at,
             (None, next) => {
                 stored.set_record(sequence.wrapping_add(next - start));
                 stored.set_next(sequence.wrapping_add(length));
@@ -175,24 +164,26 @@ fn looked_at(
             return Err(Finding::Malformed);
         }
     }
-    segment.left = end - segment.hello;
+    let left = end - hello;
+    let (mut record, mut behind) = (sequence.wrapping_add(length), 0);
     // What is no whole record is none to `judge` either.
-    if segment.left > 5 {
-        let Some([_, _, _, high, low]) = packet.load::<5>(segment.hello) else { return Ok(DROP) };
-        let next = segment.hello + 5 + (u32::from(high) << 8 | u32::from(low));
-        segment.record = sequence.wrapping_add(next - start);
-        if next < end && !passes_unread(packet, stored, segment.hello) {
+    if left > 5 {
+        let Some([_, _, _, high, low]) = packet.load::<5>(hello) else { return Ok(DROP) };
+        let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
+        record = sequence.wrapping_add(next - start);
+        if next < end && !passes_unread(packet, stored, hello) {
             let mut records = Records::new(next, end);
             packet.records(&mut records);
             match records.finish() {
-                Ok((None, next)) => segment.record = sequence.wrapping_add(next - start),
+                Ok((None, next)) => record = sequence.wrapping_add(next - start),
                 // Two hellos at once are the proxy's to read.
-                Ok((Some(_), _)) => segment.behind = Finding::Unreadable as u32,
-                Err(finding) => segment.behind = finding as u32,
+                Ok((Some(_), _)) => behind = Finding::Unreadable as u64,
+                Err(finding) => behind = finding as u64,
             }
         }
     }
-    Ok(JUDGE)
+    stored.set_after(sequence.wrapping_add(length), record);
+    Ok(JUDGE | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
 /// Whether a first payload is not TLS, where that may pass.
@@ -205,34 +196,36 @@ fn passes_unread(packet: &Packet, stored: Stored, at: u32) -> bool {
 
 /// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
 #[inline(never)]
-fn judge(packet: Packet, stored: Stored, segment: &Segment) -> i32 {
+fn judge(packet: Packet, stored: Stored, hello: u32, left: u32, behind: u32) -> i32 {
     let mut key = MaybeUninit::uninit();
     let key = context::empty_key(&mut key, stored.owner().0, stored.original().0);
-    match read(&packet, stored, segment, key) {
-        Ok(Some(_)) if segment.behind == Finding::Incomplete as u32 => hold(packet, stored, key),
-        Ok(Some(_)) if segment.behind != 0 => refuse(packet, stored, segment.behind, key),
-        Ok(Some(pin)) => named(packet, stored, pin, segment),
+    // The hello's own finding comes first: what is refused by its name is refused for good.
+    match read(&packet, stored, hello, left, key) {
+        Ok(Some(_)) if behind == Finding::Incomplete as u32 => hold(packet, stored, key),
+        Ok(Some(_)) if behind != 0 => refuse(packet, stored, behind, key),
+        Ok(Some(pin)) => named(packet, stored, pin),
         Ok(None) => unread(packet, stored),
         Err(Finding::Incomplete) => hold(packet, stored, key),
         Err(finding) => refuse(packet, stored, finding as u32, key),
     }
 }
 
-/// The pin of the segment's hello; none for a first payload that passes unread.
+/// The pin of the hello at this offset; none for a first payload that passes unread.
 #[inline(always)]
 fn read(
     packet: &Packet,
     stored: Stored,
-    segment: &Segment,
+    hello: u32,
+    left: u32,
     key: &mut NameKey,
 ) -> Result<Option<u64>, Finding> {
     let options = stored.options();
-    let mut walk = match Walk::begin(packet, segment.hello, segment.left) {
+    let mut walk = match Walk::begin(packet, hello, left) {
         Ok(walk) => walk,
         Err(Finding::NotTls)
             if options & option::UNREAD != 0
                 && stored.kind() == kind::DIRECT
-                && first_line::is_no_request(packet, segment.hello, segment.left) =>
+                && first_line::is_no_request(packet, hello, left) =>
         {
             return Ok(None);
         }
@@ -253,15 +246,14 @@ fn read(
 
 /// A hello leaves. Where its connection has named something before, that counts no more.
 #[inline(always)]
-fn named(packet: Packet, stored: Stored, pin: u64, segment: &Segment) -> i32 {
+fn named(packet: Packet, stored: Stored, pin: u64) -> i32 {
     let hellos = stored.hellos() + 1;
     if stored.options() & option::TOLD != 0 {
         // Whoever waits for the rest of this hello waits no more.
         context::note_hellos(&HELD, &packet.cookie(), hellos);
     }
     stored.set_hellos(hellos);
-    stored.set_record(segment.record);
-    stored.set_next(segment.sequence.wrapping_add(segment.length));
+    stored.let_out();
     let before = stored.pin();
     if pin != before {
         if before != 0 {
@@ -273,7 +265,6 @@ fn named(packet: Packet, stored: Stored, pin: u64, segment: &Segment) -> i32 {
         stored.set_pin(pin);
     }
     if hellos == 1 {
-        stored.set_answer(&Answer::at(segment.acknowledged));
         // Last: from now on packets that arrive are read.
         stored.set_kind(kind::PROVISIONAL);
     }

@@ -142,6 +142,26 @@ impl Stored {
         unsafe { (*self.0.as_ptr()).record = record };
     }
 
+    /// What [`Self::next`] and [`Self::record`] become once the segment that is judged is let out.
+    #[inline(always)]
+    pub fn set_after(&self, next: u32, record: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe {
+            (*self.0.as_ptr()).next_after = next;
+            (*self.0.as_ptr()).record_after = record;
+        }
+    }
+
+    /// The segment that is judged is let out.
+    #[inline(always)]
+    pub fn let_out(&self) {
+        // SAFETY: as in `set_kind`.
+        unsafe {
+            (*self.0.as_ptr()).next = (*self.0.as_ptr()).next_after;
+            (*self.0.as_ptr()).record = (*self.0.as_ptr()).record_after;
+        }
+    }
+
     #[inline(always)]
     pub fn set_hellos(&self, hellos: u32) {
         // SAFETY: as in `set_kind`. User space is told of the next hello that is not whole, too.

@@ -22,7 +22,7 @@ pub use error::{KernelError, Rejected};
 pub use events::{Events, Told, datagram_connect, describe};
 pub use host::{Host, HostError};
 pub use maps::Maps;
-pub use mounts::{Mount, mounts};
+pub use mounts::{Mount, mount_at, mounts};
 pub use object::{Attached, Loaded};
 pub use own::OwnRules;
 pub use release::release;

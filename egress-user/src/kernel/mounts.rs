@@ -44,22 +44,27 @@ impl Mount {
     /// # Errors
     /// Where neither can be told; the caller has to take it for reachable.
     pub fn is_seen(&self) -> io::Result<bool> {
-        // O_PATH neither opens a device nor wakes an automounter.
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = match open(&self.point, flags, Mode::empty()) {
-            Ok(opened) => opened,
-            // Gone; or a parent is another file now; or a dead FUSE server's, which leads nowhere.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENOTCONN) => {
-                return Ok(false);
-            }
-            Err(errno) => return Err(errno.into()),
-        };
-        let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd()))?;
-        let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-        let id = id.and_then(|id| id.trim().parse::<u64>().ok());
-        let id = id.ok_or_else(|| io::Error::other("the kernel does not tell a file's mount"))?;
-        Ok(id == self.id)
+        Ok(mount_at(&self.point)? == Some(self.id))
     }
+}
+
+/// The number of the mount that a path leads to; none where it leads nowhere.
+///
+/// # Errors
+/// Where neither can be told.
+pub fn mount_at(path: &Path) -> io::Result<Option<u64>> {
+    // O_PATH neither opens a device nor wakes an automounter.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let opened = match open(path, flags, Mode::empty()) {
+        Ok(opened) => opened,
+        // Gone; or a parent is another file now; or a dead FUSE server's, which leads nowhere.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENOTCONN) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", opened.as_raw_fd()))?;
+    let id = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    let id = id.and_then(|id| id.trim().parse().ok());
+    id.map(Some).ok_or_else(|| io::Error::other("the kernel does not tell a file's mount"))
 }
 
 /// Reads the table of this process's mount namespace: a later mount at a point hides an earlier one.

@@ -16,6 +16,7 @@ use nix::{
     sys::stat::{Mode, umask},
 };
 
+use super::elsewhere::Elsewhere;
 use crate::{
     kernel::{Mount, mounts},
     sys::mounts::read_only_recursively,
@@ -144,7 +145,7 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
     }
     for run in RUN.iter().map(Path::new) {
         if fs::symlink_metadata(run).is_ok_and(|data| data.is_dir()) {
-            step("replace", run, own_run(run, resolver.as_ref()))?;
+            close_run(run, resolver.as_ref())?;
         }
     }
     for file in MASKED.iter().map(Path::new).filter(|file| file.exists()) {
@@ -153,6 +154,25 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
     for path in READ_ONLY.iter().map(Path::new).filter(|path| path.exists()) {
         step("bind", path, bind(path, path))?;
         step("make read-only", path, read_only_recursively(path))?;
+    }
+    Ok(())
+}
+
+/// Replaces /run, wherever it is mounted, and hides what of it is mounted elsewhere.
+fn close_run(run: &Path, resolver: Option<&Resolver>) -> Result<(), IsolateError> {
+    let elsewhere = Elsewhere::of(run, |name| NOT_IN_RUN.iter().any(|hidden| name == *hidden));
+    let elsewhere = step("look for other mounts of", run, elsewhere)?;
+    // First: what is bound from the old directory takes along what lies over it.
+    for part in &elsewhere.parts {
+        // Hidden by now, with a directory above.
+        let Ok(data) = fs::symlink_metadata(part) else { continue };
+        let hidden = if data.is_dir() { hide_directory(part) } else { bind("/dev/null", part) };
+        step("hide", part, hidden)?;
+    }
+    for path in elsewhere.whole.iter().map(PathBuf::as_path).chain([run]) {
+        if path == run || path.is_dir() {
+            step("replace", path, own_run(path, resolver))?;
+        }
     }
     Ok(())
 }

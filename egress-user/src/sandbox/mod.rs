@@ -1,6 +1,7 @@
 //! A sandbox's life: its cgroup, its init, its listeners, and what is left of it afterwards.
 
 mod cgroup;
+mod elsewhere;
 mod init;
 mod isolate;
 mod place;

@@ -9,8 +9,8 @@ use super::escape::listen;
 use super::support::{Client, PYTHON, World, skip};
 use super::{ALLOWED, OTHER, SECRET, two_sites};
 
-/// What a relative path to something hidden gives.
-const HIDDEN: &[&str] = &["ENOENT", "ENOTDIR"];
+/// What a path to something hidden gives; the last where the null device lies over a socket.
+const HIDDEN: &[&str] = &["ENOENT", "ENOTDIR", "ECONNREFUSED"];
 
 /// A world with services of its own below its directory `run`, which the tests mount over /run.
 struct Services {
@@ -90,6 +90,33 @@ fn a_hidden_directory_is_no_place_to_start_in() {
     // A mount of its own, as /run/user/UID is: it is not in the table that `/run` gets anew.
     let mounted = "mount --bind /run/user/0 /run/user/65534 && cd /run/user/65534";
     services.hold(mounted, "bus", Some("/run/user/65534 is hidden"));
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn other_mounts_of_run_show_no_more_than_it() {
+    let services = Services::new();
+    let make = "cd $(dirname $(readlink -f .)) && mkdir -p x y && : >f";
+    let world = services.world.path(".").display().to_string();
+    let make = make.replace("$(dirname $(readlink -f .))", &world);
+    for (mount, path) in [
+        // The whole of it, a socket, a directory, something deeper.
+        ("mount --bind /run x", "x/docker.sock"),
+        ("mount --bind /run x && mount --bind x y", "y/podman/podman.sock"),
+        ("mount --bind /run/docker.sock f", "f"),
+        ("mount --bind /run/podman x", "x/podman.sock"),
+        ("mount --bind /run/user/0 x && mount --bind x y", "y/bus"),
+        ("mount --bind /run/user/0/bus f", "f"),
+        // What it lies in, where it is no file system of its own; and the path by which it was mounted.
+        (&format!("mount --bind {world} x"), "x/run/docker.sock"),
+        ("true", "run/docker.sock"),
+        // Back into /run itself, by a name that is not hidden there.
+        ("mount --bind /run/podman /run/kept && cd /run/kept", "podman.sock"),
+        // A file system of its own below a hidden name, as /run/user/UID is.
+        ("mount --bind /run/podman /run/user/0 && mount --bind /run/user/0 x", "x/podman.sock"),
+    ] {
+        services.hold(&format!("{make} && {mount}"), path, None);
+    }
 }
 
 #[test]
@@ -207,6 +234,22 @@ fn other_directories_are_where_they_were() {
         let out = world.egress(options).after(&line).run(["readlink", "/proc/self/cwd"]);
         out.succeeded().printed(&format!("{}\n", here.display()));
     }
+    // Root may be barred where the user is not, as from a home over NFS: the user goes there himself.
+    let owner = nix::unistd::Uid::from_raw(65534);
+    nix::unistd::chown(&private, Some(owner), None).expect("give it away");
+    let less = "-dac_override,-dac_read_search";
+    let cd = format!(
+        "import os, sys; os.chdir('{}'); os.execvp(sys.argv[1], sys.argv[1:])",
+        private.display()
+    );
+    let egress = |user| {
+        let barred = ["setpriv", "--bounding-set", less, "--inh-caps", less];
+        let egress = [env!("CARGO_BIN_EXE_egress"), "run", "--user", user, "--", "cat", "name"];
+        let words = [PYTHON, "-c", &cd].into_iter().chain(barred).chain(egress);
+        world.direct().run(words.collect::<Vec<_>>())
+    };
+    egress("nobody").succeeded().printed("private");
+    egress("root").exited(125).complained("enter the working directory");
     // Entered before something was mounted there: the path leads to what lies over it.
     let line = format!("cd {0} && mount --bind {1} {0}", covered.display(), over.display());
     world.direct().after(&line).run(["cat", "name"]).printed("covered");
