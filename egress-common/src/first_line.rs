@@ -8,7 +8,8 @@ use crate::hello::Octets;
 pub const LINE_OCTETS: u32 = 64;
 
 /// Whether `length` octets of payload from `start` on begin with a whole line that is no request's:
-/// neither `HTTP/` nor a path nor an address stands in it, and no method that needs none of these.
+/// neither `HTTP/` nor a path nor an address stands in it, and no method that needs none of these; nor
+/// is it a header of the PROXY protocol.
 ///
 /// False also for what is too short to tell.
 #[inline(always)]
@@ -19,6 +20,10 @@ pub fn is_no_request(octets: &impl Octets, start: u32, length: u32) -> bool {
         return false;
     }
     if matches!(first, b'/' | b':') {
+        return false;
+    }
+    // Of the PROXY protocol: what stands behind it is read as a connection's beginning.
+    if octets.load::<5>(start).is_some_and(|word| word == *b"PROXY") {
         return false;
     }
     let mut index = 1;

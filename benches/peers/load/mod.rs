@@ -1,8 +1,8 @@
 //! The work that every variant is given: the same program, the same octets, told over standard input.
 //!
 //! A connection begins with a TLS hello, since egress lets nothing else out on this port; the server
-//! takes it for a request, one octet of whose random says what is wanted. From the server's first
-//! octet on the streams are plain: what is measured is the way, not the encryption.
+//! takes it for a request, one octet of whose random says what is wanted. Behind the server's answer, a
+//! ServerHello, the streams are plain: what is measured is the way, not the encryption.
 use std::{
     io::{self, BufRead, Write},
     time::{Duration, Instant},
@@ -21,6 +21,25 @@ pub(crate) const NAME: &str = "curl.test";
 pub(crate) const TARGET: &str = "93.184.216.34:443";
 /// A hello of curl, as captured.
 static HELLO: &[u8] = include_bytes!("../../../egress-user/tests/data/hello/curl-openssl3.bin");
+/// A ServerHello of TLS 1.2 and nothing behind it: until a server has answered, a filter may look at what
+/// the client sends.
+const ANSWER: [u8; 47] = {
+    let mut answer = [0x5a; 47];
+    // Record, message, version; no session; TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, no compression.
+    let head = [22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3];
+    let end = [0, 0xc0, 0x2f, 0];
+    let mut at = 0;
+    while at < head.len() {
+        answer[at] = head[at];
+        at += 1;
+    }
+    let mut at = 0;
+    while at < end.len() {
+        answer[43 + at] = end[at];
+        at += 1;
+    }
+    answer
+};
 /// Where the first octet of its random stands, which nobody reads: record header, handshake header, version.
 const WANT: usize = 5 + 4 + 2;
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CHUNK, HELLO, PING, TARGET, WANT, Want};
+use super::{ANSWER, CHUNK, HELLO, PING, TARGET, WANT, Want};
 
 /// More than any load opens at once, but for idle ones, which need none.
 const THREADS: usize = 48;
@@ -47,7 +47,7 @@ fn converse(mut stream: TcpStream, chunk: &mut [u8], idle: &Idle) -> io::Result<
     let mut hello = [0; 2048];
     let hello = hello.get_mut(..HELLO.len()).ok_or(io::ErrorKind::InvalidData)?;
     stream.read_exact(hello)?;
-    stream.write_all(&[1])?;
+    stream.write_all(&ANSWER)?;
     let said = hello.get(WANT).copied();
     let Some(want) = Want::ALL.into_iter().find(|want| Some(*want as u8) == said) else {
         return Err(io::ErrorKind::InvalidData.into());

@@ -4,7 +4,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use super::{HELLO, PATIENCE, TARGET, WANT, Want};
+use super::{ANSWER, HELLO, PATIENCE, TARGET, WANT, Want};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Via {
             *octet = want as u8;
         }
         stream.write_all(&hello)?;
-        stream.read_exact(&mut [0; 1])?;
+        stream.read_exact(&mut [0; ANSWER.len()])?;
         Ok(stream)
     }
 }

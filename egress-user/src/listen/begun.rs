@@ -63,7 +63,8 @@ impl<'a> Begun<'a> {
                 Verdict::Opaque => return Ok(Ok(self.relay())),
                 Verdict::Request => return self.request().await,
             }
-            let passable = self.beginning.passable() - self.dropped;
+            // Less than what was dropped where that ends in the first half of a version.
+            let passable = self.beginning.passable().saturating_sub(self.dropped);
             let from = self.forwarded - self.dropped;
             if passable > from {
                 write_all(self.server, self.held.get(from..passable).unwrap_or_default()).await?;
@@ -127,7 +128,7 @@ impl<'a> Begun<'a> {
                     return Ok(Ok(Became { then: Then::Http2, held, forwarded }));
                 }
                 Step::Bad(why) => return Ok(Err(Stop::Malformed(why))),
-                _ => return Ok(Err(Stop::Malformed("servers may read it as a request"))),
+                _ => return Ok(Err(Stop::Malformed("servers may read a request in it"))),
             }
         }
     }

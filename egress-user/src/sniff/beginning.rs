@@ -7,7 +7,10 @@
 //! and it is a request's where
 //! - `HTTP/` stands, in any case, in one of its first three words, whatever stands around it;
 //! - its last word ends in `HTTP/` and a version: some servers take blanks for a part of the target;
-//! - it has no version, but a method and a path or an `http` address, or is `GET` and one word.
+//! - it has no version, but a method and a path or an address, or is `GET` and one word.
+//!
+//! So does a header of the PROXY protocol: a server that takes one reads a request (or a TLS hello)
+//! behind it as if the connection began there.
 //!
 //! Behind any other first line nothing is looked for: an HTTP server has refused it by then, and
 //! what mail or a database carries is its own.
@@ -17,6 +20,14 @@ use super::http1::HEAD_LIMIT_BYTES;
 /// Most octets of the first line, blanks before it apart. A longer one is no request line: the
 /// most generous default of a server is 1 MiB.
 pub const LINE_LIMIT_BYTES: usize = 2 << 20;
+
+/// How a header of the PROXY protocol's first version begins (HAProxy's proxy-protocol.txt,
+/// section 2.1).
+const PROXY_HEADER: &[u8] = b"PROXY";
+
+/// Octets of the signature that the second version begins with: blank lines, NUL, `QUIT` (section
+/// 2.2).
+const PROXY_SIGNATURE_BYTES: usize = 12;
 
 /// What the octets so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +52,9 @@ pub struct Beginning {
     /// Words so far, the present one counted; more than three are alike.
     words: u8,
     in_word: bool,
+    /// The same for servers to which only blanks and tabs end a word: never more.
+    spaced: u8,
+    in_spaced: bool,
     /// How much of `HTTP/` the last octets are.
     matched: usize,
     /// Where `HTTP/` begins of which only the line's end says whether it is a version.
@@ -50,6 +64,7 @@ pub struct Beginning {
     target_at: Option<usize>,
     method: Start<32>,
     target: Start<6>,
+    scheme_end: SchemeEnd,
     reads_commands: bool,
 }
 
@@ -63,11 +78,14 @@ impl Beginning {
             line: 0,
             words: 0,
             in_word: false,
+            spaced: 0,
+            in_spaced: false,
             matched: 0,
             version_at: None,
             target_at: None,
             method: Start::EMPTY,
             target: Start::EMPTY,
+            scheme_end: SchemeEnd::default(),
             reads_commands,
         }
     }
@@ -95,14 +113,20 @@ impl Beginning {
 
     /// While it is [`Begun::Maybe`]: how many octets from the connection's start may be forwarded.
     pub fn passable(&self) -> usize {
-        self.target_at.or(self.version_at).unwrap_or(self.seen)
+        self.held_from().unwrap_or(self.seen)
+    }
+
+    /// From where on a request's line would be whole: bounded, so that a connection holds no more.
+    fn held_from(&self) -> Option<usize> {
+        self.target_at.or(self.version_at)
     }
 
     /// Passes over what only makes a word longer: an upload may have no lines.
     fn skip<'c>(&mut self, chunk: &'c [u8]) -> &'c [u8] {
         let is_start_kept = match self.words {
             1 => self.method.is_full(),
-            2 => self.target.is_full(),
+            // Behind a known method the end of a scheme counts, however long it is.
+            2 => self.target.is_full() && self.target_at.is_none(),
             _ => true,
         };
         if !self.in_word || !is_start_kept || self.matched > 0 || self.version_at.is_some() {
@@ -128,11 +152,20 @@ impl Beginning {
         if self.line > LINE_LIMIT_BYTES {
             return Begun::Opaque;
         }
-        if self.target_at.is_some_and(|at| self.seen - at > HEAD_LIMIT_BYTES) {
+        if self.held_from().is_some_and(|at| self.seen - at > HEAD_LIMIT_BYTES) {
             return Begun::Request;
         }
+        if matches!(octet, b' ' | b'\t' | b'\n') {
+            self.in_spaced = false;
+        } else if !self.in_spaced {
+            self.in_spaced = true;
+            self.spaced = self.spaced.saturating_add(1);
+        }
         match octet {
-            b'\n' if self.words == 0 => Begun::Maybe,
+            b'\n' if self.words == 0 => {
+                self.spaced = 0;
+                Begun::Maybe
+            }
             b'\n' => self.line_end(),
             // To some servers the end of a line.
             b'\r' if self.is_request_line() => Begun::Request,
@@ -153,6 +186,9 @@ impl Beginning {
         if !self.in_word {
             self.in_word = true;
             self.words = self.words.saturating_add(1);
+            if self.words == 2 && self.method.upper() == PROXY_HEADER {
+                return Begun::Request;
+            }
             if self.words == 2 && !self.reads_commands && self.is_known() {
                 self.target_at = Some(self.seen);
             }
@@ -161,6 +197,7 @@ impl Beginning {
             1 => self.method.push(octet),
             2 => {
                 self.target.push(octet);
+                self.scheme_end.push(octet);
                 if matches!(self.target.upper(), b"HTTP:") {
                     self.target_at.get_or_insert(self.seen);
                 }
@@ -175,7 +212,7 @@ impl Beginning {
         };
         if self.matched == b"HTTP/".len() {
             self.matched = 0;
-            if self.words <= 3 {
+            if self.fewest_words() <= 3 {
                 return Begun::Request;
             }
             self.version_at = Some(self.seen + 1 - b"HTTP/".len());
@@ -183,8 +220,15 @@ impl Beginning {
         Begun::Maybe
     }
 
+    /// Words of the line so far to the server that finds the fewest.
+    fn fewest_words(&self) -> u8 {
+        self.words.min(self.spaced)
+    }
+
     fn line_end(&self) -> Begun {
-        if self.is_request_line() { Begun::Request } else { Begun::Opaque }
+        // Without its blanks all that is left of the second version's signature.
+        let is_signature = self.seen == PROXY_SIGNATURE_BYTES - 1 && self.method.upper() == b"QUIT";
+        if is_signature || self.is_request_line() { Begun::Request } else { Begun::Opaque }
     }
 
     /// Whether the line is a request's if it ends here.
@@ -205,7 +249,8 @@ impl Beginning {
         let is_known = self.is_known();
         match method {
             // `GET VAR ups` is a command of another protocol.
-            b"GET" if self.words == 2 => return true,
+            // Some servers take any scheme; RTSP and ICAP have these of their own, but no GET.
+            b"GET" if self.fewest_words() == 2 || self.scheme_end.is_seen() => return true,
             b"CONNECT" => {
                 return target.first().is_some_and(|&o| o == b'[' || o.is_ascii_alphanumeric());
             }
@@ -213,8 +258,11 @@ impl Beginning {
         }
         match target.first() {
             Some(b'/') => is_known || self.method.is_capitals(),
-            Some(b'*') => is_known && self.words == 2,
-            _ => is_known && (target.starts_with(b"HTTP:") || target.starts_with(b"HTTPS:")),
+            Some(b'*') => is_known && self.fewest_words() == 2,
+            _ => {
+                (is_known || self.method.is_capitals())
+                    && (target.starts_with(b"HTTP:") || target.starts_with(b"HTTPS:"))
+            }
         }
     }
 }
@@ -251,6 +299,31 @@ const KNOWN_METHODS: [&str; 24] = [
 /// of one octet in Latin-1.
 fn is_blank(octet: u8) -> bool {
     matches!(octet, 0..=b' ' | 0x7f | 0x85 | 0xa0)
+}
+
+/// Looks for `://` in a word.
+#[derive(Clone, Debug, Default)]
+struct SchemeEnd {
+    matched: usize,
+}
+
+impl SchemeEnd {
+    const TEXT: &[u8] = b"://";
+
+    fn push(&mut self, octet: u8) {
+        if self.is_seen() {
+            return;
+        }
+        self.matched = if Self::TEXT.get(self.matched) == Some(&octet) {
+            self.matched + 1
+        } else {
+            usize::from(octet == b':')
+        };
+    }
+
+    fn is_seen(&self) -> bool {
+        self.matched == Self::TEXT.len()
+    }
 }
 
 /// The first octets of a word, in upper case.

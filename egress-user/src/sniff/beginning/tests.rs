@@ -31,6 +31,8 @@ fn what_some_server_reads_as_a_request_is_one_and_stops_before_its_version() {
         b"{\"a\":1} / HTTP/1.1\r\n",
         b"\x01\x02 / HTTP/1.1\r\n",
         b"FOO /xHTTP/1.1\r\n",
+        b"a\x01b\x01c\x01d / HTTP/1.1x\r\n",
+        b"\x01 a / HTTP/1.1x\r\n",
         b"HTTP/1.1 GET /\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
@@ -75,6 +77,35 @@ fn a_version_behind_a_target_with_blanks_is_held_to_the_lines_end() {
 }
 
 #[test]
+fn what_is_held_for_a_version_is_bounded() {
+    for endless in [b' ', b'1', 0] {
+        let line = [&b"a b c HTTP/1.1"[..], &vec![endless; 40_000]].concat();
+        let (begun, at, passed) = verdict(&line);
+        assert_eq!((begun, passed), (Begun::Request, 6));
+        assert!(at <= passed + HEAD_LIMIT_BYTES + 2, "{at}");
+    }
+}
+
+#[test]
+fn a_header_of_the_proxy_protocol_is_a_requests_beginning() {
+    for line in [
+        &b"PROXY UNKNOWN\r\n"[..],
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n",
+        b"proxy\tTCP6 2001:db8::1 2001:db8::2 1 2\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+    ] {
+        for reads_commands in [false, true] {
+            let begun = Beginning::new(reads_commands).feed(line);
+            assert_eq!(begun, Begun::Request, "{}", line.escape_ascii());
+        }
+        assert!(!egress_common::first_line::is_no_request(&line, 0, line.len() as u32));
+    }
+    for line in [&b"QUIT\n"[..], b"\r\nQUIT\r\n", b"PROXYING x\n", b"PROXY\n"] {
+        assert_eq!(verdict(line).0, Begun::Opaque, "{}", line.escape_ascii());
+    }
+}
+
+#[test]
 fn a_line_without_a_version_is_refused_where_a_server_may_answer_it() {
     for line in [
         &b"GET /\r\n"[..],
@@ -82,6 +113,10 @@ fn a_line_without_a_version_is_refused_where_a_server_may_answer_it() {
         b"\r\nget /x\r\n",
         b"GET foo\r\n",
         b"HEAD http://a/\r\n",
+        b"GET x\x01y\r\n",
+        b"GET x+y://a.test/b c\r\n",
+        b"NOVEL http://a/\r\n",
+        b"GET scheme-of-any-length://a.test/ x\r\n",
         b"OPTIONS *\r\n",
         b"GET / foo\r\n",
         b"PROPFIND /x y z\n",
@@ -109,11 +144,16 @@ fn other_protocols_pass_and_are_certain_at_their_first_lines_end() {
         b"*3\r\n",
         b"CONNECT\n",
         b"INVITE sip:a@b SIP/2.0\r\n",
+        b"DESCRIBE rtsp://a/ RTSP/1.0\r\n",
         b"ls /tmp\n",
         b"\0\0\0\x2c\0\0\0\0\n",
         b"{\"method\":\"x\",\"url\":\"http://a/\"}\n",
     ] {
         assert_eq!(verdict(line), (Begun::Opaque, line.len(), line.len() - 1), "{line:?}");
+    }
+    // What could be a request's target waits for the line's end.
+    for line in [&b"OPTIONS rtsp://a/ RTSP/1.0\r\n"[..], b"add http://radio.test/a\n"] {
+        assert_eq!(verdict(line).0, Begun::Opaque, "{}", line.escape_ascii());
     }
     for open in
         [&b"ruok"[..], b"JDWP-Handshake", b"GET", b"\0\0\0\x08\x04\xd2\x16\x2f", b"", b"\r\n"]
