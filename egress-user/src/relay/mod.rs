@@ -136,11 +136,23 @@ where
     tokio::select! {
         ended = &mut up => match ended {
             Ok(()) => alone(down, client).await,
-            Err(error) => { drain(&error, down).await; Err(error) }
+            Err(error) => {
+                // Before the other direction takes what it reads next for an end.
+                reset(client);
+                reset(server);
+                drain(&error, down).await;
+                Err(error)
+            }
         },
         ended = &mut down => match ended {
             Ok(()) => alone(up, server).await,
-            Err(error) => { drain(&error, up).await; Err(error) }
+            Err(error) => {
+                // Before the other direction takes what it reads next for an end.
+                reset(client);
+                reset(server);
+                drain(&error, up).await;
+                Err(error)
+            }
         },
     }
 }
