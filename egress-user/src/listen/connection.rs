@@ -155,6 +155,9 @@ impl Connection<'_> {
                     if error.side == relay::Side::Writer {
                         // What the server sent before it went away may still be on the way, for as
                         // long as the client is there.
+                        // What then looks like its end is none: the error is reported once.
+                        reset(&self.client);
+                        reset(server);
                         let _ = Box::pin(relay::alone(down, &self.client)).await;
                     }
                     Err(error)
