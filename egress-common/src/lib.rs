@@ -17,6 +17,7 @@ pub mod hello;
 pub mod pin;
 pub mod pod;
 pub mod reason;
+pub mod records;
 pub mod sandbox;
 
 pub use address::Address;

@@ -16,8 +16,9 @@ use egress_common::{
     answer::Answer,
     first_line,
     flow::{kind, option},
-    hello::{Finding, MAX_HELLOS, NAME_OCTETS, Octets, Records, Walk},
+    hello::{Finding, MAX_HELLOS, NAME_OCTETS, Octets, Walk},
     pin::NameKey,
+    records::Records,
 };
 
 use crate::{

@@ -9,8 +9,9 @@ use aya_ebpf::{
     },
     programs::SkBuffContext,
 };
-use egress_common::hello::{
-    MAX_EXTENSIONS, MAX_RECORDS, NAME_OCTETS, NameWords, Octets, Records, Walk,
+use egress_common::{
+    hello::{MAX_EXTENSIONS, NAME_OCTETS, NameWords, Octets, Walk},
+    records::{MAX_RECORDS, Records},
 };
 
 use super::{Stored, stored};

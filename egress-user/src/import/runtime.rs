@@ -6,7 +6,7 @@ use super::{
     patterns::{self, Dialect},
     rules::Rule,
     sockets,
-    tree::{Entry, Node, Value, get},
+    tree::{Entry, HOW_TO_CLOSE, Node, Value, get, may_close},
 };
 use crate::{
     config::ConfigError,
@@ -14,9 +14,6 @@ use crate::{
 };
 
 mod permissions;
-
-/// Words in a key that is not known, and that may close something.
-const CLOSES: [&str; 6] = ["den", "block", "forbid", "restrict", "reject", "exclude"];
 
 struct File<'a, 'p> {
     source: Source<'a>,
@@ -194,12 +191,9 @@ impl File<'_, '_> {
                 "requests and answers pass unchanged"
             }
             "allowMachLookup" => "not about network",
-            _ if CLOSES.iter().any(|word| key.to_ascii_lowercase().contains(word))
-                && !matches!(node.value, Value::Boolean(false)) =>
-            {
+            _ if may_close(key, node) => {
                 let message = format!("{key} is no key that is known, and may close something");
-                let suggestion = "correct it, or take it out and write what is meant by hand";
-                return Err(self.failed(line, message, suggestion));
+                return Err(self.failed(line, message, HOW_TO_CLOSE));
             }
             _ => "this key is not known",
         };

@@ -75,6 +75,18 @@ impl Node {
     }
 }
 
+/// Words in a key that is not known, and that may close something.
+const CLOSES: [&str; 6] = ["den", "block", "forbid", "restrict", "reject", "exclude"];
+
+/// What to do about a key that [`may_close`] something.
+pub(super) const HOW_TO_CLOSE: &str = "correct it, or take it out and write what is meant by hand";
+
+/// Whether a key that is not known may be there to close something: then it is not passed over.
+pub(super) fn may_close(key: &str, node: &Node) -> bool {
+    let key = key.to_ascii_lowercase();
+    CLOSES.iter().any(|word| key.contains(word)) && !matches!(node.value, Value::Boolean(false))
+}
+
 /// The entry of this key.
 pub(super) fn get<'t>(table: &'t [Entry], key: &str) -> Option<&'t Entry> {
     table.iter().find(|entry| entry.key == key)

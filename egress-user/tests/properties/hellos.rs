@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use crate::bodies::hello::agree;
-use egress_common::hello::{self, Finding, NAME_OCTETS};
+use egress_common::{
+    hello::{self, Finding, NAME_OCTETS},
+    records::{MAX_RECORDS, Records},
+};
 use proptest::prelude::*;
 
 fn captured() -> Vec<(String, Vec<u8>)> {
@@ -88,5 +91,47 @@ proptest! {
         let cut = cut.min(octets.len());
         let rest = (cut + drop).min(octets.len());
         agree(&[&octets[..cut], &put, &octets[rest..]].concat());
+    }
+}
+
+proptest! {
+    /// The kernel side's walk over what stands around a hello, against the records that were put there.
+    #[test]
+    fn records_are_walked_to_the_first_handshake(
+        records in prop::collection::vec((20_u8..=24, 0_usize..90), 0..12),
+        cut in 0_usize..60,
+    ) {
+        // Behind the packet's headers: no record begins at 0.
+        const START: usize = 40;
+        let mut octets = vec![0; START];
+        let (mut hello, mut unknown) = (None, None);
+        for (kind, length) in records {
+            if hello.is_none() && unknown.is_none() {
+                unknown = (kind == 24).then_some(octets.len());
+                hello = (kind == 22).then_some(octets.len());
+            }
+            octets.extend([kind, 3, 3, 0, u8::try_from(length).unwrap()]);
+            octets.resize(octets.len() + length, 0);
+        }
+        let whole = octets.len();
+        octets.truncate(whole.saturating_sub(cut).max(START));
+        let end = octets.len();
+        let mut walk = Records::new(40, u32::try_from(end).unwrap());
+        let mut steps = 0;
+        while steps < MAX_RECORDS && walk.step(&&octets[..]) {
+            steps += 1;
+        }
+        let is_behind = |record: Option<usize>| record.is_none_or(|at| at >= end);
+        match walk.finish() {
+            Ok((Some(at), _)) => prop_assert_eq!(Some(at as usize), hello),
+            // Nothing that begins in what is there was passed over.
+            Ok((None, next)) => {
+                prop_assert!(next as usize >= end && next as usize <= whole && is_behind(unknown) || end == START);
+                prop_assert!(is_behind(hello));
+            }
+            Err(Finding::Incomplete) => prop_assert!(end < whole),
+            Err(Finding::Malformed) => prop_assert!(!is_behind(unknown)),
+            Err(other) => prop_assert!(false, "{:?}", other),
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         page::quoted,
         patterns::{self, Dialect},
         sockets,
-        tree::{Entry, Node, Value},
+        tree::{Entry, HOW_TO_CLOSE, Node, Value, may_close},
     },
     policy::Action,
 };
@@ -25,9 +25,6 @@ pub(super) enum Form {
     /// The `network` of a profile.
     Profile,
 }
-
-/// Words in a key that this version does not know, and that may close something.
-const CLOSES: [&str; 6] = ["den", "block", "forbid", "restrict", "reject", "exclude"];
 
 impl File<'_, '_> {
     /// Reads the table into a section.
@@ -163,12 +160,9 @@ impl File<'_, '_> {
                 "no credentials are put in here: what programs send goes out as it is"
             }
             "transparent_tcp" => "every connection is judged here, without settings",
-            _ if CLOSES.iter().any(|word| key.to_ascii_lowercase().contains(word))
-                && !matches!(node.value, Value::Boolean(false)) =>
-            {
+            _ if may_close(key, node) => {
                 let message = format!("{key} is no key that is known, and may close something");
-                let suggestion = "correct it, or take it out and write what is meant by hand";
-                return Err(self.failed(line, message, suggestion));
+                return Err(self.failed(line, message, HOW_TO_CLOSE));
             }
             _ => "this key is not known",
         };
