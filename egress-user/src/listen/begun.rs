@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     connection::Connection,
     first::{Stop, Then, VERDICT_WITHIN},
-    write_all,
+    read_more, write_all,
 };
 use crate::sniff::{Beginning, Begun as Verdict, RequestStream, Step, http1::HEAD_LIMIT_BYTES};
 
@@ -134,19 +134,6 @@ impl<'a> Begun<'a> {
     }
 
     async fn more(&mut self) -> io::Result<bool> {
-        let client = &self.connection.client;
-        loop {
-            client.readable().await?;
-            let mut chunk = [0; CHUNK];
-            match client.try_read(&mut chunk) {
-                Ok(0) => return Ok(false),
-                Ok(length) => {
-                    self.held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        read_more::<CHUNK>(&self.connection.client, &mut self.held).await
     }
 }

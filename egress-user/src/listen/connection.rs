@@ -283,6 +283,8 @@ impl Connection<'_> {
                 let forward = requests.forward((*head, length));
                 match Box::pin(self.while_alive(forward)).await.map_err(broken)? {
                     End::Tunnel(rest) => rest,
+                    // Its server is to see a reset, and no end before it.
+                    end @ End::Broken(_) => return Ok(end),
                     end => {
                         refusing.store(!matches!(end, End::Finished), Ordering::Relaxed);
                         end_writing(server);

@@ -185,8 +185,8 @@ impl Evidence {
     }
 
     /// A refusal of what would take more memory than the sandbox has for it.
-    pub(super) fn too_much(&self, what: &str) -> Refused {
-        plain(format!("{what} to tcp {} (too much at once)", self.to), Reason::RateLimited)
+    pub(super) fn limited(&self, what: &str, why: &str) -> Refused {
+        plain(format!("{what} to tcp {} ({why})", self.to), Reason::RateLimited)
     }
 
     /// Whether some name, or the address, of this connection has a rule that asks for more than a

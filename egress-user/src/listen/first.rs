@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::evidence::{Evidence, plain};
+use super::{
+    evidence::{Evidence, plain},
+    read_more,
+};
 use crate::{
     audit::Refused,
     policy::{Name, Policy},
@@ -226,25 +229,14 @@ impl Reading<'_> {
 
     /// Reads more; false at the end of the client's bytes, or when the verdict took too long.
     async fn more(&mut self) -> Result<bool, Stop> {
-        loop {
-            match self.deadline {
-                None => self.client.readable().await?,
-                Some(deadline) => match timeout_at(deadline, self.client.readable()).await {
-                    Ok(ready) => ready?,
-                    Err(_) => return Ok(false),
-                },
-            }
-            let mut chunk = [0; CHUNK];
-            match self.client.try_read(&mut chunk) {
-                Ok(0) => return Ok(false),
-                Ok(length) => {
-                    self.held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                    self.deadline.get_or_insert_with(|| Instant::now() + VERDICT_WITHIN);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
+        let more = read_more::<CHUNK>(self.client, &mut self.held);
+        let more = match self.deadline {
+            None => more.await?,
+            Some(deadline) => timeout_at(deadline, more).await.unwrap_or(Ok(false))?,
+        };
+        if more {
+            self.deadline.get_or_insert_with(|| Instant::now() + VERDICT_WITHIN);
         }
+        Ok(more)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     evidence::{Evidence, plain},
     first::Stop,
     http::End,
-    write_all,
+    read_more, write_all,
 };
 use crate::{
     audit::Refused,
@@ -172,26 +172,9 @@ impl<F: Fn(Option<&Name>) -> bool> Handshake<'_, F> {
     /// Reads more; false at the end of the client's bytes, or when what is begun takes too long. A
     /// client that has begun nothing may wait for the server for hours.
     async fn more(&mut self) -> io::Result<bool> {
-        loop {
-            if self.held.is_empty() {
-                self.client.readable().await?;
-            } else {
-                match timeout(WHOLE_WITHIN, self.client.readable()).await {
-                    Ok(ready) => ready?,
-                    Err(_) => return Ok(false),
-                }
-            }
-            let mut chunk = [0; CHUNK];
-            match self.client.try_read(&mut chunk) {
-                Ok(0) => return Ok(false),
-                Ok(length) => {
-                    self.held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let is_begun = !self.held.is_empty();
+        let more = read_more::<CHUNK>(self.client, &mut self.held);
+        if is_begun { timeout(WHOLE_WITHIN, more).await.unwrap_or(Ok(false)) } else { more.await }
     }
 }
 

@@ -5,11 +5,12 @@ use std::{
     io,
     ops::ControlFlow,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{net::TcpStream, sync::Notify, time::timeout};
 
-use super::{budget::Share, evidence::Evidence, first::Stop, write_all};
+use super::{budget::Share, evidence::Evidence, first::Stop, read_more, write_all};
 use crate::{
     audit::Refused,
     policy::Policy,
@@ -29,6 +30,10 @@ const EARLY: usize = 16 * 1024;
 
 /// Octets read at once of these.
 const EARLY_CHUNK: usize = 4 * 1024;
+
+/// How long a server may think about an upgrade once the client has ended its stream: until then what is
+/// behind the offer is held, and its share with it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How the client's side ended.
 #[derive(Debug)]
@@ -140,21 +145,20 @@ impl Requests<'_> {
                     self.held.drain(..length.min(self.held.len()));
                 }
                 Step::AwaitResponse if !self.is_within_early() => {
-                    let what = "data before the answer to an upgrade";
-                    let refused = self.evidence.too_much(what);
-                    return Ok(End::Broken(Stop::Refused { refused, http: true }));
+                    return Ok(self.unanswered("too much at once"));
                 }
                 Step::AwaitResponse => match self.switched().await? {
-                    ResponseState::Switched => return Ok(End::Tunnel(self.held)),
-                    ResponseState::NotSwitched => self.stream.resume(),
+                    Some(ResponseState::Switched) => return Ok(End::Tunnel(self.held)),
+                    Some(ResponseState::NotSwitched) => self.stream.resume(),
                     // One side went away, which is no refusal of ours.
-                    ResponseState::Need => return Ok(End::Finished),
-                    ResponseState::Bad => {
+                    Some(ResponseState::Need) => return Ok(End::Finished),
+                    Some(ResponseState::Bad) => {
                         return Ok(End::Malformed("the answer to its upgrade is not HTTP"));
                     }
+                    None => return Ok(self.unanswered("no answer came")),
                 },
                 Step::Need => {
-                    if !self.more::<CHUNK>().await? {
+                    if !read_more::<CHUNK>(self.client, &mut self.held).await? {
                         return Ok(End::Finished);
                     }
                 }
@@ -188,25 +192,41 @@ impl Requests<'_> {
     }
 
     /// Whether the connection became a tunnel; `Need` when the server ended without an answer, or
-    /// the client without waiting for it: its end must reach a server that says nothing.
-    async fn switched(&mut self) -> io::Result<ResponseState> {
+    /// the client without waiting for it: its end must reach a server that says nothing. None when
+    /// the client has ended with data behind its offer, and no answer came in time.
+    async fn switched(&mut self) -> io::Result<Option<ResponseState>> {
         if std::mem::take(&mut self.offer_withdrawn) {
-            return Ok(ResponseState::NotSwitched);
+            return Ok(Some(ResponseState::NotSwitched));
         }
+        let mut has_ended = false;
         let tap = self.tap;
         self.held.shrink_to_fit();
         while self.held.len() < EARLY && self.early.grow(self.held.len() + EARLY_CHUNK) {
             tokio::select! {
-                verdict = tap.verdict() => return Ok(self.answered(verdict)),
-                more = self.more::<EARLY_CHUNK>() => match more? {
+                verdict = tap.verdict() => return Ok(Some(self.answered(verdict))),
+                more = read_more::<EARLY_CHUNK>(self.client, &mut self.held) => match more? {
                     true => {}
-                    false if self.held.is_empty() => return Ok(ResponseState::Need),
-                    false => break,
+                    false if self.held.is_empty() => return Ok(Some(ResponseState::Need)),
+                    false => {
+                        has_ended = true;
+                        break;
+                    }
                 },
             }
         }
-        let verdict = tap.verdict().await;
-        Ok(self.answered(verdict))
+        let verdict = if has_ended {
+            timeout(ANSWER_WITHIN, tap.verdict()).await.ok()
+        } else {
+            Some(tap.verdict().await)
+        };
+        Ok(verdict.map(|verdict| self.answered(verdict)))
+    }
+
+    /// What stands behind an offer is dropped: neither side may take what it has for a whole.
+    fn unanswered(&self, why: &str) -> End {
+        let what = "data before the answer to an upgrade";
+        let refused = self.evidence.limited(what, why);
+        End::Broken(Stop::Refused { refused, http: true })
     }
 
     fn answered(&mut self, verdict: ResponseState) -> ResponseState {
@@ -217,22 +237,6 @@ impl Requests<'_> {
     /// Whether there is room for what was read behind the offer.
     fn is_within_early(&mut self) -> bool {
         self.offer_withdrawn || self.held.is_empty() || self.early.grow(self.held.len())
-    }
-
-    async fn more<const N: usize>(&mut self) -> io::Result<bool> {
-        loop {
-            self.client.readable().await?;
-            let mut chunk = [0; N];
-            match self.client.try_read(&mut chunk) {
-                Ok(0) => return Ok(false),
-                Ok(length) => {
-                    self.held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 

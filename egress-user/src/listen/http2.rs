@@ -7,7 +7,9 @@ use std::{io, net::IpAddr};
 use egress_common::Reason;
 use tokio::net::TcpStream;
 
-use super::{connection::Connection, evidence::plain, first::Stop, http::End, write_all};
+use super::{
+    connection::Connection, evidence::plain, first::Stop, http::End, read_more, write_all,
+};
 use crate::sniff::{Http2Step, Http2Stream};
 
 /// Octets read at once.
@@ -61,24 +63,8 @@ pub(super) async fn forward(
             // At rest a connection holds nothing.
             held = Vec::new();
         }
-        if !more(&connection.client, &mut held).await? {
+        if !read_more::<CHUNK>(&connection.client, &mut held).await? {
             return Ok(End::Finished);
-        }
-    }
-}
-
-async fn more(client: &TcpStream, held: &mut Vec<u8>) -> io::Result<bool> {
-    loop {
-        client.readable().await?;
-        let mut chunk = [0; CHUNK];
-        match client.try_read(&mut chunk) {
-            Ok(0) => return Ok(false),
-            Ok(length) => {
-                held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                return Ok(true);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
     }
 }

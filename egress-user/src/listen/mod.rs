@@ -36,3 +36,21 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Reads more of a shared stream behind what is held, at most `N` octets; false at its end. The buffer is on
+/// the stack: a connection that waits has none.
+async fn read_more<const N: usize>(stream: &TcpStream, held: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        stream.readable().await?;
+        let mut chunk = [0; N];
+        match stream.try_read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(length) => {
+                held.extend_from_slice(chunk.get(..length).unwrap_or_default());
+                return Ok(true);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

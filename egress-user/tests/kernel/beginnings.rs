@@ -1,6 +1,7 @@
 //! What a server might read as an HTTP request, on any port and however it begins: judged by what arrived.
 //! Each attempt names `denied.test`, and its twin without the filter arrives.
 use super::support::processes::eventually;
+use super::support::receiver::{End, Manner, Receiver};
 use super::support::{Finished, PYTHON, World, slowness};
 use super::{SITE, two_sites};
 
@@ -282,4 +283,28 @@ fn early_data_behind_an_upgrade_is_bounded_in_total() {
         assert!(more < 12 << 10, "{more} KiB for 150 connections, {how}");
     }
     world.arrived_at(SITE).on_port(7000).some();
+}
+
+/// Offers an upgrade with data behind it, ends its stream, and tells what comes of it.
+const LEAVING: &str = "import socket\n\
+    s = socket.create_connection(('allowed.test', int(__import__('sys').argv[1])), 20); s.settimeout(60)\n\
+    s.sendall(b'GET /ws HTTP/1.1\\r\\nHost: allowed.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n' + b'early')\n\
+    s.shutdown(socket.SHUT_WR)\n\
+    print(s.recv(12))";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn an_upgrade_that_nobody_answers_is_given_up_behind_the_clients_end() {
+    let world = two_sites();
+    let silent = Receiver::at(&world, SITE, Manner::default());
+    let port = silent.port.to_string();
+    let out = world.egress(super::ALLOWED).run([PYTHON, "-c", LEAVING, &port]);
+    out.printed("b'HTTP/1.1 403'\n").complained("data before the answer to an upgrade");
+    // The offer came, and nothing of what is dropped; its end is no end.
+    let got = silent.got();
+    assert!(got.end == End::Reset && !got.bytes.ends_with(b"early"), "{world}");
+    // Without the filter the server has all of it.
+    world.direct().run([PYTHON, "-c", LEAVING, &port]).printed("b''\n");
+    let got = silent.got();
+    assert!(got.bytes.ends_with(b"early"), "{world}");
 }

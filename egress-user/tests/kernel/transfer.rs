@@ -1,5 +1,6 @@
 //! Bytes of an allowed connection: all of them, both ways, as without a filter.
 use super::support::http::{pattern, sha256};
+use super::support::receiver::{Manner, Receiver};
 use super::support::{BANNER, PYTHON};
 use super::{ALLOWED, OTHER, REFUSED_REQUEST, SITE, two_sites};
 
@@ -122,4 +123,32 @@ fn many_connections_at_once_keep_apart() {
     world.egress(ALLOWED).run([PYTHON, "-c", fetch]).succeeded().printed("100\n");
     assert_eq!(world.requests().len(), 100, "{world}");
     world.arrived_at(OTHER).none();
+}
+
+/// Writes and reads at the same time, over so many connections that the server breaks off, and tells how often neither
+/// of the two said so.
+const BROKEN_OFF: &str = "import socket, sys, threading\n\
+    untold = 0\n\
+    for _ in range(60):\n  \
+      s = socket.create_connection(('allowed.test', int(sys.argv[1])), 20); said = []\n  \
+      def write():\n    \
+        try:\n      \
+          while True: s.sendall(bytes(1000))\n    \
+        except OSError as e: said.append(type(e).__name__)\n  \
+      thread = threading.Thread(target=write); thread.start()\n  \
+      try: s.recv(1)\n  \
+      except OSError as e: said.append(type(e).__name__)\n  \
+      thread.join(); untold += 'ConnectionResetError' not in said\n\
+    print(untold)";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_reset_of_the_servers_is_never_an_end() {
+    let world = two_sites();
+    let manner = Manner { resets_after: Some(1500), ..Manner::default() };
+    let server = Receiver::at(&world, SITE, manner);
+    let port = server.port.to_string();
+    for client in [world.direct(), world.egress(ALLOWED)] {
+        client.run([PYTHON, "-c", BROKEN_OFF, &port]).printed("0\n");
+    }
 }

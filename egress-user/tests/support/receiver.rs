@@ -41,6 +41,8 @@ pub(crate) struct Manner {
     pub(crate) stalls: bool,
     /// Says so much again and again, and has got everything when that meets a reset.
     pub(crate) talks: Option<(usize, Duration)>,
+    /// Breaks the connection off once it has got so many octets.
+    pub(crate) resets_after: Option<usize>,
 }
 
 /// A server at one port of the far side.
@@ -144,6 +146,12 @@ fn serve(stream: &TcpStream, manner: &Manner, gate: &(Mutex<bool>, Condvar), tel
                 got.end = End::Reset;
                 break;
             }
+        }
+        if manner.resets_after.is_some_and(|most| got.bytes.len() >= most) {
+            use nix::sys::socket::{setsockopt, sockopt};
+            let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+            setsockopt(&stream, sockopt::Linger, &at_once).expect("make the close a reset");
+            break;
         }
         if let Some((_, pause)) = manner.pause {
             std::thread::sleep(pause);
