@@ -13,7 +13,8 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use egress_user::{
     config::{DnsServer, DnsSettings},
-    dns::{NameServers, Upstream as _, Writer},
+    dns::{NameServers, Upstream as _},
+    host::Writer,
     policy::{Answer, Name},
 };
 use hickory_proto::{

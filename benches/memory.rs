@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use benches::policy_text;
 use egress_user::{
     config::{self, Flags},
-    dns::{MAX_PINS, NEVER_NS, Naming, Opening, PinSink, PinTable},
+    pins::{MAX_PINS, NEVER_NS, Naming, Opening, PinStore, PinTable},
     policy::Name,
 };
 
@@ -38,7 +38,7 @@ fn main() {
 /// A sink that keeps nothing, as the kernel's maps are not in this process.
 struct Elsewhere;
 
-impl PinSink for Elsewhere {
+impl PinStore for Elsewhere {
     fn pin(&self, _: IpAddr, _: &Opening) -> std::io::Result<()> {
         Ok(())
     }

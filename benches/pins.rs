@@ -11,14 +11,14 @@ use std::{
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use egress_user::{
     config::{self, Flags},
-    dns::{NEVER_NS, Naming, Opening, PinSink, PinTable},
+    pins::{NEVER_NS, Naming, Opening, PinStore, PinTable},
     policy::{Name, Policy},
 };
 
 /// A kernel that takes everything.
 struct Elsewhere;
 
-impl PinSink for Elsewhere {
+impl PinStore for Elsewhere {
     fn pin(&self, _: IpAddr, _: &Opening) -> io::Result<()> {
         Ok(())
     }

@@ -5,21 +5,26 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod audit;
 pub mod cases;
+pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod diff;
 pub mod direct;
 pub mod dns;
+pub mod doctor;
 pub mod flow;
+pub mod host;
 pub mod import;
+pub mod judge;
 pub mod kernel;
-pub mod listen;
+pub mod launch;
 pub mod own;
+pub mod pins;
 pub mod policy;
+pub mod proxy;
+pub mod record;
 pub mod relay;
-pub mod sandbox;
 pub mod sniff;
 pub mod status;
 pub mod sys;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use egress_user::kernel::{Finding, Survey};
+use egress_user::doctor::{Finding, Survey};
 use serde_json::{Value, json};
 
 /// Say whether this machine can run egress, and what to do where it cannot

@@ -21,16 +21,19 @@ use egress_common::{
     sandbox::{Sandbox, flags},
 };
 use egress_user::{
-    audit::Journal,
+    clock,
     config::{Assembled, DnsSettings},
     direct::Direct,
-    dns::{self, NameServers, Opening, PinSink, PinTable, Writer},
+    dns::{self, NameServers},
     flow::Flows,
-    kernel::{Attached, Devices, Events, Host, Loaded, Maps},
-    listen::{Listeners, Transparent},
+    host::{Cgroup, Host, Listeners, Writer},
+    kernel::{Attached, Devices, Events, Loaded, Maps},
+    launch::{Arrived, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     own,
+    pins::{self, Opening, PinStore, PinTable},
     policy::{Mode, Policy},
-    sandbox::{Arrived, Cgroup, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
+    proxy::Transparent,
+    record::Journal,
     status::{self, Door},
     sys,
     text::{self, Printable},
@@ -291,7 +294,7 @@ fn serve(
         Ok(Arc::new(flows.context("read the network namespace's cookie")?))
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
-    let sink: Arc<dyn PinSink> =
+    let sink: Arc<dyn PinStore> =
         Arc::new(shared.maps.pin_sink(shared.sandbox, shared.policy.clone()));
     let upstream = Arc::new(NameServers::new(settings, writer)?);
     let service = dns::Service::new(
@@ -368,7 +371,7 @@ fn tell_status(
     let source = status::Source {
         id: cgroup.name().to_owned(),
         program,
-        started_ns: dns::clock::boottime_ns(),
+        started_ns: clock::boottime_ns(),
         pins: shared.pins.clone(),
         journal: shared.journal.clone(),
         dns,
@@ -389,7 +392,7 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     let probe = shared.maps.pin_sink(shared.sandbox, shared.policy.clone());
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     probe
-        .pin(PROBE_TARGET.ip(), &Opening::proxied(dns::NEVER_NS, ports))
+        .pin(PROBE_TARGET.ip(), &Opening::proxied(pins::NEVER_NS, ports))
         .context("pin the probe's target")?;
     let proved = init.probe();
     probe.unpin(PROBE_TARGET.ip());

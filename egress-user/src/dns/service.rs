@@ -11,11 +11,9 @@ use tokio::sync::Semaphore;
 
 use super::{
     answer::{self, Addresses, Carrier, Reply},
-    clock::boottime_ns,
     counters::Counters,
     flight::Flights,
     limits::{Admission, Limits, QUERIES_PER_SECOND},
-    pins::{PinSink, PinTable},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
@@ -23,9 +21,11 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
-    audit::{Journal, Refused},
+    clock::boottime_ns,
     flow::Flows,
+    pins::{PinStore, PinTable},
     policy::{Answer, Grant, Name, Policy, Refusal, Rule},
+    record::{Journal, Refused},
 };
 
 mod lookup;
@@ -68,7 +68,7 @@ pub struct Service {
     policy: Arc<dyn Judge>,
     settings: Settings,
     pins: Arc<Mutex<PinTable>>,
-    sink: Arc<dyn PinSink>,
+    sink: Arc<dyn PinStore>,
     upstream: Arc<dyn Upstream>,
     journal: Arc<Journal>,
     pub(super) flows: Arc<dyn Flows>,
@@ -97,7 +97,7 @@ impl Service {
         policy: Arc<dyn Judge>,
         settings: Settings,
         pins: Arc<Mutex<PinTable>>,
-        sink: Arc<dyn PinSink>,
+        sink: Arc<dyn PinStore>,
         upstream: Arc<dyn Upstream>,
         journal: Arc<Journal>,
         flows: Arc<dyn Flows>,

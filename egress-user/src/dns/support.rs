@@ -14,22 +14,23 @@ use hickory_proto::{
     rr::{self, RData, RecordType},
 };
 
-use super::{Looked, Opening, PinSink, PinTable, Records, Service, Settings, Upstream};
+use super::{Looked, Records, Service, Settings, Upstream};
 use crate::{
-    audit::Journal,
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
+    pins::{Opening, PinStore, PinTable},
     policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, Rule},
+    record::Journal,
 };
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub(super) fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(super) fn grant(pattern: &str) -> Grant {
+pub(crate) fn grant(pattern: &str) -> Grant {
     Arc::new(rule(&format!("allow {pattern}"), 1)).into()
 }
 
@@ -43,7 +44,7 @@ fn rule(line: &str, number: u32) -> Rule {
     Rule { text: text.into(), pattern, action, options, origin }
 }
 
-pub(super) fn policy(lines: &[&str]) -> Policy {
+pub(crate) fn policy(lines: &[&str]) -> Policy {
     let settings = policy::Settings::default();
     let rules = lines.iter().zip(1..).map(|(line, number)| rule(line, number));
     Policy::new(settings, rules.collect())
@@ -51,7 +52,7 @@ pub(super) fn policy(lines: &[&str]) -> Policy {
 
 /// What happened, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Lookup(String),
     Records(String, RecordType),
     Pin(IpAddr, u64),
@@ -60,7 +61,7 @@ pub(super) enum Entry {
 
 /// Sink and upstream in one, so that their order shows.
 #[derive(Default)]
-pub(super) struct Diary {
+pub(crate) struct Diary {
     entries: Mutex<Vec<Entry>>,
     fails_at: Mutex<Option<IpAddr>>,
     answers: Mutex<HashMap<String, Looked>>,
@@ -71,16 +72,16 @@ pub(super) struct Diary {
 }
 
 impl Diary {
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap().clone()
     }
 
-    pub(super) fn lookups(&self) -> usize {
+    pub(crate) fn lookups(&self) -> usize {
         self.entries().iter().filter(|entry| matches!(entry, Entry::Lookup(_))).count()
     }
 
     /// What the sink holds.
-    pub(super) fn open(&self) -> HashMap<IpAddr, u64> {
+    pub(crate) fn open(&self) -> HashMap<IpAddr, u64> {
         let mut open = HashMap::new();
         for entry in self.entries() {
             match entry {
@@ -92,33 +93,33 @@ impl Diary {
         open
     }
 
-    pub(super) fn fail_at(&self, at: Option<IpAddr>) {
+    pub(crate) fn fail_at(&self, at: Option<IpAddr>) {
         *self.fails_at.lock().unwrap() = at;
     }
 
-    pub(super) fn script(&self, name: &str, answer: Answer) {
+    pub(crate) fn script(&self, name: &str, answer: Answer) {
         let looked = Looked { answer, v4_ttl: 60, v6_ttl: 30 };
         self.answers.lock().unwrap().insert(name.into(), looked);
     }
 
     /// Scripts the answer to a question for another type.
-    pub(super) fn script_records(&self, name: &str, record_type: RecordType, records: Records) {
+    pub(crate) fn script_records(&self, name: &str, record_type: RecordType, records: Records) {
         self.records.lock().unwrap().insert((name.into(), record_type), records);
     }
 
-    pub(super) fn before_pin(&self, probe: impl Fn() + Send + 'static) {
+    pub(crate) fn before_pin(&self, probe: impl Fn() + Send + 'static) {
         *self.before_pin.lock().unwrap() = Some(Box::new(probe));
     }
 
     /// Lookups wait until `true` is sent.
-    pub(super) fn gate(&self) -> tokio::sync::watch::Sender<bool> {
+    pub(crate) fn gate(&self) -> tokio::sync::watch::Sender<bool> {
         let (open, gate) = tokio::sync::watch::channel(false);
         *self.gate.lock().unwrap() = Some(gate);
         open
     }
 }
 
-impl PinSink for Diary {
+impl PinStore for Diary {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
         if let Some(probe) = &*self.before_pin.lock().unwrap() {
             probe();
@@ -161,7 +162,7 @@ impl Upstream for Diary {
 }
 
 /// Knows every socket, or none.
-pub(super) struct Everybody(pub(super) bool);
+pub(crate) struct Everybody(pub(super) bool);
 
 impl Everybody {
     fn flow(&self) -> Option<Flow> {
@@ -182,7 +183,7 @@ impl Flows for Everybody {
 
 /// A sandbox's DNS with everything around it scripted.
 pub(crate) struct World {
-    pub(super) diary: Arc<Diary>,
+    pub(crate) diary: Arc<Diary>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) service: Arc<Service>,
     pins: Arc<Mutex<PinTable>>,
@@ -193,7 +194,7 @@ impl World {
         Self::with(rules, Settings::default(), true)
     }
 
-    pub(super) fn with(rules: &[&str], settings: Settings, knows_peers: bool) -> Self {
+    pub(crate) fn with(rules: &[&str], settings: Settings, knows_peers: bool) -> Self {
         let diary = Arc::new(Diary::default());
         let journal = Arc::new(Journal::default());
         let pins = Arc::new(Mutex::new(PinTable::default()));
@@ -225,11 +226,11 @@ impl World {
         self.ask(name, RecordType::A).await;
     }
 
-    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
+    pub(crate) fn pins(&self) -> MutexGuard<'_, PinTable> {
         self.pins.lock().unwrap()
     }
 
-    pub(super) async fn ask(&self, name: &str, record_type: RecordType) -> Message {
+    pub(crate) async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         let asked = ask(name, record_type);
         let response = self
             .service
@@ -240,14 +241,14 @@ impl World {
     }
 
     /// Reasons in the journal, each as `what reason`.
-    pub(super) fn noted(&self) -> Vec<String> {
+    pub(crate) fn noted(&self) -> Vec<String> {
         let entries = self.journal.entries();
         entries.iter().map(|(r, _)| format!("{} {}", r.what, r.reason.name())).collect()
     }
 }
 
 /// A query with EDNS, RD and the id 7.
-pub(super) fn query(name: &str, record_type: RecordType) -> Message {
+pub(crate) fn query(name: &str, record_type: RecordType) -> Message {
     let mut message = Message::new(7, hickory_proto::op::MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Question::query(rr::Name::from_ascii(name).unwrap(), record_type));
@@ -257,12 +258,12 @@ pub(super) fn query(name: &str, record_type: RecordType) -> Message {
     message
 }
 
-pub(super) fn ask(name: &str, record_type: RecordType) -> Vec<u8> {
+pub(crate) fn ask(name: &str, record_type: RecordType) -> Vec<u8> {
     query(name, record_type).to_vec().unwrap()
 }
 
 /// The addresses of an answer.
-pub(super) fn addresses(message: &Message) -> Vec<IpAddr> {
+pub(crate) fn addresses(message: &Message) -> Vec<IpAddr> {
     let address = |record: &rr::Record| match &record.data {
         RData::A(a) => IpAddr::V4(a.0),
         RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
@@ -272,7 +273,7 @@ pub(super) fn addresses(message: &Message) -> Vec<IpAddr> {
 }
 
 /// Info code and text of the Extended DNS Error.
-pub(super) fn extended(message: &Message) -> Option<(u16, String)> {
+pub(crate) fn extended(message: &Message) -> Option<(u16, String)> {
     use hickory_proto::rr::rdata::opt::EdnsOption;
     match message.edns.as_ref()?.option(15.into())? {
         EdnsOption::Unknown(15, data) => {
@@ -283,6 +284,6 @@ pub(super) fn extended(message: &Message) -> Option<(u16, String)> {
     }
 }
 
-pub(super) fn code(message: &Message) -> ResponseCode {
+pub(crate) fn code(message: &Message) -> ResponseCode {
     message.metadata.response_code
 }

@@ -39,16 +39,14 @@ mod servers;
 mod system;
 mod tls;
 mod value;
-mod writer;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
-pub use writer::Writer;
 
+use crate::host::{Traced, Writer};
 use cache::{Cache, Clock};
 use reply::{FAILURE, Kept};
 use servers::{Manner, Servers};
 use system::{RESOLV_CONF, Watch};
-use writer::Traced;
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +176,7 @@ impl Default for Surroundings {
             roots: None,
             trust_anchors: Arc::default(),
             writer: Writer::Nobody,
-            clock: Arc::new(crate::dns::clock::boottime_ns),
+            clock: Arc::new(crate::clock::boottime_ns),
         }
     }
 }

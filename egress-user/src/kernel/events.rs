@@ -13,7 +13,7 @@ use egress_common::{
 };
 
 use super::devices;
-use crate::{audit::Refused, sys};
+use crate::{record::Refused, sys};
 
 /// The event ring.
 pub struct Events {

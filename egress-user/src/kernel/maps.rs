@@ -252,7 +252,7 @@ impl Flows for KernelFlows {
     }
 
     fn forget(&self) {
-        let now_ns = crate::dns::clock::boottime_ns();
+        let now_ns = crate::clock::boottime_ns();
         let before_ns = now_ns.saturating_sub(FORGOTTEN_AFTER.as_nanos() as u64);
         self.maps.flows.remove_where(|flow| {
             flow.sandbox == self.sandbox
@@ -264,7 +264,7 @@ impl Flows for KernelFlows {
 
     fn udp(&self, peer: PeerAddress) -> Option<Flow> {
         let value = self.maps.askers.get(&Wire(self.key(peer, None)), 0).ok()?.0;
-        let age = crate::dns::clock::boottime_ns().saturating_sub(value.seen_ns);
+        let age = crate::clock::boottime_ns().saturating_sub(value.seen_ns);
         if value.kind != kind::DNS_UDP || age > ASKER_LIFE_NS {
             return None;
         }

@@ -13,7 +13,7 @@ use egress_common::{
 
 use super::maps::{Maps, key_of};
 use crate::{
-    dns::{Naming, Opening, PinSink},
+    pins::{Naming, Opening, PinStore},
     policy::{Name, Policy, Transport},
     sys::pod::Wire,
 };
@@ -26,7 +26,7 @@ pub struct KernelPins {
 }
 
 impl Maps {
-    /// The [`PinSink`] of one sandbox with this policy.
+    /// The [`PinStore`] of one sandbox with this policy.
     pub fn pin_sink(self: &Arc<Self>, sandbox: u64, policy: Arc<Policy>) -> KernelPins {
         KernelPins { maps: self.clone(), sandbox, policy }
     }
@@ -60,7 +60,7 @@ impl KernelPins {
     }
 }
 
-impl PinSink for KernelPins {
+impl PinStore for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
         // Judged when it was somebody else's.
         if self.policy.closes_own(address) {

@@ -7,9 +7,10 @@ use std::{
 
 use super::Listener;
 use crate::{
+    clock::boottime_ns,
     direct::Direct,
-    dns::{PinSink, PinTable, clock::boottime_ns},
     kernel::{Maps, OwnRules},
+    pins::{PinStore, PinTable},
     policy::{OwnAddresses, Policy},
 };
 
@@ -17,7 +18,7 @@ use crate::{
 pub struct Keeper {
     policy: Arc<Policy>,
     pins: Arc<Mutex<PinTable>>,
-    sink: Arc<dyn PinSink>,
+    sink: Arc<dyn PinStore>,
     rules: Mutex<OwnRules>,
     direct: Arc<OnceLock<Arc<Direct>>>,
 }
@@ -27,7 +28,7 @@ impl Keeper {
     pub fn new(
         policy: Arc<Policy>,
         pins: Arc<Mutex<PinTable>>,
-        sink: Arc<dyn PinSink>,
+        sink: Arc<dyn PinStore>,
         maps: Arc<Maps>,
         sandbox: u64,
         direct: Arc<OnceLock<Arc<Direct>>>,

@@ -20,11 +20,7 @@ use super::{
     ENDING,
     report::{Pin, Refusal, Report},
 };
-use crate::{
-    audit::Journal,
-    dns::{PinTable, Service, clock::boottime_ns},
-    text::Printable,
-};
+use crate::{clock::boottime_ns, dns::Service, pins::PinTable, record::Journal, text::Printable};
 
 /// Whoever reads slower than this gets a part.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,7 +52,7 @@ impl Source {
         let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner).list(now_ns);
         let mut refused = self.journal.entries();
         refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let refusal = |(refused, count): (crate::audit::Refused, u64)| Refusal {
+        let refusal = |(refused, count): (crate::record::Refused, u64)| Refusal {
             what: refused.what,
             reason: refused.reason.name().into(),
             count,

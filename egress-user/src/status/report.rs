@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dns::{Counted, Listed, NEVER_NS},
+    dns::Counted,
+    pins::{Listed, NEVER_NS},
     policy::{Grant, PortSet, Transport},
     text::Printable,
 };

@@ -4,7 +4,8 @@ use std::{collections::HashMap, net::IpAddr};
 use anyhow::{Context, anyhow};
 use egress_user::{
     config::DnsSettings,
-    dns::{NameServers, Upstream as _, Writer},
+    dns::{NameServers, Upstream as _},
+    host::Writer,
     policy::{Answer, Lookup, Name},
 };
 

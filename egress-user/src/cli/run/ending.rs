@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use egress_user::{
-    listen::{GivenUp, Transparent},
-    sandbox::Signals,
+    launch::Signals,
+    proxy::{GivenUp, Transparent},
     sys,
 };
 use tokio::{runtime::Runtime, time::timeout};

@@ -1,7 +1,7 @@
 //! Descriptors: how many connections fit beside what must never be without one.
 
 use egress_common::sandbox::LISTENERS6;
-use egress_user::{dial, listen::MAX_CONNECTIONS, relay, sys};
+use egress_user::{dial, proxy::MAX_CONNECTIONS, relay, sys};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// What [`MAX_CONNECTIONS`] need with all that they may take beside them.

@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context;
 use egress_common::event::Event;
 use egress_user::{
-    audit::Journal,
     direct::Direct,
     kernel::{self, Events, Told},
-    listen::Transparent,
+    proxy::Transparent,
+    record::Journal,
     sys,
 };
 use tokio::runtime::Runtime;

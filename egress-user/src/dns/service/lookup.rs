@@ -7,14 +7,14 @@ use hickory_proto::rr::RecordType;
 
 use super::{Outcome, Service};
 use crate::{
+    clock::boottime_ns,
     dns::{
         answer::{Addresses, Reply},
-        clock::boottime_ns,
-        pins::{NEVER_NS, PinError, expiry_ns},
         records,
         settings::Settings,
         upstream::{Looked, Records},
     },
+    pins::{NEVER_NS, PinError, expiry_ns},
     policy::{Answer, Grant, Name, Refusal},
 };
 

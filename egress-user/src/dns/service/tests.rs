@@ -8,9 +8,9 @@ use hickory_proto::{
 mod other;
 
 use super::*;
-use crate::dns::{
-    NEVER_NS,
-    support::{Entry, World, address, addresses, ask, code, extended, name, query},
+use crate::{
+    dns::support::{Entry, World, address, addresses, ask, code, extended, name, query},
+    pins::NEVER_NS,
 };
 
 const HOME: &str = "9.9.9.9";
@@ -276,14 +276,14 @@ async fn ttls_never_exceed_the_pins_life() {
 #[tokio::test]
 async fn a_flood_of_names_fills_only_this_table() {
     let world = World::new(&["allow **.test"]);
-    for number in 0..=crate::dns::MAX_PINS {
+    for number in 0..=crate::pins::MAX_PINS {
         let of = format!("n{number}.test");
         let answer = Answer::Found { chain: vec![], addresses: vec![address(HOME)] };
         world.diary.script(&of, answer);
         // It is not the limit of queries a second that is tried here.
         *world.service.limits() = Limits::new(boottime_ns());
         let response = world.ask(&format!("{of}."), RecordType::A).await;
-        let fits = number < crate::dns::MAX_PINS;
+        let fits = number < crate::pins::MAX_PINS;
         assert_eq!(code(&response) == ResponseCode::NoError, fits, "{number}");
     }
     assert_eq!(world.diary.open().len(), 1);

@@ -1,6 +1,5 @@
 use super::*;
-use crate::policy::Action;
-use crate::policy::{Origin, Policy, RuleOptions, Settings};
+use crate::policy::{Action, Origin, Policy, RuleOptions, Settings};
 use proptest::prelude::*;
 
 fn pattern(text: &str) -> Pattern {

@@ -1,0 +1,107 @@
+//! Direct connections: past the proxy, but not past the policy. The packet hook judges their hellos
+//! (`egress-ebpf/src/direct.rs`) and tells of what it does not let pass; here such
+//! connections are ended, so that the program has an error at once, and those are waited for whose
+//! hello is not whole yet.
+
+mod ender;
+mod waiting;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use egress_common::{
+    event::HelloEvent,
+    hello::{self, Finding},
+    sandbox::{Sandbox, flags},
+};
+
+use self::{ender::Ender, waiting::Waiting};
+use crate::{kernel::Maps, proxy::Transparent};
+
+/// How long a hello may take from its first octet to its last. Real programs write it at once.
+pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Those of one sandbox.
+pub struct Direct {
+    door: Arc<Transparent>,
+    maps: Arc<Maps>,
+    /// As the kernel knows it but for [`flags::DIRECT`].
+    sandbox: Sandbox,
+    ender: Ender,
+    waiting: Waiting,
+}
+
+impl Direct {
+    /// For sockets of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// When the kernel cannot end sockets: then no connection may be direct.
+    pub fn new(door: Arc<Transparent>, maps: Arc<Maps>, sandbox: Sandbox) -> io::Result<Arc<Self>> {
+        let (ender, waiting) = (Ender::start(maps.clone())?, Waiting::default());
+        Ok(Arc::new(Self { door, maps, sandbox, ender, waiting }))
+    }
+
+    /// Deals with what the packet hook told.
+    pub fn told(&self, told: Box<HelloEvent>) {
+        match Finding::from_number(told.finding) {
+            Some(Finding::Incomplete) => {
+                if let Some(oldest) = self.waiting.add(told) {
+                    self.end_incomplete(&oldest);
+                }
+            }
+            Some(Finding::Diverted) => {
+                // The next connections, to wherever, would fare no better.
+                let flags = self.sandbox.flags & !flags::DIRECT;
+                if let Err(error) = self.maps.add_sandbox(Sandbox { flags, ..self.sandbox }) {
+                    tracing::debug!(%error, "connections are still direct");
+                }
+                self.end(&told, Finding::Diverted);
+            }
+            // Of another version's kernel side: ended all the same.
+            finding => self.end(&told, finding.unwrap_or(Finding::Malformed)),
+        }
+    }
+
+    /// Ends connections whose hello takes too long. For ever.
+    pub async fn keep(self: Arc<Self>) {
+        loop {
+            let late = self.waiting.late().await;
+            self.end_incomplete(&late);
+        }
+    }
+
+    /// Ends those that are for such an address and of which no payload has left.
+    pub fn end_where(&self, is_closed: impl Fn(IpAddr) -> bool) {
+        for (cookie, held) in self.maps.all_held() {
+            if is_closed(held.destination.into()) {
+                self.ender.end(cookie);
+            }
+        }
+    }
+
+    fn end_incomplete(&self, told: &HelloEvent) {
+        // Meanwhile it may have become whole, or its connection may have ended.
+        let held = self.maps.held(told.event.cookie);
+        if held.is_some_and(|held| held.hellos == u32::from(told.hellos)) {
+            self.end(told, Finding::Incomplete);
+        }
+    }
+
+    fn end(&self, told: &HelloEvent, finding: Finding) {
+        let to = SocketAddr::new(told.event.address.into(), told.event.port);
+        let length = usize::try_from(told.name_length).unwrap_or_default();
+        let name = hello::octets(&told.name);
+        let name = name.get(..length).filter(|name| !name.is_empty());
+        // Judged first: the program may connect again as soon as it has its error.
+        self.door.direct_refused(
+            to,
+            finding,
+            name.map(|n| String::from_utf8_lossy(n).into_owned()),
+        );
+        self.ender.end(told.event.cookie);
+    }
+}

@@ -1,0 +1,36 @@
+//! DNS: where names become addresses, and addresses become rights.
+//!
+//! A query is answered in this order, always: it is parsed ([`query`]), its name is judged, it is
+//! looked up ([`upstream`]), the whole union of its addresses is judged, the addresses are pinned
+//! ([`crate::pins`], and the kernel's map behind its store), and only then the answer leaves
+//! ([`answer`]). A name that the policy refuses is never asked about upstream.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+pub mod answer;
+mod counters;
+mod flight;
+mod limits;
+pub mod query;
+mod records;
+mod server;
+mod service;
+mod settings;
+mod tcp;
+pub mod upstream;
+
+pub use answer::Refuse;
+pub use counters::{Counted, Counters};
+pub use limits::{
+    NAME_OCTETS_AT_ONCE, NAME_OCTETS_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
+    REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
+};
+pub use server::MAX_QUERIES;
+pub use service::{Judge, Service};
+pub use settings::Settings;
+pub use tcp::{IDLE, MAX_CONNECTIONS};
+pub use upstream::{Looked, NameServers, Records, ServersError, Upstream};
+
+#[cfg(test)]
+pub(crate) mod support;
+#[cfg(test)]
+pub(crate) use support::World;

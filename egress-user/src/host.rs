@@ -1,0 +1,16 @@
+//! What a sandbox takes of the machine: cgroups, listeners on loopback, the mount table.
+
+mod cgroup;
+mod listeners;
+mod machine;
+pub(crate) mod mounts;
+mod writer;
+
+pub use cgroup::{Cgroup, CgroupError};
+pub use listeners::{Family, ListenError, Listeners};
+pub(crate) use machine::{BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, release};
+pub use machine::{Host, HostError};
+pub(crate) use mounts::mount_of;
+pub use mounts::{Mount, mount_at, mounts};
+pub(crate) use writer::Traced;
+pub use writer::Writer;

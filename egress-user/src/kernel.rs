@@ -1,0 +1,22 @@
+//! The kernel side, as user space holds it: the object, its maps, and its events.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod destroy;
+mod devices;
+mod error;
+mod events;
+mod layout;
+mod maps;
+mod object;
+mod own;
+mod pins;
+mod release;
+
+pub use destroy::Destroyer;
+pub use devices::Devices;
+pub use error::{KernelError, Rejected};
+pub use events::{Events, Told, datagram_connect, describe};
+pub use maps::Maps;
+pub use object::{Attached, Loaded};
+pub use own::OwnRules;
+pub use release::release;

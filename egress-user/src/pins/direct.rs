@@ -1,0 +1,87 @@
+//! Connections that need no proxy: which addresses and ports, under which names.
+//!
+//! A connection goes straight out only where *every* name of its address that opens the port needs no
+//! proxy: which of them it is for is known only when its first bytes are there.
+
+use std::net::IpAddr;
+
+use egress_common::pin::{PortList, Ports};
+
+use super::{Naming, Opening, PinStore, PinTable, table::Pin};
+use crate::policy::Transport;
+
+impl PinTable {
+    /// What the sink holds for the address; none when no live pin is left.
+    pub(super) fn standing(&self, address: IpAddr, now_ns: u64) -> Option<Opening> {
+        let mut live = self.live_of(address, now_ns).peekable();
+        live.peek()?;
+        Some(self.opening(address, live))
+    }
+
+    pub(super) fn live_of(&self, address: IpAddr, now_ns: u64) -> impl Iterator<Item = &Pin> {
+        self.pins_of(address).iter().filter(move |pin| self.is_live(address, pin, now_ns))
+    }
+
+    /// What these pins open together.
+    pub(super) fn opening<'a>(
+        &self,
+        address: IpAddr,
+        pins: impl Iterator<Item = &'a Pin>,
+    ) -> Opening {
+        let pins: Vec<&Pin> = pins.collect();
+        let mut opening = Opening::proxied(0, Ports::NONE);
+        // Each port once: hundreds of names can share an address.
+        let mut candidates: Vec<u16> = Vec::new();
+        for pin in &pins {
+            opening.expires_ns = opening.expires_ns.max(pin.ends_ns());
+            opening.ports = opening.ports.union(pin.grant.kernel_ports());
+            for port in pin.direct.iter() {
+                if !candidates.contains(&port) {
+                    candidates.push(port);
+                }
+            }
+        }
+        if self.proxied.contains(&address.to_canonical()) {
+            return opening;
+        }
+        for port in candidates {
+            let agrees =
+                |pin: &&Pin| pin.direct.contains(port) || !pin.grant.opens(port, Transport::Tcp);
+            if pins.iter().all(agrees) && opening.direct.insert(port) {
+                let any = pins.iter().any(|pin| pin.grant.any_protocol(port));
+                let _ = any && opening.unread.insert(port);
+            }
+        }
+        opening
+    }
+
+    /// Writes the pin's name to the sink; where it cannot be judged there, the pin needs the proxy.
+    pub(super) fn named(sink: &dyn PinStore, address: IpAddr, mut pin: Pin) -> Pin {
+        if pin.direct == PortList::NONE {
+            return pin;
+        }
+        let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+        match sink.name(address, &pin.name, &naming) {
+            Some(id) => pin.id = id,
+            None => pin.direct = PortList::NONE,
+        }
+        pin
+    }
+
+    /// The next connections to the address take the proxy: what one of them said could not be read
+    /// without it. Until the last pin of the address ends.
+    pub fn send_to_proxy(&mut self, sink: &dyn PinStore, address: IpAddr, now_ns: u64) {
+        let address = address.to_canonical();
+        if !self.by_address.contains_key(&address) {
+            return;
+        }
+        self.proxied.insert(address);
+        if let Some(standing) = self.standing(address, now_ns) {
+            // Where this fails, the next connection is ended as this one was.
+            let _ = sink.pin(address, &standing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

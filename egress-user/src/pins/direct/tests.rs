@@ -1,0 +1,165 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{super::lease::LEASE_NS, *};
+use crate::{
+    config::{Flags, assemble_layers, parse},
+    policy::{Name, Policy},
+};
+
+/// A sink that remembers.
+#[derive(Default)]
+struct Kernel {
+    open: Mutex<HashMap<IpAddr, Opening>>,
+    names: Mutex<HashMap<(IpAddr, String), Naming>>,
+    living: Mutex<Vec<u64>>,
+    last: AtomicU64,
+    judges_no_names: bool,
+}
+
+impl PinStore for Kernel {
+    fn pin(&self, address: IpAddr, opening: &Opening) -> std::io::Result<()> {
+        self.open.lock().unwrap().insert(address, *opening);
+        Ok(())
+    }
+
+    fn unpin(&self, address: IpAddr) {
+        self.open.lock().unwrap().remove(&address);
+    }
+
+    fn name(&self, address: IpAddr, name: &Name, naming: &Naming) -> Option<u64> {
+        let id = match naming.id {
+            0 => self.last.fetch_add(1, Ordering::Relaxed) + 1,
+            id => id,
+        };
+        let known = (address, name.as_str().to_owned());
+        self.names.lock().unwrap().insert(known, Naming { id, ..*naming });
+        (!self.judges_no_names).then_some(id)
+    }
+
+    fn unname(&self, address: IpAddr, name: &Name, _: u64) {
+        self.names.lock().unwrap().remove(&(address, name.as_str().to_owned()));
+    }
+
+    fn lives(&self, id: u64) -> bool {
+        self.living.lock().unwrap().contains(&id)
+    }
+}
+
+impl Kernel {
+    fn direct(&self, address: IpAddr) -> Vec<u16> {
+        let open = self.open.lock().unwrap();
+        let mut ports: Vec<u16> = open.get(&address).unwrap().direct.iter().collect();
+        ports.sort_unstable();
+        ports
+    }
+}
+
+const SITE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(93, 184, 216, 34));
+
+fn policy(rules: &str) -> Policy {
+    let text = format!("[network.domains]\n{rules}\n");
+    let layer = parse(&text, "p.toml").unwrap();
+    assemble_layers(vec![layer], &Flags::default()).unwrap().policy
+}
+
+/// Pins every name there until 10.
+fn pinned(sink: &Kernel, policy: &Policy, names: &[&str]) -> PinTable {
+    let mut table = PinTable::default();
+    for text in names {
+        let name = Name::parse(text).unwrap();
+        let grant = policy.name(&name).unwrap();
+        table.pin(sink, &name, &grant, &[(SITE, 10)], 0).unwrap();
+    }
+    table
+}
+
+#[test]
+fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
+    for (rules, expected) in [
+        ("\"a.test\" = \"allow\"", &[443, 8443][..]),
+        ("\"a.test\" = { action = \"allow\", path = \"proxy\" }", &[]),
+        ("\"a.test\" = { action = \"allow\", protocol = \"any\" }", &[]),
+        ("\"a.test\" = { action = \"allow\", methods = [\"GET\"] }", &[]),
+        ("\"a.test\" = { action = \"allow\", ports = [80, 443] }", &[443]),
+        ("\"a.test\" = { action = \"allow\", ports = [80, 5432], path = \"kernel\" }", &[5432]),
+        ("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"", &[443, 8443]),
+        ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", paths = [\"/x/\"] }", &[]),
+        (
+            "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [443], path = \"proxy\" }",
+            &[8443],
+        ),
+        // A name that does not open the port has no say.
+        ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [22] }", &[443, 8443]),
+    ] {
+        let (sink, policy) = (Kernel::default(), policy(rules));
+        let names: Vec<&str> =
+            if rules.contains("b.test") { vec!["a.test", "b.test"] } else { vec!["a.test"] };
+        let _ = pinned(&sink, &policy, &names);
+        assert_eq!(sink.direct(SITE), expected, "{rules}");
+    }
+}
+
+#[test]
+fn unread_payloads_pass_only_where_a_rule_says_any() {
+    let any = policy("\"a.test\" = { action = \"allow\", protocol = \"any\", path = \"kernel\" }");
+    let sink = Kernel::default();
+    let _ = pinned(&sink, &any, &["a.test"]);
+    let opening = *sink.open.lock().unwrap().get(&SITE).unwrap();
+    assert_eq!(opening.unread.iter().collect::<Vec<_>>(), [443, 8443]);
+    let plain = Kernel::default();
+    let _ = pinned(&plain, &policy("\"a.test\" = \"allow\""), &["a.test"]);
+    assert_eq!(plain.open.lock().unwrap().get(&SITE).unwrap().unread, PortList::NONE);
+}
+
+#[test]
+fn what_cannot_be_judged_takes_the_proxy() {
+    let sink = Kernel { judges_no_names: true, ..Kernel::default() };
+    let _ = pinned(&sink, &policy("\"a.test\" = \"allow\""), &["a.test"]);
+    assert_eq!(sink.direct(SITE), [0_u16; 0]);
+}
+
+#[test]
+fn an_address_that_is_sent_to_the_proxy_stays_there_while_it_is_pinned() {
+    let (sink, policy) = (Kernel::default(), policy("\"a.test\" = \"allow\""));
+    let mut table = pinned(&sink, &policy, &["a.test"]);
+    table.send_to_proxy(&sink, SITE, 1);
+    assert_eq!(sink.direct(SITE), [0_u16; 0]);
+    let name = Name::parse("a.test").unwrap();
+    let grant = policy.name(&name).unwrap();
+    table.pin(&sink, &name, &grant, &[(SITE, 20)], 2).unwrap();
+    assert_eq!(sink.direct(SITE), [0_u16; 0]);
+    table.purge(&sink, 30);
+    assert!(sink.names.lock().unwrap().is_empty());
+    table.pin(&sink, &name, &grant, &[(SITE, 50)], 40).unwrap();
+    assert_eq!(sink.direct(SITE), [443, 8443]);
+    // Nobody's address is remembered.
+    table.send_to_proxy(&sink, "93.184.216.99".parse().unwrap(), 41);
+    assert_eq!(table.proxied.len(), 0);
+}
+
+#[test]
+fn a_pin_is_prolonged_while_its_own_connections_live() {
+    let sink = Kernel::default();
+    let policy = policy("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"");
+    let mut table = pinned(&sink, &policy, &["a.test", "b.test"]);
+    let names = sink.names.lock().unwrap().clone();
+    let id = names[&(SITE, "a.test".to_owned())].id;
+    sink.living.lock().unwrap().push(id);
+    table.renew(&sink, 9);
+    let expiry = |name: &str| sink.names.lock().unwrap()[&(SITE, name.to_owned())].expires_ns;
+    assert_eq!((expiry("a.test"), expiry("b.test")), (9 + LEASE_NS, 10));
+    assert_eq!(sink.open.lock().unwrap()[&SITE].expires_ns, 9 + LEASE_NS);
+    table.purge(&sink, 11);
+    let left = table.names_of(SITE, 11);
+    assert_eq!(left.iter().map(|pin| pin.name.as_str()).collect::<Vec<_>>(), ["a.test"]);
+    sink.living.lock().unwrap().clear();
+    table.renew(&sink, 9 + LEASE_NS);
+    table.purge(&sink, 10 + LEASE_NS);
+    assert!(sink.open.lock().unwrap().is_empty());
+}

@@ -1,0 +1,53 @@
+//! The proxy: connections that the kernel side redirects to a listener, judged by what they say and relayed.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+use std::io;
+
+use tokio::net::TcpStream;
+
+mod accept;
+mod budget;
+mod connection;
+mod dialling;
+mod direct;
+mod drain;
+mod first_bytes;
+mod handshake;
+mod http1;
+mod http2;
+mod opaque;
+mod refuse;
+
+pub use accept::{MAX_CONNECTIONS, Transparent};
+pub use drain::GivenUp;
+
+/// Writes everything to a shared stream.
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads more of a shared stream behind what is held, at most `N` octets; false at its end. The buffer is on
+/// the stack: a connection that waits has none.
+async fn read_more<const N: usize>(stream: &TcpStream, held: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        stream.readable().await?;
+        let mut chunk = [0; N];
+        match stream.try_read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(length) => {
+                held.extend_from_slice(chunk.get(..length).unwrap_or_default());
+                return Ok(true);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The transparent door: connections that the kernel side has redirected.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use egress_common::Reason;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    budget::{Budget, EARLY_BYTES},
+    connection::Connection,
+    drain::{Drain, GivenUp, Owed},
+    refuse::reset,
+    write_all,
+};
+use crate::{
+    clock::boottime_ns,
+    flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
+    judge::{Evidence, plain},
+    launch::{PROBE_GREETING, PROBE_TARGET},
+    own::Watch,
+    pins::{PinStore, PinTable},
+    policy::Policy,
+    record::{Journal, Refused},
+    sys::descriptors::is_readable,
+};
+
+/// Connections of one sandbox at once; each holds two descriptors and about 3 KiB. Beyond it new
+/// ones wait in the listeners' queues until others end, as at a server that is full.
+pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// Connections at once before it is known how many there may be: the probe's.
+const AT_START: usize = 8;
+
+/// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
+const AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// How often [`PinTable::renew`] is to be called.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// The transparent proxy of one sandbox, behind all of its listeners.
+pub struct Transparent {
+    pub(super) policy: Arc<Policy>,
+    pins: Arc<Mutex<PinTable>>,
+    sink: Arc<dyn PinStore>,
+    flows: Arc<dyn Flows>,
+    pub(super) journal: Arc<Journal>,
+    connections: Arc<Semaphore>,
+    /// There was no room for a connection, which is told once.
+    was_full: AtomicBool,
+    drain: Drain,
+    pub(super) early: Budget,
+    /// Of the machine's own addresses; none until it is set, and in tests.
+    own: OnceLock<Arc<Watch>>,
+    /// The start-up probe is answered; later its address is one like any other.
+    proving: AtomicBool,
+}
+
+impl Transparent {
+    /// Nothing is served until a listener is handed to [`Transparent::serve`].
+    pub fn new(
+        policy: Arc<Policy>,
+        pins: Arc<Mutex<PinTable>>,
+        sink: Arc<dyn PinStore>,
+        flows: Arc<dyn Flows>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
+        let connections = Arc::new(Semaphore::new(AT_START));
+        let proving = AtomicBool::new(true);
+        Arc::new(Self {
+            policy,
+            pins,
+            sink,
+            flows,
+            journal,
+            connections,
+            was_full: AtomicBool::new(false),
+            drain: Drain::default(),
+            early: Budget::new(EARLY_BYTES),
+            own: OnceLock::new(),
+            proving,
+        })
+    }
+
+    /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one
+    /// for each listener: a connection that stays on its thread costs a third less to set up.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Infallible {
+        self.drain.owe();
+        let queue = self.drain.owed();
+        let mut begun = pin!(self.drain.begun());
+        let mut is_running = true;
+        loop {
+            if !is_running && !is_readable(listener.as_fd()) {
+                // Nobody is left who could connect.
+                queue.settle();
+            }
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = &mut begun, if is_running => {
+                    is_running = false;
+                    continue;
+                }
+            };
+            let (client, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%error, "accept on the transparent listener");
+                    sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            };
+            let Some(permit) = self.permit().await else { continue };
+            let door = Arc::clone(&self);
+            // Here, so that it is before the queue is empty.
+            self.drain.owe();
+            tokio::spawn(async move {
+                let _permit = permit;
+                door.connection(client, peer, door.drain.owed()).await;
+            });
+        }
+    }
+
+    async fn connection(&self, client: TcpStream, peer: SocketAddr, owed: Owed<'_>) {
+        let flow =
+            client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
+        let Some(flow) = flow else {
+            tracing::debug!(%peer, "connection of nobody's socket closed");
+            return reset(&client);
+        };
+        let to = flow.original.0;
+        if to == PROBE_TARGET && self.proving.load(Ordering::Relaxed) {
+            // `run` makes sure that this works before it starts the command.
+            let _ = write_all(&client, PROBE_GREETING).await;
+            return;
+        }
+        self.journal.tried(to.port());
+        let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
+        match gathered {
+            Ok(evidence) => {
+                let server = OnceLock::new();
+                let connection = Connection { door: self, client, server, evidence, owed };
+                let Connection { client, server, owed, .. } = &connection;
+                tokio::select! {
+                    biased;
+                    () = connection.run() => {}
+                    () = self.drain.give_up(owed, client, server, to) => {}
+                }
+            }
+            Err(refused) => {
+                self.journal.refused(refused);
+                reset(&client);
+            }
+        }
+    }
+
+    /// Whoever dials asks this watch whether an address has become the machine's own.
+    pub fn watches_own(&self, watch: Arc<Watch>) {
+        let _ = self.own.set(watch);
+    }
+
+    /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
+    /// have become the machine's own. The kernel tells of an address before it can be reached.
+    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Refused> {
+        if let Some(own) = self.own.get() {
+            own.settle();
+        }
+        if self.policy.closes_own(to.ip()) { self.explain(to) } else { None }
+    }
+
+    /// Waits until there is room for one more connection. Only this one waits here: the others do in
+    /// the listener's queue, where they take no descriptor.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let connections = &self.connections;
+        if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
+            return Some(permit);
+        }
+        if !self.was_full.swap(true, Ordering::Relaxed) {
+            let what = "connections at once: some had to wait for others to end".to_owned();
+            self.journal.refused(plain(what, Reason::RateLimited));
+        }
+        // Nobody closes it.
+        Arc::clone(connections).acquire_owned().await.ok()
+    }
+
+    /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. To be called once.
+    pub fn admit(&self, connections: usize) {
+        let connections = connections.min(MAX_CONNECTIONS);
+        self.connections.add_permits(connections.saturating_sub(AT_START));
+        self.connections.forget_permits(AT_START.saturating_sub(connections));
+    }
+
+    /// The path is proved: no connection is the probe's from here on.
+    pub fn proved(&self) {
+        self.proving.store(false, Ordering::Relaxed);
+    }
+
+    /// To be called when the command has ended: from here on a connection that makes no progress for
+    /// `patience` is given up.
+    pub fn drain(&self, patience: Duration) {
+        self.drain.begin(patience);
+    }
+
+    /// Waits until everything that the command wrote is judged, and refused, handed to the kernel with
+    /// the end of the stream behind it, or given up. Behind [`Transparent::drain`].
+    pub async fn drained(&self) {
+        self.drain.settled().await;
+    }
+
+    /// Gives up what is still to be delivered, by resets.
+    pub fn give_up(&self) {
+        self.drain.end();
+    }
+
+    /// What was given up.
+    pub fn given_up(&self) -> Vec<GivenUp> {
+        self.drain.given_up()
+    }
+
+    /// Why a connection there is refused, in the words of the policy; none when it would not be.
+    pub fn explain(&self, to: SocketAddr) -> Option<Refused> {
+        Evidence::gather(&self.policy, &self.pins(), to, boottime_ns()).err()
+    }
+
+    /// Whether a name is pinned there.
+    pub fn is_pinned(&self, address: IpAddr) -> bool {
+        !self.pins().names_of(address, boottime_ns()).is_empty()
+    }
+
+    /// Notes that direct connections were made, of which user space sees nothing while all is well.
+    pub fn tried_direct(&self) {
+        for pin in self.pins().list(boottime_ns()) {
+            pin.grant.direct_ports().iter().for_each(|port| self.journal.tried(port));
+        }
+    }
+
+    /// Keeps pins alive while connections under them live, and the records of connections from
+    /// staying behind them. For ever.
+    pub async fn keep_pins(self: Arc<Self>) {
+        let mut ticks = interval(RENEW_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_open_since = Instant::now();
+        loop {
+            ticks.tick().await;
+            self.pins().renew(self.sink(), boottime_ns());
+            if self.connections.available_permits() == 0 {
+                is_open_since = Instant::now();
+            } else if is_open_since.elapsed() > 2 * FORGOTTEN_AFTER {
+                is_open_since = Instant::now();
+                self.flows.forget();
+            }
+        }
+    }
+
+    pub(super) fn sink(&self) -> &dyn PinStore {
+        self.sink.as_ref()
+    }
+
+    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,240 @@
+//! The first bytes of a connection: read and held until they are judged. Nothing of them has left
+//! when a refusal comes out of here.
+
+use std::{io, time::Duration};
+
+use egress_common::Reason;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use super::read_more;
+use crate::{
+    judge::{Evidence, plain},
+    policy::{Name, Policy},
+    record::Refused,
+    sniff::{Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer},
+};
+
+/// From the first byte to the verdict. A program that is slower is refused: a filter must not
+/// decide on half a hello.
+pub(super) const VERDICT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where requests are read, a client that stops in the middle of what could still become anything
+/// but TLS and HTTP is refused for what it is.
+const OPAQUE_AFTER: Duration = Duration::from_secs(2);
+
+/// Octets read at once while a verdict is pending.
+const CHUNK: usize = 8 * 1024;
+
+/// A judged beginning.
+#[derive(Debug)]
+pub(super) struct First {
+    /// The client's bytes so far: to be forwarded, in this order, before any others.
+    pub(super) held: Vec<u8>,
+    /// The name that the connection is for, where it has said one that is evidence.
+    pub(super) name: Option<Name>,
+    /// How to go on.
+    pub(super) then: Then,
+}
+
+/// How a judged connection goes on.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Everything else passes as it is.
+    Relay,
+    /// So many of the held bytes are a TLS hello that is judged; the server may ask for another one.
+    Handshake(usize),
+    /// Request by request; the first head is judged.
+    Requests(Box<RequestStream>, Box<RequestHead>, usize),
+    /// HTTP/2, frame by frame; nothing of it is judged.
+    Http2,
+    /// What is held may be the beginning of a request, and of anything else that may pass.
+    Begun(Box<Beginning>),
+    /// The client has sent nothing and never will; the server may still speak.
+    Silent,
+}
+
+/// Why a connection ends here.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// By policy.
+    Refused {
+        /// What and why.
+        refused: Refused,
+        /// The client speaks HTTP and can be told.
+        http: bool,
+    },
+    /// The request can be read in two ways.
+    Malformed(&'static str),
+    /// The client is gone.
+    Gone,
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+fn refused<T>(result: Result<T, Refused>, http: bool) -> Result<T, Stop> {
+    result.map_err(|refused| Stop::Refused { refused, http })
+}
+
+/// Reads until the connection is judged.
+pub(super) async fn first(
+    client: &TcpStream,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> Result<First, Stop> {
+    let mut reading = Reading { client, held: Vec::new(), deadline: None };
+    if evidence.passes_opaque(policy) {
+        return open(reading, evidence, policy).await;
+    }
+    let protocol = match reading.protocol(evidence).await? {
+        Some(protocol) => protocol,
+        // Where requests have to be read, a connection without one is none of those.
+        None if evidence.reads_requests(policy) => Protocol::Opaque,
+        None => return Ok(reading.done(None, Then::Silent)),
+    };
+    match protocol {
+        Protocol::Tls => tls(reading, evidence, policy).await,
+        Protocol::Http => http(reading, evidence, policy).await,
+        Protocol::Http2 => {
+            refused(evidence.judge_http2(policy), false)?;
+            Ok(reading.done(None, Then::Http2))
+        }
+        Protocol::Opaque | Protocol::Need => {
+            let name = refused(evidence.judge_opaque(policy), false)?;
+            Ok(reading.done(name, Then::Relay))
+        }
+    }
+}
+
+/// Where anything may pass that is no request of another host: only a TLS hello is held here.
+async fn open(
+    mut reading: Reading<'_>,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> Result<First, Stop> {
+    loop {
+        match *reading.held {
+            [0x16, 3, ..] => return tls(reading, evidence, policy).await,
+            [] | [0x16] => {}
+            _ => break,
+        }
+        if !reading.more().await? {
+            match *reading.held {
+                [] => return Ok(reading.done(None, Then::Silent)),
+                _ => return Err(reading.unfinished("the beginning of a TLS hello", evidence)),
+            }
+        }
+    }
+    let beginning = Beginning::new(evidence.reads_commands());
+    Ok(reading.done(None, Then::Begun(Box::new(beginning))))
+}
+
+async fn tls(
+    mut reading: Reading<'_>,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> Result<First, Stop> {
+    let mut sniffer = TlsSniffer::new();
+    loop {
+        match sniffer.feed(&reading.held) {
+            TlsSniff::Hello(hello) => {
+                let name = refused(evidence.judge_hello(policy, &hello), false)?;
+                return Ok(reading.done(name, Then::Handshake(sniffer.hello_len())));
+            }
+            TlsSniff::Need if reading.more().await? => {}
+            TlsSniff::NotTls => {
+                let name = refused(evidence.judge_opaque(policy), false)?;
+                return Ok(reading.done(name, Then::Relay));
+            }
+            TlsSniff::Need => return Err(reading.unfinished("an unfinished TLS hello", evidence)),
+            TlsSniff::Malformed(why) => {
+                return Err(reading.unfinished(&format!("a malformed TLS hello ({why})"), evidence));
+            }
+        }
+    }
+}
+
+async fn http(
+    mut reading: Reading<'_>,
+    evidence: &Evidence,
+    policy: &Policy,
+) -> Result<First, Stop> {
+    let mut requests = RequestStream::new();
+    loop {
+        match requests.step(&reading.held) {
+            Step::Head(head, length) => {
+                let name = refused(evidence.judge_request(policy, &head), true)?;
+                return Ok(reading.done(name, Then::Requests(Box::new(requests), head, length)));
+            }
+            Step::Need if reading.more().await? => {}
+            Step::Bad(why) => return Err(Stop::Malformed(why)),
+            _ => return Err(reading.unfinished("an unfinished HTTP request", evidence)),
+        }
+    }
+}
+
+struct Reading<'a> {
+    client: &'a TcpStream,
+    held: Vec<u8>,
+    /// Set by the first byte: a silent client may wait for the server to speak.
+    deadline: Option<Instant>,
+}
+
+impl Reading<'_> {
+    fn done(self, name: Option<Name>, then: Then) -> First {
+        First { held: self.held, name, then }
+    }
+
+    fn unfinished(&self, what: &str, evidence: &Evidence) -> Stop {
+        let what = format!("{what} to tcp {}", evidence.target());
+        Stop::Refused { refused: plain(what, Reason::ProtocolNotAllowed), http: false }
+    }
+
+    /// What the client speaks; none when it ended without a byte.
+    async fn protocol(&mut self, evidence: &Evidence) -> Result<Option<Protocol>, Stop> {
+        let mut sniffer = Sniffer::new();
+        loop {
+            match sniffer.feed(&self.held) {
+                Protocol::Need => {}
+                certain => return Ok(Some(certain)),
+            }
+            let pause_tells = !evidence.is_web() && Sniffer::is_opaque_behind_a_pause(&self.held);
+            let more = if !pause_tells {
+                self.more().await?
+            } else {
+                match tokio::time::timeout(OPAQUE_AFTER, self.more()).await {
+                    Ok(more) => more?,
+                    Err(_) => return Ok(Some(Protocol::Opaque)),
+                }
+            };
+            let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
+            if !more && !in_time && !Sniffer::is_opaque_behind_a_pause(&self.held) {
+                return Err(
+                    self.unfinished("the beginning of a TLS hello or HTTP request", evidence)
+                );
+            }
+            if !more {
+                return Ok((!self.held.is_empty()).then_some(Protocol::Opaque));
+            }
+        }
+    }
+
+    /// Reads more; false at the end of the client's bytes, or when the verdict took too long.
+    async fn more(&mut self) -> Result<bool, Stop> {
+        let more = read_more::<CHUNK>(self.client, &mut self.held);
+        let more = match self.deadline {
+            None => more.await?,
+            Some(deadline) => timeout_at(deadline, more).await.unwrap_or(Ok(false))?,
+        };
+        if more {
+            self.deadline.get_or_insert_with(|| Instant::now() + VERDICT_WITHIN);
+        }
+        Ok(more)
+    }
+}

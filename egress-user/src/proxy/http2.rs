@@ -1,0 +1,71 @@
+//! The client's side of an HTTP/2 connection without TLS: every request is judged before an octet of
+//! it is forwarded. A refusal ends the connection, as a browser's or gRPC's end of a server does: in
+//! the other direction nobody could say it between the server's own frames.
+
+use std::{io, net::IpAddr};
+
+use egress_common::Reason;
+use tokio::net::TcpStream;
+
+use super::{connection::Connection, first_bytes::Stop, http1::End, read_more, write_all};
+use crate::{
+    judge::plain,
+    sniff::{Http2Step, Http2Stream},
+};
+
+/// Octets read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Forwards until the client has sent all, or a request is refused. The server, at `address`, has
+/// the first `forwarded` octets of `held`.
+pub(super) async fn forward(
+    connection: &Connection<'_>,
+    server: &TcpStream,
+    address: IpAddr,
+    mut held: Vec<u8>,
+    mut forwarded: usize,
+) -> io::Result<End> {
+    let mut frames = Http2Stream::new();
+    loop {
+        let mut judged = 0;
+        loop {
+            match frames.step(held.get(judged..).unwrap_or_default()) {
+                Http2Step::Need => break,
+                Http2Step::Pass(length) => judged += length,
+                Http2Step::Request(head, length) => {
+                    let policy = &connection.door.policy;
+                    let name = match connection.evidence.judge_request(policy, &head) {
+                        Ok(name) => name,
+                        Err(refused) => {
+                            return Ok(End::Broken(Stop::Refused { refused, http: false }));
+                        }
+                    };
+                    if !connection.may_serve(&connection.door.pins(), address, name.as_ref()) {
+                        return Ok(End::Broken(Stop::Gone));
+                    }
+                    judged += length;
+                }
+                Http2Step::Bad(why) => {
+                    let what = format!("HTTP/2 to tcp {} ({why})", connection.evidence.target());
+                    let refused = plain(what, Reason::ProtocolNotAllowed);
+                    return Ok(End::Broken(Stop::Refused { refused, http: false }));
+                }
+            }
+        }
+        let judged = judged.min(held.len());
+        if judged > forwarded {
+            write_all(server, held.get(forwarded..judged).unwrap_or_default()).await?;
+        }
+        if judged > 0 {
+            held.drain(..judged);
+            forwarded = forwarded.saturating_sub(judged);
+        }
+        if held.is_empty() {
+            // At rest a connection holds nothing.
+            held = Vec::new();
+        }
+        if !read_more::<CHUNK>(&connection.client, &mut held).await? {
+            return Ok(End::Finished);
+        }
+    }
+}

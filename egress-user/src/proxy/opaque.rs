@@ -1,0 +1,139 @@
+//! A connection where other protocols may pass, while its first octets may still be those of a
+//! request: they are forwarded as they come, but for what would make a request of them.
+
+use std::{io, net::IpAddr};
+
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    connection::Connection,
+    first_bytes::{Stop, Then, VERDICT_WITHIN},
+    read_more, write_all,
+};
+use crate::sniff::{Beginning, Begun as Verdict, RequestStream, Step, http1::HEAD_LIMIT_BYTES};
+
+/// Octets read at once.
+const CHUNK: usize = 8 * 1024;
+
+/// What the octets turned out to be.
+pub(super) struct Became {
+    pub(super) then: Then,
+    /// From the connection's first octet on for a request, else what was not forwarded.
+    pub(super) held: Vec<u8>,
+    /// Octets of these that the server has.
+    pub(super) forwarded: usize,
+}
+
+/// A beginning, and what of it was forwarded.
+pub(super) struct Begun<'a> {
+    connection: &'a Connection<'a>,
+    server: &'a TcpStream,
+    /// Where the server is.
+    address: IpAddr,
+    beginning: Beginning,
+    held: Vec<u8>,
+    /// Octets of the connection before those in `held`: no head is so long.
+    dropped: usize,
+    /// Octets of the connection that were forwarded.
+    forwarded: usize,
+}
+
+impl<'a> Begun<'a> {
+    pub(super) fn new(
+        connection: &'a Connection<'a>,
+        server: &'a TcpStream,
+        address: IpAddr,
+        beginning: Beginning,
+        held: Vec<u8>,
+    ) -> Self {
+        Self { connection, server, address, beginning, held, dropped: 0, forwarded: 0 }
+    }
+
+    /// Forwards until it is certain what this is; a request's head is judged. A refusal leaves the
+    /// server with less than a line, to be reset.
+    pub(super) async fn follow(mut self) -> io::Result<Result<Became, Stop>> {
+        let mut fresh = 0;
+        loop {
+            let new = self.held.get(fresh..).unwrap_or_default();
+            match self.beginning.feed(new) {
+                Verdict::Maybe => {}
+                Verdict::Opaque => return Ok(Ok(self.relay())),
+                Verdict::Request => return self.request().await,
+            }
+            // Less than what was dropped where that ends in the first half of a version.
+            let passable = self.beginning.passable().saturating_sub(self.dropped);
+            let from = self.forwarded - self.dropped;
+            if passable > from {
+                write_all(self.server, self.held.get(from..passable).unwrap_or_default()).await?;
+                self.forwarded = self.dropped + passable;
+            }
+            if self.held.len() > HEAD_LIMIT_BYTES {
+                self.held.drain(..passable);
+                self.dropped += passable;
+            }
+            fresh = self.held.len();
+            if !self.more().await? {
+                return match self.beginning.end() {
+                    Verdict::Request => Ok(Err(Stop::Malformed(
+                        "a request line that the client ends with its data",
+                    ))),
+                    Verdict::Maybe | Verdict::Opaque => Ok(Ok(self.relay())),
+                };
+            }
+        }
+    }
+
+    fn relay(mut self) -> Became {
+        self.held.drain(..(self.forwarded - self.dropped).min(self.held.len()));
+        Became { then: Then::Relay, held: self.held, forwarded: 0 }
+    }
+
+    async fn request(mut self) -> io::Result<Result<Became, Stop>> {
+        if self.dropped > 0 {
+            return Ok(Err(Stop::Malformed("head is too long")));
+        }
+        let (evidence, policy) = (&self.connection.evidence, &self.connection.door.policy);
+        let deadline = Instant::now() + VERDICT_WITHIN;
+        let mut requests = RequestStream::new();
+        loop {
+            match requests.step(&self.held) {
+                Step::Head(head, length) => {
+                    let name = match evidence.judge_request(policy, &head) {
+                        Ok(name) => name,
+                        Err(refused) => return Ok(Err(Stop::Refused { refused, http: true })),
+                    };
+                    let pins = self.connection.door.pins();
+                    if !self.connection.may_serve(&pins, self.address, name.as_ref()) {
+                        return Ok(Err(Stop::Gone));
+                    }
+                    let then = Then::Requests(Box::new(requests), head, length);
+                    let (held, forwarded) = (self.held, self.forwarded);
+                    return Ok(Ok(Became { then, held, forwarded }));
+                }
+                Step::Need => match timeout_at(deadline, self.more()).await {
+                    Ok(Ok(true)) => {}
+                    Ok(Err(error)) => return Err(error),
+                    Ok(Ok(false)) | Err(_) => {
+                        return Ok(Err(Stop::Malformed("its head is not whole")));
+                    }
+                },
+                Step::Http2Preface => {
+                    if let Err(refused) = evidence.judge_http2(policy) {
+                        return Ok(Err(Stop::Refused { refused, http: false }));
+                    }
+                    let (held, forwarded) = (self.held, self.forwarded);
+                    return Ok(Ok(Became { then: Then::Http2, held, forwarded }));
+                }
+                Step::Bad(why) => return Ok(Err(Stop::Malformed(why))),
+                _ => return Ok(Err(Stop::Malformed("servers may read a request in it"))),
+            }
+        }
+    }
+
+    async fn more(&mut self) -> io::Result<bool> {
+        read_more::<CHUNK>(&self.connection.client, &mut self.held).await
+    }
+}
