@@ -96,6 +96,26 @@ impl Evidence {
             && (self.any_protocol() || !asked.any_protocol() || !self.is_web())
     }
 
+    /// Whether everything that is judged by this is judged alike by the other, whatever it says: the same
+    /// lines vouch for it. Where they stand does not matter.
+    pub(crate) fn vouches_as(&self, other: &Self) -> bool {
+        let named = |of: &Self, pin: &Pinned| {
+            of.names.iter().any(|other| other.name == pin.name && other.grant.opens_as(&pin.grant))
+        };
+        let literal = match (&self.literal, &other.literal) {
+            (Some(one), Some(other)) => one.opens_as(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        literal
+            && self.names.len() == other.names.len()
+            && self.names.iter().all(|pin| named(other, pin))
+    }
+
+    /// Whether the address itself is allowed, or all public ones: then names that no pin knows pass.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.literal.is_some()
+    }
+
     /// Judges a TLS hello; gives the name that it is for, where there is evidence of one.
     pub(crate) fn judge_hello(
         &self,

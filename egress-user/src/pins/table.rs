@@ -248,19 +248,24 @@ impl PinTable {
             // The kernel first.
             sink.unpin(address);
             for pin in self.by_address.remove(&address).into_iter().flatten() {
-                self.count -= 1;
-                sink.unname(address, &pin.name, pin.id);
-                if let Some(addresses) = self.by_name.get_mut(&pin.name) {
-                    addresses.retain(|&other| other != address);
-                    if addresses.is_empty() {
-                        self.by_name.remove(&pin.name);
-                    }
-                }
+                self.forget_pin(sink, address, &pin);
             }
             self.proxied.remove(&address);
         }
         self.purge(sink, now_ns);
         self.expired.forget(is_closed);
+    }
+
+    /// Takes away what there is of a pin that is no longer among those of its address.
+    pub(super) fn forget_pin(&mut self, sink: &dyn PinStore, address: IpAddr, pin: &Pin) {
+        self.count -= 1;
+        sink.unname(address, &pin.name, pin.id);
+        if let Some(addresses) = self.by_name.get_mut(&pin.name) {
+            addresses.retain(|&other| other != address);
+            if addresses.is_empty() {
+                self.by_name.remove(&pin.name);
+            }
+        }
     }
 
     /// Opens every address in the sink; on a failure puts back what stood there before.

@@ -25,7 +25,7 @@ pub struct Policy {
 }
 
 /// Settings of `[network]` that decisions depend on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `network_access`.
     pub network_access: bool,
@@ -144,6 +144,14 @@ impl Policy {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether it says the same as the other of every target; false also where that is not seen at once.
+    pub fn says_as(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.rules(), other.rules());
+        self.settings == other.settings
+            && ours.by_ref().zip(theirs.by_ref()).all(|(one, other)| one.says_as(other))
+            && self.rules().count() == other.rules().count()
     }
 
     /// Rows 0 to 8 for a whole target.

@@ -49,6 +49,12 @@ impl Grant {
         }
     }
 
+    /// Whether these lines and the others open the same, wherever they are written.
+    pub fn opens_as(&self, other: &Self) -> bool {
+        let (one, other) = (self.rules(), other.rules());
+        one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.says_as(other))
+    }
+
     /// The first line.
     pub fn rule(&self) -> &Arc<Rule> {
         match &self.0 {
