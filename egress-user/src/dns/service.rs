@@ -24,7 +24,7 @@ use crate::{
     clock::boottime_ns,
     flow::Flows,
     pins::{PinStore, PinTable},
-    policy::{Answer, Grant, Name, Policy, Refusal, Rule},
+    policy::{Answer, MatchedRules, Name, Policy, Refusal, Rule},
     record::{Journal, Refused},
 };
 
@@ -36,7 +36,7 @@ pub trait Judge: Send + Sync {
     ///
     /// # Errors
     /// The refusal.
-    fn name(&self, name: &Name) -> Result<Grant, Refusal>;
+    fn name(&self, name: &Name) -> Result<MatchedRules, Refusal>;
     /// [`Policy::denied_name`].
     fn denied(&self, name: &Name) -> Option<Refusal>;
     /// [`Policy::judge_lookup`].
@@ -47,7 +47,7 @@ pub trait Judge: Send + Sync {
 }
 
 impl Judge for Policy {
-    fn name(&self, name: &Name) -> Result<Grant, Refusal> {
+    fn name(&self, name: &Name) -> Result<MatchedRules, Refusal> {
         Policy::name(self, name)
     }
 

@@ -15,7 +15,7 @@ use crate::{
         upstream::{Looked, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
-    policy::{Answer, Grant, Name, Refusal},
+    policy::{Answer, MatchedRules, Name, Refusal},
 };
 
 /// TTL of `localhost`, in seconds.
@@ -23,7 +23,7 @@ const LOCALHOST_TTL: u32 = 3600;
 
 impl Service {
     /// One lookup of an allowed name: asked, judged as a whole, pinned.
-    pub(super) async fn look_up(&self, name: &Name, grant: &Grant) -> Outcome {
+    pub(super) async fn look_up(&self, name: &Name, grant: &MatchedRules) -> Outcome {
         let looked = self.upstream.lookup(name).await;
         let judged = match self.policy.judge_lookup(name, &looked.answer) {
             Ok(judged) => judged,
@@ -36,7 +36,13 @@ impl Service {
     }
 
     /// Pins what was judged; the outcome is what may be answered.
-    fn open(&self, name: &Name, grant: &Grant, judged: &[IpAddr], looked: &Looked) -> Outcome {
+    fn open(
+        &self,
+        name: &Name,
+        grant: &MatchedRules,
+        judged: &[IpAddr],
+        looked: &Looked,
+    ) -> Outcome {
         let now_ns = boottime_ns();
         let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
         let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
@@ -73,7 +79,7 @@ impl Service {
     }
 
     /// `localhost` is never looked up.
-    pub(super) fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
+    pub(super) fn localhost(&self, name: &Name, grant: &MatchedRules) -> Reply {
         match self.pin_loopback(name, grant) {
             Ok(()) => Reply::Addresses(Addresses {
                 v4: vec![Ipv4Addr::LOCALHOST],
@@ -85,7 +91,7 @@ impl Service {
         }
     }
 
-    pub(super) fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
+    pub(super) fn pin_loopback(&self, name: &Name, grant: &MatchedRules) -> Result<(), PinError> {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
         self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())
