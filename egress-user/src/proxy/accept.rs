@@ -147,7 +147,7 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
-        self.journal.tried(to.port());
+        self.journal.note_attempt(to.port());
         let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
         match gathered {
             Ok(evidence) => {
@@ -243,7 +243,7 @@ impl Transparent {
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            pin.grant.direct_ports().iter().for_each(|port| self.journal.tried(port));
+            pin.grant.direct_ports().iter().for_each(|port| self.journal.note_attempt(port));
         }
     }
 
