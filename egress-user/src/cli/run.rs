@@ -417,7 +417,7 @@ fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Ev
     if shared.maps.counter(Counter::Direct) > 0 {
         teller.proxy.tried_direct();
     }
-    shared.sandbox.journal.settle();
+    shared.sandbox.journal.flush_deferred();
     // What no full ring can lose.
     let lost = shared.maps.counter(Counter::EventsLost);
     let full = shared.maps.counter(Counter::MapFull);

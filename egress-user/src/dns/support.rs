@@ -18,7 +18,7 @@ use super::{Looked, Records, Service, Settings, Upstream};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     pins::{Opening, PinStore, PinTable},
-    policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, Rule},
+    policy::{self, Action, Answer, MatchedRules, Name, Origin, Pattern, Policy, Rule},
     sandbox::{PolicyWatch, SandboxState},
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(crate) fn grant(pattern: &str) -> Grant {
+pub(crate) fn grant(pattern: &str) -> MatchedRules {
     Arc::new(rule(&format!("allow {pattern}"), 1)).into()
 }
 

@@ -11,7 +11,8 @@ use egress_common::Reason;
 use crate::{
     pins::{PinTable, Pinned},
     policy::{
-        Grant, Host, HttpRequest, Mode, Name, Payload, Policy, PortSet, Refusal, Rule, Transport,
+        Host, HttpRequest, MatchedRules, Mode, Name, Payload, Policy, PortSet, Refusal, Rule,
+        Transport,
     },
     record::Refused,
     sniff::{Hello, RequestHead},
@@ -29,7 +30,7 @@ const COMMAND_PORTS: [u16; 3] = [6379, 26379, 11211];
 pub(crate) struct Evidence {
     to: SocketAddr,
     /// An address rule or `*`.
-    literal: Option<Grant>,
+    literal: Option<MatchedRules>,
     /// Live pins of the address whose rule opens the port.
     names: Vec<Pinned>,
 }
@@ -50,7 +51,7 @@ impl Evidence {
             Err(refusal) if refusal.reason == Reason::Denied => return Err(refused(refusal)),
             Err(refusal) => Err(refusal),
         };
-        let open = |grant: &Grant| grant.opens(to.port(), Transport::Tcp);
+        let open = |grant: &MatchedRules| grant.opens(to.port(), Transport::Tcp);
         let names: Vec<_> = pinned.iter().filter(|pin| open(&pin.grant)).cloned().collect();
         let by_address = literal.as_ref().ok().filter(|grant| open(grant)).cloned();
         if by_address.is_some() || !names.is_empty() {
@@ -211,7 +212,7 @@ impl Evidence {
     /// Whether some name, or the address, of this connection has a rule that asks for more than a
     /// name: methods, paths, or limited mode.
     pub(crate) fn reads_requests(&self, policy: &Policy) -> bool {
-        let reads = |grant: &Grant| policy.reads_requests(grant, self.to.port());
+        let reads = |grant: &MatchedRules| policy.reads_requests(grant, self.to.port());
         self.literal.iter().any(reads) || self.names.iter().any(|pin| reads(&pin.grant))
     }
 
@@ -226,7 +227,8 @@ impl Evidence {
         payload: &Payload,
     ) -> Result<Option<Name>, Refused> {
         let port = self.to.port();
-        let judge = |grant: &Grant| policy.judge_payload(grant, port, Transport::Tcp, payload);
+        let judge =
+            |grant: &MatchedRules| policy.judge_payload(grant, port, Transport::Tcp, payload);
         let (host, name) = named.unzip();
         let pinned = name.flatten();
         let judged = match (&pinned, host) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{PinStore, PinTable};
-use crate::policy::{Grant, Name};
+use crate::policy::{MatchedRules, Name};
 
 impl PinTable {
     /// Asks anew for every pinned name, with all the addresses that are pinned for it: `verdict` gives what
@@ -12,7 +12,7 @@ impl PinTable {
     pub fn rejudge(
         &mut self,
         store: &dyn PinStore,
-        verdict: impl Fn(&Name, &[IpAddr]) -> Option<Grant>,
+        verdict: impl Fn(&Name, &[IpAddr]) -> Option<MatchedRules>,
         now_ns: u64,
     ) {
         let names: Vec<(Name, Vec<IpAddr>)> = self
@@ -33,7 +33,7 @@ impl PinTable {
         store: &dyn PinStore,
         name: &Name,
         address: IpAddr,
-        grant: Option<&Grant>,
+        grant: Option<&MatchedRules>,
         now_ns: u64,
     ) {
         let Some(pins) = self.by_address.get_mut(&address) else { return };

@@ -9,7 +9,7 @@ use std::{
 use egress_common::pin::PortList;
 
 use super::PinStore;
-use crate::policy::{Grant, Name};
+use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
 /// of names costs only the sandbox that makes it. Each pin costs about 200 octets here (0.8 MiB a
@@ -48,7 +48,7 @@ pub struct Pinned {
     /// The name whose lookup gave it.
     pub name: Name,
     /// What its rule opens.
-    pub grant: Grant,
+    pub grant: MatchedRules,
 }
 
 /// Why addresses were not pinned. Nothing of the attempt is left in the table or the sink.
@@ -99,7 +99,7 @@ pub struct PinTable {
 #[derive(Clone, Debug)]
 pub(super) struct Pin {
     pub(super) name: Name,
-    pub(super) grant: Grant,
+    pub(super) grant: MatchedRules,
     /// When an answer gave it first.
     pub(super) since_ns: u64,
     /// When the answers' time is over.
@@ -135,7 +135,7 @@ impl PinTable {
         &mut self,
         sink: &dyn PinStore,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         addresses: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Result<(), PinError> {
@@ -273,7 +273,7 @@ impl PinTable {
         &self,
         sink: &dyn PinStore,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         wanted: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Result<Vec<(IpAddr, Pin)>, PinError> {
@@ -312,7 +312,7 @@ impl PinTable {
         &self,
         address: IpAddr,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         expires_ns: u64,
         now_ns: u64,
     ) -> Pin {

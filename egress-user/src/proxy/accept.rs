@@ -139,7 +139,7 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
-        self.sandbox.journal.tried(to.port());
+        self.sandbox.journal.note_attempt(to.port());
         match self.listed(to) {
             Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
@@ -237,7 +237,10 @@ impl Transparent {
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            pin.grant.direct_ports().iter().for_each(|port| self.sandbox.journal.tried(port));
+            pin.grant
+                .direct_ports()
+                .iter()
+                .for_each(|port| self.sandbox.journal.note_attempt(port));
         }
     }
 

@@ -20,7 +20,7 @@ impl Transparent {
     /// What is refused for another reason than its name can be a good connection in a form that the
     /// kernel side does not read: the next connection to the address takes the proxy, which reads it.
     pub fn direct_refused(&self, to: SocketAddr, finding: Finding, name: Option<String>) {
-        self.sandbox.journal.tried(to.port());
+        self.sandbox.journal.note_attempt(to.port());
         match self.ruling(to, finding, name) {
             Ok(by_name) if by_name => {}
             Ok(_) => self.send_to_proxy(to),

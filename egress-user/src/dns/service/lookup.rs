@@ -15,7 +15,7 @@ use crate::{
         upstream::{Looked, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
-    policy::{Answer, Grant, Name, Refusal},
+    policy::{Answer, MatchedRules, Name, Refusal},
     sandbox::PolicyVersion,
 };
 
@@ -57,7 +57,7 @@ impl Service {
     fn open(
         &self,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         judged: &[IpAddr],
         looked: &Looked,
         generation: u64,
@@ -103,7 +103,7 @@ impl Service {
     }
 
     /// `localhost` is never looked up.
-    pub(super) fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
+    pub(super) fn localhost(&self, name: &Name, grant: &MatchedRules) -> Reply {
         match self.pin_loopback(name, grant) {
             Ok(()) => Reply::Addresses(Addresses {
                 v4: vec![Ipv4Addr::LOCALHOST],
@@ -115,7 +115,7 @@ impl Service {
         }
     }
 
-    pub(super) fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
+    pub(super) fn pin_loopback(&self, name: &Name, grant: &MatchedRules) -> Result<(), PinError> {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
         self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, boottime_ns())
