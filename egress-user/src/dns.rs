@@ -25,7 +25,7 @@ pub use limits::{
     REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
 };
 pub use server::MAX_QUERIES;
-pub use service::{Judge, Service};
+pub use service::Service;
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_CONNECTIONS};
 pub use upstream::{Looked, NameServers, Records, ServersError, Upstream};

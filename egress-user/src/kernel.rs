@@ -17,6 +17,6 @@ pub use devices::Devices;
 pub use error::{KernelError, Rejected};
 pub use events::{Events, Told, datagram_connect, describe};
 pub use maps::Maps;
-pub use object::{Attached, Loaded};
+pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;
 pub use release::release;

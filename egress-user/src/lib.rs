@@ -25,6 +25,7 @@ pub mod policy;
 pub mod proxy;
 pub mod record;
 pub mod relay;
+pub mod sandbox;
 pub mod sniff;
 pub mod status;
 pub mod sys;

@@ -43,7 +43,7 @@ pub trait Listener: Send + Sync {
 pub struct Watch {
     /// Held until a change has been told: whoever settles waits for whoever does so already.
     changes: Mutex<Changes>,
-    listener: Box<dyn Listener>,
+    listener: Arc<dyn Listener>,
 }
 
 impl Watch {
@@ -51,7 +51,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the kernel does not tell of them: then nothing may be dialled.
-    pub fn start(listener: Box<dyn Listener>) -> io::Result<Arc<Self>> {
+    pub fn start(listener: Arc<dyn Listener>) -> io::Result<Arc<Self>> {
         // Changes first, so that none falls between.
         let changes = Changes::open()?;
         listener.changed(netlink::read()?.own);

@@ -6,6 +6,7 @@
 mod direct;
 mod lease;
 mod list;
+mod rejudge;
 mod store;
 mod table;
 

@@ -7,9 +7,9 @@
 mod class;
 mod compile;
 mod decide;
-mod grant;
 mod host;
 mod index;
+mod matched_rules;
 mod own;
 mod path;
 mod pattern;
@@ -23,8 +23,8 @@ pub use compile::KernelRule;
 pub use decide::{
     Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Refusal, Request, Settings,
 };
-pub use grant::Grant;
 pub use host::{Host, HostError, Name};
+pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};

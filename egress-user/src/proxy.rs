@@ -6,6 +6,7 @@ use std::io;
 use tokio::net::TcpStream;
 
 mod accept;
+mod admission;
 mod budget;
 mod connection;
 mod dialling;

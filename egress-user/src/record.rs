@@ -81,12 +81,12 @@ impl Journal {
     }
 
     /// Notes that a TCP connection was tried to this port, with whatever success.
-    pub fn tried(&self, port: u16) {
+    pub fn note_attempt(&self, port: u16) {
         self.sorting.lock().unwrap_or_else(PoisonError::into_inner).tcp_ports.insert(port);
     }
 
     /// Ends the wait for TCP connections: what is left of the datagram connects is told.
-    pub fn settle(&self) {
+    pub fn flush_deferred(&self) {
         let mut sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
         for (refused, (port, count)) in std::mem::take(&mut sorting.connects) {
             if !sorting.tcp_ports.contains(&port) {
@@ -160,10 +160,10 @@ mod tests {
         for port in [0, 80, 123, 443, u16::MAX] {
             journal.refused_datagram_connect(port, refusal(&format!("udp to {port}")));
         }
-        journal.tried(80);
-        journal.tried(443);
+        journal.note_attempt(80);
+        journal.note_attempt(443);
         assert!(journal.is_empty());
-        journal.settle();
+        journal.flush_deferred();
         assert_eq!(journal.entries(), [(refusal("udp to 123"), 1)]);
     }
 

@@ -7,7 +7,7 @@ use std::{
     os::fd::AsFd,
     path::Path,
     process::ExitCode,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -30,10 +30,10 @@ use egress_user::{
     kernel::{Attached, Devices, Events, Loaded, Maps},
     launch::{Arrived, Command, Init, InitError, PROBE_TARGET, Signals, User, exit},
     own,
-    pins::{self, Opening, PinStore, PinTable},
+    pins::{self, Opening},
     policy::{Mode, Policy},
     proxy::Transparent,
-    record::Journal,
+    sandbox::{PolicyWatch, SandboxState},
     status::{self, Door},
     sys,
     text::{self, Printable},
@@ -134,11 +134,8 @@ impl Drop for Hold {
 
 /// What the threads of a run share.
 struct Shared {
-    policy: Arc<Policy>,
-    journal: Arc<Journal>,
+    sandbox: Arc<SandboxState>,
     maps: Arc<Maps>,
-    pins: Arc<Mutex<PinTable>>,
-    sandbox: u64,
 }
 
 /// What answers a sandbox.
@@ -161,8 +158,8 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let listeners = Listeners::open(processors, room::listeners6(processors))?;
-    let (attached, mut maps) =
-        Loaded::load()?.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
+    let (programs, mut maps) = Loaded::load()?.take()?;
+    let attached = programs.attach(cgroup.outer(), &host.pins.join(cgroup.name()))?;
     let hold = Hold { cgroup, attached };
     let events = maps.take_events().context("the kernel object has no event ring")?;
     let policy = Arc::new(assembled.policy);
@@ -180,13 +177,10 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     let mut init = Init::spawn(&hold.cgroup, command)?;
     let (limit, doors) = (room::raise_limit(), listeners.doors());
 
-    let shared = Shared {
-        policy,
-        journal: Arc::default(),
-        maps: Arc::new(maps),
-        pins: Arc::default(),
-        sandbox: sandbox.id,
-    };
+    let maps = Arc::new(maps);
+    let watched = Arc::new(PolicyWatch::new(policy.clone()));
+    let store = Arc::new(maps.pin_sink(sandbox.id, watched.clone()));
+    let shared = Shared { sandbox: SandboxState::new(sandbox.id, watched, store), maps };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // For DNS and what the kernel side tells; connections have threads of their own.
         .worker_threads(processors.min(2))
@@ -205,15 +199,15 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     refuse_networks_as_stdio(&devices)?;
     shared.maps.add_devices(&devices)?;
     proxy.proved();
-    shared.maps.add_rules(sandbox.id, &shared.policy)?;
-    let kept = watch_own(&runtime, &shared, &proxy)?;
+    shared.maps.add_rules(sandbox.id, &policy)?;
+    let keeper = watch_own(&runtime, &shared)?;
     let direct = direct(&shared, &proxy, sandbox);
     if let Some(direct) = &direct {
-        let _ = kept.set(direct.clone());
+        keeper.set_direct(direct.clone());
     }
     let flags = sandbox.flags | if direct.is_some() { flags::DIRECT } else { 0 };
     shared.maps.add_sandbox(Sandbox { flags, ..sandbox })?;
-    let teller = Teller { journal: shared.journal.clone(), proxy: proxy.clone(), direct };
+    let teller = Teller { sandbox: shared.sandbox.clone(), proxy: proxy.clone(), direct };
     teller.clone().follow(&runtime, &events)?;
     let _door = tell_status(&runtime, &shared, &hold.cgroup, program, dns);
 
@@ -290,34 +284,24 @@ fn serve(
     let _entered = runtime.enter();
     let flows = |tcp_kind| -> anyhow::Result<Arc<dyn Flows>> {
         let socket = listeners.v4.dns_tcp.as_fd();
-        let flows = shared.maps.flows(shared.sandbox, tcp_kind, socket);
+        let flows = shared.maps.flows(shared.sandbox.id, tcp_kind, socket);
         Ok(Arc::new(flows.context("read the network namespace's cookie")?))
     };
     let (to_proxy, to_dns) = (flows(kind::TCP)?, flows(kind::DNS_TCP)?);
-    let sink: Arc<dyn PinStore> =
-        Arc::new(shared.maps.pin_sink(shared.sandbox, shared.policy.clone()));
+    let policy = shared.sandbox.policy();
     let upstream = Arc::new(NameServers::new(settings, writer)?);
     let service = dns::Service::new(
-        shared.policy.clone(),
+        shared.sandbox.clone(),
         dns::Settings {
             has_ipv6: own::has_ipv6_route(),
-            allow_ech: shared.policy.settings().allow_ech,
+            allow_ech: policy.settings().allow_ech,
             ..dns::Settings::new(settings)
         },
-        shared.pins.clone(),
-        sink.clone(),
         upstream.clone(),
-        shared.journal.clone(),
         to_dns,
     );
     service.pin_localhost().context("pin localhost")?;
-    let proxy = Transparent::new(
-        shared.policy.clone(),
-        shared.pins.clone(),
-        sink,
-        to_proxy,
-        shared.journal.clone(),
-    );
+    let proxy = Transparent::new(shared.sandbox.clone(), to_proxy);
     let mut workers: Vec<Vec<TcpListener>> = Vec::new();
     workers.resize_with(listeners.workers(), Vec::new);
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {
@@ -372,8 +356,7 @@ fn tell_status(
         id: cgroup.name().to_owned(),
         program,
         started_ns: clock::boottime_ns(),
-        pins: shared.pins.clone(),
-        journal: shared.journal.clone(),
+        sandbox: shared.sandbox.clone(),
         dns,
     };
     let _entered = runtime.enter();
@@ -389,7 +372,7 @@ fn tell_status(
 
 /// Proves the path with the kernel's real hooks before the command exists.
 fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Result<()> {
-    let probe = shared.maps.pin_sink(shared.sandbox, shared.policy.clone());
+    let probe = shared.sandbox.store();
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     probe
         .pin(PROBE_TARGET.ip(), &Opening::proxied(pins::NEVER_NS, ports))
@@ -402,27 +385,19 @@ fn prove(shared: &Shared, init: &mut Init, events: &Mutex<Events>) -> anyhow::Re
     Ok(())
 }
 
-/// Closes the machine's own addresses, from now on and as they change. Gives the place of the direct
-/// connections, which are to be ended where such an address is theirs.
-fn watch_own(
-    runtime: &Runtime,
-    shared: &Shared,
-    proxy: &Transparent,
-) -> anyhow::Result<Arc<OnceLock<Arc<Direct>>>> {
-    let Shared { policy, maps, pins, sandbox, .. } = shared;
-    let direct = Arc::<OnceLock<_>>::default();
-    let (pins, sink) = (pins.clone(), Arc::new(maps.pin_sink(*sandbox, policy.clone())));
-    let keeper =
-        own::Keeper::new(policy.clone(), pins, sink, maps.clone(), *sandbox, direct.clone());
-    let watch = own::Watch::start(Box::new(keeper)).context("read the machine's own addresses")?;
-    proxy.watches_own(watch.clone());
+/// Closes the machine's own addresses, from now on and as they change. Gives who does so, to be told of
+/// the direct connections, which are to be ended where such an address is theirs.
+fn watch_own(runtime: &Runtime, shared: &Shared) -> anyhow::Result<Arc<own::Keeper>> {
+    let keeper = Arc::new(own::Keeper::new(shared.sandbox.clone(), shared.maps.clone()));
+    let watch = own::Watch::start(keeper.clone()).context("read the machine's own addresses")?;
+    shared.sandbox.watch_own(watch.clone());
     runtime.spawn(watch.follow());
-    Ok(direct)
+    Ok(keeper)
 }
 
 /// The direct connections' keeper; none where the policy, or the kernel, leaves none.
 fn direct(shared: &Shared, proxy: &Arc<Transparent>, sandbox: Sandbox) -> Option<Arc<Direct>> {
-    if shared.policy.settings().mode == Mode::Limited {
+    if shared.sandbox.policy().settings().mode == Mode::Limited {
         return None;
     }
     match Direct::new(proxy.clone(), shared.maps.clone(), sandbox) {
@@ -442,12 +417,12 @@ fn finish(runtime: &Runtime, shared: &Shared, teller: &Teller, events: &Mutex<Ev
     if shared.maps.counter(Counter::Direct) > 0 {
         teller.proxy.tried_direct();
     }
-    shared.journal.settle();
+    shared.sandbox.journal.flush_deferred();
     // What no full ring can lose.
     let lost = shared.maps.counter(Counter::EventsLost);
     let full = shared.maps.counter(Counter::MapFull);
-    if !shared.journal.is_empty() || lost > 0 || full > 0 {
-        let mut text = format!("egress: refused:\n{}", shared.journal);
+    if !shared.sandbox.journal.is_empty() || lost > 0 || full > 0 {
+        let mut text = format!("egress: refused:\n{}", shared.sandbox.journal);
         if lost > 0 {
             let packets = shared.maps.counter(Counter::PacketsDropped);
             text.push_str(&format!(

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     policy::{
-        Grant, Host, HttpRequest, LIMITED_METHODS, Payload, Policy, PortSet, Rule, Transport,
+        Host, HttpRequest, LIMITED_METHODS, MatchedRules, Payload, Policy, PortSet, Rule, Transport,
     },
     target::{NetworkTarget, Target, Verdict, judge},
 };
@@ -98,7 +98,7 @@ struct Probes {
 
 impl Probes {
     fn of(both: Both<'_>, host: &Host) -> Self {
-        let grants: Vec<Grant> =
+        let grants: Vec<MatchedRules> =
             both.each().into_iter().filter_map(|policy| grant(policy, host)).collect();
         let rules: Vec<&Rule> =
             grants.iter().flat_map(|grant| grant.rules()).map(|rule| &**rule).collect();
@@ -337,7 +337,7 @@ fn paths(rules: &[&Rule]) -> Vec<(String, Option<String>)> {
     paths
 }
 
-fn grant(policy: &Policy, host: &Host) -> Option<Grant> {
+fn grant(policy: &Policy, host: &Host) -> Option<MatchedRules> {
     match host {
         Host::Name(name) => policy.name(name).ok(),
         Host::Address(address) => policy.address(*address).ok(),

@@ -11,14 +11,15 @@ use hickory_proto::rr::{
     },
 };
 
-use super::{query::policy_name, service::Judge};
+use super::query::policy_name;
+use crate::policy::Policy;
 
 /// Priority of a record that is an alias (RFC 9460 section 2.4.1).
 const ALIAS: u16 = 0;
 
 /// The data of those records that may be answered to a question of this type.
 pub(super) fn passed(
-    policy: &dyn Judge,
+    policy: &Policy,
     allow_ech: bool,
     asked: RecordType,
     records: Vec<Record>,
@@ -35,7 +36,7 @@ pub(super) fn passed(
 
 /// A service binding without what would lead around the policy; none where it is of no use then. A
 /// client without it connects as if there were none.
-fn led(policy: &dyn Judge, allow_ech: bool, mut binding: SVCB) -> Option<SVCB> {
+fn led(policy: &Policy, allow_ech: bool, mut binding: SVCB) -> Option<SVCB> {
     // The root stands for the owner, which is allowed, or for "no such service".
     if !binding.target_name.is_root() {
         let target = policy_name(&binding.target_name).ok()?;

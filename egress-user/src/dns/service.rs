@@ -1,9 +1,6 @@
 //! The answer to one query of a sandbox: judge, look up, judge, pin, answer.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egress_common::Reason;
 use hickory_proto::rr::{self, RecordType};
@@ -23,54 +20,21 @@ use super::{
 use crate::{
     clock::boottime_ns,
     flow::Flows,
-    pins::{PinStore, PinTable},
-    policy::{Answer, Grant, Name, Policy, Refusal, Rule},
-    record::{Journal, Refused},
+    policy::{Name, Refusal, Rule},
+    record::Refused,
+    sandbox::SandboxState,
 };
 
 mod lookup;
-
-/// What DNS asks the policy; a trait so that the order of questions can be tested.
-pub trait Judge: Send + Sync {
-    /// [`Policy::name`].
-    ///
-    /// # Errors
-    /// The refusal.
-    fn name(&self, name: &Name) -> Result<Grant, Refusal>;
-    /// [`Policy::denied_name`].
-    fn denied(&self, name: &Name) -> Option<Refusal>;
-    /// [`Policy::judge_lookup`].
-    ///
-    /// # Errors
-    /// The refusal.
-    fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal>;
-}
-
-impl Judge for Policy {
-    fn name(&self, name: &Name) -> Result<Grant, Refusal> {
-        Policy::name(self, name)
-    }
-
-    fn denied(&self, name: &Name) -> Option<Refusal> {
-        self.denied_name(name)
-    }
-
-    fn judge_lookup<'a>(&self, name: &Name, answer: &'a Answer) -> Result<&'a [IpAddr], Refusal> {
-        Policy::judge_lookup(self, name, answer)
-    }
-}
 
 /// Longest TTL of the name of a pinned address, in seconds.
 const POINTER_TTL: u32 = 3600;
 
 /// DNS of one sandbox, behind all of its listeners: they share its limits.
 pub struct Service {
-    policy: Arc<dyn Judge>,
+    sandbox: Arc<SandboxState>,
     settings: Settings,
-    pins: Arc<Mutex<PinTable>>,
-    sink: Arc<dyn PinStore>,
     upstream: Arc<dyn Upstream>,
-    journal: Arc<Journal>,
     pub(super) flows: Arc<dyn Flows>,
     flights: Flights<Outcome>,
     limits: Mutex<Limits>,
@@ -94,22 +58,16 @@ impl Service {
     /// The DNS of one sandbox; nothing is served until a listener is handed to
     /// [`Service::serve_udp`] or [`Service::serve_tcp`].
     pub fn new(
-        policy: Arc<dyn Judge>,
+        sandbox: Arc<SandboxState>,
         settings: Settings,
-        pins: Arc<Mutex<PinTable>>,
-        sink: Arc<dyn PinStore>,
         upstream: Arc<dyn Upstream>,
-        journal: Arc<Journal>,
         flows: Arc<dyn Flows>,
     ) -> Arc<Self> {
         let reuse_ns = u64::try_from(settings.reuse.as_nanos()).unwrap_or(u64::MAX);
         Arc::new(Self {
-            policy,
+            sandbox,
             settings,
-            pins,
-            sink,
             upstream,
-            journal,
             flows,
             flights: Flights::new(reuse_ns),
             limits: Mutex::new(Limits::new(boottime_ns())),
@@ -126,7 +84,7 @@ impl Service {
     /// When the pins cannot be written.
     pub fn pin_localhost(&self) -> std::io::Result<bool> {
         let name = Name::parse("localhost").map_err(std::io::Error::other)?;
-        let Ok(grant) = self.policy.name(&name) else { return Ok(false) };
+        let Ok(grant) = self.sandbox.policy().name(&name) else { return Ok(false) };
         self.pin_loopback(&name, &grant).map_err(std::io::Error::other)?;
         Ok(true)
     }
@@ -193,7 +151,7 @@ impl Service {
     /// Notes that a limit was met; `what` is the same for all, so that it takes one entry.
     pub(super) fn note_limit(&self, what: &str) {
         let (what, reason) = (what.into(), Reason::RateLimited);
-        self.journal.refused(Refused { what, reason, rule: None, fix: None });
+        self.sandbox.journal.refused(Refused { what, reason, rule: None, fix: None });
     }
 
     async fn reply(&self, query: &Query) -> Reply {
@@ -210,7 +168,7 @@ impl Service {
                 return self.refuse(&shown(wire), refusal);
             }
         };
-        let grant = match self.policy.name(&name) {
+        let grant = match self.sandbox.policy().name(&name) {
             Ok(grant) => grant,
             Err(refusal) => return self.refuse(name.as_str(), refusal),
         };
@@ -230,7 +188,7 @@ impl Service {
         if !is_address {
             return self.other(&name, record_type).await;
         }
-        let look_up = || self.look_up(&name, &grant);
+        let look_up = || self.look_up(&name);
         match &*self.flights.join(&name, boottime_ns, look_up).await {
             Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns } => {
                 let now_ns = boottime_ns();
@@ -255,7 +213,7 @@ impl Service {
     fn pointer(&self, reverse: Reverse) -> Reply {
         let now_ns = boottime_ns();
         if let Reverse::Address(address) = reverse {
-            let pins = self.pins();
+            let pins = self.sandbox.pins();
             if let Some(pinned) = pins.names_of(address, now_ns).into_iter().next() {
                 let expires_ns = pins.expiry_of(&pinned.name, address).unwrap_or(now_ns);
                 let ttl = seconds_left(expires_ns, now_ns).min(POINTER_TTL);
@@ -272,7 +230,7 @@ impl Service {
     }
 
     fn note(&self, what: &str, refusal: &Refusal) {
-        self.journal.refused(Refused {
+        self.sandbox.journal.refused(Refused {
             what: what.into(),
             reason: refusal.reason,
             rule: refusal.rule.as_deref().map(|rule| cited(rule).into()),
@@ -283,11 +241,6 @@ impl Service {
     fn limits(&self) -> MutexGuard<'_, Limits> {
         // A panic elsewhere leaves at worst a token less.
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pins(&self) -> MutexGuard<'_, PinTable> {
-        // A panic elsewhere leaves at worst a pin less than the kernel has.
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

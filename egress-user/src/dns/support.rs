@@ -18,8 +18,8 @@ use super::{Looked, Records, Service, Settings, Upstream};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     pins::{Opening, PinStore, PinTable},
-    policy::{self, Action, Answer, Grant, Name, Origin, Pattern, Policy, Rule},
-    record::Journal,
+    policy::{self, Action, Answer, MatchedRules, Name, Origin, Pattern, Policy, Rule},
+    sandbox::{PolicyWatch, SandboxState},
 };
 
 pub(crate) fn name(text: &str) -> Name {
@@ -30,7 +30,7 @@ pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(crate) fn grant(pattern: &str) -> Grant {
+pub(crate) fn grant(pattern: &str) -> MatchedRules {
     Arc::new(rule(&format!("allow {pattern}"), 1)).into()
 }
 
@@ -184,9 +184,8 @@ impl Flows for Everybody {
 /// A sandbox's DNS with everything around it scripted.
 pub(crate) struct World {
     pub(crate) diary: Arc<Diary>,
-    pub(crate) journal: Arc<Journal>,
     pub(crate) service: Arc<Service>,
-    pins: Arc<Mutex<PinTable>>,
+    pub(crate) sandbox: Arc<SandboxState>,
 }
 
 impl World {
@@ -196,18 +195,11 @@ impl World {
 
     pub(crate) fn with(rules: &[&str], settings: Settings, knows_peers: bool) -> Self {
         let diary = Arc::new(Diary::default());
-        let journal = Arc::new(Journal::default());
-        let pins = Arc::new(Mutex::new(PinTable::default()));
-        let service = Service::new(
-            Arc::new(policy(rules)),
-            settings,
-            pins.clone(),
-            diary.clone(),
-            diary.clone(),
-            journal.clone(),
-            Arc::new(Everybody(knows_peers)),
-        );
-        Self { diary, journal, service, pins }
+        let policy = Arc::new(PolicyWatch::new(Arc::new(policy(rules))));
+        let sandbox = SandboxState::new(1, policy, diary.clone());
+        let peers = Arc::new(Everybody(knows_peers));
+        let service = Service::new(sandbox.clone(), settings, diary.clone(), peers);
+        Self { diary, service, sandbox }
     }
 
     /// Scripts the answer to a name: addresses, without a chain.
@@ -217,17 +209,13 @@ impl World {
         self
     }
 
-    pub(crate) fn pin_table(&self) -> Arc<Mutex<PinTable>> {
-        self.pins.clone()
-    }
-
     /// One lookup, for its effects.
     pub(crate) async fn look_up(&self, name: &str) {
         self.ask(name, RecordType::A).await;
     }
 
     pub(crate) fn pins(&self) -> MutexGuard<'_, PinTable> {
-        self.pins.lock().unwrap()
+        self.sandbox.pins()
     }
 
     pub(crate) async fn ask(&self, name: &str, record_type: RecordType) -> Message {
@@ -242,7 +230,7 @@ impl World {
 
     /// Reasons in the journal, each as `what reason`.
     pub(crate) fn noted(&self) -> Vec<String> {
-        let entries = self.journal.entries();
+        let entries = self.sandbox.journal.entries();
         entries.iter().map(|(r, _)| format!("{} {}", r.what, r.reason.name())).collect()
     }
 }

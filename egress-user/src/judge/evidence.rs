@@ -11,7 +11,8 @@ use egress_common::Reason;
 use crate::{
     pins::{PinTable, Pinned},
     policy::{
-        Grant, Host, HttpRequest, Mode, Name, Payload, Policy, PortSet, Refusal, Rule, Transport,
+        Host, HttpRequest, MatchedRules, Mode, Name, Payload, Policy, PortSet, Refusal, Rule,
+        Transport,
     },
     record::Refused,
     sniff::{Hello, RequestHead},
@@ -29,7 +30,7 @@ const COMMAND_PORTS: [u16; 3] = [6379, 26379, 11211];
 pub(crate) struct Evidence {
     to: SocketAddr,
     /// An address rule or `*`.
-    literal: Option<Grant>,
+    literal: Option<MatchedRules>,
     /// Live pins of the address whose rule opens the port.
     names: Vec<Pinned>,
 }
@@ -50,7 +51,7 @@ impl Evidence {
             Err(refusal) if refusal.reason == Reason::Denied => return Err(refused(refusal)),
             Err(refusal) => Err(refusal),
         };
-        let open = |grant: &Grant| grant.opens(to.port(), Transport::Tcp);
+        let open = |grant: &MatchedRules| grant.opens(to.port(), Transport::Tcp);
         let names: Vec<_> = pinned.iter().filter(|pin| open(&pin.grant)).cloned().collect();
         let by_address = literal.as_ref().ok().filter(|grant| open(grant)).cloned();
         if by_address.is_some() || !names.is_empty() {
@@ -94,6 +95,26 @@ impl Evidence {
     pub(crate) fn opens_as(&self, asked: &Self) -> bool {
         (self.literal.is_some() || asked.literal.is_none())
             && (self.any_protocol() || !asked.any_protocol() || !self.is_web())
+    }
+
+    /// Whether everything that is judged by this is judged alike by the other, whatever it says: the same
+    /// lines vouch for it. Where they stand does not matter.
+    pub(crate) fn vouches_as(&self, other: &Self) -> bool {
+        let named = |of: &Self, pin: &Pinned| {
+            of.names.iter().any(|other| other.name == pin.name && other.grant.opens_as(&pin.grant))
+        };
+        let literal = match (&self.literal, &other.literal) {
+            (Some(one), Some(other)) => one.opens_as(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        literal
+            && self.names.len() == other.names.len()
+            && self.names.iter().all(|pin| named(other, pin))
+    }
+
+    /// Whether the address itself is allowed, or all public ones: then names that no pin knows pass.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.literal.is_some()
     }
 
     /// Judges a TLS hello; gives the name that it is for, where there is evidence of one.
@@ -191,7 +212,7 @@ impl Evidence {
     /// Whether some name, or the address, of this connection has a rule that asks for more than a
     /// name: methods, paths, or limited mode.
     pub(crate) fn reads_requests(&self, policy: &Policy) -> bool {
-        let reads = |grant: &Grant| policy.reads_requests(grant, self.to.port());
+        let reads = |grant: &MatchedRules| policy.reads_requests(grant, self.to.port());
         self.literal.iter().any(reads) || self.names.iter().any(|pin| reads(&pin.grant))
     }
 
@@ -206,7 +227,8 @@ impl Evidence {
         payload: &Payload,
     ) -> Result<Option<Name>, Refused> {
         let port = self.to.port();
-        let judge = |grant: &Grant| policy.judge_payload(grant, port, Transport::Tcp, payload);
+        let judge =
+            |grant: &MatchedRules| policy.judge_payload(grant, port, Transport::Tcp, payload);
         let (host, name) = named.unzip();
         let pinned = name.flatten();
         let judged = match (&pinned, host) {

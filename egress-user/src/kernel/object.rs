@@ -1,13 +1,14 @@
 //! Loading the kernel object and attaching its programs.
 
 use std::{
-    fs, io,
-    os::fd::{AsFd, OwnedFd},
+    fs,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use aya::{
     Ebpf, EbpfLoader,
+    maps::Map,
     programs::{Program, ProgramError},
 };
 use egress_common::abi::{self, ProgramSpec, global, map};
@@ -23,6 +24,13 @@ pub struct Loaded {
     ebpf: Ebpf,
     chooses_errno: bool,
     judges_hellos: bool,
+}
+
+/// The loaded programs.
+pub struct Programs {
+    programs: Vec<(&'static ProgramSpec, OwnedFd)>,
+    /// The map of what they hold back.
+    held: OwnedFd,
 }
 
 /// Which helpers the programs use: 1 or 0.
@@ -97,11 +105,42 @@ impl Loaded {
         self.judges_hellos
     }
 
-    /// Attaches everything at a cgroup, pins the links below `pins`, and hands out the maps.
+    /// The programs, to be attached at any number of cgroups, and the maps that they share.
+    ///
+    /// # Errors
+    /// When a program or a map is not as it should be.
+    pub fn take(mut self) -> Result<(Programs, Maps), KernelError> {
+        let held = self.ebpf.map(map::HELD).ok_or(KernelError::Missing { program: map::HELD })?;
+        let Map::HashMap(held) = held else {
+            return Err(KernelError::Missing { program: map::HELD });
+        };
+        let duplicate = |descriptor: BorrowedFd<'_>| {
+            descriptor
+                .try_clone_to_owned()
+                .map_err(|source| KernelError::System { what: "keep a program", source })
+        };
+        let held = duplicate(held.fd().as_fd())?;
+        let mut programs = Vec::with_capacity(abi::PROGRAMS.len());
+        for spec in abi::PROGRAMS {
+            let descriptor =
+                program(&mut self.ebpf, spec)?.fd().map_err(|source| KernelError::Load {
+                    program: spec.name,
+                    enforces: spec.enforces,
+                    source: Box::new(source.into()),
+                })?;
+            programs.push((spec, duplicate(descriptor.as_fd())?));
+        }
+        let maps = Maps::take(&mut self.ebpf, self.judges_hellos)?;
+        Ok((Programs { programs, held }, maps))
+    }
+}
+
+impl Programs {
+    /// Attaches everything at a cgroup, and pins the links below `pins`.
     ///
     /// # Errors
     /// When anything cannot be attached or pinned; what was attached until then is detached.
-    pub fn attach(mut self, cgroup: &Path, pins: &Path) -> Result<(Attached, Maps), KernelError> {
+    pub fn attach(&self, cgroup: &Path, pins: &Path) -> Result<Attached, KernelError> {
         let directory = fs::File::open(cgroup)
             .map_err(|source| KernelError::System { what: "open the sandbox's cgroup", source })?;
         fs::create_dir(pins).map_err(|source| KernelError::System {
@@ -111,19 +150,12 @@ impl Loaded {
         let mut attached = Attached { links: Vec::new(), pins: pins.to_owned() };
         // First: without it nobody knows what the programs hold back.
         let path = pins.join(map::HELD);
-        let held = self.ebpf.map(map::HELD).ok_or(KernelError::Missing { program: map::HELD })?;
-        held.pin(&path).map_err(|error| KernelError::Pin {
+        sys::bpf::object_pin(self.held.as_fd(), &path).map_err(|source| KernelError::Pin {
             program: map::HELD,
             path,
-            source: io::Error::other(error),
+            source,
         })?;
-        for spec in abi::PROGRAMS {
-            let descriptor =
-                program(&mut self.ebpf, spec)?.fd().map_err(|source| KernelError::Load {
-                    program: spec.name,
-                    enforces: spec.enforces,
-                    source: Box::new(source.into()),
-                })?;
+        for (spec, descriptor) in &self.programs {
             let link =
                 sys::bpf::link_create(descriptor.as_fd(), directory.as_fd(), spec.attach_type)
                     .map_err(|source| KernelError::Attach {
@@ -139,7 +171,7 @@ impl Loaded {
             })?;
             attached.links.push(link);
         }
-        Ok((attached, Maps::take(&mut self.ebpf, self.judges_hellos)?))
+        Ok(attached)
     }
 }
 

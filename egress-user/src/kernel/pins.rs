@@ -15,6 +15,7 @@ use super::maps::{Maps, key_of};
 use crate::{
     pins::{Naming, Opening, PinStore},
     policy::{Name, Policy, Transport},
+    sandbox::PolicyWatch,
     sys::pod::Wire,
 };
 
@@ -22,12 +23,12 @@ use crate::{
 pub struct KernelPins {
     maps: Arc<Maps>,
     sandbox: u64,
-    policy: Arc<Policy>,
+    policy: Arc<PolicyWatch>,
 }
 
 impl Maps {
     /// The [`PinStore`] of one sandbox with this policy.
-    pub fn pin_sink(self: &Arc<Self>, sandbox: u64, policy: Arc<Policy>) -> KernelPins {
+    pub fn pin_sink(self: &Arc<Self>, sandbox: u64, policy: Arc<PolicyWatch>) -> KernelPins {
         KernelPins { maps: self.clone(), sandbox, policy }
     }
 }
@@ -39,8 +40,8 @@ impl KernelPins {
 
     /// Ports that the address's own rule, or `*`, does not open: where one does, names pass that no
     /// pin knows, which the proxy has to judge. The connect hook asks the pin alone.
-    fn without_open(&self, address: IpAddr, direct: PortList) -> PortList {
-        let Ok(open) = self.policy.address(address) else { return direct };
+    fn without_open(policy: &Policy, address: IpAddr, direct: PortList) -> PortList {
+        let Ok(open) = policy.address(address) else { return direct };
         let mut left = PortList::NONE;
         for port in direct.iter().filter(|&port| !open.opens(port, Transport::Tcp)) {
             left.insert(port);
@@ -62,15 +63,16 @@ impl KernelPins {
 
 impl PinStore for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
+        let policy = self.policy.policy();
         // Judged when it was somebody else's.
-        if self.policy.closes_own(address) {
+        if policy.closes_own(address) {
             return Err(io::Error::other("the address has become this machine's own"));
         }
         let &Opening { expires_ns, ports, unread, .. } = opening;
         // The machine itself is reached by way of the proxy: the packet hook lets nothing go there.
-        let direct = match self.policy.is_this_machine(address) {
+        let direct = match policy.is_this_machine(address) {
             true => PortList::NONE,
-            false => self.without_open(address, opening.direct),
+            false => Self::without_open(&policy, address, opening.direct),
         };
         let value = PinValue { expires_ns, ports, direct, unread };
         let mut map = self.maps.pins();

@@ -10,47 +10,49 @@ use crate::{
     clock::boottime_ns,
     direct::Direct,
     kernel::{Maps, OwnRules},
-    pins::{PinStore, PinTable},
-    policy::{OwnAddresses, Policy},
+    policy::OwnAddresses,
+    sandbox::SandboxState,
 };
 
 /// Closes what has become the machine's own, in the policy, among the pins and in the kernel.
 pub struct Keeper {
-    policy: Arc<Policy>,
-    pins: Arc<Mutex<PinTable>>,
-    sink: Arc<dyn PinStore>,
+    sandbox: Arc<SandboxState>,
     rules: Mutex<OwnRules>,
-    direct: Arc<OnceLock<Arc<Direct>>>,
+    direct: OnceLock<Arc<Direct>>,
 }
 
 impl Keeper {
-    /// Of the sandbox with this id in these maps. `direct` may be set later.
-    pub fn new(
-        policy: Arc<Policy>,
-        pins: Arc<Mutex<PinTable>>,
-        sink: Arc<dyn PinStore>,
-        maps: Arc<Maps>,
-        sandbox: u64,
-        direct: Arc<OnceLock<Arc<Direct>>>,
-    ) -> Self {
-        Self { policy, pins, sink, rules: Mutex::new(OwnRules::new(maps, sandbox)), direct }
+    /// Of this sandbox, in these maps.
+    pub fn new(sandbox: Arc<SandboxState>, maps: Arc<Maps>) -> Self {
+        let rules = Mutex::new(OwnRules::new(maps, sandbox.id));
+        Self { sandbox, rules, direct: OnceLock::new() }
+    }
+
+    /// The keeper of the direct connections, which are to be ended where such an address is theirs. Once.
+    pub fn set_direct(&self, direct: Arc<Direct>) {
+        let _ = self.direct.set(direct);
+    }
+
+    /// Writes what the policy of now says of the machine's own addresses into the kernel.
+    pub fn write_rules(&self) {
+        let rules = self.sandbox.policy().own_rules();
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).set(rules);
     }
 }
 
 impl Listener for Keeper {
     fn changed(&self, own: OwnAddresses) {
-        if *self.policy.own_addresses() == own {
+        let _changing = self.sandbox.change();
+        let policy = self.sandbox.policy();
+        if *policy.own_addresses() == own {
             return;
         }
         tracing::debug!(?own, "the machine's own addresses");
         // The policy first: from here on nothing is pinned there.
-        self.policy.set_own_addresses(own);
-        let rules = self.policy.own_rules();
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).set(rules);
-        let is_closed = |address: IpAddr| self.policy.closes_own(address);
-        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.end(&*self.sink, is_closed, boottime_ns());
-        drop(pins);
+        policy.set_own_addresses(own);
+        self.write_rules();
+        let is_closed = |address: IpAddr| policy.closes_own(address);
+        self.sandbox.pins().end(self.sandbox.store(), is_closed, boottime_ns());
         if let Some(direct) = self.direct.get() {
             direct.end_where(is_closed);
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::PinTable;
-use crate::policy::{Grant, Name};
+use crate::policy::{MatchedRules, Name};
 
 /// One live pin.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Listed {
     /// The address that is open for it.
     pub address: IpAddr,
     /// What its rules open.
-    pub grant: Grant,
+    pub grant: MatchedRules,
     /// When an answer gave it first, in CLOCK_BOOTTIME nanoseconds.
     pub since_ns: u64,
     /// When its time is over; [`super::NEVER_NS`] never is. Held pins live on.

@@ -9,7 +9,7 @@ use std::{
 use egress_common::pin::PortList;
 
 use super::PinStore;
-use crate::policy::{Grant, Name};
+use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
 /// of names costs only the sandbox that makes it. Each pin costs about 200 octets here (0.8 MiB a
@@ -48,7 +48,7 @@ pub struct Pinned {
     /// The name whose lookup gave it.
     pub name: Name,
     /// What its rule opens.
-    pub grant: Grant,
+    pub grant: MatchedRules,
 }
 
 /// Why addresses were not pinned. Nothing of the attempt is left in the table or the sink.
@@ -99,7 +99,7 @@ pub struct PinTable {
 #[derive(Clone, Debug)]
 pub(super) struct Pin {
     pub(super) name: Name,
-    pub(super) grant: Grant,
+    pub(super) grant: MatchedRules,
     /// When an answer gave it first.
     pub(super) since_ns: u64,
     /// When the answers' time is over.
@@ -135,7 +135,7 @@ impl PinTable {
         &mut self,
         sink: &dyn PinStore,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         addresses: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Result<(), PinError> {
@@ -248,14 +248,7 @@ impl PinTable {
             // The kernel first.
             sink.unpin(address);
             for pin in self.by_address.remove(&address).into_iter().flatten() {
-                self.count -= 1;
-                sink.unname(address, &pin.name, pin.id);
-                if let Some(addresses) = self.by_name.get_mut(&pin.name) {
-                    addresses.retain(|&other| other != address);
-                    if addresses.is_empty() {
-                        self.by_name.remove(&pin.name);
-                    }
-                }
+                self.forget_pin(sink, address, &pin);
             }
             self.proxied.remove(&address);
         }
@@ -263,12 +256,24 @@ impl PinTable {
         self.expired.forget(is_closed);
     }
 
+    /// Takes away what there is of a pin that is no longer among those of its address.
+    pub(super) fn forget_pin(&mut self, sink: &dyn PinStore, address: IpAddr, pin: &Pin) {
+        self.count -= 1;
+        sink.unname(address, &pin.name, pin.id);
+        if let Some(addresses) = self.by_name.get_mut(&pin.name) {
+            addresses.retain(|&other| other != address);
+            if addresses.is_empty() {
+                self.by_name.remove(&pin.name);
+            }
+        }
+    }
+
     /// Opens every address in the sink; on a failure puts back what stood there before.
     fn write(
         &self,
         sink: &dyn PinStore,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         wanted: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Result<Vec<(IpAddr, Pin)>, PinError> {
@@ -307,7 +312,7 @@ impl PinTable {
         &self,
         address: IpAddr,
         name: &Name,
-        grant: &Grant,
+        grant: &MatchedRules,
         expires_ns: u64,
         now_ns: u64,
     ) -> Pin {

@@ -9,7 +9,8 @@ use egress_common::Reason;
 use ipnet::IpNet;
 
 use super::{
-    Action, Grant, Host, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress, UnixRule,
+    Action, Host, MatchedRules, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress,
+    UnixRule,
     index::Index,
     own::{Known, Locality},
     path,
@@ -25,7 +26,7 @@ pub struct Policy {
 }
 
 /// Settings of `[network]` that decisions depend on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `network_access`.
     pub network_access: bool,
@@ -98,7 +99,7 @@ pub enum Decision {
     /// Allowed.
     Allow {
         /// By this grant.
-        grant: Grant,
+        grant: MatchedRules,
         /// Addresses that it may be dialled at.
         addresses: Vec<IpAddr>,
     },
@@ -146,6 +147,14 @@ impl Policy {
         &self.settings
     }
 
+    /// Whether it says the same as the other of every target; false also where that is not seen at once.
+    pub fn says_as(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.rules(), other.rules());
+        self.settings == other.settings
+            && ours.by_ref().zip(theirs.by_ref()).all(|(one, other)| one.says_as(other))
+            && self.rules().count() == other.rules().count()
+    }
+
     /// Rows 0 to 8 for a whole target.
     pub fn decide(&self, request: &Request, lookup: &mut dyn Lookup) -> Decision {
         match self.judge(request, lookup) {
@@ -155,7 +164,7 @@ impl Policy {
     }
 
     /// Rows 1 and 3 for a name, any port: asked before any lookup. `localhost`: rows 1 and 2.
-    pub fn name(&self, name: &Name) -> Result<Grant, Refusal> {
+    pub fn name(&self, name: &Name) -> Result<MatchedRules, Refusal> {
         self.refuse_disabled()?;
         if let Some(refusal) = self.denied_name(name) {
             return Err(refusal);
@@ -191,7 +200,7 @@ impl Policy {
     }
 
     /// Rows 1 to 3 for an address that no name vouches for, any port.
-    pub fn address(&self, address: IpAddr) -> Result<Grant, Refusal> {
+    pub fn address(&self, address: IpAddr) -> Result<MatchedRules, Refusal> {
         self.refuse_disabled()?;
         let address = address.to_canonical();
         if let Some(refusal) = self.denied_address(address) {
@@ -254,7 +263,7 @@ impl Policy {
     }
 
     /// Row 4's refusal, with the rule that does not open the port.
-    pub fn port_refusal(&self, grant: &Grant, port: u16, transport: Transport) -> Refusal {
+    pub fn port_refusal(&self, grant: &MatchedRules, port: u16, transport: Transport) -> Refusal {
         // Of several lines, the one that lacks nothing but the port.
         let fits = |rule: &&Arc<Rule>| rule.permits_transport(transport);
         let rule = grant.rules().iter().find(fits).unwrap_or(grant.rule());
@@ -274,7 +283,7 @@ impl Policy {
     /// pass. `tcp` port 443 without any knowledge of the payload is taken for TLS.
     pub fn judge_payload(
         &self,
-        grant: &Grant,
+        grant: &MatchedRules,
         port: u16,
         transport: Transport,
         payload: &Payload,
@@ -291,7 +300,7 @@ impl Policy {
     }
 
     /// Whether requests have to be read before they may pass.
-    pub fn reads_requests(&self, grant: &Grant, port: u16) -> bool {
+    pub fn reads_requests(&self, grant: &MatchedRules, port: u16) -> bool {
         grant.reads_requests(self.settings.mode, port)
     }
 
@@ -324,22 +333,22 @@ impl Policy {
 
     /// A deny rule that leaves the pattern nothing to allow: the allow rule is dead.
     pub fn denies_all_of(&self, pattern: &Pattern) -> Option<&Arc<Rule>> {
-        self.index.denies_all_of(pattern).map(Grant::rule)
+        self.index.denies_all_of(pattern).map(MatchedRules::rule)
     }
 
     /// The most specific allow that covers all of the pattern ([`Pattern::covers`]), whatever is
     /// denied.
-    pub fn covering(&self, pattern: &Pattern) -> Option<&Grant> {
+    pub fn covering(&self, pattern: &Pattern) -> Option<&MatchedRules> {
         self.index.allows_all_of(pattern)
     }
 
     /// The rules, in no order.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.grants().flat_map(Grant::rules)
+        self.grants().flat_map(MatchedRules::rules)
     }
 
     /// The rules by action and pattern, in no order; each the highest layer first.
-    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+    pub fn grants(&self) -> impl Iterator<Item = &MatchedRules> {
         self.index.grants()
     }
 
@@ -370,7 +379,7 @@ impl Policy {
         &self,
         request: &Request,
         lookup: &mut dyn Lookup,
-    ) -> Result<(Grant, Vec<IpAddr>), Refusal> {
+    ) -> Result<(MatchedRules, Vec<IpAddr>), Refusal> {
         let grant = match &request.host {
             Host::Name(name) => self.name(name)?,
             Host::Address(address) => self.address(*address)?,
@@ -405,7 +414,7 @@ impl Refusal {
         Self { rule: Some(rule.clone()), ..Self::new(reason) }
     }
 
-    fn denied(denies: &Grant) -> Self {
+    fn denied(denies: &MatchedRules) -> Self {
         let rule = denies.rule();
         Self::by(Reason::Denied, rule)
             .fixed_by(format!("remove {rule}: no allow rule overrides it"))

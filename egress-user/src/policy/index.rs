@@ -5,7 +5,7 @@ use std::{collections, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Action, Grant, Name, Pattern, Rule, class};
+use super::{Action, MatchedRules, Name, Pattern, Rule, class};
 
 /// Only the author of a policy chooses keys, and a lookup adds none: a hash that nobody can be kept
 /// from guessing does, at half the time of a decision.
@@ -40,38 +40,38 @@ impl Index {
     }
 
     /// A deny rule that matches the name.
-    pub(super) fn denies_name(&self, name: &Name) -> Option<&Grant> {
+    pub(super) fn denies_name(&self, name: &Name) -> Option<&MatchedRules> {
         self.deny.name(name)
     }
 
     /// The most specific allow rule that matches the name.
-    pub(super) fn allows_name(&self, name: &Name) -> Option<&Grant> {
+    pub(super) fn allows_name(&self, name: &Name) -> Option<&MatchedRules> {
         self.allow.name(name).or(self.allow.any.as_ref())
     }
 
     /// The allow rule of exactly this name, wildcards left out.
-    pub(super) fn allows_exactly(&self, name: &Name) -> Option<&Grant> {
+    pub(super) fn allows_exactly(&self, name: &Name) -> Option<&MatchedRules> {
         self.allow.names.get(name.as_str())?.exact.as_ref()
     }
 
     /// A deny rule that matches every address of the block, or of the IPv4 block that it carries.
-    pub(super) fn denies_block(&self, block: IpNet) -> Option<&Grant> {
+    pub(super) fn denies_block(&self, block: IpNet) -> Option<&MatchedRules> {
         let blocks = &self.deny.blocks;
         blocks.covering(block).or_else(|| blocks.covering(class::carried(block)?.into()))
     }
 
     /// The allow rule with the longest block that holds all of this one; `*` is not one.
-    pub(super) fn allows_block(&self, block: IpNet) -> Option<&Grant> {
+    pub(super) fn allows_block(&self, block: IpNet) -> Option<&MatchedRules> {
         self.allow.blocks.covering(block)
     }
 
     /// The rule that allows `*`.
-    pub(super) fn allows_any(&self) -> Option<&Grant> {
+    pub(super) fn allows_any(&self) -> Option<&MatchedRules> {
         self.allow.any.as_ref()
     }
 
     /// A deny rule that leaves the pattern nothing to allow.
-    pub(super) fn denies_all_of(&self, pattern: &Pattern) -> Option<&Grant> {
+    pub(super) fn denies_all_of(&self, pattern: &Pattern) -> Option<&MatchedRules> {
         match pattern {
             Pattern::Exact(name) => self.deny.name(name),
             Pattern::Below(name) => self.deny.subtree(name, true),
@@ -83,7 +83,7 @@ impl Index {
     }
 
     /// The most specific allow that covers all of the pattern, as [`Pattern::covers`] has it.
-    pub(super) fn allows_all_of(&self, pattern: &Pattern) -> Option<&Grant> {
+    pub(super) fn allows_all_of(&self, pattern: &Pattern) -> Option<&MatchedRules> {
         let covering = match pattern {
             // Wildcards never open it.
             Pattern::Exact(name) if name.is_localhost() => return self.allows_exactly(name),
@@ -98,7 +98,7 @@ impl Index {
     }
 
     /// Every pattern with its rules, in no order.
-    pub(super) fn grants(&self) -> impl Iterator<Item = &Grant> {
+    pub(super) fn grants(&self) -> impl Iterator<Item = &MatchedRules> {
         [&self.allow, &self.deny].into_iter().flat_map(Side::grants)
     }
 
@@ -117,16 +117,16 @@ impl Index {
 #[derive(Clone, Debug, Default)]
 struct Side {
     names: HashMap<Box<str>, AtName>,
-    any: Option<Grant>,
+    any: Option<MatchedRules>,
     blocks: Blocks,
 }
 
 /// The rules that are written with one name.
 #[derive(Clone, Debug, Default)]
 struct AtName {
-    exact: Option<Grant>,
-    below: Option<Grant>,
-    at_or_below: Option<Grant>,
+    exact: Option<MatchedRules>,
+    below: Option<MatchedRules>,
+    at_or_below: Option<MatchedRules>,
 }
 
 impl Side {
@@ -148,14 +148,14 @@ impl Side {
         self.names.entry(name.as_str().into()).or_default()
     }
 
-    fn grants(&self) -> impl Iterator<Item = &Grant> {
+    fn grants(&self) -> impl Iterator<Item = &MatchedRules> {
         let names = self.names.values();
         let names = names.flat_map(|at| [&at.exact, &at.below, &at.at_or_below]);
         names.chain([&self.any]).chain(self.blocks.rules.values()).flatten()
     }
 
     /// The most specific match: exact before suffix, long before short, `*.` before `**.`.
-    fn name(&self, name: &Name) -> Option<&Grant> {
+    fn name(&self, name: &Name) -> Option<&MatchedRules> {
         name.suffixes().enumerate().find_map(|(depth, suffix)| {
             let slot = self.names.get(suffix)?;
             match depth {
@@ -168,7 +168,7 @@ impl Side {
 
     /// The most specific rule that matches every name below this one, and this one as well unless
     /// `below` is set.
-    fn subtree(&self, name: &Name, below: bool) -> Option<&Grant> {
+    fn subtree(&self, name: &Name, below: bool) -> Option<&MatchedRules> {
         name.suffixes().enumerate().find_map(|(depth, suffix)| {
             let slot = self.names.get(suffix)?;
             slot.below.as_ref().filter(|_| below || depth > 0).or(slot.at_or_below.as_ref())
@@ -177,7 +177,7 @@ impl Side {
 }
 
 /// A second allow of one pattern adds what it opens; of several denies each is enough.
-fn add(slot: &mut Option<Grant>, rule: Rule) {
+fn add(slot: &mut Option<MatchedRules>, rule: Rule) {
     *slot = Some(match slot.take() {
         Some(first) => first.and(Arc::new(rule)),
         None => Arc::new(rule).into(),
@@ -187,13 +187,13 @@ fn add(slot: &mut Option<Grant>, rule: Rule) {
 /// Blocks, with the prefix lengths that occur in each family, the longest first.
 #[derive(Clone, Debug, Default)]
 struct Blocks {
-    rules: HashMap<IpNet, Option<Grant>>,
+    rules: HashMap<IpNet, Option<MatchedRules>>,
     v4_lengths: Vec<u8>,
     v6_lengths: Vec<u8>,
 }
 
 impl Blocks {
-    fn at(&mut self, block: IpNet) -> &mut Option<Grant> {
+    fn at(&mut self, block: IpNet) -> &mut Option<MatchedRules> {
         match block {
             IpNet::V4(block) => self.v4_lengths.push(block.prefix_len()),
             IpNet::V6(block) => self.v6_lengths.push(block.prefix_len()),
@@ -209,7 +209,7 @@ impl Blocks {
     }
 
     /// The rule with the longest block that holds all of this one.
-    fn covering(&self, block: IpNet) -> Option<&Grant> {
+    fn covering(&self, block: IpNet) -> Option<&MatchedRules> {
         let lengths = match block {
             IpNet::V4(_) => &self.v4_lengths,
             IpNet::V6(_) => &self.v6_lengths,

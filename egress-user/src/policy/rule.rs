@@ -230,6 +230,15 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it says the same as the other, wherever the two are written.
+    pub fn says_as(&self, other: &Self) -> bool {
+        self.pattern == other.pattern
+            && self.action == other.action
+            && self.options == other.options
+    }
+}
+
+impl Rule {
     /// Whether the transport is one of the rule's.
     pub fn permits_transport(&self, transport: Transport) -> bool {
         match &self.options.transport {

@@ -3,12 +3,17 @@
 
 use std::net::IpAddr;
 
-use super::{DataPath, Grant, Host, Payload, Policy, Request, Transport};
+use super::{DataPath, Host, MatchedRules, Payload, Policy, Request, Transport};
 
 impl Policy {
     /// The way of a target that is allowed, at these addresses. Another name of the same address may
     /// still need the proxy, and then all of them take it.
-    pub fn data_path(&self, request: &Request, grant: &Grant, addresses: &[IpAddr]) -> DataPath {
+    pub fn data_path(
+        &self,
+        request: &Request,
+        grant: &MatchedRules,
+        addresses: &[IpAddr],
+    ) -> DataPath {
         let tls = matches!(request.payload, Payload::Tls | Payload::Unknown);
         let named = matches!(request.host, Host::Name(_)) && request.transport == Transport::Tcp;
         // What a rule for the address, or `*`, lets pass names nobody, or names that no pin knows.

@@ -2,11 +2,11 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::AsFd,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,11 +15,11 @@ use std::{
 use egress_common::Reason;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
+    admission::{Admission, Permit},
     budget::{Budget, EARLY_BYTES},
     connection::Connection,
     drain::{Drain, GivenUp, Owed},
@@ -31,10 +31,10 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::{Evidence, plain},
     launch::{PROBE_GREETING, PROBE_TARGET},
-    own::Watch,
     pins::{PinStore, PinTable},
     policy::Policy,
-    record::{Journal, Refused},
+    record::Refused,
+    sandbox::{Live, SandboxState},
     sys::descriptors::is_readable,
 };
 
@@ -53,44 +53,36 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
-    pub(super) policy: Arc<Policy>,
-    pins: Arc<Mutex<PinTable>>,
-    sink: Arc<dyn PinStore>,
+    pub(super) sandbox: Arc<SandboxState>,
     flows: Arc<dyn Flows>,
-    pub(super) journal: Arc<Journal>,
-    connections: Arc<Semaphore>,
+    connections: Admission,
     /// There was no room for a connection, which is told once.
     was_full: AtomicBool,
     drain: Drain,
     pub(super) early: Budget,
-    /// Of the machine's own addresses; none until it is set, and in tests.
-    own: OnceLock<Arc<Watch>>,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
 }
 
+/// A connection for which something vouches.
+struct Listed<'a> {
+    policy: Arc<Policy>,
+    evidence: Arc<Evidence>,
+    live: Live<'a>,
+}
+
 impl Transparent {
     /// Nothing is served until a listener is handed to [`Transparent::serve`].
-    pub fn new(
-        policy: Arc<Policy>,
-        pins: Arc<Mutex<PinTable>>,
-        sink: Arc<dyn PinStore>,
-        flows: Arc<dyn Flows>,
-        journal: Arc<Journal>,
-    ) -> Arc<Self> {
-        let connections = Arc::new(Semaphore::new(AT_START));
+    pub fn new(sandbox: Arc<SandboxState>, flows: Arc<dyn Flows>) -> Arc<Self> {
+        let connections = Admission::new(AT_START);
         let proving = AtomicBool::new(true);
         Arc::new(Self {
-            policy,
-            pins,
-            sink,
+            sandbox,
             flows,
-            journal,
             connections,
             was_full: AtomicBool::new(false),
             drain: Drain::default(),
             early: Budget::new(EARLY_BYTES),
-            own: OnceLock::new(),
             proving,
         })
     }
@@ -123,7 +115,7 @@ impl Transparent {
                     continue;
                 }
             };
-            let Some(permit) = self.permit().await else { continue };
+            let permit = self.permit().await;
             let door = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
@@ -147,60 +139,67 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
-        self.journal.tried(to.port());
-        let gathered = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
-        match gathered {
-            Ok(evidence) => {
+        self.sandbox.journal.note_attempt(to.port());
+        match self.listed(to) {
+            Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
-                let connection = Connection { door: self, client, server, evidence, owed };
-                let Connection { client, server, owed, .. } = &connection;
+                let connection =
+                    Connection { door: self, client, server, policy, live, evidence, owed };
+                let Connection { client, server, live, owed, .. } = &connection;
                 tokio::select! {
                     biased;
+                    () = live.ended() => {
+                        reset(client);
+                        server.get().inspect(|server| reset(server));
+                    }
                     () = connection.run() => {}
                     () = self.drain.give_up(owed, client, server, to) => {}
                 }
             }
             Err(refused) => {
-                self.journal.refused(refused);
+                self.sandbox.journal.refused(refused);
                 reset(&client);
             }
         }
     }
 
-    /// Whoever dials asks this watch whether an address has become the machine's own.
-    pub fn watches_own(&self, watch: Arc<Watch>) {
-        let _ = self.own.set(watch);
+    /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.
+    fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Refused> {
+        loop {
+            let version = self.sandbox.policy.now();
+            let gathered = Evidence::gather(&version.policy, &self.pins(), to, boottime_ns());
+            let evidence = Arc::new(gathered?);
+            let policy = Arc::clone(&version.policy);
+            if let Some(live) = self.sandbox.connections.add(Arc::clone(&evidence), version) {
+                return Ok(Listed { policy, evidence, live });
+            }
+        }
     }
 
     /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
     /// have become the machine's own. The kernel tells of an address before it can be reached.
     pub(super) fn became_own(&self, to: SocketAddr) -> Option<Refused> {
-        if let Some(own) = self.own.get() {
-            own.settle();
-        }
-        if self.policy.closes_own(to.ip()) { self.explain(to) } else { None }
+        self.sandbox.settle_own();
+        if self.sandbox.policy().closes_own(to.ip()) { self.explain(to) } else { None }
     }
 
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
     /// the listener's queue, where they take no descriptor.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let connections = &self.connections;
-        if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
-            return Some(permit);
+    async fn permit(&self) -> Permit {
+        if let Some(permit) = self.connections.try_take() {
+            return permit;
         }
         if !self.was_full.swap(true, Ordering::Relaxed) {
             let what = "connections at once: some had to wait for others to end".to_owned();
-            self.journal.refused(plain(what, Reason::RateLimited));
+            self.sandbox.journal.refused(plain(what, Reason::RateLimited));
         }
-        // Nobody closes it.
-        Arc::clone(connections).acquire_owned().await.ok()
+        self.connections.take().await
     }
 
-    /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. To be called once.
+    /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. May change: where more
+    /// are there already, they live on, and no new one comes until fewer are.
     pub fn admit(&self, connections: usize) {
-        let connections = connections.min(MAX_CONNECTIONS);
-        self.connections.add_permits(connections.saturating_sub(AT_START));
-        self.connections.forget_permits(AT_START.saturating_sub(connections));
+        self.connections.set_limit(connections.min(MAX_CONNECTIONS));
     }
 
     /// The path is proved: no connection is the probe's from here on.
@@ -232,18 +231,16 @@ impl Transparent {
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
     pub fn explain(&self, to: SocketAddr) -> Option<Refused> {
-        Evidence::gather(&self.policy, &self.pins(), to, boottime_ns()).err()
-    }
-
-    /// Whether a name is pinned there.
-    pub fn is_pinned(&self, address: IpAddr) -> bool {
-        !self.pins().names_of(address, boottime_ns()).is_empty()
+        Evidence::gather(&self.sandbox.policy(), &self.pins(), to, boottime_ns()).err()
     }
 
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            pin.grant.direct_ports().iter().for_each(|port| self.journal.tried(port));
+            pin.grant
+                .direct_ports()
+                .iter()
+                .for_each(|port| self.sandbox.journal.note_attempt(port));
         }
     }
 
@@ -256,7 +253,7 @@ impl Transparent {
         loop {
             ticks.tick().await;
             self.pins().renew(self.sink(), boottime_ns());
-            if self.connections.available_permits() == 0 {
+            if self.connections.is_full() {
                 is_open_since = Instant::now();
             } else if is_open_since.elapsed() > 2 * FORGOTTEN_AFTER {
                 is_open_since = Instant::now();
@@ -266,10 +263,10 @@ impl Transparent {
     }
 
     pub(super) fn sink(&self) -> &dyn PinStore {
-        self.sink.as_ref()
+        self.sandbox.store()
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sandbox.pins()
     }
 }

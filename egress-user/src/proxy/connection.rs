@@ -11,7 +11,7 @@ use std::{
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -36,9 +36,10 @@ use crate::{
     clock::boottime_ns,
     dial::Dialled,
     judge::Evidence,
-    policy::Name,
+    policy::{Name, Policy},
     record::Refused,
     relay::{self, Watch, pump, pump_until},
+    sandbox::Live,
 };
 
 /// A refused request behind others is answered once the server has answered those.
@@ -50,7 +51,11 @@ pub(super) struct Connection<'a> {
     pub(super) client: TcpStream,
     /// Set once it is dialled.
     pub(super) server: OnceLock<TcpStream>,
-    pub(super) evidence: Evidence,
+    /// By which all of it is judged. Where the policy changes, the connection lives on if the new one says
+    /// the same of it.
+    pub(super) policy: Arc<Policy>,
+    pub(super) live: Live<'a>,
+    pub(super) evidence: Arc<Evidence>,
     /// Until the client's last octet, and its end, are handed to the server's socket.
     pub(super) owed: Owed<'a>,
 }
@@ -61,7 +66,7 @@ impl Connection<'_> {
         let asked = self.evidence.target().ip();
         let _held = self.hold(asked);
         // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
-        let mut judging = Box::pin(first(&self.client, &self.evidence, &self.door.policy));
+        let mut judging = Box::pin(first(&self.client, &self.evidence, &self.policy));
         let mut judged = None;
         let Dialled { stream, address } =
             match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
@@ -106,7 +111,9 @@ impl Connection<'_> {
             }
         };
         drop(judging);
-        if !self.may_serve(&self.door.pins(), address, first.name.as_ref()) {
+        if !self.may_serve(&self.door.pins(), address, first.name.as_ref())
+            || !self.live.judged(first.judged())
+        {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
@@ -250,7 +257,7 @@ impl Connection<'_> {
                     client: &self.client,
                     server,
                     evidence: &self.evidence,
-                    policy: &self.door.policy,
+                    policy: &self.policy,
                     answer,
                     may_serve: |name: Option<&Name>| {
                         self.may_serve(&self.door.pins(), address, name)
@@ -272,7 +279,7 @@ impl Connection<'_> {
                     client: &self.client,
                     server,
                     evidence: &self.evidence,
-                    policy: &self.door.policy,
+                    policy: &self.policy,
                     tap,
                     stream: *stream,
                     held,
@@ -317,7 +324,7 @@ impl Connection<'_> {
             Stop::Refused { refused, http } => {
                 // Noted first: the program may end as soon as it has its answer, and the summary
                 // is written then.
-                self.door.journal.refused(refused.clone());
+                self.door.sandbox.journal.refused(refused.clone());
                 if http {
                     refuse::forbidden(&self.client, &refused).await;
                 } else {
@@ -337,7 +344,7 @@ impl Connection<'_> {
                 self.stop(stop).await;
             }
             End::Refused(refused) => {
-                self.door.journal.refused(refused.clone());
+                self.door.sandbox.journal.refused(refused.clone());
                 refuse::forbidden(&self.client, &refused).await;
             }
             End::Malformed(why) => self.malformed(why).await,
@@ -347,7 +354,7 @@ impl Connection<'_> {
 
     async fn malformed(&self, why: &'static str) {
         let to = self.evidence.target();
-        self.door.journal.refused(Refused {
+        self.door.sandbox.journal.refused(Refused {
             what: format!("http request to tcp {to} ({why})").into(),
             reason: Reason::ProtocolNotAllowed,
             rule: None,

@@ -125,7 +125,7 @@ impl Connection<'_> {
             // more than vouches for this one.
             None => {
                 let at = SocketAddr::new(address, asked.port());
-                Evidence::gather(&self.door.policy, pins, at, now_ns)
+                Evidence::gather(&self.policy, pins, at, now_ns)
                     .is_ok_and(|there| there.opens_as(&self.evidence))
             }
         }

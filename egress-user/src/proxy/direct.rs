@@ -20,7 +20,7 @@ impl Transparent {
     /// What is refused for another reason than its name can be a good connection in a form that the
     /// kernel side does not read: the next connection to the address takes the proxy, which reads it.
     pub fn direct_refused(&self, to: SocketAddr, finding: Finding, name: Option<String>) {
-        self.journal.tried(to.port());
+        self.sandbox.journal.note_attempt(to.port());
         match self.ruling(to, finding, name) {
             Ok(by_name) if by_name => {}
             Ok(_) => self.send_to_proxy(to),
@@ -28,7 +28,7 @@ impl Transparent {
                 if !by_name {
                     self.send_to_proxy(to);
                 }
-                self.journal.refused(refused);
+                self.sandbox.journal.refused(refused);
             }
         }
     }
@@ -48,10 +48,11 @@ impl Transparent {
         if let Some(refused) = self.became_own(to) {
             return Err((refused, true));
         }
-        let evidence = Evidence::gather(&self.policy, &self.pins(), to, boottime_ns());
+        let policy = self.sandbox.policy();
+        let evidence = Evidence::gather(&policy, &self.pins(), to, boottime_ns());
         let evidence = evidence.map_err(|refused| (refused, true))?;
         let hello = |ech| Hello { server_name: name.clone(), ech, alpn: Vec::new() };
-        let judged = |ech| evidence.judge_hello(&self.policy, &hello(ech)).map(drop);
+        let judged = |ech| evidence.judge_hello(&policy, &hello(ech)).map(drop);
         let odd = |what: &str| {
             let what = format!("{what} to tcp {to}");
             Err((plain(what, Reason::ProtocolNotAllowed), false))
@@ -64,7 +65,7 @@ impl Transparent {
             },
             Finding::Encrypted => judged(true).map_err(|refused| (refused, true)).map(|()| false),
             // It may be HTTP, which the proxy judges by its requests.
-            Finding::NotTls => match evidence.judge_opaque(&self.policy) {
+            Finding::NotTls => match evidence.judge_opaque(&policy) {
                 Ok(_) => Ok(false),
                 Err(refused) => {
                     let what = format!("no TLS hello to tcp {to} (the next one takes the proxy)");

@@ -14,6 +14,7 @@ use crate::{
     judge::{Evidence, plain},
     policy::{Name, Policy},
     record::Refused,
+    sandbox::Judged,
     sniff::{Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer},
 };
 
@@ -37,6 +38,17 @@ pub(super) struct First {
     pub(super) name: Option<Name>,
     /// How to go on.
     pub(super) then: Then,
+}
+
+impl First {
+    /// What will still be judged of it.
+    pub(super) fn judged(&self) -> Judged {
+        match &self.then {
+            // A second hello is judged as the first was, and has to be for the same address.
+            Then::Relay | Then::Handshake(_) | Then::Silent => Judged::Whole(self.name.clone()),
+            Then::Requests(..) | Then::Http2 | Then::Begun(_) => Judged::Requests,
+        }
+    }
 }
 
 /// How a judged connection goes on.

@@ -33,7 +33,7 @@ pub(super) async fn forward(
                 Http2Step::Need => break,
                 Http2Step::Pass(length) => judged += length,
                 Http2Step::Request(head, length) => {
-                    let policy = &connection.door.policy;
+                    let policy = &connection.policy;
                     let name = match connection.evidence.judge_request(policy, &head) {
                         Ok(name) => name,
                         Err(refused) => {

@@ -95,7 +95,7 @@ impl<'a> Begun<'a> {
         if self.dropped > 0 {
             return Ok(Err(Stop::Malformed("head is too long")));
         }
-        let (evidence, policy) = (&self.connection.evidence, &self.connection.door.policy);
+        let (evidence, policy) = (&self.connection.evidence, &self.connection.policy);
         let deadline = Instant::now() + VERDICT_WITHIN;
         let mut requests = RequestStream::new();
         loop {

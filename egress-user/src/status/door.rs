@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use super::{
     ENDING,
     report::{Pin, Refusal, Report},
 };
-use crate::{clock::boottime_ns, dns::Service, pins::PinTable, record::Journal, text::Printable};
+use crate::{clock::boottime_ns, dns::Service, sandbox::SandboxState, text::Printable};
 
 /// Whoever reads slower than this gets a part.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,10 +36,8 @@ pub struct Source {
     pub program: Printable,
     /// When, in CLOCK_BOOTTIME nanoseconds.
     pub started_ns: u64,
-    /// Its pins.
-    pub pins: Arc<Mutex<PinTable>>,
-    /// Its refusals.
-    pub journal: Arc<Journal>,
+    /// Its pins and refusals.
+    pub sandbox: Arc<SandboxState>,
     /// Its DNS.
     pub dns: Arc<Service>,
 }
@@ -49,8 +47,8 @@ impl Source {
     pub(super) fn report(&self) -> Report {
         let now_ns = boottime_ns();
         // Only what is copied happens under the lock, which lookups and connections wait for.
-        let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner).list(now_ns);
-        let mut refused = self.journal.entries();
+        let pins = self.sandbox.pins().list(now_ns);
+        let mut refused = self.sandbox.journal.entries();
         refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let refusal = |(refused, count): (crate::record::Refused, u64)| Refusal {
             what: refused.what,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     dns::Counted,
     pins::{Listed, NEVER_NS},
-    policy::{Grant, PortSet, Transport},
+    policy::{MatchedRules, PortSet, Transport},
     text::Printable,
 };
 
@@ -97,7 +97,7 @@ impl Pin {
 }
 
 /// Sorted; none for all.
-fn tcp_ports(grant: &Grant) -> Option<Vec<u16>> {
+fn tcp_ports(grant: &MatchedRules) -> Option<Vec<u16>> {
     let mut ports = Vec::new();
     for rule in grant.rules().iter().filter(|rule| rule.permits_transport(Transport::Tcp)) {
         match &rule.options.ports {

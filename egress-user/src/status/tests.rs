@@ -13,8 +13,7 @@ fn source(id: &str, world: &World) -> Arc<Source> {
         id: id.to_owned(),
         program: "make".into(),
         started_ns: 0,
-        pins: world.pin_table(),
-        journal: world.journal.clone(),
+        sandbox: world.sandbox.clone(),
         dns: world.service.clone(),
     })
 }

@@ -11,7 +11,7 @@ use egress_user::{
     direct::Direct,
     kernel::{self, Events, Told},
     proxy::Transparent,
-    record::Journal,
+    sandbox::SandboxState,
     sys,
 };
 use tokio::runtime::Runtime;
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 /// Notes what the kernel side tells.
 #[derive(Clone)]
 pub(super) struct Teller {
-    pub(super) journal: Arc<Journal>,
+    pub(super) sandbox: Arc<SandboxState>,
     pub(super) proxy: Arc<Transparent>,
     pub(super) direct: Option<Arc<Direct>>,
 }
@@ -73,10 +73,10 @@ impl Teller {
     fn note(&self, event: &Event) {
         let refused = kernel::describe(event, |to| self.proxy.explain(to));
         match kernel::datagram_connect(event) {
-            Some(to) if self.proxy.is_pinned(to.ip()) => {
-                self.journal.refused_datagram_connect(to.port(), refused);
+            Some(to) if self.sandbox.is_pinned(to.ip()) => {
+                self.sandbox.journal.refused_datagram_connect(to.port(), refused);
             }
-            _ => self.journal.refused(refused),
+            _ => self.sandbox.journal.refused(refused),
         }
     }
 }

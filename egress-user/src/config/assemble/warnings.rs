@@ -6,8 +6,8 @@ use egress_common::pin::PortList;
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
-        Action, DataPath, Grant, LOCALHOST_ADDRESSES, Mode, Origin, Pattern, Policy, PortSet, Rule,
-        Transport,
+        Action, DataPath, LOCALHOST_ADDRESSES, MatchedRules, Mode, Origin, Pattern, Policy,
+        PortSet, Rule, Transport,
     },
 };
 
@@ -109,7 +109,7 @@ fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
         "connections to addresses carry no name that the kernel could judge"
     } else if rule.reads_requests(mode) {
         "requests have to be read"
-    } else if Grant::from(Arc::new(rule.clone())).direct_ports() == PortList::NONE {
+    } else if MatchedRules::from(Arc::new(rule.clone())).direct_ports() == PortList::NONE {
         "it opens no port of TLS"
     } else {
         return None;

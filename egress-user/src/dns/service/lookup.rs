@@ -15,7 +15,8 @@ use crate::{
         upstream::{Looked, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
-    policy::{Answer, Grant, Name, Refusal},
+    policy::{Answer, MatchedRules, Name, Refusal},
+    sandbox::PolicyVersion,
 };
 
 /// TTL of `localhost`, in seconds.
@@ -23,20 +24,44 @@ const LOCALHOST_TTL: u32 = 3600;
 
 impl Service {
     /// One lookup of an allowed name: asked, judged as a whole, pinned.
-    pub(super) async fn look_up(&self, name: &Name, grant: &Grant) -> Outcome {
+    pub(super) async fn look_up(&self, name: &Name) -> Outcome {
         let looked = self.upstream.lookup(name).await;
-        let judged = match self.policy.judge_lookup(name, &looked.answer) {
-            Ok(judged) => judged,
-            Err(refusal) if refusal.reason == Reason::DnsFailed => {
-                return Outcome::Failed(refusal, passed_on(&looked.answer));
+        loop {
+            if let Some(outcome) = self.judge(name, &looked) {
+                return outcome;
             }
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
-        self.open(name, grant, judged, &looked)
+            // The policy has changed since it was asked.
+        }
     }
 
-    /// Pins what was judged; the outcome is what may be answered.
-    fn open(&self, name: &Name, grant: &Grant, judged: &[IpAddr], looked: &Looked) -> Outcome {
+    /// None where a newer policy has to be asked.
+    fn judge(&self, name: &Name, looked: &Looked) -> Option<Outcome> {
+        let PolicyVersion { generation, policy } = self.sandbox.policy.now();
+        let grant = match policy.name(name) {
+            Ok(grant) => grant,
+            Err(refusal) => return Some(Outcome::Refused(refusal)),
+        };
+        let judged = match policy.judge_lookup(name, &looked.answer) {
+            Ok(judged) => judged,
+            Err(refusal) if refusal.reason == Reason::DnsFailed => {
+                return Some(Outcome::Failed(refusal, passed_on(&looked.answer)));
+            }
+            Err(refusal) => return Some(Outcome::Refused(refusal)),
+        };
+        self.open(name, &grant, judged, looked, generation)
+    }
+
+    /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
+    /// that of `generation`: looked at under the lock of the pins, which whoever changes the policy takes
+    /// behind the change.
+    fn open(
+        &self,
+        name: &Name,
+        grant: &MatchedRules,
+        judged: &[IpAddr],
+        looked: &Looked,
+        generation: u64,
+    ) -> Option<Outcome> {
         let now_ns = boottime_ns();
         let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
         let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
@@ -57,8 +82,13 @@ impl Service {
                 IpAddr::V6(_) => {}
             }
         }
-        let pinned = self.pins().pin(&*self.sink, name, grant, &wanted, now_ns);
-        match pinned {
+        let mut pins = self.sandbox.pins();
+        if self.sandbox.policy.generation() != generation {
+            return None;
+        }
+        let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);
+        drop(pins);
+        Some(match pinned {
             Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
@@ -69,11 +99,11 @@ impl Service {
                 let refusal = Refusal { reason, rule: None, fix: None };
                 Outcome::Failed(refusal, Reply::Failed(error.to_string()))
             }
-        }
+        })
     }
 
     /// `localhost` is never looked up.
-    pub(super) fn localhost(&self, name: &Name, grant: &Grant) -> Reply {
+    pub(super) fn localhost(&self, name: &Name, grant: &MatchedRules) -> Reply {
         match self.pin_loopback(name, grant) {
             Ok(()) => Reply::Addresses(Addresses {
                 v4: vec![Ipv4Addr::LOCALHOST],
@@ -85,10 +115,10 @@ impl Service {
         }
     }
 
-    pub(super) fn pin_loopback(&self, name: &Name, grant: &Grant) -> Result<(), PinError> {
+    pub(super) fn pin_loopback(&self, name: &Name, grant: &MatchedRules) -> Result<(), PinError> {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
-        self.pins().pin(&*self.sink, name, grant, &wanted, boottime_ns())
+        self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, boottime_ns())
     }
 
     /// Records of another type of an allowed name. They pin nothing.
@@ -102,11 +132,12 @@ impl Service {
                 return Reply::Failed("the name servers failed to answer".to_owned());
             }
         };
-        if let Some(refusal) = chain.iter().find_map(|alias| self.policy.denied(alias)) {
+        let policy = self.sandbox.policy();
+        if let Some(refusal) = chain.iter().find_map(|alias| policy.denied_name(alias)) {
             return self.refuse(name.as_str(), refusal);
         }
         let Settings { allow_ech, max_ttl, .. } = self.settings;
-        let data = records::passed(&*self.policy, allow_ech, record_type, records);
+        let data = records::passed(&policy, allow_ech, record_type, records);
         if data.is_empty() {
             return Reply::NoData;
         }

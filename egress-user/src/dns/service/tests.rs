@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     dns::support::{Entry, World, address, addresses, ask, code, extended, name, query},
     pins::NEVER_NS,
+    policy::Answer,
 };
 
 const HOME: &str = "9.9.9.9";
@@ -30,7 +31,7 @@ async fn refused_names_are_never_looked_up() {
     let mut noted = world.noted();
     noted.sort();
     assert_eq!(noted, ["evil.test denied", "secret.evil.example not_allowed"]);
-    let entries = world.journal.entries();
+    let entries = world.sandbox.journal.entries();
     let denied = entries.iter().find(|(refused, _)| refused.what == "evil.test").unwrap();
     assert!(denied.0.rule.as_ref().unwrap().contains("egress.toml:2"));
 }
@@ -50,7 +51,7 @@ async fn allowed_names_are_looked_up_pinned_and_answered() {
     ));
     let pinned = world.pins().names_of(address(HOME), boottime_ns());
     assert_eq!(pinned[0].name, name("example.org"));
-    assert!(world.journal.is_empty());
+    assert!(world.sandbox.journal.is_empty());
 }
 
 #[tokio::test]
@@ -218,7 +219,7 @@ async fn reverse_names_come_from_pins_and_are_never_forwarded() {
         assert_eq!(code(&response), ResponseCode::NXDomain, "{other}");
     }
     assert_eq!(world.diary.lookups(), 1);
-    assert!(world.journal.is_empty());
+    assert!(world.sandbox.journal.is_empty());
 }
 
 #[tokio::test]

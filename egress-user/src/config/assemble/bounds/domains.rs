@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use super::{super::LayerText, super::sources::Beyond, Bounds};
 use crate::{
     config::NetworkWritten,
-    policy::{Action, Grant, Origin, Policy, Rule, Settings},
+    policy::{Action, MatchedRules, Origin, Policy, Rule, Settings},
 };
 
 impl Bounds {
@@ -27,7 +27,7 @@ impl Bounds {
         let allows = allows.filter(|rule| rule.action == Action::Allow).cloned().collect();
         let allows = Policy::new(Settings::default(), allows);
         let covered = |rule: &Rule| {
-            let rules = allows.covering(&rule.pattern).map_or(&[][..], Grant::rules);
+            let rules = allows.covering(&rule.pattern).map_or(&[][..], MatchedRules::rules);
             rules.iter().any(|bound| bound.covers(rule))
         };
         let missed = below

@@ -58,7 +58,7 @@ async fn listed_types_are_asked_for_and_pin_nothing() {
     assert_eq!((code(&unlisted), unlisted.answers.len()), (ResponseCode::NoError, 0));
     let record = |record_type| Entry::Records("example.org".into(), record_type);
     assert_eq!(world.diary.entries(), [record(RecordType::TXT), record(RecordType::MX)]);
-    assert!(world.journal.is_empty());
+    assert!(world.sandbox.journal.is_empty());
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn service_bindings_are_answered_when_their_target_is_allowed() {
         assert_eq!((code(&response), response.answers.len()), (ResponseCode::NoError, answers));
     }
     assert!(world.diary.open().is_empty());
-    assert!(world.journal.is_empty(), "a record left out is no refusal");
+    assert!(world.sandbox.journal.is_empty(), "a record left out is no refusal");
 }
 
 #[tokio::test]

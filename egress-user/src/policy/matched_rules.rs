@@ -1,4 +1,4 @@
-//! What the most specific matching lines open.
+//! The lines of a policy that match something most closely, and what they open.
 use std::sync::Arc;
 
 use egress_common::{
@@ -14,12 +14,13 @@ const TLS_PORTS: [u16; 2] = [443, 8443];
 /// Ports where every request has to be read: always the proxy's.
 const HTTP_PORTS: [u16; 2] = [80, 8080];
 
-/// The lines of one pattern, the most specific that matched. Cheap to clone; kept with pins.
+/// The lines of one pattern, the most specific that matched, all allows or all denies. Cheap to clone. Where they
+/// allow, values of it are called `grant`: that is what pins keep.
 ///
 /// Several allow lines of one pattern (of two files, or of a file and a flag) add up exactly: what
 /// passes is what one of them, by itself, lets pass.
 #[derive(Clone, Debug)]
-pub struct Grant(Lines);
+pub struct MatchedRules(Lines);
 
 #[derive(Clone, Debug)]
 enum Lines {
@@ -34,19 +35,25 @@ struct Several {
     first: Arc<Rule>,
 }
 
-impl From<Arc<Rule>> for Grant {
+impl From<Arc<Rule>> for MatchedRules {
     fn from(rule: Arc<Rule>) -> Self {
         Self(Lines::One([rule]))
     }
 }
 
-impl Grant {
+impl MatchedRules {
     /// The lines; never none.
     pub fn rules(&self) -> &[Arc<Rule>] {
         match &self.0 {
             Lines::One(rule) => rule,
             Lines::Several(several) => &several.rules,
         }
+    }
+
+    /// Whether these lines and the others open the same, wherever they are written.
+    pub fn opens_as(&self, other: &Self) -> bool {
+        let (one, other) = (self.rules(), other.rules());
+        one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.says_as(other))
     }
 
     /// The first line.

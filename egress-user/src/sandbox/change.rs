@@ -1,0 +1,75 @@
+//! Another policy for a sandbox that lives: pins and connections are judged anew.
+
+use std::sync::Arc;
+
+use super::{Judged, SandboxState};
+use crate::{
+    clock::boottime_ns,
+    judge::Evidence,
+    pins::PinTable,
+    policy::{Answer, Mode, Policy},
+    sniff::Hello,
+};
+
+impl SandboxState {
+    /// From here on the policy holds: every lookup and every connection that begins is judged by it. Pins of
+    /// names that it refuses end. Connections by way of the proxy live on where it says the same of them as
+    /// the policy of before, or lets what they have shown pass; the others are ended by resets, those too
+    /// that have shown nothing yet. Gives how many were ended.
+    ///
+    /// The kernel side is the caller's: its rules, and the connections that go past the proxy. To be called
+    /// under [`SandboxState::change`].
+    pub(super) fn set_policy(&self, policy: Policy) -> usize {
+        policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
+        let policy = Arc::new(policy);
+        let generation = self.policy.set(Arc::clone(&policy));
+        let now_ns = boottime_ns();
+        let mut pins = self.pins();
+        pins.rejudge(
+            self.store(),
+            |name, addresses| {
+                let grant = policy.name(name).ok()?;
+                let addresses = addresses.to_vec();
+                let answer = Answer::Found { chain: Vec::new(), addresses };
+                let is_good = name.is_localhost() || policy.judge_lookup(name, &answer).is_ok();
+                is_good.then_some(grant)
+            },
+            now_ns,
+        );
+        self.connections.rejudge(generation, |before, evidence, judged| {
+            keeps(&pins, before, &policy, evidence, judged, now_ns)
+        })
+    }
+}
+
+/// Whether a connection lives on that began under `before`.
+fn keeps(
+    pins: &PinTable,
+    before: &Policy,
+    now: &Policy,
+    evidence: &Evidence,
+    judged: &Judged,
+    now_ns: u64,
+) -> bool {
+    let Ok(vouched) = Evidence::gather(now, pins, evidence.target(), now_ns) else { return false };
+    let is_literal = vouched.is_literal() || evidence.is_literal();
+    if is_literal {
+        // Names pass that only denies are asked of.
+        return now.says_as(before) && vouched.vouches_as(evidence);
+    }
+    if now.settings() == before.settings() && vouched.vouches_as(evidence) {
+        return true;
+    }
+    match judged {
+        // What remains of it is encrypted.
+        Judged::Whole(Some(name)) if now.settings().mode != Mode::Limited => {
+            let hello =
+                Hello { server_name: Some(name.as_str().into()), ech: false, alpn: Vec::new() };
+            vouched.judge_hello(now, &hello).is_ok()
+        }
+        Judged::Whole(_) | Judged::Requests | Judged::Nothing => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

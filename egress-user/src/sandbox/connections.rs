@@ -1,0 +1,143 @@
+//! The connections of a sandbox that live by way of the proxy, so that a policy that changes finds them.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use super::PolicyVersion;
+use crate::{
+    judge::Evidence,
+    policy::{Name, Policy},
+};
+
+/// What a connection has shown of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Judged {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// All that will be judged: it goes on as it is. With the name that it said, if it said one.
+    Whole(Option<Name>),
+    /// Its requests are judged one by one, by the policy under which it began.
+    Requests,
+}
+
+/// A connection, as the list has it.
+#[derive(Debug)]
+struct Entry {
+    /// What vouches for it.
+    evidence: Arc<Evidence>,
+    judged: Judged,
+    /// By which it is judged.
+    by: PolicyVersion,
+    /// Of the newest policy that keeps it.
+    kept_by: u64,
+    end: Arc<Notify>,
+}
+
+/// Every connection that lives. About 150 bytes each.
+#[derive(Debug, Default)]
+pub struct Connections {
+    live: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_number: HashMap<u64, Entry>,
+    last: u64,
+    /// Of the newest policy that the list was gone through for.
+    generation: u64,
+}
+
+impl Connections {
+    /// Adds one that is judged by this policy. None where a newer one holds already: it has to be judged by
+    /// that.
+    pub(crate) fn add(&self, evidence: Arc<Evidence>, by: PolicyVersion) -> Option<Live<'_>> {
+        let mut entries = self.entries();
+        if by.generation < entries.generation {
+            return None;
+        }
+        entries.last += 1;
+        let number = entries.last;
+        let end = Arc::new(Notify::new());
+        let kept_by = by.generation;
+        let entry = Entry { evidence, judged: Judged::Nothing, by, kept_by, end: Arc::clone(&end) };
+        entries.by_number.insert(number, entry);
+        Some(Live { list: self, number, end })
+    }
+
+    /// How many live.
+    pub fn count(&self) -> usize {
+        self.entries().by_number.len()
+    }
+
+    /// Goes through all that are judged by an older policy than that of `generation`: those of which `keeps`
+    /// says false are ended by resets; it is given the policy, what vouched, and what they have shown. What
+    /// is added or judged later is judged by the new policy. Gives how many are ended.
+    pub(super) fn rejudge(
+        &self,
+        generation: u64,
+        keeps: impl Fn(&Policy, &Evidence, &Judged) -> bool,
+    ) -> usize {
+        let mut entries = self.entries();
+        entries.generation = entries.generation.max(generation);
+        let mut ended = 0;
+        for entry in entries.by_number.values_mut().filter(|entry| entry.kept_by < generation) {
+            if keeps(&entry.by.policy, &entry.evidence, &entry.judged) {
+                entry.kept_by = generation;
+            } else {
+                entry.end.notify_one();
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    /// Ends those to an address for which `which` holds. Gives how many.
+    pub(super) fn end_where(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
+        let entries = self.entries();
+        let ended = entries.by_number.values().filter(|entry| which(entry.evidence.target()));
+        ended.map(|entry| entry.end.notify_one()).count()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // Nothing that is done under the lock can leave it half done.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's own place in the list; dropping it leaves the list.
+#[derive(Debug)]
+pub struct Live<'a> {
+    list: &'a Connections,
+    number: u64,
+    end: Arc<Notify>,
+}
+
+impl Live<'_> {
+    /// The connection has shown this, and it was judged by the policy under which it was added. False where
+    /// a newer one has come meanwhile: it must not go on.
+    #[must_use]
+    pub fn judged(&self, judged: Judged) -> bool {
+        let mut entries = self.list.entries();
+        let newest = entries.generation;
+        let Some(entry) = entries.by_number.get_mut(&self.number) else { return false };
+        entry.judged = judged;
+        entry.kept_by >= newest
+    }
+
+    /// Waits until the connection has to end, as the policy has changed or its pins were taken back.
+    pub async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.list.entries().by_number.remove(&self.number);
+    }
+}
