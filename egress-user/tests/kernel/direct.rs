@@ -176,8 +176,8 @@ fn what_is_not_tls_is_refused_where_tls_is_expected() {
 fn the_way_is_the_policys() {
     let world = World::new().site("allowed.test", SITE).record("other.test", &[SITE]).build();
     let way = |policy: &str| {
-        let file = world.file("way.toml", policy).display().to_string();
-        let options = ["--policy", &file];
+        let policy = world.policy(policy);
+        let options = policy.options();
         let line = format!(
             "getent ahosts allowed.test > found; getent ahosts other.test > found; \
              {PYTHON} hellos.py {SITE} 443 allowed.test whole; \
@@ -216,8 +216,8 @@ fn a_pin_lives_as_long_as_a_direct_connection_under_it() {
         "[network.dns]\nmax_ttl = \"{ttl}s\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n"
     );
     let over = format!("wait={}", ttl + 4);
-    let file = world.file("short.toml", short).display().to_string();
-    let pins = |hows: &[&str]| hellos(&world, &["--policy", &file], "allowed.test", hows).text();
+    let policy = world.policy(short);
+    let pins = |hows: &[&str]| hellos(&world, &policy.options(), "allowed.test", hows).text();
     assert_eq!(
         pins(&["lookup=allowed.test", "whole", &over, "whole"]),
         "whole => direct answer\nwhole => none EPERM\n"

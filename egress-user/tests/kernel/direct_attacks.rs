@@ -176,11 +176,10 @@ fn small_packets_change_no_verdict() {
 fn packets_of_more_than_64_kib_pass() {
     let world = World::new().site("allowed.test", SITE).site("six.test", SITE_V6).build();
     let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", path = \"kernel\" }";
-    let policy = format!("[network.domains]\n\"allowed.test\" = {rule}\n\"six.test\" = {rule}\n");
-    let file = world.file("big.toml", policy).display().to_string();
+    let policy = world.domains(&[("allowed.test", rule), ("six.test", rule)]);
     world.client_netns().ip("link set client0 gso_max_size 200000\n");
     for (name, address) in [("allowed.test", SITE), ("six.test", SITE_V6)] {
-        let out = world.egress(&["--policy", &file]).shell(&line(name, address, name, &["upload"]));
+        let out = world.egress(&policy.options()).shell(&line(name, address, name, &["upload"]));
         out.probe("upload", &["direct 67108871"]);
     }
 }

@@ -13,13 +13,13 @@ struct Verdict {
 
 /// Runs `how` twice: a hello that only the proxy reads passes at the second attempt.
 fn verdict(world: &World, policy: &str, port: u16, name: &str, how: &str) -> (Verdict, bool) {
-    let file = world.file("verdict.toml", policy).display().to_string();
+    let policy = world.policy(policy);
     let lookups: String = ["allowed.test", "beside.test", "elsewhere.test", "denied.test"]
         .iter()
         .map(|name| format!("getent ahosts {name} > found; "))
         .collect();
     let line = format!("{lookups} {PYTHON} hellos.py {SITE} {port} {name} {how} {how}");
-    let out = world.egress(&["--policy", &file]).shell(&line);
+    let out = world.egress(&policy.options()).shell(&line);
     let text = out.succeeded().text();
     let passed = text.lines().any(|line| line.ends_with(" answer") || line.ends_with(" ok"));
     let direct = text.lines().any(|line| line.contains("=> direct"));
@@ -148,7 +148,7 @@ fn a_name_whose_pin_is_over_is_not_named_where_another_still_is() {
         "[network.dns]\nmax_ttl = \"{ttl}s\"\n[network.domains]\n\
          \"allowed.test\" = \"allow\"\n\"beside.test\" = \"allow\"\n"
     );
-    let file = world.file("over.toml", policy).display().to_string();
+    let policy = world.policy(policy);
     // The one connection lives on; the other name is tried until its pin is over.
     let line = format!(
         "exec 3<&0; {PYTHON} hellos.py {SITE} 443 beside.test lookup=allowed.test lookup=beside.test keep go <&3 > kept & \
@@ -156,7 +156,7 @@ fn a_name_whose_pin_is_over_is_not_named_where_another_still_is() {
          while {PYTHON} hellos.py {SITE} 443 allowed.test whole > last; grep -q answer last; do sleep 0.2; done; \
          head -n 1 kept; cat last; echo over; wait"
     );
-    let running = world.egress(&["--policy", &file]).idle_stdin().start(["sh", "-c", &line]);
+    let running = world.egress(&policy.options()).idle_stdin().start(["sh", "-c", &line]);
     running.says("over");
     let out = running.finish();
     out.printed("keep => direct answer\nwhole => direct aborted\nover\n")

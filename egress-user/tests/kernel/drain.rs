@@ -301,13 +301,10 @@ fn an_upload_by_tls_through_the_proxy_outlives_its_program() {
          s.sendall(b'PUT /sink HTTP/1.1\\r\\nHost: allowed.test\\r\\nContent-Length: {LONG}\\r\\n\\r\\n' + open('upload', 'rb').read({LONG}))\n\
          os._exit(0)"
     );
-    let policy = world.file(
-        "policy.toml",
-        "[network.domains]\n\"allowed.test\" = { action = \"allow\", path = \"proxy\" }\n",
-    );
-    let policy = policy.display().to_string();
+    let rule = "{ action = \"allow\", path = \"proxy\" }";
+    let policy = world.domains(&[("allowed.test", rule)]);
     for (number, client) in
-        [world.direct(), world.egress(&["--policy", &policy])].into_iter().enumerate()
+        [world.direct(), world.egress(&policy.options())].into_iter().enumerate()
     {
         client.run([PYTHON, "-c", &put]).succeeded();
         eventually("the request and its body", || {

@@ -87,7 +87,7 @@ fn a_pin_that_has_ended_is_told_apart_from_one_that_never_was() {
         "[network.domains]\n\"allowed.test\" = \"allow\"\n\
          [network.dns]\nmin_ttl = \"{ttl}s\"\nmax_ttl = \"{ttl}s\"\n"
     );
-    let policy = world.file("policy.toml", text).display().to_string();
+    let policy = world.policy(text);
     // What ends a pin is time, so this tries until it has.
     let program = format!(
         "import errno, socket, time\n\
@@ -105,7 +105,7 @@ fn a_pin_that_has_ended_is_told_apart_from_one_that_never_was() {
          socket.getaddrinfo('allowed.test', 22)\n\
          print('asked again:', outcome('{SITE}'))"
     );
-    let out = world.egress(&["--policy", &policy]).run([PYTHON, "-c", &program]);
+    let out = world.egress(&policy.options()).run([PYTHON, "-c", &program]);
     out.succeeded().printed("at once: open\nended: EPERM\nnever: EPERM\nasked again: open\n");
     out.complained(&format!(
         "tcp {SITE}:22 (expired pin of allowed.test; look the name up again): not_pinned"

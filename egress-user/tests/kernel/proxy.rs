@@ -42,8 +42,8 @@ fn rules_over_the_addresses_of_the_probe_are_rules_like_others() {
         world.egress(options).run(["curl", "-sS", "http://allowed.test/"]).succeeded();
     }
     let text = "[network]\nallow_local_binding = true\n[network.domains]\n\"*\" = \"allow\"\n";
-    let file = world.file("wide.toml", text).display().to_string();
-    world.egress(&["--policy", &file]).run(["curl", "-sS", "http://allowed.test/"]).succeeded();
+    let policy = world.policy(text);
+    world.egress(&policy.options()).run(["curl", "-sS", "http://allowed.test/"]).succeeded();
     // Denies of whole families hold from the first instruction of the command on.
     let connect = format!("connect {OTHER} 22");
     let options = &["--allow", "*", "--deny", "0.0.0.0/0"];
@@ -86,9 +86,9 @@ fn the_line_that_would_allow_does() {
         .run([PYTHON, "-c", opaque])
         .printed("reset\n")
         .complained(&format!("instead of --allow allowed.test, in [network.domains]: {line}"));
-    let file = world.file("any.toml", format!("[network.domains]\n{line}\n")).display().to_string();
+    let policy = world.policy(format!("[network.domains]\n{line}\n"));
     // The server of TLS answers with an alert.
-    world.egress(&["--policy", &file]).run([PYTHON, "-c", opaque]).printed("True\n");
+    world.egress(&policy.options()).run([PYTHON, "-c", opaque]).printed("True\n");
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn the_unspecified_address_is_no_way_around_a_deny_of_loopback() {
     let world = two_sites();
     let text = "[network]\nallow_local_binding = true\n[network.domains]\n\"*\" = \"allow\"\n\
         [network.addresses]\n\"127.0.0.0/8\" = \"deny\"\n\"::1\" = \"deny\"\n";
-    let file = world.file("deny.toml", text).display().to_string();
+    let policy = world.policy(text);
     let probes = ["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1"]
         .map(|address| format!("connect {address} {}", world.host_port()));
-    let out = world.egress(&["--policy", &file]).probes(&probes);
+    let out = world.egress(&policy.options()).probes(&probes);
     for probe in &probes {
         out.probe(probe, &["EPERM"]);
     }

@@ -3,8 +3,7 @@ use super::support::{PYTHON, SILENT, World, slowness};
 use super::{ALLOWED, METADATA, OTHER, PRIVATE, REFUSED, SITE, two_sites};
 
 /// The proxy tries other addresses; a direct connection is the program's own.
-const BY_PROXY: &str =
-    "[network.domains]\n\"multi.test\" = { action = \"allow\", path = \"proxy\" }\n";
+const BY_PROXY: &str = "{ action = \"allow\", path = \"proxy\" }";
 
 #[test]
 #[ignore = "kernel: needs root"]
@@ -75,8 +74,8 @@ fn another_pin_is_tried_when_the_asked_one_resets() {
     let dead = "93.184.216.40";
     let world = World::new().record("multi.test", &[dead, SITE]).closed(dead).build();
     let asked = format!("tls {dead} 443 multi.test");
-    let by_proxy = world.file("proxy.toml", BY_PROXY).display().to_string();
-    let out = world.egress(&["--policy", &by_proxy]).probes(&["resolve multi.test", &asked]);
+    let policy = world.domains(&[("multi.test", BY_PROXY)]);
+    let out = world.egress(&policy.options()).probes(&["resolve multi.test", &asked]);
     out.probe(&asked, &["ok host=multi.test sni=multi.test path=/probe"]);
     world.arrived_at(dead).some();
 }
@@ -86,8 +85,8 @@ fn another_pin_is_tried_when_the_asked_one_resets() {
 fn another_pin_is_tried_when_the_asked_one_is_silent() {
     let world = World::new().record("multi.test", &[SILENT, SITE]).build();
     let asked = format!("tls {SILENT} 443 multi.test");
-    let by_proxy = world.file("proxy.toml", BY_PROXY).display().to_string();
-    let egress = world.egress(&["--policy", &by_proxy]).env("PROBE_DEADLINE", "25");
+    let policy = world.domains(&[("multi.test", BY_PROXY)]);
+    let egress = world.egress(&policy.options()).env("PROBE_DEADLINE", "25");
     let out = egress.probes(&["resolve multi.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     // Beside it, not after it: the kernel asks the silent one again after a second, then after two more.
@@ -102,11 +101,9 @@ fn where_several_names_share_a_silent_address_only_pins_of_the_named_one_are_tri
     let beside = [SILENT, OTHER];
     let world =
         World::new().record("multi.test", &addresses).record("beside.test", &beside).build();
-    let policy = "[network.domains]\n\"multi.test\" = { action = \"allow\", path = \"proxy\" }\n\
-                  \"beside.test\" = { action = \"allow\", path = \"proxy\" }\n";
-    let by_proxy = world.file("proxy.toml", policy).display().to_string();
+    let policy = world.domains(&[("multi.test", BY_PROXY), ("beside.test", BY_PROXY)]);
     let asked = format!("tls {SILENT} 443 multi.test");
-    let egress = world.egress(&["--policy", &by_proxy]).env("PROBE_DEADLINE", "25");
+    let egress = world.egress(&policy.options()).env("PROBE_DEADLINE", "25");
     let out = egress.probes(&["resolve multi.test", "resolve beside.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     world.arrived_at(SITE).some();
@@ -138,7 +135,7 @@ fn a_pin_outlives_its_time_while_a_connection_lives() {
         "[network.domains]\n\"allowed.test\" = \"allow\"\n\
          [network.dns]\nmin_ttl = \"{ttl}s\"\nmax_ttl = \"{ttl}s\"\n"
     );
-    let policy = world.file("policy.toml", text).display().to_string();
+    let policy = world.policy(text);
     // The first connection is kept; another name server answer is never asked for. What ends a pin
     // is time, so this waits for it, on another address that nothing holds.
     let program = format!(
@@ -162,7 +159,7 @@ fn a_pin_outlives_its_time_while_a_connection_lives() {
          print('after:', until_refused('{SITE}'))"
     );
     world
-        .egress(&["--policy", &policy])
+        .egress(&policy.options())
         .run([PYTHON, "-c", &program])
         .succeeded()
         .printed("while one lives: open\nafter: EPERM\n")

@@ -15,15 +15,8 @@ const KEEP_ALIVE: &str = "import http.client, sys\n\
         r = c.getresponse(); r.read(); print(r.status, r.getheader('x-proxy-error') or '-')\n  \
       except (ConnectionError, http.client.HTTPException): print('closed'); break";
 
-fn with_policy(world: &World, text: &str) -> Vec<String> {
-    let file = world.file("requests.toml", text).display().to_string();
-    vec!["--policy".to_owned(), file]
-}
-
 fn run<'w>(world: &'w World, policy: &str, command: &[&str]) -> super::support::Finished<'w> {
-    let options = with_policy(world, policy);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    world.egress(&options).run(command.iter().copied())
+    world.egress(&world.policy(policy).options()).run(command.iter().copied())
 }
 
 /// Method and path of every request that reached a server.
@@ -117,10 +110,9 @@ fn methods_and_paths_are_those_of_the_host_that_is_named() {
 #[ignore = "kernel: needs root"]
 fn several_lines_of_one_host_open_what_each_opens() {
     let world = two_sites();
-    let policy = "[network.domains]\n\
-        \"allowed.test\" = { action = \"allow\", ports = [80], methods = [\"GET\"] }\n";
-    let file = world.file("lines.toml", policy).display().to_string();
-    let options = ["--policy", &file, "--allow", "allowed.test:7000"];
+    let rule = "{ action = \"allow\", ports = [80], methods = [\"GET\"] }";
+    let policy = world.domains(&[("allowed.test", rule)]);
+    let options = ["--policy", policy.path(), "--allow", "allowed.test:7000"];
     let asks = |port: &str, method: &str| {
         let target = format!("allowed.test:{port}");
         // One port has nobody who answers.
