@@ -1,4 +1,5 @@
-//! The decision: one order of checks for every door.
+//! The decision: one order of checks for every door. Its rows are those of docs/policy.md, "How a decision
+//! is made".
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -304,7 +305,7 @@ impl Policy {
         grant.reads_requests(self.settings.mode, port)
     }
 
-    /// Section 8: whether a unix socket may be reached, by the socket that is meant, not by its
+    /// Whether a unix socket may be reached, by the socket that is meant, not by its
     /// spelling: links in the path are resolved. None: no rule, but all of them are open.
     pub fn unix(&self, address: &UnixAddress) -> Result<Option<&UnixRule>, Refusal> {
         self.refuse_disabled()?;

@@ -89,7 +89,7 @@ impl PortSet {
     }
 }
 
-/// Who wrote a line, from the lowest to the highest (POLICY.md, section 9).
+/// Who wrote a line, from the lowest to the highest (docs/policy.md, "Layers").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
     /// The user's file, and flags.

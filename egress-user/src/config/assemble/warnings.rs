@@ -165,7 +165,7 @@ fn dead(policy: &Policy, rule: &Rule) -> Option<Warning> {
     Some(warn(rule, "", &format!("allows nothing, as {deny} covers it")))
 }
 
-/// Section 4: the name `localhost` does not open its addresses, nor they the name.
+/// The name `localhost` does not open its addresses, nor they the name.
 fn local(policy: &Policy, rule: &Rule) -> Option<Warning> {
     let opens = |pattern: &Pattern| policy.covering(pattern).is_some();
     match &rule.pattern {
