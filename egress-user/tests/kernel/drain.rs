@@ -143,7 +143,7 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         words.extend(upload(how, SITE, &receiver, 50_000));
         let running = world.egress(ALLOWED).idle_stdin().start(words);
         running.says("ready");
-        running.signal(Signal::SIGSTOP);
+        running.stop();
         running.tell("go");
         running.says("took");
         // The program has ended, and nothing of it is left but what lies in the listener's queue.
