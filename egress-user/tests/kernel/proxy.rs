@@ -85,7 +85,7 @@ fn the_line_that_would_allow_does() {
         .egress(ALLOWED)
         .run([PYTHON, "-c", opaque])
         .printed("reset\n")
-        .complained(&format!("instead of --allow allowed.test, in [network.domains]: {line}"));
+        .complained(&format!("instead of allowed.test (--allow), in [network.domains]: {line}"));
     let file = world.file("any.toml", format!("[network.domains]\n{line}\n")).display().to_string();
     // The server of TLS answers with an alert.
     world.egress(&["--policy", &file]).run([PYTHON, "-c", opaque]).printed("True\n");
