@@ -35,7 +35,7 @@ const CROWD: &str = "import resource, select, socket, subprocess, sys, time\n\
         greeted += socks[fd].recv(100).startswith(b'SSH'); poll.unregister(fd); ready.append(fd)\n  \
       return found\n\
     ready = []\n\
-    while some(1000): pass\n\
+    while greeted < number and some(5000): pass\n\
     print('greeted at once', greeted, flush=True)\n\
     print('lookup', subprocess.run(['getent', 'hosts', 'late.test'], stdout=subprocess.DEVNULL).returncode, flush=True)\n\
     end = time.monotonic() + 60\n\

@@ -21,7 +21,7 @@ use super::tools::slowness;
 use super::world::World;
 
 /// A program that takes longer is killed, and its test fails; so many times longer where all is slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A program about to be started in the client's namespaces.
 #[must_use]
@@ -44,7 +44,7 @@ impl<'w> Client<'w> {
             std::fs::canonicalize("/etc/resolv.conf").expect("find what /etc/resolv.conf is");
         let files = [("SSL_CERT_FILE", "ca.pem"), ("CURL_CA_BUNDLE", "ca.pem")];
         let mut env = files.map(|(key, file)| (key.into(), world.path(file).into())).to_vec();
-        env.push(("PROBE_DEADLINE".into(), (2 * slowness()).to_string().into()));
+        env.push(("PROBE_DEADLINE".into(), (10 * slowness()).to_string().into()));
         Client {
             world,
             prefix,
@@ -278,7 +278,7 @@ impl<'w> Running<'w> {
         }
         let status =
             self.child.take().expect("a child to wait for").wait().expect("wait for the program");
-        let grace = Instant::now() + Duration::from_secs(5);
+        let grace = Instant::now() + Duration::from_secs(30) * slowness();
         let closed = self.stdout.wait_end(grace) && self.stderr.wait_end(grace);
         let (words, world) = (std::mem::take(&mut self.words), self.world);
         let finished = Finished {
