@@ -262,14 +262,14 @@ impl Rule {
     }
 }
 
-/// `"example.com" = "deny" (policy.toml:4)`.
+/// `example.com (policy.toml:4)`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, action, origin, .. } = self;
-        match &*origin.file {
-            // These say the action themselves.
-            "--allow" | "--deny" => write!(f, "{origin} {text}"),
-            _ => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
-        }
+        cite(f, &self.text, &self.origin)
     }
+}
+
+/// The one form in which a line of a policy is cited: `example.com (policy.toml:4)`, `example.com (--allow)`.
+pub(super) fn cite(f: &mut fmt::Formatter<'_>, text: &str, origin: &Origin) -> fmt::Result {
+    write!(f, "{text} ({origin})")
 }

@@ -85,7 +85,7 @@ fn the_line_that_would_allow_does() {
         .egress(ALLOWED)
         .run([PYTHON, "-c", opaque])
         .printed("reset\n")
-        .complained(&format!("instead of --allow allowed.test, in [network.domains]: {line}"));
+        .complained(&format!("instead of allowed.test (--allow), in [network.domains]: {line}"));
     let policy = world.policy(format!("[network.domains]\n{line}\n"));
     // The server of TLS answers with an alert.
     world.egress(&policy.options()).run([PYTHON, "-c", opaque]).printed("True\n");

@@ -162,7 +162,7 @@ fn dead(policy: &Policy, rule: &Rule) -> Option<Warning> {
         }
         pattern => policy.denies_all_of(pattern)?.clone(),
     };
-    Some(warn(rule, "", &format!("allows nothing, as {deny} covers it")))
+    Some(warn(rule, "", &format!("allows nothing, as the deny of {deny} covers it")))
 }
 
 /// The name `localhost` does not open its addresses, nor they the name.
