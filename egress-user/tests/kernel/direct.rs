@@ -288,7 +288,7 @@ fn without_user_space_a_refused_program_still_gets_its_error() {
     let running = egress.start(["sh", "-c", &line]);
     running.says("ready");
     // Its packets are still judged; nobody hears of it.
-    running.signal(Signal::SIGSTOP);
+    running.stop();
     running.tell("go");
     running.says("whole => direct ETIMEDOUT");
     running.signal(Signal::SIGCONT);

@@ -62,7 +62,7 @@ fn a_refusal_that_a_full_ring_lost_is_told_again() {
     );
     let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);
     running.says("ready");
-    running.signal(Signal::SIGSTOP);
+    running.stop();
     running.tell("go");
     running.says("full");
     let connected = || world.contacts().iter().any(|contact| contact.at.port() == 443);

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::support::http::pattern;
 use super::support::processes::eventually;
 use super::support::receiver::{End, Got, Manner, Receiver};
-use super::support::{Client, PYTHON, SILENT, World};
+use super::support::{Client, EGRESS, PYTHON, SILENT, World};
 use super::{ALLOWED, SITE, SITE_V6, two_sites};
 
 const MANY: usize = 3_000_000;
@@ -143,7 +143,7 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         words.extend(upload(how, SITE, &receiver, 50_000));
         let running = world.egress(ALLOWED).idle_stdin().start(words);
         running.says("ready");
-        running.signal(Signal::SIGSTOP);
+        running.stop();
         running.tell("go");
         running.says("took");
         // The program has ended, and nothing of it is left but what lies in the listener's queue.
@@ -242,7 +242,7 @@ fn a_signal_ends_the_wait_at_once() {
 fn the_reader_of_the_output_does_not_wait_for_deliveries() {
     let world = world();
     let receiver = Receiver::at(&world, SITE, stalling());
-    let binary = env!("CARGO_BIN_EXE_egress");
+    let binary = EGRESS;
     let upload = upload("full", "allowed.test", &receiver, 16 << 20).join(" ");
     let line = format!("{binary} run --allow allowed.test -- {upload} | {{ cat; echo end; }}");
     let running = world.direct().start(["sh", "-c", &line]);

@@ -1,9 +1,8 @@
 //! The machine's own addresses, public ones among them: a service on every address of the host is behind each, and
 //! none is reached by one.
-use super::support::{CLIENT, CLIENT_DEVICE, PYTHON, World};
+use super::support::{CLIENT, CLIENT_DEVICE, EGRESS, PYTHON, World};
 use super::{REFUSED, SITE, two_sites};
 
-const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 const CLIENT_V6: &str = "2606:2800:220:1::2";
 
 /// More addresses of the client's: a second one, one on loopback, one of a link with two ends, one of an interface that

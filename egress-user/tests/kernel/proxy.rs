@@ -1,5 +1,5 @@
 //! The proxy's verdicts, and what is told of them, where a program tries to be clever or a library is.
-use super::support::{Answer, PYTHON, World};
+use super::support::{Answer, EGRESS, PYTHON, World};
 use super::{ALLOWED, OTHER, SITE, THIRD, two_sites};
 
 /// Sends the first byte of a message, waits longer than the proxy does for text protocols, and sends the rest.
@@ -85,7 +85,7 @@ fn the_line_that_would_allow_does() {
         .egress(ALLOWED)
         .run([PYTHON, "-c", opaque])
         .printed("reset\n")
-        .complained(&format!("instead of --allow allowed.test, in [network.domains]: {line}"));
+        .complained(&format!("instead of allowed.test (--allow), in [network.domains]: {line}"));
     let policy = world.policy(format!("[network.domains]\n{line}\n"));
     // The server of TLS answers with an alert.
     world.egress(&policy.options()).run([PYTHON, "-c", opaque]).printed("True\n");
@@ -110,7 +110,7 @@ fn check_judges_the_chain_as_run_does() {
         .answers("alias.test", Answer::Alias("target.test".into()))
         .site("target.test", THIRD)
         .build();
-    let egress = env!("CARGO_BIN_EXE_egress");
+    let egress = EGRESS;
     let allow = ["--allow", "alias.test"];
     let check = |deny: &[&str]| {
         let words = [&[egress, "check"][..], &allow, deny, &["alias.test:443"]].concat();

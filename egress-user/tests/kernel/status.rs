@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use egress_user::status::{PLACE, Report};
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::support::{PYTHON, World};
+use super::support::{EGRESS, PYTHON, World};
 use super::{ALLOWED, SITE, two_sites};
-
-const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 
 /// What `egress status` says of the run with this process id; others may run at the same time.
 fn report_of(world: &World, pid: Pid) -> Option<Report> {

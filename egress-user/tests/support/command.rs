@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::outcome::Finished;
@@ -228,6 +228,16 @@ impl<'w> Running<'w> {
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal)
             .unwrap_or_else(|error| panic!("send {signal} to {:?}: {error}", self.words));
+    }
+
+    /// Stops the outermost process, and waits until the last of its threads stands: until then one that is not the
+    /// first to hear of the signal goes on.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let status = waitid(Id::Pid(self.pid()), flags).expect("wait until it stands");
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{:?}: {status:?}", self.words);
     }
 
     /// Gives the program a line to read; its standard input has to be an idle one.

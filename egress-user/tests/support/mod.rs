@@ -40,5 +40,7 @@ pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
 pub(crate) use policy::Policy;
 pub(crate) use services::BANNER;
-pub(crate) use tools::{PYTHON, RESOLVERS, TLS_SERVERS, landlock_version, skip, slowness};
+pub(crate) use tools::{
+    EGRESS, PYTHON, RESOLVERS, TLS_SERVERS, cgroup2, landlock_version, skip, slowness,
+};
 pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World};
