@@ -14,9 +14,9 @@ mod own;
 mod path;
 mod pattern;
 mod payload;
+mod route;
 mod rule;
 mod unix;
-mod way;
 
 pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;
@@ -28,5 +28,5 @@ pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
-pub use rule::{Action, DataPath, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport};
+pub use rule::{Action, Layer, Mode, Origin, PortSet, Route, Rule, RuleOptions, Transport};
 pub use unix::{UnixAddress, UnixRule};

@@ -173,7 +173,7 @@ fn small_packets_change_no_verdict() {
 #[ignore = "kernel: needs root"]
 fn packets_of_more_than_64_kib_pass() {
     let world = World::new().site("allowed.test", SITE).site("six.test", SITE_V6).build();
-    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", path = \"kernel\" }";
+    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", via = \"kernel\" }";
     let policy = format!("[network.domains]\n\"allowed.test\" = {rule}\n\"six.test\" = {rule}\n");
     let file = world.file("big.toml", policy).display().to_string();
     world.client_netns().ip("link set client0 gso_max_size 200000\n");

@@ -302,7 +302,7 @@ fn an_upload_by_tls_through_the_proxy_outlives_its_program() {
     );
     let policy = world.file(
         "policy.toml",
-        "[network.domains]\n\"allowed.test\" = { action = \"allow\", path = \"proxy\" }\n",
+        "[network.domains]\n\"allowed.test\" = { action = \"allow\", via = \"proxy\" }\n",
     );
     let policy = policy.display().to_string();
     for (number, client) in

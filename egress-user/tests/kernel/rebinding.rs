@@ -6,7 +6,7 @@ use super::{ALLOWED, METADATA, OTHER, PRIVATE, REFUSED, SITE, two_sites};
 
 /// The proxy tries other addresses; a direct connection is the program's own.
 const BY_PROXY: &str =
-    "[network.domains]\n\"multi.test\" = { action = \"allow\", path = \"proxy\" }\n";
+    "[network.domains]\n\"multi.test\" = { action = \"allow\", via = \"proxy\" }\n";
 
 #[test]
 #[ignore = "kernel: needs root"]
@@ -104,8 +104,8 @@ fn where_several_names_share_a_silent_address_only_pins_of_the_named_one_are_tri
     let beside = [SILENT, OTHER];
     let world =
         World::new().record("multi.test", &addresses).record("beside.test", &beside).build();
-    let policy = "[network.domains]\n\"multi.test\" = { action = \"allow\", path = \"proxy\" }\n\
-                  \"beside.test\" = { action = \"allow\", path = \"proxy\" }\n";
+    let policy = "[network.domains]\n\"multi.test\" = { action = \"allow\", via = \"proxy\" }\n\
+                  \"beside.test\" = { action = \"allow\", via = \"proxy\" }\n";
     let by_proxy = world.file("proxy.toml", policy).display().to_string();
     let asked = format!("tls {SILENT} 443 multi.test");
     let egress = world.egress(&["--policy", &by_proxy]).env("PROBE_DEADLINE", "25");
