@@ -2,5 +2,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod evidence;
+mod hello;
+mod request;
 
-pub(crate) use evidence::{Evidence, keeps_upgrade, plain};
+pub(crate) use evidence::{Admitted, Evidence};
+pub(crate) use request::keeps_upgrade;

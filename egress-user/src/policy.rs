@@ -14,19 +14,21 @@ mod own;
 mod path;
 mod pattern;
 mod payload;
+mod refusal;
+mod remedy;
 mod route;
 mod rule;
 mod unix;
 
 pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;
-pub use decide::{
-    Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Refusal, Request, Settings,
-};
+pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request, Settings};
 pub use host::{Host, HostError, Name};
 pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
+pub use refusal::Refusal;
+pub use remedy::Remedy;
 pub use rule::{Action, Layer, Mode, Origin, PortSet, Route, Rule, RuleOptions, Transport};
 pub use unix::{UnixAddress, UnixRule};

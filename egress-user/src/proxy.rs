@@ -16,6 +16,7 @@ mod first_bytes;
 mod handshake;
 mod http1;
 mod http2;
+mod judging;
 mod opaque;
 mod refuse;
 

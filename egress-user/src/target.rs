@@ -9,8 +9,8 @@ pub use answers::{AnswerError, Answers};
 use egress_common::Reason;
 
 use crate::policy::{
-    Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal, Request,
-    Route, Rule, Transport, UnixAddress, UnixRule,
+    Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal, Remedy,
+    Request, Route, Rule, Transport, UnixAddress, UnixRule,
 };
 
 /// What is asked about.
@@ -67,7 +67,7 @@ pub struct Verdict {
     /// The line that decides, where one does.
     pub line: Option<Line>,
     /// What would change a refusal, where something would.
-    pub fix: Option<String>,
+    pub remedy: Option<Remedy>,
     /// Where it may be dialled; none when it is refused, or no host.
     pub addresses: Vec<IpAddr>,
     /// The way of its bytes, where it is an allowed TCP target.
@@ -103,9 +103,9 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
     let host = match &target.host {
         Ok(host) => host.clone(),
         Err(error) => {
-            let fix = Some(format!("write a name or an address: {error}"));
+            let remedy = Some(Remedy::WriteHost(error.clone()));
             let reason = Some(Reason::InvalidHost);
-            return Verdict { reason, line: None, fix, addresses: Vec::new(), route: None };
+            return Verdict { reason, line: None, remedy, addresses: Vec::new(), route: None };
         }
     };
     let NetworkTarget { port, transport, ref payload, .. } = *target;
@@ -125,7 +125,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
 
 impl Verdict {
     fn allow(line: Option<Line>) -> Self {
-        Self { reason: None, line, fix: None, addresses: Vec::new(), route: None }
+        Self { reason: None, line, remedy: None, addresses: Vec::new(), route: None }
     }
 
     /// Whether the target is allowed.
@@ -135,13 +135,13 @@ impl Verdict {
 }
 
 impl From<Refusal> for Verdict {
-    fn from(Refusal { reason, rule, fix }: Refusal) -> Self {
+    fn from(Refusal { reason, rule, remedy }: Refusal) -> Self {
         let line = rule.map(Line::Rule);
-        Self { reason: Some(reason), line, fix, addresses: Vec::new(), route: None }
+        Self { reason: Some(reason), line, remedy, addresses: Vec::new(), route: None }
     }
 }
 
-/// `allow by "a.test" = "allow" (p.toml:2)`, `deny (not_allowed) by no rule`.
+/// `allow by a.test (p.toml:2)`, `deny (not_allowed) by no rule`.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
@@ -173,14 +173,12 @@ impl Line {
     }
 }
 
-/// `"example.com" = "deny" (policy.toml:4)`.
+/// `example.com (policy.toml:4)`.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Line::Rule(rule) => rule.fmt(f),
-            Line::Unix(UnixRule { text, action, origin, .. }) => {
-                write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str())
-            }
+            Line::Unix(rule) => rule.fmt(f),
         }
     }
 }

@@ -38,7 +38,7 @@ fn lint_shows_warnings_with_their_line() {
     assert_eq!(
         out,
         "\
-warning: p.toml:3: \"b.a.test\" allows nothing, as \"**.a.test\" = \"deny\" (p.toml:2) covers it
+warning: p.toml:3: \"b.a.test\" allows nothing, as the deny of **.a.test (p.toml:2) covers it
    |
  3 |   \"b.a.test\" = \"allow\"
    |   ^^^^^^^^^^
@@ -133,12 +133,12 @@ fn test_prints_a_line_for_each_case() {
         out,
         format!(
             "\
-ok      https://api.example.com/v1       allow by \"**.example.com\" = \"allow\" ({policy_file}:2)
+ok      https://api.example.com/v1       allow by **.example.com ({policy_file}:2)
 ok      api.example.com:443 (rebinding)  deny (not_allowed_local) by no rule
 FAILED  bad.example.com:443              cases/t.toml:15
         expected  allow
-        got       deny (denied) by \"bad.example.com\" = \"deny\" ({policy_file}:3)
-        to change remove \"bad.example.com\" = \"deny\" ({policy_file}:3): no allow rule overrides it
+        got       deny (denied) by bad.example.com ({policy_file}:3)
+        to change remove the deny of bad.example.com ({policy_file}:3): no allow rule overrides it
 2 passed; 1 failed
 "
         )
@@ -246,13 +246,13 @@ fn diff_prints_targets_and_both_lines() {
         out,
         "\
 opened  **.example.com (but not bad.example.com): every port but 443
-        before  deny (port_not_allowed) by \"**.example.com\" = \"allow\" (a.toml:2)
-        after   allow by \"**.example.com\" = \"allow\" (b.toml:2)
+        before  deny (port_not_allowed) by **.example.com (a.toml:2)
+        after   allow by **.example.com (b.toml:2)
 closed  192.0.2.7: every port
-        before  allow by \"192.0.2.7\" = \"allow\" (a.toml:5)
+        before  allow by 192.0.2.7 (a.toml:5)
         after   deny (not_allowed_local) by no rule
 closed  192.0.2.7: every port but 443 over UDP
-        before  allow by \"192.0.2.7\" = \"allow\" (a.toml:5)
+        before  allow by 192.0.2.7 (a.toml:5)
         after   deny (not_allowed_local) by no rule
 1 opened, 2 closed
 "

@@ -142,8 +142,8 @@ impl Shown {
             "evidence": self.evidence,
             "addresses": self.verdict.addresses,
         });
-        if let Some(fix) = &self.verdict.fix {
-            fields["fix"] = json!(fix);
+        if let Some(remedy) = &self.verdict.remedy {
+            fields["fix"] = json!(remedy.to_string());
         }
         if let Some(route) = self.verdict.route {
             fields["via"] = json!(route.as_str());
@@ -181,8 +181,8 @@ impl Shown {
             ([], looked_up) => line("looked up", &list(looked_up)),
             (addresses, _) => line("addresses", &list(addresses)),
         }
-        if let Some(fix) = &self.verdict.fix {
-            line("to change", fix);
+        if let Some(remedy) = &self.verdict.remedy {
+            line("to change", &remedy.to_string());
         }
         for note in &self.notes {
             line("note", note);

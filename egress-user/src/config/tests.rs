@@ -224,10 +224,10 @@ fn lines_without_effect_are_warned_of() {
     assert_eq!(
         warnings,
         [
-            "p.toml:3: \"*.b.a.com\" allows nothing, as \"**.a.com\" = \"deny\" (p.toml:2) covers it",
-            "p.toml:5: \"x.com.\" is a second spelling of \"X.com\" = \"allow\" (p.toml:4)",
+            "p.toml:3: \"*.b.a.com\" allows nothing, as the deny of **.a.com (p.toml:2) covers it",
+            "p.toml:5: \"x.com.\" is a second spelling of X.com (p.toml:4)",
             "p.toml:6: port 53 of \"y.com\" has no effect: the DNS proxy answers every query to port 53",
-            "p.toml:9: \"10.1.0.0/16\" allows nothing, as \"10.0.0.0/8\" = \"deny\" (p.toml:8) covers it",
+            "p.toml:9: \"10.1.0.0/16\" allows nothing, as the deny of 10.0.0.0/8 (p.toml:8) covers it",
         ]
     );
 }

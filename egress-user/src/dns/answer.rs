@@ -192,8 +192,10 @@ fn extended_error(reply: &Reply) -> Option<EdnsOption> {
                 Reason::NotAllowed | Reason::NotAllowedLocal => 17, // Filtered
                 _ => 18,                                            // Prohibited
             };
-            let advice = refusal.fix.as_deref().unwrap_or(refusal.reason.text());
-            (info_code, format!("egress: {}: {advice}", refusal.reason.name()))
+            let reason = refusal.reason;
+            let advice = refusal.remedy.as_ref().map(ToString::to_string);
+            let advice = advice.as_deref().unwrap_or(reason.text());
+            (info_code, format!("egress: {}: {advice}", reason.name()))
         }
         // Prohibited, for now.
         Reply::Limited(why) => (18, format!("egress: {}: {why}", Reason::RateLimited.name())),

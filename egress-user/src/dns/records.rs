@@ -43,7 +43,7 @@ fn led(policy: &Policy, allow_ech: bool, mut binding: SVCB) -> Option<SVCB> {
         policy.name(&target).ok()?;
     }
     if binding.svc_priority == ALIAS {
-        // Clients must ignore them (section 2.4.2).
+        // Clients must ignore them (RFC 9460 section 2.4.2).
         binding.svc_params.clear();
         return Some(binding);
     }
@@ -55,7 +55,7 @@ fn led(policy: &Policy, allow_ech: bool, mut binding: SVCB) -> Option<SVCB> {
         _ => false,
     };
     // Its owner says that it does not work without, and a key that is mandatory and absent makes
-    // a client throw away all of the records (section 8).
+    // a client throw away all of the records (RFC 9460 section 8).
     let needs_removed = binding.svc_params.iter().any(|(_, value)| match value {
         SvcParamValue::Mandatory(keys) => keys.0.iter().any(|&key| removed(key)),
         _ => false,

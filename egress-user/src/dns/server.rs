@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{net::UdpSocket, task::JoinSet};
 
 use super::{answer::Carrier, limits::Admission, service::Service};
-use crate::flow::PeerAddress;
+use crate::{flow::PeerAddress, record::Limit};
 
 /// Most queries of a sandbox that are being answered at once, over all its listeners. Each costs
 /// a task and its message, at most 64 KiB and commonly under 4. Beyond it queries get SERVFAIL.
@@ -55,7 +55,7 @@ impl Service {
             }
             let message = datagram.get(..length).unwrap_or_default();
             let Ok(permit) = Arc::clone(&self.queries).try_acquire_owned() else {
-                self.note_limit("DNS queries at once");
+                self.note_limit(Limit::QueriesAtOnce);
                 if let Some(response) = self.overloaded(message, Carrier::Udp) {
                     // The asker asks again when this one is lost, as with any datagram.
                     drop(socket.try_send_to(&response, peer));

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     clock::boottime_ns,
     flow::Flows,
-    policy::{Name, Refusal, Rule},
-    record::Refused,
+    policy::{MatchedRules, Name, Refusal},
+    record::{Event, Limit, Subject},
     sandbox::SandboxState,
 };
 
@@ -98,7 +98,7 @@ impl Service {
     pub(super) fn admit(&self) -> Admission {
         let admission = self.limits().query(boottime_ns());
         if admission != Admission::Answer {
-            self.note_limit("DNS queries per second");
+            self.note_limit(Limit::QueriesPerSecond);
         }
         admission
     }
@@ -148,10 +148,10 @@ impl Service {
         answer::respond(&query, &reply, self.settings.refuse, carrier)
     }
 
-    /// Notes that a limit was met; `what` is the same for all, so that it takes one entry.
-    pub(super) fn note_limit(&self, what: &str) {
-        let (what, reason) = (what.into(), Reason::RateLimited);
-        self.sandbox.journal.refused(Refused { what, reason, rule: None, fix: None });
+    /// Notes that a limit was met.
+    pub(super) fn note_limit(&self, limit: Limit) {
+        let limit = Event::refused(Subject::Limit(limit), Reason::RateLimited);
+        self.sandbox.journal.refused(limit);
     }
 
     async fn reply(&self, query: &Query) -> Reply {
@@ -164,46 +164,77 @@ impl Service {
         let name = match query::policy_name(wire) {
             Ok(name) => name,
             Err(_) => {
-                let refusal = Refusal { reason: Reason::InvalidHost, rule: None, fix: None };
-                return self.refuse(&shown(wire), refusal);
+                let asked = Subject::Lookup { name: shown(wire).into(), record_type };
+                return self.refuse(asked, Refusal::new(Reason::InvalidHost));
             }
         };
         let grant = match self.sandbox.policy().name(&name) {
             Ok(grant) => grant,
-            Err(refusal) => return self.refuse(name.as_str(), refusal),
+            Err(refusal) => return self.refuse(Subject::lookup(&name, record_type), refusal),
         };
+        self.reply_allowed(&name, &grant, record_type).await
+    }
+
+    /// The reply to a query for a name that a rule allows.
+    async fn reply_allowed(
+        &self,
+        name: &Name,
+        grant: &MatchedRules,
+        record_type: RecordType,
+    ) -> Reply {
         let is_address = matches!(record_type, RecordType::A | RecordType::AAAA);
-        if name.is_localhost() && is_address {
-            return self.localhost(&name, &grant);
+        let reply = if name.is_localhost() && is_address {
+            self.localhost(name, grant)
+        } else if name.is_localhost() || !is_address && !self.settings.answers(record_type) {
+            // And not an error: a stub resolver that asks for more than addresses keeps them.
+            Reply::NoData
+        } else {
+            let limited = self.limits().name(name, boottime_ns()).err().map(str::to_owned);
+            if let Some(domain) = limited {
+                self.note_limit(Limit::NewNames(domain.as_str().into()));
+                return Reply::Limited(format!("too many new names below {domain}"));
+            }
+            if is_address {
+                match self.addresses(name, record_type).await {
+                    Ok(addresses) => Reply::Addresses(addresses),
+                    Err(noted) => return noted,
+                }
+            } else {
+                self.other(name, record_type).await
+            }
+        };
+        let is_allowed = matches!(
+            reply,
+            Reply::Addresses(_) | Reply::Records { .. } | Reply::NoData | Reply::NxDomain
+        );
+        if is_allowed {
+            self.sandbox.journal.allowed(|| {
+                Event::allowed(Subject::lookup(name, record_type), Some(grant.rule().clone()))
+            });
         }
-        // "No data", and not an error: a stub resolver that asks for more than addresses keeps them.
-        if name.is_localhost() || !is_address && !self.settings.answers(record_type) {
-            return Reply::NoData;
-        }
-        let limited = self.limits().name(&name, boottime_ns()).err().map(str::to_owned);
-        if let Some(domain) = limited {
-            self.note_limit(&format!("new names below {domain}"));
-            return Reply::Limited(format!("too many new names below {domain}"));
-        }
-        if !is_address {
-            return self.other(&name, record_type).await;
-        }
-        let look_up = || self.look_up(&name);
-        match &*self.flights.join(&name, boottime_ns, look_up).await {
+        reply
+    }
+
+    /// The addresses that are pinned, or the reply to a failure that is noted.
+    async fn addresses(&self, name: &Name, record_type: RecordType) -> Result<Addresses, Reply> {
+        let look_up = || self.look_up(name);
+        match &*self.flights.join(name, boottime_ns, look_up).await {
             Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns } => {
                 let now_ns = boottime_ns();
                 let mut addresses = addresses.clone();
                 addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(*v4_expires_ns, now_ns));
                 addresses.v6_ttl = addresses.v6_ttl.min(seconds_left(*v6_expires_ns, now_ns));
-                Reply::Addresses(addresses)
+                Ok(addresses)
             }
-            Outcome::Refused(refusal) => self.refuse(name.as_str(), refusal.clone()),
+            Outcome::Refused(refusal) => {
+                Err(self.refuse(Subject::lookup(name, record_type), refusal.clone()))
+            }
             Outcome::Failed(refusal, reply) => {
                 match refusal.reason {
-                    Reason::RateLimited => self.note_limit("live pins of names at once"),
-                    _ => self.note(name.as_str(), refusal),
+                    Reason::RateLimited => self.note_limit(Limit::Pins),
+                    _ => self.note(Subject::lookup(name, record_type), refusal),
                 }
-                reply.clone()
+                Err(reply.clone())
             }
         }
     }
@@ -221,21 +252,16 @@ impl Service {
             }
         }
         // Not noted in the journal: tools ask for every address that they print.
-        Reply::Refused(Refusal { reason: Reason::NotPinned, rule: None, fix: None })
+        Reply::Refused(Refusal::new(Reason::NotPinned))
     }
 
-    fn refuse(&self, what: &str, refusal: Refusal) -> Reply {
-        self.note(what, &refusal);
+    fn refuse(&self, asked: Subject, refusal: Refusal) -> Reply {
+        self.note(asked, &refusal);
         Reply::Refused(refusal)
     }
 
-    fn note(&self, what: &str, refusal: &Refusal) {
-        self.sandbox.journal.refused(Refused {
-            what: what.into(),
-            reason: refusal.reason,
-            rule: refusal.rule.as_deref().map(|rule| cited(rule).into()),
-            fix: refusal.fix.clone().map(Into::into),
-        });
+    fn note(&self, asked: Subject, refusal: &Refusal) {
+        self.sandbox.journal.refused(Event::by_policy(asked, refusal.clone()));
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {
@@ -247,14 +273,6 @@ impl Service {
 fn seconds_left(expires_ns: u64, now_ns: u64) -> u32 {
     let seconds = expires_ns.saturating_sub(now_ns) / 1_000_000_000;
     u32::try_from(seconds).unwrap_or(u32::MAX)
-}
-
-/// A rule as refusals cite it: `pattern (file:line)`.
-fn cited(rule: &Rule) -> String {
-    match rule.origin.line {
-        Some(line) => format!("{} ({}:{line})", rule.text, rule.origin.file),
-        None => format!("{} ({})", rule.text, rule.origin.file),
-    }
 }
 
 /// A name that is none, for a person: what is not printable ASCII is escaped.

@@ -231,7 +231,10 @@ impl World {
     /// Reasons in the journal, each as `what reason`.
     pub(crate) fn noted(&self) -> Vec<String> {
         let entries = self.sandbox.journal.entries();
-        entries.iter().map(|(r, _)| format!("{} {}", r.what, r.reason.name())).collect()
+        entries
+            .iter()
+            .map(|(r, _)| format!("{} {}", r.what(), r.reason().unwrap().name()))
+            .collect()
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     server::{AFTER_ERROR, FLOODED},
     service::Service,
 };
-use crate::flow::PeerAddress;
+use crate::{flow::PeerAddress, record::Limit};
 
 /// Most TCP connections of a sandbox to its DNS listeners; more are closed at once. Each may hold
 /// one message of 64 KiB that is still arriving, so 4 MiB in all.
@@ -61,7 +61,7 @@ impl Service {
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-                self.note_limit("DNS connections at once");
+                self.note_limit(Limit::DnsConnections);
                 continue;
             };
             let service = Arc::clone(&self);
@@ -120,7 +120,7 @@ impl Service {
 
     async fn answer_one(self: Arc<Self>, message: Vec<u8>) -> Option<Vec<u8>> {
         let Ok(_permit) = Arc::clone(&self.queries).try_acquire_owned() else {
-            self.note_limit("DNS queries at once");
+            self.note_limit(Limit::QueriesAtOnce);
             return self.overloaded(&message, Carrier::Tcp);
         };
         let mut admission = self.admit();

@@ -172,17 +172,14 @@ impl Devices {
     }
 }
 
-/// What a device is called, for a person: by its node in /dev where the kernel tells it.
-pub(super) fn name(device: DeviceKey) -> String {
+/// The device's node below /dev, where the kernel tells it.
+pub(super) fn node(device: DeviceKey) -> Option<String> {
     let DeviceKey { kind, major, minor } = device;
-    let (of, word) = if kind == kind::BLOCK { ("block", "block") } else { ("char", "character") };
-    let about = fs::read_to_string(format!("/sys/dev/{of}/{major}:{minor}/uevent"));
-    let about = about.unwrap_or_default();
+    let of = if kind == kind::BLOCK { "block" } else { "char" };
+    let about = fs::read_to_string(format!("/sys/dev/{of}/{major}:{minor}/uevent")).ok()?;
     let plain = |name: &&str| name.bytes().all(|octet| octet.is_ascii_graphic());
-    match about.lines().find_map(|line| line.strip_prefix("DEVNAME=")).filter(plain) {
-        Some(name) => format!("{word} device {major}:{minor} (/dev/{name})"),
-        None => format!("{word} device {major}:{minor}"),
-    }
+    let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME=")).filter(plain);
+    name.map(str::to_owned)
 }
 
 /// A number and a name, as both files have them.

@@ -1,7 +1,7 @@
-//! Refusals that the kernel side tells of, put into words.
+//! What the kernel side tells, as data.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -13,7 +13,10 @@ use egress_common::{
 };
 
 use super::devices;
-use crate::{record::Refused, sys};
+use crate::{
+    record::{self, Subject},
+    sys,
+};
 
 /// The event ring.
 pub struct Events {
@@ -56,22 +59,44 @@ impl AsFd for Events {
     }
 }
 
-/// What an event means. `explain` gives the policy's own words for a refused TCP destination.
-pub fn describe(event: &Event, explain: impl Fn(SocketAddr) -> Option<Refused>) -> Refused {
+/// What an event means. `explain` gives the policy's own decision on a refused destination.
+pub fn describe(
+    event: &Event,
+    explain: impl Fn(SocketAddr) -> Option<Box<record::Event>>,
+) -> record::Event {
     let reason = Reason::from_number(event.reason).unwrap_or(Reason::NotAllowed);
-    let plain = |what: String| Refused { what: what.into(), reason, rule: None, fix: None };
-    match Hook::from_number(event.hook) {
-        Some(Hook::Create) => plain(socket_name(event)),
-        Some(Hook::Option) => {
-            plain(format!("setsockopt level {} option {}", event.family, event.protocol))
-        }
-        Some(Hook::Device) => plain(device(event)),
-        Some(Hook::Connect | Hook::Send) => address(event, reason, explain),
-        Some(Hook::Packet | Hook::Hello) | None => {
-            let ip: IpAddr = event.address.into();
-            plain(format!("packet of protocol {} to {}", event.protocol, target(ip, event.port)))
-        }
+    let subject = subject(event);
+    let explained = match &subject {
+        Subject::Address { to, .. } if reason != Reason::ProtocolNotAllowed => explain(*to),
+        _ => None,
+    };
+    match explained {
+        Some(explained) => record::Event { subject, ..*explained },
+        None => record::Event::refused(subject, reason),
     }
+}
+
+/// What an event is about.
+fn subject(event: &Event) -> Subject {
+    let to = SocketAddr::new(event.address.into(), event.port);
+    match Hook::from_number(event.hook) {
+        Some(Hook::Create) => Subject::Socket {
+            family: event.family.into(),
+            kind: event.socket_type.into(),
+            protocol: event.protocol.into(),
+        },
+        Some(Hook::Option) => Subject::SocketOption { level: event.family, option: event.protocol },
+        Some(Hook::Device) => device(event),
+        Some(Hook::Connect | Hook::Send) => Subject::Address { protocol: event.protocol, to },
+        Some(Hook::Packet | Hook::Hello) | None => Subject::Packet { protocol: event.protocol, to },
+    }
+}
+
+fn device(event: &Event) -> Subject {
+    let minor = u32::try_from(event.minor).unwrap_or(DeviceKey::ANY);
+    let (kind, major) = (event.family.into(), event.protocol.into());
+    let node = devices::node(DeviceKey { kind, major, minor });
+    Subject::Device { kind, major, minor, node: node.map(Into::into) }
 }
 
 /// The destination of a refused connect of a datagram socket: nothing was sent.
@@ -79,57 +104,4 @@ pub fn datagram_connect(event: &Event) -> Option<SocketAddr> {
     let connect = matches!(Hook::from_number(event.hook), Some(Hook::Connect));
     (connect && i32::from(event.protocol) == libc::IPPROTO_UDP)
         .then(|| SocketAddr::new(event.address.into(), event.port))
-}
-
-fn address(
-    event: &Event,
-    reason: Reason,
-    explain: impl Fn(SocketAddr) -> Option<Refused>,
-) -> Refused {
-    let to = SocketAddr::new(event.address.into(), event.port);
-    let protocol = match i32::from(event.protocol) {
-        libc::IPPROTO_TCP => "tcp",
-        libc::IPPROTO_UDP => "udp",
-        _ => "other",
-    };
-    let plain = Refused { what: format!("{protocol} {to}").into(), reason, rule: None, fix: None };
-    if reason == Reason::ProtocolNotAllowed {
-        return plain;
-    }
-    explain(to).unwrap_or(plain)
-}
-
-fn device(event: &Event) -> String {
-    devices::name(DeviceKey {
-        kind: event.family.into(),
-        major: event.protocol.into(),
-        minor: u32::try_from(event.minor).unwrap_or(DeviceKey::ANY),
-    })
-}
-
-fn target(ip: IpAddr, port: u16) -> String {
-    SocketAddr::new(ip, port).to_string()
-}
-
-fn socket_name(event: &Event) -> String {
-    let family = match i32::from(event.family) {
-        libc::AF_INET => "AF_INET".to_owned(),
-        libc::AF_INET6 => "AF_INET6".to_owned(),
-        other => format!("family {other}"),
-    };
-    let kind = match i32::from(event.socket_type) {
-        libc::SOCK_STREAM => "SOCK_STREAM".to_owned(),
-        libc::SOCK_DGRAM => "SOCK_DGRAM".to_owned(),
-        libc::SOCK_RAW => "SOCK_RAW".to_owned(),
-        other => format!("type {other}"),
-    };
-    let protocol = match i32::from(event.protocol) {
-        libc::IPPROTO_ICMP => "ICMP".to_owned(),
-        libc::IPPROTO_ICMPV6 => "ICMPv6".to_owned(),
-        libc::IPPROTO_SCTP => "SCTP".to_owned(),
-        libc::IPPROTO_UDPLITE => "UDP-Lite".to_owned(),
-        libc::IPPROTO_MPTCP => "MPTCP".to_owned(),
-        other => format!("protocol {other}"),
-    };
-    format!("socket({family}, {kind}, {protocol})")
 }

@@ -1,6 +1,6 @@
-//! The decision: one order of checks for every door.
+//! The decision: one order of checks for every door. Its rows are those of docs/policy.md, "How a decision
+//! is made".
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -9,11 +9,8 @@ use egress_common::Reason;
 use ipnet::IpNet;
 
 use super::{
-    Action, Host, MatchedRules, Mode, Name, Pattern, Payload, Rule, Transport, UnixAddress,
-    UnixRule,
-    index::Index,
-    own::{Known, Locality},
-    path,
+    Action, Host, MatchedRules, Mode, Name, Pattern, Payload, Refusal, Remedy, Rule, Transport,
+    UnixAddress, UnixRule, index::Index, own::Known,
 };
 
 /// The policy of one sandbox. Immutable but for the machine's own addresses; shared behind an `Arc`.
@@ -107,23 +104,18 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
-/// A refusal, with all that a person needs to understand it.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// Why.
-    pub reason: Reason,
-    /// The rule that decided, where one did.
-    pub rule: Option<Arc<Rule>>,
-    /// The line or flag that would allow it.
-    pub fix: Option<String>,
-}
-
 /// The addresses that `localhost` stands for; it is never looked up.
 pub const LOCALHOST_ADDRESSES: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// QUIC: its names are not read yet, and programs fall back to TCP when it is refused.
 const QUIC_PORT: u16 = 443;
+
+impl Request {
+    fn is_quic(&self) -> bool {
+        self.transport == Transport::Udp && self.port == QUIC_PORT
+    }
+}
 
 impl Policy {
     /// A policy of these rules. The order of rules does not matter.
@@ -159,6 +151,10 @@ impl Policy {
     pub fn decide(&self, request: &Request, lookup: &mut dyn Lookup) -> Decision {
         match self.judge(request, lookup) {
             Ok((grant, addresses)) => Decision::Allow { grant, addresses },
+            // Whatever is allowed, these are not: what refuses first would only give way to the next.
+            Err(refusal) if request.port == 0 || request.is_quic() => {
+                Decision::Refuse(Refusal { remedy: None, ..refusal })
+            }
             Err(refusal) => Decision::Refuse(refusal),
         }
     }
@@ -171,11 +167,15 @@ impl Policy {
         }
         let exception = || self.index.allows_exactly(name).is_some();
         if name.is_localhost() && !self.settings.allow_local_binding && !exception() {
-            return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(allow("domains", name)));
+            return Err(
+                Refusal::new(Reason::NotAllowedLocal).with_remedy(Remedy::AllowName(name.clone()))
+            );
         }
         match self.index.allows_name(name) {
             Some(grant) => Ok(grant.clone()),
-            None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("domains", name))),
+            None => {
+                Err(Refusal::new(Reason::NotAllowed).with_remedy(Remedy::AllowName(name.clone())))
+            }
         }
     }
 
@@ -212,19 +212,16 @@ impl Policy {
         }
         match self.locality(address) {
             Some(_) if self.settings.allow_local_binding => {}
-            Some(own @ Locality::Own(_)) => {
-                let fix = format!("{} ({address} {own})", allow("addresses", address));
-                return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(fix));
-            }
-            Some(Locality::NotPublic) => {
-                let fix = allow("addresses", address);
-                return Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(fix));
+            Some(locality) => {
+                let remedy = Remedy::AllowAddress { address, own: locality.interface() };
+                return Err(Refusal::new(Reason::NotAllowedLocal).with_remedy(remedy));
             }
             None => {}
         }
         match self.index.allows_any() {
             Some(grant) => Ok(grant.clone()),
-            None => Err(Refusal::new(Reason::NotAllowed).fixed_by(allow("addresses", address))),
+            None => Err(Refusal::new(Reason::NotAllowed)
+                .with_remedy(Remedy::AllowAddress { address, own: None })),
         }
     }
 
@@ -252,11 +249,10 @@ impl Policy {
             self.locality(*address).filter(|_| !vouched).map(|locality| (*address, locality))
         };
         match addresses.iter().find_map(local) {
-            Some((local, locality)) if !self.settings.allow_local_binding => {
-                Err(Refusal::new(Reason::NotAllowedLocal).fixed_by(format!(
-                    "allow_local_binding = true in [network] ({name} resolves to {local}, which \
-                     {locality}; a rule for the address alone opens the address, not the name)"
-                )))
+            Some((address, locality)) if !self.settings.allow_local_binding => {
+                let own = locality.interface();
+                let remedy = Remedy::AllowLocalBinding { name: name.clone(), address, own };
+                Err(Refusal::new(Reason::NotAllowedLocal).with_remedy(remedy))
             }
             Some(_) | None => Ok(addresses),
         }
@@ -267,35 +263,33 @@ impl Policy {
         // Of several lines, the one that lacks nothing but the port.
         let fits = |rule: &&Arc<Rule>| rule.permits_transport(transport);
         let rule = grant.rules().iter().find(fits).unwrap_or(grant.rule());
-        let Rule { text, origin, .. } = &**rule;
         let refusal = Refusal::by(Reason::PortNotAllowed, rule);
         if port == 0 {
             return refusal;
         }
-        refusal.fixed_by(if rule.permits_transport(transport) {
-            format!("add {port} to the ports of \"{text}\" ({origin})")
+        let rule = rule.clone();
+        refusal.with_remedy(if rule.permits_transport(transport) {
+            Remedy::AddPort { port, rule }
         } else {
-            format!("add \"{}\" to the transport of \"{text}\" ({origin})", transport.as_str())
+            Remedy::AddTransport { transport, rule }
         })
     }
 
     /// Rows 5 and 11: whether what a connection carries may pass where row 4 let the connection
-    /// pass. `tcp` port 443 without any knowledge of the payload is taken for TLS.
-    pub fn judge_payload(
+    /// pass. `tcp` port 443 without any knowledge of the payload is taken for TLS. Gives the
+    /// line that lets it.
+    pub fn judge_payload<'a>(
         &self,
-        grant: &MatchedRules,
+        grant: &'a MatchedRules,
         port: u16,
         transport: Transport,
         payload: &Payload,
-    ) -> Result<(), Refusal> {
+    ) -> Result<&'a Arc<Rule>, Refusal> {
         let mode = self.settings.mode;
         match grant.judge_payload(mode, port, transport, payload) {
-            Ok(_) => Ok(()),
+            Ok(rule) => Ok(rule),
             Err((Reason::PortNotAllowed, _)) => Err(self.port_refusal(grant, port, transport)),
-            Err((reason, rule)) => {
-                let fix = payload_fix(reason, rule, mode, payload);
-                Err(Refusal { fix, ..Refusal::by(reason, rule) })
-            }
+            Err((reason, rule)) => Err(Refusal::of_payload(reason, rule, mode, payload)),
         }
     }
 
@@ -304,7 +298,7 @@ impl Policy {
         grant.reads_requests(self.settings.mode, port)
     }
 
-    /// Section 8: whether a unix socket may be reached, by the socket that is meant, not by its
+    /// Whether a unix socket may be reached, by the socket that is meant, not by its
     /// spelling: links in the path are resolved. None: no rule, but all of them are open.
     pub fn unix(&self, address: &UnixAddress) -> Result<Option<&UnixRule>, Refusal> {
         self.refuse_disabled()?;
@@ -312,15 +306,13 @@ impl Policy {
             self.unix.iter().find(move |rule| rule.action == action && rule.address == *address)
         };
         if let Some(rule) = of(Action::Deny) {
-            return Err(Refusal::new(Reason::Denied).fixed_by(format!(
-                "remove \"{}\" = \"deny\" ({}): no allow rule overrides it",
-                rule.text, rule.origin
-            )));
+            let remedy = Remedy::RemoveUnixDeny(Box::new(rule.clone()));
+            return Err(Refusal::new(Reason::Denied).with_remedy(remedy));
         }
         match of(Action::Allow) {
             None if !self.settings.all_unix_sockets => {
                 Err(Refusal::new(Reason::UnixSocketNotAllowed)
-                    .fixed_by(format!("in [network.unix_sockets]: \"{address}\" = \"allow\"")))
+                    .with_remedy(Remedy::AllowUnixSocket(address.clone())))
             }
             rule => Ok(rule),
         }
@@ -358,12 +350,12 @@ impl Policy {
 
     /// The refusal of everything, where the settings give no network, or no filter.
     pub(super) fn disabled(&self) -> Option<Refusal> {
-        let fix = match (self.settings.network_access, self.settings.enabled) {
+        let remedy = match (self.settings.network_access, self.settings.enabled) {
             (true, true) => return None,
-            (false, _) => "network_access = true in [network]",
-            (true, false) => "enabled = true in [network]",
+            (false, _) => Remedy::NetworkAccess,
+            (true, false) => Remedy::Enable,
         };
-        Some(Refusal::new(Reason::NetworkDisabled).fixed_by(fix))
+        Some(Refusal::new(Reason::NetworkDisabled).with_remedy(remedy))
     }
 
     pub(super) fn known_own(&self) -> &Known {
@@ -387,7 +379,7 @@ impl Policy {
         if !grant.opens(request.port, request.transport) {
             return Err(self.port_refusal(&grant, request.port, request.transport));
         }
-        if request.transport == Transport::Udp && request.port == QUIC_PORT {
+        if request.is_quic() {
             return Err(Refusal::by(Reason::ProtocolNotAllowed, grant.rule()));
         }
         self.judge_payload(&grant, request.port, request.transport, &request.payload)?;
@@ -403,77 +395,6 @@ impl Policy {
         let addresses = self.judge_lookup(name, &answer)?;
         Ok((grant, addresses.iter().map(IpAddr::to_canonical).collect()))
     }
-}
-
-impl Refusal {
-    fn new(reason: Reason) -> Self {
-        Self { reason, rule: None, fix: None }
-    }
-
-    fn by(reason: Reason, rule: &Arc<Rule>) -> Self {
-        Self { rule: Some(rule.clone()), ..Self::new(reason) }
-    }
-
-    fn denied(denies: &MatchedRules) -> Self {
-        let rule = denies.rule();
-        Self::by(Reason::Denied, rule)
-            .fixed_by(format!("remove {rule}: no allow rule overrides it"))
-    }
-
-    fn fixed_by(self, fix: impl Into<String>) -> Self {
-        Self { fix: Some(fix.into()), ..self }
-    }
-}
-
-/// One line: the reason's name and sentence, the rule, and what would change it.
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason.name(), self.reason.text())?;
-        if let Some(rule) = &self.rule {
-            write!(f, " Rule: {rule}.")?;
-        }
-        match &self.fix {
-            Some(fix) => write!(f, " To change it: {fix}."),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The edit that would let the payload pass; none where only another program would do.
-fn payload_fix(reason: Reason, rule: &Rule, mode: Mode, payload: &Payload) -> Option<String> {
-    let Rule { text, origin, options, .. } = rule;
-    let limited = mode == Mode::Limited;
-    match (reason, payload) {
-        (Reason::MethodNotAllowed, Payload::Http(request)) => {
-            let method = &request.method;
-            let permitted = options.methods.as_ref().is_none_or(|list| list.contains(method));
-            Some(if limited && permitted {
-                "mode = \"full\" in [network]".to_owned()
-            } else {
-                format!("add \"{method}\" to the methods of \"{text}\" ({origin})")
-            })
-        }
-        (Reason::PathNotAllowed, Payload::Http(request)) if path::is_ambiguous(&request.path) => {
-            Some("send the path without dot segments and without escaped slashes".to_owned())
-        }
-        (Reason::PathNotAllowed, _) => {
-            Some(format!("add a prefix of the path to the paths of \"{text}\" ({origin})"))
-        }
-        (Reason::InspectionRequired | Reason::ProtocolNotAllowed, _) => Some(match limited {
-            true => {
-                "mode = \"full\" in [network] (only requests of plain HTTP can be read)".to_owned()
-            }
-            false => format!(
-                "remove methods and paths from \"{text}\" ({origin}): only requests of plain HTTP \
-                 can be read"
-            ),
-        }),
-        _ => None,
-    }
-}
-
-fn allow(table: &str, host: impl fmt::Display) -> String {
-    format!("--allow {host}, or in [network.{table}]: \"{host}\" = \"allow\"")
 }
 
 #[cfg(test)]

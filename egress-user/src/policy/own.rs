@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, PoisonError, RwLock},
 };
@@ -101,11 +100,12 @@ pub(super) enum Locality {
     Own(Arc<str>),
 }
 
-impl fmt::Display for Locality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Locality {
+    /// The interface of this machine that has the address, where one has.
+    pub(super) fn interface(self) -> Option<Arc<str>> {
         match self {
-            Self::NotPublic => f.write_str("is not public"),
-            Self::Own(interface) => write!(f, "is an address of this machine, on {interface}"),
+            Self::NotPublic => None,
+            Self::Own(interface) => Some(interface),
         }
     }
 }

@@ -9,8 +9,13 @@
 /// A prefix ends on a segment's boundary: `/a/b` covers `/a/b`, `/a/b/c` and `/a/b?q`, not `/a/bc`;
 /// `/a/` covers all below `/a/`, not `/a`.
 pub(super) fn is_covered(prefixes: &[Box<str>], target: &str) -> bool {
-    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = without_query(target);
     !is_ambiguous(path) && prefixes.iter().any(|prefix| covers(prefix, path))
+}
+
+/// The path alone.
+pub(super) fn without_query(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn covers(prefix: &str, path: &str) -> bool {

@@ -89,7 +89,7 @@ impl PortSet {
     }
 }
 
-/// Who wrote a line, from the lowest to the highest (POLICY.md, section 9).
+/// Who wrote a line, from the lowest to the highest (docs/policy.md, "Layers").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
     /// The user's file, and flags.
@@ -262,14 +262,14 @@ impl Rule {
     }
 }
 
-/// `"example.com" = "deny" (policy.toml:4)`.
+/// `example.com (policy.toml:4)`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, action, origin, .. } = self;
-        match &*origin.file {
-            // These say the action themselves.
-            "--allow" | "--deny" => write!(f, "{origin} {text}"),
-            _ => write!(f, "\"{text}\" = \"{}\" ({origin})", action.as_str()),
-        }
+        cite(f, &self.text, &self.origin)
     }
+}
+
+/// The one form in which a line of a policy is cited: `example.com (policy.toml:4)`, `example.com (--allow)`.
+pub(super) fn cite(f: &mut fmt::Formatter<'_>, text: &str, origin: &Origin) -> fmt::Result {
+    write!(f, "{text} ({origin})")
 }

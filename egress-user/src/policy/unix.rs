@@ -1,7 +1,7 @@
 //! Unix sockets: which of them a policy names.
 use std::{fmt, path::Path};
 
-use super::{Action, Origin, PatternError};
+use super::{Action, Origin, PatternError, rule::cite};
 
 /// Most octets of a name: `sun_path` has 108, one of which is a NUL.
 const LONGEST: usize = 107;
@@ -81,4 +81,11 @@ pub struct UnixRule {
     pub action: Action,
     /// Where.
     pub origin: Origin,
+}
+
+/// `/run/a.sock (policy.toml:4)`.
+impl fmt::Display for UnixRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cite(f, &self.text, &self.origin)
+    }
 }

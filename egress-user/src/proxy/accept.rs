@@ -29,11 +29,11 @@ use super::{
 use crate::{
     clock::boottime_ns,
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
-    judge::{Evidence, plain},
+    judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{PinStore, PinTable},
     policy::Policy,
-    record::Refused,
+    record::{Event, Limit, Subject},
     sandbox::{Live, SandboxState},
     sys::descriptors::is_readable,
 };
@@ -157,14 +157,14 @@ impl Transparent {
                 }
             }
             Err(refused) => {
-                self.sandbox.journal.refused(refused);
+                self.sandbox.journal.refused(*refused);
                 reset(&client);
             }
         }
     }
 
     /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.
-    fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Refused> {
+    fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
             let version = self.sandbox.policy.now();
             let gathered = Evidence::gather(&version.policy, &self.pins(), to, boottime_ns());
@@ -178,7 +178,7 @@ impl Transparent {
 
     /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
     /// have become the machine's own. The kernel tells of an address before it can be reached.
-    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Refused> {
+    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Box<Event>> {
         self.sandbox.settle_own();
         if self.sandbox.policy().closes_own(to.ip()) { self.explain(to) } else { None }
     }
@@ -190,8 +190,8 @@ impl Transparent {
             return permit;
         }
         if !self.was_full.swap(true, Ordering::Relaxed) {
-            let what = "connections at once: some had to wait for others to end".to_owned();
-            self.sandbox.journal.refused(plain(what, Reason::RateLimited));
+            let limit = Subject::Limit(Limit::Connections);
+            self.sandbox.journal.refused(Event::refused(limit, Reason::RateLimited));
         }
         self.connections.take().await
     }
@@ -230,7 +230,7 @@ impl Transparent {
     }
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
-    pub fn explain(&self, to: SocketAddr) -> Option<Refused> {
+    pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
         Evidence::gather(&self.sandbox.policy(), &self.pins(), to, boottime_ns()).err()
     }
 

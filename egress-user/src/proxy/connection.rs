@@ -37,7 +37,7 @@ use crate::{
     dial::Dialled,
     judge::Evidence,
     policy::{Name, Policy},
-    record::Refused,
+    record::{Event, Seen},
     relay::{self, Watch, pump, pump_until},
     sandbox::Live,
 };
@@ -66,7 +66,7 @@ impl Connection<'_> {
         let asked = self.evidence.target().ip();
         let _held = self.hold(asked);
         // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
-        let mut judging = Box::pin(first(&self.client, &self.evidence, &self.policy));
+        let mut judging = Box::pin(first(&self.client, self.judging()));
         let mut judged = None;
         let Dialled { stream, address } =
             match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
@@ -256,8 +256,7 @@ impl Connection<'_> {
                 let handshake = Handshake {
                     client: &self.client,
                     server,
-                    evidence: &self.evidence,
-                    policy: &self.policy,
+                    judging: self.judging(),
                     answer,
                     may_serve: |name: Option<&Name>| {
                         self.may_serve(&self.door.pins(), address, name)
@@ -278,8 +277,7 @@ impl Connection<'_> {
                 let requests = Requests {
                     client: &self.client,
                     server,
-                    evidence: &self.evidence,
-                    policy: &self.policy,
+                    judging: self.judging(),
                     tap,
                     stream: *stream,
                     held,
@@ -324,7 +322,7 @@ impl Connection<'_> {
             Stop::Refused { refused, http } => {
                 // Noted first: the program may end as soon as it has its answer, and the summary
                 // is written then.
-                self.door.sandbox.journal.refused(refused.clone());
+                self.door.sandbox.journal.refused(Event::clone(&refused));
                 if http {
                     refuse::forbidden(&self.client, &refused).await;
                 } else {
@@ -344,7 +342,7 @@ impl Connection<'_> {
                 self.stop(stop).await;
             }
             End::Refused(refused) => {
-                self.door.sandbox.journal.refused(refused.clone());
+                self.door.sandbox.journal.refused(Event::clone(&refused));
                 refuse::forbidden(&self.client, &refused).await;
             }
             End::Malformed(why) => self.malformed(why).await,
@@ -353,13 +351,8 @@ impl Connection<'_> {
     }
 
     async fn malformed(&self, why: &'static str) {
-        let to = self.evidence.target();
-        self.door.sandbox.journal.refused(Refused {
-            what: format!("http request to tcp {to} ({why})").into(),
-            reason: Reason::ProtocolNotAllowed,
-            rule: None,
-            fix: None,
-        });
+        let refused = self.evidence.refused(Seen::BadHttp(why), Reason::ProtocolNotAllowed);
+        self.door.sandbox.journal.refused(*refused);
         refuse::malformed(&self.client, why).await;
     }
 }

@@ -8,8 +8,8 @@ use egress_common::{Reason, hello::Finding};
 use super::accept::Transparent;
 use crate::{
     clock::boottime_ns,
-    judge::{Evidence, plain},
-    record::Refused,
+    judge::Evidence,
+    record::{Event, Seen, Subject},
     sniff::Hello,
 };
 
@@ -28,7 +28,7 @@ impl Transparent {
                 if !by_name {
                     self.send_to_proxy(to);
                 }
-                self.sandbox.journal.refused(refused);
+                self.sandbox.journal.refused(*refused);
             }
         }
     }
@@ -44,7 +44,7 @@ impl Transparent {
         to: SocketAddr,
         finding: Finding,
         name: Option<String>,
-    ) -> Result<bool, (Refused, bool)> {
+    ) -> Result<bool, (Box<Event>, bool)> {
         if let Some(refused) = self.became_own(to) {
             return Err((refused, true));
         }
@@ -53,10 +53,7 @@ impl Transparent {
         let evidence = evidence.map_err(|refused| (refused, true))?;
         let hello = |ech| Hello { server_name: name.clone(), ech, alpn: Vec::new() };
         let judged = |ech| evidence.judge_hello(&policy, &hello(ech)).map(drop);
-        let odd = |what: &str| {
-            let what = format!("{what} to tcp {to}");
-            Err((plain(what, Reason::ProtocolNotAllowed), false))
-        };
+        let odd = |seen| Err((evidence.refused(seen, Reason::ProtocolNotAllowed), false));
         match finding {
             Finding::NotPinned | Finding::NoName => match judged(false) {
                 Err(refused) => Err((refused, true)),
@@ -67,21 +64,17 @@ impl Transparent {
             // It may be HTTP, which the proxy judges by its requests.
             Finding::NotTls => match evidence.judge_opaque(&policy) {
                 Ok(_) => Ok(false),
-                Err(refused) => {
-                    let what = format!("no TLS hello to tcp {to} (the next one takes the proxy)");
-                    Err((Refused { what: what.into(), ..refused }, false))
+                Err(mut refused) => {
+                    refused.subject = Subject::payload(to, Seen::NoHello);
+                    Err((refused, false))
                 }
             },
-            Finding::Malformed => odd("a malformed TLS hello"),
-            Finding::Urgent => odd("urgent data before a TLS hello"),
-            Finding::OutOfOrder => odd("a TLS hello out of order"),
-            Finding::Incomplete | Finding::Unreadable => {
-                odd("a TLS hello in pieces (the next one takes the proxy, which reads it)")
-            }
-            Finding::Diverted => odd("packets that this machine changes (all take the proxy now)"),
-            Finding::SharedPages => {
-                odd("a TLS hello in shared pages (the next one takes the proxy, which copies it)")
-            }
+            Finding::Malformed => odd(Seen::MalformedHello(None)),
+            Finding::Urgent => odd(Seen::UrgentData),
+            Finding::OutOfOrder => odd(Seen::HelloOutOfOrder),
+            Finding::Incomplete | Finding::Unreadable => odd(Seen::HelloInPieces),
+            Finding::Diverted => odd(Seen::ChangedPackets),
+            Finding::SharedPages => odd(Seen::HelloInSharedPages),
         }
     }
 }

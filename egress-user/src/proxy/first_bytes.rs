@@ -9,11 +9,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::read_more;
+use super::{judging::Judging, read_more};
 use crate::{
-    judge::{Evidence, plain},
-    policy::{Name, Policy},
-    record::Refused,
+    policy::Name,
+    record::{Event, Seen},
     sandbox::Judged,
     sniff::{Beginning, Protocol, RequestHead, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer},
 };
@@ -74,7 +73,7 @@ pub(super) enum Stop {
     /// By policy.
     Refused {
         /// What and why.
-        refused: Refused,
+        refused: Box<Event>,
         /// The client speaks HTTP and can be told.
         http: bool,
     },
@@ -90,105 +89,101 @@ impl From<io::Error> for Stop {
     }
 }
 
-fn refused<T>(result: Result<T, Refused>, http: bool) -> Result<T, Stop> {
+fn refused<T>(result: Result<T, Box<Event>>, http: bool) -> Result<T, Stop> {
     result.map_err(|refused| Stop::Refused { refused, http })
 }
 
 /// Reads until the connection is judged.
-pub(super) async fn first(
-    client: &TcpStream,
-    evidence: &Evidence,
-    policy: &Policy,
-) -> Result<First, Stop> {
+pub(super) async fn first(client: &TcpStream, judging: Judging<'_>) -> Result<First, Stop> {
+    let Judging { evidence, policy, .. } = judging;
     let mut reading = Reading { client, held: Vec::new(), deadline: None };
     if evidence.passes_opaque(policy) {
-        return open(reading, evidence, policy).await;
+        return open(reading, judging).await;
     }
-    let protocol = match reading.protocol(evidence).await? {
+    let protocol = match reading.protocol(judging).await? {
         Some(protocol) => protocol,
         // Where requests have to be read, a connection without one is none of those.
         None if evidence.reads_requests(policy) => Protocol::Opaque,
-        None => return Ok(reading.done(None, Then::Silent)),
+        None => {
+            judging.passes(Seen::Silence);
+            return Ok(reading.done(None, Then::Silent));
+        }
     };
     match protocol {
-        Protocol::Tls => tls(reading, evidence, policy).await,
-        Protocol::Http => http(reading, evidence, policy).await,
+        Protocol::Tls => tls(reading, judging).await,
+        Protocol::Http => http(reading, judging).await,
         Protocol::Http2 => {
-            refused(evidence.judge_http2(policy), false)?;
+            refused(judging.http2(), false)?;
             Ok(reading.done(None, Then::Http2))
         }
         Protocol::Opaque | Protocol::Need => {
-            let name = refused(evidence.judge_opaque(policy), false)?;
+            let name = refused(judging.opaque(), false)?;
             Ok(reading.done(name, Then::Relay))
         }
     }
 }
 
 /// Where anything may pass that is no request of another host: only a TLS hello is held here.
-async fn open(
-    mut reading: Reading<'_>,
-    evidence: &Evidence,
-    policy: &Policy,
-) -> Result<First, Stop> {
+async fn open(mut reading: Reading<'_>, judging: Judging<'_>) -> Result<First, Stop> {
     loop {
         match *reading.held {
-            [0x16, 3, ..] => return tls(reading, evidence, policy).await,
+            [0x16, 3, ..] => return tls(reading, judging).await,
             [] | [0x16] => {}
             _ => break,
         }
         if !reading.more().await? {
             match *reading.held {
-                [] => return Ok(reading.done(None, Then::Silent)),
-                _ => return Err(reading.unfinished("the beginning of a TLS hello", evidence)),
+                [] => {
+                    judging.passes(Seen::Silence);
+                    return Ok(reading.done(None, Then::Silent));
+                }
+                _ => return Err(unreadable(judging, Seen::BeginningOfHello)),
             }
         }
     }
-    let beginning = Beginning::new(evidence.reads_commands());
+    let beginning = Beginning::new(judging.evidence.reads_commands());
     Ok(reading.done(None, Then::Begun(Box::new(beginning))))
 }
 
-async fn tls(
-    mut reading: Reading<'_>,
-    evidence: &Evidence,
-    policy: &Policy,
-) -> Result<First, Stop> {
+async fn tls(mut reading: Reading<'_>, judging: Judging<'_>) -> Result<First, Stop> {
     let mut sniffer = TlsSniffer::new();
     loop {
         match sniffer.feed(&reading.held) {
             TlsSniff::Hello(hello) => {
-                let name = refused(evidence.judge_hello(policy, &hello), false)?;
+                let name = refused(judging.hello(&hello), false)?;
                 return Ok(reading.done(name, Then::Handshake(sniffer.hello_len())));
             }
             TlsSniff::Need if reading.more().await? => {}
             TlsSniff::NotTls => {
-                let name = refused(evidence.judge_opaque(policy), false)?;
+                let name = refused(judging.opaque(), false)?;
                 return Ok(reading.done(name, Then::Relay));
             }
-            TlsSniff::Need => return Err(reading.unfinished("an unfinished TLS hello", evidence)),
+            TlsSniff::Need => return Err(unreadable(judging, Seen::UnfinishedHello)),
             TlsSniff::Malformed(why) => {
-                return Err(reading.unfinished(&format!("a malformed TLS hello ({why})"), evidence));
+                return Err(unreadable(judging, Seen::MalformedHello(Some(why))));
             }
         }
     }
 }
 
-async fn http(
-    mut reading: Reading<'_>,
-    evidence: &Evidence,
-    policy: &Policy,
-) -> Result<First, Stop> {
+async fn http(mut reading: Reading<'_>, judging: Judging<'_>) -> Result<First, Stop> {
     let mut requests = RequestStream::new();
     loop {
         match requests.step(&reading.held) {
             Step::Head(head, length) => {
-                let name = refused(evidence.judge_request(policy, &head), true)?;
+                let name = refused(judging.request(&head), true)?;
                 return Ok(reading.done(name, Then::Requests(Box::new(requests), head, length)));
             }
             Step::Need if reading.more().await? => {}
             Step::Bad(why) => return Err(Stop::Malformed(why)),
-            _ => return Err(reading.unfinished("an unfinished HTTP request", evidence)),
+            _ => return Err(unreadable(judging, Seen::UnfinishedHttp)),
         }
     }
+}
+
+fn unreadable(judging: Judging<'_>, seen: Seen) -> Stop {
+    let refused = judging.evidence.refused(seen, Reason::ProtocolNotAllowed);
+    Stop::Refused { refused, http: false }
 }
 
 struct Reading<'a> {
@@ -203,20 +198,16 @@ impl Reading<'_> {
         First { held: self.held, name, then }
     }
 
-    fn unfinished(&self, what: &str, evidence: &Evidence) -> Stop {
-        let what = format!("{what} to tcp {}", evidence.target());
-        Stop::Refused { refused: plain(what, Reason::ProtocolNotAllowed), http: false }
-    }
-
     /// What the client speaks; none when it ended without a byte.
-    async fn protocol(&mut self, evidence: &Evidence) -> Result<Option<Protocol>, Stop> {
+    async fn protocol(&mut self, judging: Judging<'_>) -> Result<Option<Protocol>, Stop> {
         let mut sniffer = Sniffer::new();
         loop {
             match sniffer.feed(&self.held) {
                 Protocol::Need => {}
                 certain => return Ok(Some(certain)),
             }
-            let pause_tells = !evidence.is_web() && Sniffer::is_opaque_behind_a_pause(&self.held);
+            let pause_tells =
+                !judging.evidence.is_web() && Sniffer::is_opaque_behind_a_pause(&self.held);
             let more = if !pause_tells {
                 self.more().await?
             } else {
@@ -227,9 +218,7 @@ impl Reading<'_> {
             };
             let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
             if !more && !in_time && !Sniffer::is_opaque_behind_a_pause(&self.held) {
-                return Err(
-                    self.unfinished("the beginning of a TLS hello or HTTP request", evidence)
-                );
+                return Err(unreadable(judging, Seen::BeginningOfAny));
             }
             if !more {
                 return Ok((!self.held.is_empty()).then_some(Protocol::Opaque));

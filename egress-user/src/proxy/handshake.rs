@@ -15,11 +15,10 @@ use std::{
 use egress_common::Reason;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{first_bytes::Stop, http1::End, read_more, write_all};
+use super::{first_bytes::Stop, http1::End, judging::Judging, read_more, write_all};
 use crate::{
-    judge::{Evidence, plain},
-    policy::{Name, Policy},
-    record::Refused,
+    policy::Name,
+    record::{Event, Seen},
     sniff::{
         AnswerWatch, TlsSniff, TlsSniffer,
         tls::{MAX_HELLOS, Next, next_record},
@@ -63,8 +62,7 @@ impl Answer {
 pub(super) struct Handshake<'a, F> {
     pub(super) client: &'a TcpStream,
     pub(super) server: &'a TcpStream,
-    pub(super) evidence: &'a Evidence,
-    pub(super) policy: &'a Policy,
+    pub(super) judging: Judging<'a>,
     pub(super) answer: &'a Answer,
     /// Whether the server that was dialled may be one for this name.
     pub(super) may_serve: F,
@@ -106,14 +104,14 @@ impl<F: Fn(Option<&Name>) -> bool> Handshake<'_, F> {
                     }
                 }
                 Next::Need => self.more().await?,
-                Next::Handshake => return Ok(self.odd("one more TLS hello than a server asks for")),
-                Next::Unknown => return Ok(self.odd("no TLS record before the server's answer")),
+                Next::Handshake => return Ok(self.odd(Seen::OneMoreHello)),
+                Next::Unknown => return Ok(self.odd(Seen::NoRecord)),
             };
             if !more && self.held.is_empty() {
                 return Ok(End::Finished);
             }
             if !more && self.answer.is_awaited() {
-                return Ok(self.odd("an unfinished TLS record before the server's answer"));
+                return Ok(self.odd(Seen::UnfinishedRecord));
             }
         }
         Ok(End::Tunnel(self.held))
@@ -125,16 +123,13 @@ impl<F: Fn(Option<&Name>) -> bool> Handshake<'_, F> {
         loop {
             match sniffer.feed(&self.held) {
                 TlsSniff::Hello(hello) => {
-                    let refused = match self.evidence.judge_hello(self.policy, &hello) {
+                    let refused = match self.judging.hello(&hello) {
                         Ok(name) if (self.may_serve)(name.as_ref()) => {
                             return Ok(Judged::Good(sniffer.hello_len()));
                         }
                         Ok(_) => {
-                            let what = "a TLS hello for a name that is elsewhere";
-                            plain(
-                                format!("{what} than {}", self.evidence.target()),
-                                Reason::NotPinned,
-                            )
+                            let seen = Seen::HelloForElsewhere;
+                            self.judging.evidence.refused(seen, Reason::NotPinned)
                         }
                         Err(refused) => refused,
                     };
@@ -147,16 +142,19 @@ impl<F: Fn(Option<&Name>) -> bool> Handshake<'_, F> {
                     }
                 }
                 TlsSniff::NotTls | TlsSniff::Malformed(_) => {
-                    let what = format!("a malformed TLS hello to tcp {}", self.evidence.target());
-                    return Ok(Judged::Refused(plain(what, Reason::ProtocolNotAllowed)));
+                    let seen = Seen::MalformedHello(None);
+                    return Ok(Judged::Refused(self.unreadable(seen)));
                 }
             }
         }
     }
 
-    fn odd(&self, what: &str) -> End {
-        let what = format!("{what} to tcp {}", self.evidence.target());
-        broken(plain(what, Reason::ProtocolNotAllowed))
+    fn odd(&self, seen: Seen) -> End {
+        broken(self.unreadable(seen))
+    }
+
+    fn unreadable(&self, seen: Seen) -> Box<Event> {
+        self.judging.evidence.refused(seen, Reason::ProtocolNotAllowed)
     }
 
     async fn send(&mut self, length: usize) -> io::Result<()> {
@@ -175,7 +173,7 @@ impl<F: Fn(Option<&Name>) -> bool> Handshake<'_, F> {
 }
 
 /// Neither side may take what it has for a whole.
-fn broken(refused: Refused) -> End {
+fn broken(refused: Box<Event>) -> End {
     End::Broken(Stop::Refused { refused, http: false })
 }
 
@@ -185,5 +183,5 @@ enum Judged {
     Good(usize),
     /// It has no end, or is none any more.
     Unfinished,
-    Refused(Refused),
+    Refused(Box<Event>),
 }

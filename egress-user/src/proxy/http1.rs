@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
+use egress_common::Reason;
 use tokio::{net::TcpStream, sync::Notify, time::timeout};
 
-use super::{budget::Share, first_bytes::Stop, read_more, write_all};
+use super::{budget::Share, first_bytes::Stop, judging::Judging, read_more, write_all};
 use crate::{
-    judge::{Evidence, keeps_upgrade},
-    policy::Policy,
-    record::Refused,
+    judge::keeps_upgrade,
+    record::{Event, Seen},
     relay::Watch,
     sniff::{
         RequestHead, RequestStream, ResponseWatch, Step,
@@ -44,7 +44,7 @@ pub(super) enum End {
     /// The server switched protocols: everything else passes as it is, these bytes first.
     Tunnel(Vec<u8>),
     /// A request is refused; nothing of it was forwarded.
-    Refused(Refused),
+    Refused(Box<Event>),
     /// A request can be read in two ways; nothing of its head was forwarded.
     Malformed(&'static str),
     /// The server must take nothing of what it has for a whole: its connection is reset.
@@ -116,8 +116,7 @@ impl Watch for &Tap {
 pub(super) struct Requests<'a> {
     pub(super) client: &'a TcpStream,
     pub(super) server: &'a TcpStream,
-    pub(super) evidence: &'a Evidence,
-    pub(super) policy: &'a Policy,
+    pub(super) judging: Judging<'a>,
     pub(super) tap: &'a Tap,
     pub(super) stream: RequestStream,
     pub(super) held: Vec<u8>,
@@ -136,7 +135,7 @@ impl Requests<'_> {
         loop {
             match self.stream.step(&self.held) {
                 Step::Head(head, length) => {
-                    if let Err(refused) = self.evidence.judge_request(self.policy, &head) {
+                    if let Err(refused) = self.judging.request(&head) {
                         return Ok(End::Refused(refused));
                     }
                     self.head(&head, length).await?;
@@ -224,9 +223,8 @@ impl Requests<'_> {
     }
 
     /// What stands behind an offer is dropped: neither side may take what it has for a whole.
-    fn unanswered(&self, why: &str) -> End {
-        let what = "data before the answer to an upgrade";
-        let refused = self.evidence.limited(what, why);
+    fn unanswered(&self, why: &'static str) -> End {
+        let refused = self.judging.evidence.refused(Seen::EarlyData(why), Reason::RateLimited);
         End::Broken(Stop::Refused { refused, http: true })
     }
 

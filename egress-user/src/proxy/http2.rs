@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{connection::Connection, first_bytes::Stop, http1::End, read_more, write_all};
 use crate::{
-    judge::plain,
+    record::Seen,
     sniff::{Http2Step, Http2Stream},
 };
 
@@ -33,8 +33,7 @@ pub(super) async fn forward(
                 Http2Step::Need => break,
                 Http2Step::Pass(length) => judged += length,
                 Http2Step::Request(head, length) => {
-                    let policy = &connection.policy;
-                    let name = match connection.evidence.judge_request(policy, &head) {
+                    let name = match connection.judging().request(&head) {
                         Ok(name) => name,
                         Err(refused) => {
                             return Ok(End::Broken(Stop::Refused { refused, http: false }));
@@ -46,8 +45,8 @@ pub(super) async fn forward(
                     judged += length;
                 }
                 Http2Step::Bad(why) => {
-                    let what = format!("HTTP/2 to tcp {} ({why})", connection.evidence.target());
-                    let refused = plain(what, Reason::ProtocolNotAllowed);
+                    let (seen, reason) = (Seen::BadHttp2(why), Reason::ProtocolNotAllowed);
+                    let refused = connection.evidence.refused(seen, reason);
                     return Ok(End::Broken(Stop::Refused { refused, http: false }));
                 }
             }

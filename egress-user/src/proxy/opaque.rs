@@ -13,7 +13,10 @@ use super::{
     first_bytes::{Stop, Then, VERDICT_WITHIN},
     read_more, write_all,
 };
-use crate::sniff::{Beginning, Begun as Verdict, RequestStream, Step, http1::HEAD_LIMIT_BYTES};
+use crate::{
+    record::Seen,
+    sniff::{Beginning, Begun as Verdict, RequestStream, Step, http1::HEAD_LIMIT_BYTES},
+};
 
 /// Octets read at once.
 const CHUNK: usize = 8 * 1024;
@@ -87,6 +90,7 @@ impl<'a> Begun<'a> {
     }
 
     fn relay(mut self) -> Became {
+        self.connection.judging().passes(Seen::Opaque);
         self.held.drain(..(self.forwarded - self.dropped).min(self.held.len()));
         Became { then: Then::Relay, held: self.held, forwarded: 0 }
     }
@@ -95,13 +99,13 @@ impl<'a> Begun<'a> {
         if self.dropped > 0 {
             return Ok(Err(Stop::Malformed("head is too long")));
         }
-        let (evidence, policy) = (&self.connection.evidence, &self.connection.policy);
+        let judging = self.connection.judging();
         let deadline = Instant::now() + VERDICT_WITHIN;
         let mut requests = RequestStream::new();
         loop {
             match requests.step(&self.held) {
                 Step::Head(head, length) => {
-                    let name = match evidence.judge_request(policy, &head) {
+                    let name = match judging.request(&head) {
                         Ok(name) => name,
                         Err(refused) => return Ok(Err(Stop::Refused { refused, http: true })),
                     };
@@ -121,7 +125,7 @@ impl<'a> Begun<'a> {
                     }
                 },
                 Step::Http2Preface => {
-                    if let Err(refused) = evidence.judge_http2(policy) {
+                    if let Err(refused) = judging.http2() {
                         return Ok(Err(Stop::Refused { refused, http: false }));
                     }
                     let (held, forwarded) = (self.held, self.forwarded);

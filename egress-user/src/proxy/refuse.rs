@@ -7,7 +7,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::write_all;
-use crate::record::Refused;
+use crate::record::Event;
 
 /// A program that does not read its refusal is not waited for.
 const WRITE_WITHIN: Duration = Duration::from_secs(5);
@@ -19,16 +19,17 @@ pub(super) fn reset(client: &TcpStream) {
 }
 
 /// Answers a refused request: POLICY's 403, with what, why, and what would allow it.
-pub(super) async fn forbidden(client: &TcpStream, refused: &Refused) {
-    let mut body = format!("egress refused {}: {}", refused.what, refused.reason.name());
-    body.push_str(&format!("\n{}\n", refused.reason.text()));
-    if let Some(rule) = &refused.rule {
+pub(super) async fn forbidden(client: &TcpStream, refused: &Event) {
+    let reason = refused.reason().unwrap_or(Reason::NotAllowed);
+    let mut body = format!("egress refused {}: {}", refused.what(), reason.name());
+    body.push_str(&format!("\n{}\n", reason.text()));
+    if let Some(rule) = refused.cited_rule() {
         body.push_str(&format!("by {rule}\n"));
     }
-    if let Some(fix) = &refused.fix {
+    if let Some(fix) = refused.advice() {
         body.push_str(&format!("to allow: {fix}\n"));
     }
-    let error = format!("x-proxy-error: {}\r\n", label(refused.reason));
+    let error = format!("x-proxy-error: {}\r\n", label(reason));
     answer(client, "403 Forbidden", &error, &body).await;
 }
 

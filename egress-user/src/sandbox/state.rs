@@ -20,7 +20,7 @@ pub struct SandboxState {
     pub id: u64,
     /// The policy of now.
     pub policy: Arc<PolicyWatch>,
-    /// What was refused.
+    /// What was decided.
     pub journal: Journal,
     /// What lives by way of the proxy.
     pub connections: Connections,
@@ -38,7 +38,7 @@ impl SandboxState {
         Arc::new(Self {
             id,
             policy,
-            journal: Journal::default(),
+            journal: Journal::new(id),
             connections: Connections::default(),
             pins: Mutex::default(),
             store,

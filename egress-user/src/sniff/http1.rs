@@ -3,7 +3,7 @@
 //! [`RequestStream`] follows a client's bytes for the life of the connection: heads by httparse
 //! behind stricter checks of our own, bodies byte for byte, so that the next head is found exactly
 //! where the server will look for it. What two readers of RFC 9112 could frame differently is
-//! [`Step::Bad`], never guessed. Stricter than section 2.2 asks: an empty line before a request is
+//! [`Step::Bad`], never guessed. Stricter than its section 2.2 asks: an empty line before a request is
 //! bad, also between requests.
 use body::Body;
 use first_line::{FirstLine, Line};

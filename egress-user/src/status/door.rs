@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use egress_common::Reason;
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixListener, UnixStream},
@@ -20,7 +21,9 @@ use super::{
     ENDING,
     report::{Pin, Refusal, Report},
 };
-use crate::{clock::boottime_ns, dns::Service, sandbox::SandboxState, text::Printable};
+use crate::{
+    clock::boottime_ns, dns::Service, record::Event, sandbox::SandboxState, text::Printable,
+};
 
 /// Whoever reads slower than this gets a part.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -50,12 +53,12 @@ impl Source {
         let pins = self.sandbox.pins().list(now_ns);
         let mut refused = self.sandbox.journal.entries();
         refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let refusal = |(refused, count): (crate::record::Refused, u64)| Refusal {
-            what: refused.what,
-            reason: refused.reason.name().into(),
+        let refusal = |(event, count): (Event, u64)| Refusal {
+            what: event.what(),
+            reason: event.reason().map_or("allowed", Reason::name).into(),
             count,
-            rule: refused.rule,
-            fix: refused.fix,
+            rule: event.cited_rule(),
+            fix: event.advice(),
         };
         Report {
             id: self.id.as_str().into(),

@@ -71,7 +71,7 @@ pub(crate) fn all() -> Vec<Attempt> {
         },
     };
     const FETCH: &str = "import sys, urllib.request as u\n\
-        print(u.urlopen(sys.argv[1], timeout=5).read().decode())";
+        print(u.urlopen(sys.argv[1], timeout=20).read().decode())";
     vec![
         attempt(
             "curl https://www.example.org/",

@@ -84,7 +84,7 @@ pub(crate) fn outcome(
 
 const REFUSED: &str = "refused at once";
 /// Longer than a run takes on a slow machine, shorter than any of the programs waits for an answer.
-const AT_ONCE: Duration = Duration::from_secs(4);
+const AT_ONCE: Duration = Duration::from_secs(8);
 const NO_NAME: &str = "no such name";
 
 /// What the program saw, by its exit code and its words.

@@ -70,8 +70,8 @@ fn attempts<'w>(world: &'w World, policy: Option<&str>, port: u16, how: &str) ->
     match policy {
         None => world.direct().run(command),
         Some(policy) => {
-            let file = world.file("beginnings.toml", policy).display().to_string();
-            world.egress(&["--policy", &file]).run(command)
+            let policy = world.policy(policy);
+            world.egress(&policy.options()).run(command)
         }
     }
 }
@@ -129,14 +129,13 @@ fn any_protocol_on_a_port_of_the_web_is_not_any_request() {
 fn what_the_kernel_lets_pass_unread_is_no_request() {
     let world = two_sites();
     let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", via = \"kernel\" }";
-    let policy = format!("[network.domains]\n\"allowed.test\" = {rule}\n");
-    let file = world.file("kernel.toml", policy).display().to_string();
+    let policy = world.domains(&[("allowed.test", rule)]);
     let script = world.file("beginnings.py", SCRIPT).display().to_string();
     let names = SCRIPT.lines().filter_map(|line| line.strip_prefix("    '")?.split('\'').next());
     // The first connection of a run is direct, the next one would take the proxy.
     for name in names {
         for how in ["whole", "split"] {
-            let out = world.egress(&["--policy", &file]).run([PYTHON, &script, "7000", how, name]);
+            let out = world.egress(&policy.options()).run([PYTHON, &script, "7000", how, name]);
             out.printed(&format!("{name} reset\n"));
         }
     }
@@ -148,7 +147,7 @@ fn what_the_kernel_lets_pass_unread_is_no_request() {
              try: s.sendall({text}); s.shutdown(socket.SHUT_WR); print(s.recv(9).split(b'\\n')[0].decode())\n\
              except OSError: print('aborted')"
         );
-        world.egress(&["--policy", &file]).run([PYTHON, "-c", &line]).text()
+        world.egress(&policy.options()).run([PYTHON, "-c", &line]).text()
     };
     assert_eq!(send("b'SSH-2.0-x\\r\\n'").trim(), "True\n11");
     for other in ["b'ruok'", "b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f'", "b'x' * 100"] {

@@ -2,18 +2,12 @@
 use super::support::{Finished, World};
 use super::{ALLOWED, OTHER, REFUSED, SITE, THIRD, two_sites};
 
-/// Writes a policy and gives its path.
-fn policy(world: &World, text: &str) -> String {
-    world.file("policy.toml", text).display().to_string()
-}
-
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_file_and_options_are_one_policy() {
     let world = two_sites();
-    let text = "[network.domains]\n\"allowed.test\" = \"allow\"\n\"refused.test\" = \"allow\"\n";
-    let file = policy(&world, text);
-    let options = &["--policy", &file, "--allow", "six.test", "--deny", "refused.test"];
+    let policy = world.domains(&[("allowed.test", "\"allow\""), ("refused.test", "\"allow\"")]);
+    let options = &["--policy", policy.path(), "--allow", "six.test", "--deny", "refused.test"];
     world.egress(options).run(["curl", "-sS", "https://allowed.test/"]).succeeded();
     world.egress(options).run(["curl", "-6sS", "https://six.test/"]).succeeded();
     world.egress(options).run(["curl", "-sS", "https://refused.test/"]).failed();
@@ -25,9 +19,9 @@ fn a_file_and_options_are_one_policy() {
 #[ignore = "kernel: needs root"]
 fn a_rule_opens_its_ports_alone() {
     let world = two_sites();
-    let text = "[network.domains]\n\"allowed.test\" = { action = \"allow\", ports = [8443] }\n";
-    let file = policy(&world, text);
-    let options = &["--policy", &file];
+    let rule = "{ action = \"allow\", ports = [8443] }";
+    let policy = world.domains(&[("allowed.test", rule)]);
+    let options = &policy.options();
     world.egress(options).run(["curl", "-sS", "https://allowed.test:8443/"]).succeeded();
     let refused =
         [format!("connect {SITE} 443"), format!("connect {SITE} 22"), format!("connect {SITE} 80")];
@@ -48,13 +42,13 @@ fn address_tables_open_addresses() {
     let world = two_sites();
     let text =
         format!("[network.addresses]\n\"{THIRD}\" = {{ action = \"allow\", ports = [22] }}\n");
-    let file = policy(&world, &text);
+    let policy = world.policy(text);
     let (open, other_port, other) = (
         format!("connect {THIRD} 22"),
         format!("connect {THIRD} 25"),
         format!("connect {OTHER} 22"),
     );
-    let out = world.egress(&["--policy", &file]).probes(&[&open, &other_port, &other]);
+    let out = world.egress(&policy.options()).probes(&[&open, &other_port, &other]);
     out.probe(&open, &["ok"]).probe(&other_port, REFUSED).probe(&other, REFUSED);
 }
 
@@ -75,8 +69,8 @@ fn no_network_access_overrules_every_rule() {
     let world = two_sites();
     let text =
         "[network]\nnetwork_access = false\n[network.domains]\n\"allowed.test\" = \"allow\"\n";
-    let file = policy(&world, text);
-    world.egress(&["--policy", &file]).run(["curl", "-sS", "https://allowed.test/"]).failed();
+    let policy = world.policy(text);
+    world.egress(&policy.options()).run(["curl", "-sS", "https://allowed.test/"]).failed();
     world.arrived().none();
 }
 
@@ -113,21 +107,22 @@ fn a_broken_file_is_named_by_line_and_column() {
             Some(1),
             "https://allowed.test/",
         ),
-        ("[network.domains\n", 1, None, "policy.toml"),
+        ("[network.domains\n", 1, None, "policy-"),
     ];
     for (text, line, column, offence) in broken {
-        let file = policy(&world, text);
-        let out = rejected(&world, &["--policy", &file]);
-        out.complained(&file).complained(offence);
-        let found = place(&out.complaints(), &file);
+        let policy = world.policy(text);
+        let out = rejected(&world, &policy.options());
+        out.complained(policy.path()).complained(offence);
+        let found = place(&out.complaints(), policy.path());
         assert!(
             found.is_some_and(|(l, c)| l == line && column.is_none_or(|column| c == column)),
             "{found:?} for {text:?}\n{out}"
         );
     }
     // A key that is right, but that nothing would hold.
-    let file = policy(&world, "[network]\nallow_inbound = true\n");
-    let out = rejected(&world, &["--policy", &file]);
+    let policy = world.policy("[network]\nallow_inbound = true\n");
+    let file = policy.path();
+    let out = rejected(&world, &policy.options());
     out.complained(&format!("{file}:2: allow_inbound is not built yet"));
 }
 
@@ -162,8 +157,8 @@ fn bad_options_start_nothing() {
 #[ignore = "kernel: needs root"]
 fn a_filter_that_is_off_is_not_started_by_mistake() {
     let world = two_sites();
-    let file = policy(&world, "[network]\nenabled = false\n");
-    rejected(&world, &["--policy", &file]).complained("--unrestricted");
+    let policy = world.policy("[network]\nenabled = false\n");
+    rejected(&world, &policy.options()).complained("--unrestricted");
     // The same world, with a policy that is fine.
     world.egress(ALLOWED).run(["true"]).succeeded();
 }

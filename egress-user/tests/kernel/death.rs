@@ -6,22 +6,12 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use super::support::processes::{Reaper, eventually, with_argument};
-use super::support::{PYTHON, World};
+use super::support::{PYTHON, World, cgroup2};
 use super::{ALLOWED, OTHER, PRIVATE, SITE, THIRD, two_sites};
 
 /// A word that only processes of this world have among their arguments.
 fn token(world: &World) -> Reaper {
     Reaper { token: world.path("token").display().to_string() }
-}
-
-/// Where cgroup v2 is mounted.
-fn cgroup2() -> PathBuf {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read the mounts");
-    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields
-        .find(|fields| fields[2] == "cgroup2")
-        .map(|fields| fields[1].into())
-        .expect("cgroup v2 is mounted")
 }
 
 /// The cgroup of a run, which holds the box that this process is in.

@@ -1,7 +1,7 @@
 //! Few descriptors: the proxy fills up as a full server does, and lookups go on.
 use std::path::PathBuf;
 
-use super::support::{PYTHON, World};
+use super::support::{EGRESS, PYTHON, World};
 use super::{OTHER, SITE};
 
 fn world() -> World {
@@ -11,7 +11,7 @@ fn world() -> World {
 /// A run that has so many descriptors, and no right to more.
 fn confined(limit: usize, words: &[&str]) -> Vec<String> {
     let limit = format!("--nofile={limit}:{limit}");
-    let binary = env!("CARGO_BIN_EXE_egress");
+    let binary = EGRESS;
     let rights = ["prlimit", &limit, "setpriv", "--bounding-set=-sys_resource"];
     let run = [binary, "run", "--allow", "allowed.test", "--allow", "late.test"];
     let all = rights.iter().chain(&run).chain(&["--"]).chain(words);
@@ -35,7 +35,7 @@ const CROWD: &str = "import resource, select, socket, subprocess, sys, time\n\
         greeted += socks[fd].recv(100).startswith(b'SSH'); poll.unregister(fd); ready.append(fd)\n  \
       return found\n\
     ready = []\n\
-    while some(1000): pass\n\
+    while greeted < number and some(5000): pass\n\
     print('greeted at once', greeted, flush=True)\n\
     print('lookup', subprocess.run(['getent', 'hosts', 'late.test'], stdout=subprocess.DEVNULL).returncode, flush=True)\n\
     end = time.monotonic() + 60\n\
@@ -74,15 +74,7 @@ fn a_low_limit_of_the_callers_is_the_commands_alone() {
     let world = world();
     let script = crowd(&world).display().to_string();
     let words = ["prlimit", "--nofile=1024:1024"];
-    let egress = [
-        env!("CARGO_BIN_EXE_egress"),
-        "run",
-        "--allow",
-        "allowed.test",
-        "--allow",
-        "late.test",
-        "--",
-    ];
+    let egress = [EGRESS, "run", "--allow", "allowed.test", "--allow", "late.test", "--"];
     let crowd = [PYTHON, &script, SITE, "700"];
     let direct: Vec<&str> = words.into_iter().chain(crowd).collect();
     let filtered: Vec<&str> = words.into_iter().chain(egress).chain(crowd).collect();

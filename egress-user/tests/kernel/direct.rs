@@ -4,7 +4,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::support::processes::eventually;
-use super::support::{Finished, PYTHON, World};
+use super::support::{Finished, PYTHON, World, slowness};
 use super::{ALLOWED, SITE, SITE_V6, two_sites};
 
 /// Looks `allowed.test` up, then sends hellos for `name` to its address, each way a connection.
@@ -176,8 +176,8 @@ fn what_is_not_tls_is_refused_where_tls_is_expected() {
 fn the_way_is_the_policys() {
     let world = World::new().site("allowed.test", SITE).record("other.test", &[SITE]).build();
     let way = |policy: &str| {
-        let file = world.file("way.toml", policy).display().to_string();
-        let options = ["--policy", &file];
+        let policy = world.policy(policy);
+        let options = policy.options();
         let line = format!(
             "getent ahosts allowed.test > found; getent ahosts other.test > found; \
              {PYTHON} hellos.py {SITE} 443 allowed.test whole; \
@@ -210,17 +210,20 @@ fn the_way_is_the_policys() {
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_pin_lives_as_long_as_a_direct_connection_under_it() {
-    let world = World::new().site("allowed.test", SITE).ttl(1).build();
-    let short =
-        "[network.dns]\nmax_ttl = \"1s\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n";
-    let file = world.file("short.toml", short).display().to_string();
-    let pins = |hows: &[&str]| hellos(&world, &["--policy", &file], "allowed.test", hows).text();
+    let ttl = 3 * slowness();
+    let world = World::new().site("allowed.test", SITE).ttl(ttl).build();
+    let short = format!(
+        "[network.dns]\nmax_ttl = \"{ttl}s\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n"
+    );
+    let over = format!("wait={}", ttl + 4);
+    let policy = world.policy(short);
+    let pins = |hows: &[&str]| hellos(&world, &policy.options(), "allowed.test", hows).text();
     assert_eq!(
-        pins(&["lookup=allowed.test", "whole", "wait=5", "whole"]),
+        pins(&["lookup=allowed.test", "whole", &over, "whole"]),
         "whole => direct answer\nwhole => none EPERM\n"
     );
     assert_eq!(
-        pins(&["lookup=allowed.test", "keep", "wait=5", "whole", "wait=5", "whole"]),
+        pins(&["lookup=allowed.test", "keep", &over, "whole", &over, "whole"]),
         "keep => direct answer\nwhole => direct answer\nwhole => direct answer\n"
     );
 }
@@ -281,11 +284,11 @@ fn without_user_space_a_refused_program_still_gets_its_error() {
         "getent ahosts allowed.test > found && \
          exec {PYTHON} hellos.py {SITE} 443 shared.test whole go whole"
     );
-    let egress = world.egress(ALLOWED).env("PROBE_DEADLINE", "5").idle_stdin();
+    let egress = world.egress(ALLOWED).idle_stdin();
     let running = egress.start(["sh", "-c", &line]);
     running.says("ready");
     // Its packets are still judged; nobody hears of it.
-    running.signal(Signal::SIGSTOP);
+    running.stop();
     running.tell("go");
     running.says("whole => direct ETIMEDOUT");
     running.signal(Signal::SIGCONT);

@@ -97,24 +97,26 @@ fn both_ends_may_open_at_once() {
         "table ip crossing {{ chain in {{ type filter hook input priority 0; \
          ip daddr {SILENT} tcp flags & (syn|ack) == syn drop; }}\n}}\n"
     ));
-    let far = |port: u16| {
+    let far = |port: u16, wait: u32| {
         format!(
             "import socket,time\n\
              s = socket.socket()\n\
-             s.settimeout(5)\n\
+             s.settimeout(20)\n\
              s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
              s.bind(('{SILENT}', 443))\n\
              s.connect(('{CLIENT}', {port}))\n\
-             s.settimeout(2)\n\
+             s.settimeout({wait})\n\
              try: print(len(s.recv(9999)))\n\
              except OSError: print(0)\n"
         )
     };
-    for (port, name, expected) in [(40_001, "shared.test", "0\n"), (40_002, "allowed.test", "")] {
+    for (port, name, wait, expected) in
+        [(40_001, "shared.test", 2, "0\n"), (40_002, "allowed.test", 30, "")]
+    {
         let inner = format!(
             "import sys; sys.argv = ['x', '{SILENT}', '443', '{name}', 'o']\n\
              import socket, hellos\n\
-             s = socket.socket(); s.bind(('{CLIENT}', {port})); s.settimeout(9)\n\
+             s = socket.socket(); s.bind(('{CLIENT}', {port})); s.settimeout(30)\n\
              s.connect(('{SILENT}', 443)); print('open', flush=True)\n\
              s.sendall(hellos.hello('{name}'))\n\
              try: s.recv(1)\n\
@@ -127,9 +129,9 @@ fn both_ends_may_open_at_once() {
         let before = world.arrived_at(SILENT).count();
         let sent = || world.arrived_at(SILENT).count() > before;
         eventually("a SYN", sent);
-        let heard = world
-            .far_netns()
-            .enter(|| Command::new(PYTHON).args(["-c", &far(port)]).output().expect("run python"));
+        let heard = world.far_netns().enter(|| {
+            Command::new(PYTHON).args(["-c", &far(port, wait)]).output().expect("run python")
+        });
         assert!(heard.status.success(), "{heard:?}");
         let heard = String::from_utf8_lossy(&heard.stdout).into_owned();
         let out = running.finish();
@@ -174,11 +176,10 @@ fn small_packets_change_no_verdict() {
 fn packets_of_more_than_64_kib_pass() {
     let world = World::new().site("allowed.test", SITE).site("six.test", SITE_V6).build();
     let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", via = \"kernel\" }";
-    let policy = format!("[network.domains]\n\"allowed.test\" = {rule}\n\"six.test\" = {rule}\n");
-    let file = world.file("big.toml", policy).display().to_string();
+    let policy = world.domains(&[("allowed.test", rule), ("six.test", rule)]);
     world.client_netns().ip("link set client0 gso_max_size 200000\n");
     for (name, address) in [("allowed.test", SITE), ("six.test", SITE_V6)] {
-        let out = world.egress(&["--policy", &file]).shell(&line(name, address, name, &["upload"]));
+        let out = world.egress(&policy.options()).shell(&line(name, address, name, &["upload"]));
         out.probe("upload", &["direct 67108871"]);
     }
 }
@@ -209,7 +210,7 @@ fn turned(client: Client<'_>, world: &World, name: &str, site: &str, elsewhere: 
         "getent ahosts {name} > found && \
          exec {PYTHON} attacks.py {site} 443 shared.test {elsewhere} judged-later={name}"
     );
-    let client = client.env("PROBE_DEADLINE", "2").idle_stdin();
+    let client = client.env("PROBE_DEADLINE", "4").idle_stdin();
     let running = client.start(["sh", "-c", &line]);
     running.says("descriptor");
     world.client_netns().nft(&format!(

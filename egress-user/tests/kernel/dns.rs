@@ -148,7 +148,7 @@ fn the_pin_is_there_before_the_answer() {
     let race = "import socket, sys; sys.argv[1:] = ['musl', 'allowed.test']; exec(open('resolvers.py').read())\n\
         for _ in range(50):\n  \
           address = next(a for _, found in musl('allowed.test', '93.184.216.53') for a in found)\n  \
-          socket.create_connection((address, 22), 2).close()\n\
+          socket.create_connection((address, 22), 20).close()\n\
         print('done')";
     world.egress(ALLOWED).run([PYTHON, "-c", race]).succeeded().said("done");
 }

@@ -93,8 +93,8 @@ fn resolves_and_fails_at_once(world: &World, command: &[&str], types: usize, ask
         let text = format!(
             "[network.domains]\n\"allowed.test\" = \"allow\"\n[network.dns]\nrefusal = \"{refusal}\"\n"
         );
-        let policy = world.file("policy.toml", text).display().to_string();
-        let out = timed(world.egress(&["--policy", &policy]), command, "refused.test", limit);
+        let policy = world.policy(text);
+        let out = timed(world.egress(&policy.options()), command, "refused.test", limit);
         // dig reports whatever the answer is.
         let is_told = out.text().contains(&refusal.to_ascii_uppercase());
         assert!(is_told || !out.text().contains("exit 0"), "found it\n{out}");

@@ -122,10 +122,10 @@ fn a_lost_question_is_asked_again() {
     let answer = Answer::Late(vec![SITE.parse().unwrap()]);
     let world = World::new().address(SITE).answers("late.test", answer).build();
     let text = "[network.domains]\n\"late.test\" = \"allow\"\n[network.dns]\ntimeout = \"20s\"\n";
-    let policy = world.file("policy.toml", text).display().to_string();
+    let policy = world.policy(text);
     let lookup = format!("import socket; print(socket.gethostbyname('late.test') == '{SITE}')");
     // glibc asks us again after 5 s, if our own time was up meanwhile.
-    let out = world.egress(&["--policy", &policy]).run([PYTHON, "-c", &lookup]);
+    let out = world.egress(&policy.options()).run([PYTHON, "-c", &lookup]);
     out.succeeded().said("True");
 }
 
@@ -223,8 +223,8 @@ fn service_bindings_lose_what_leads_elsewhere() {
 fn ech_stays_where_the_policy_allows_it() {
     let world = bound();
     let text = "[network]\nech = \"allow\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n";
-    let policy = world.file("policy.toml", text).display().to_string();
-    let out = world.egress(&["--policy", &policy]).run(["dig", "allowed.test", "HTTPS"]);
+    let policy = world.policy(text);
+    let out = world.egress(&policy.options()).run(["dig", "allowed.test", "HTTPS"]);
     out.said("ANSWER: 1").said("ech=");
     assert!(!out.text().contains("hint"), "{out}");
 }
@@ -235,16 +235,15 @@ fn listed_types_are_answered_and_open_nothing() {
     let world = bound();
     let text = "[network.domains]\n\"allowed.test\" = \"allow\"\n\
                 [network.dns]\nrecord_types = [\"TXT\"]\nrefusal = \"refused\"\n";
-    let policy = world.file("policy.toml", text).display().to_string();
-    let dig =
-        |name, kind| world.egress(&["--policy", &policy]).run(["dig", "+tries=1", name, kind]);
+    let policy = world.policy(text);
+    let dig = |name, kind| world.egress(&policy.options()).run(["dig", "+tries=1", name, kind]);
     dig("allowed.test", "TXT").said("\"a word\"");
     dig("allowed.test", "MX").said("status: NOERROR").said("ANSWER: 0");
     let refused = dig("secret.refused.test", "TXT");
     refused.said("status: REFUSED").said("EDE: 17").said("--allow secret.refused.test");
     world.never_asked_for("refused.test");
     assert!(world.queries().iter().all(|query| query.kind != "MX"), "{world}");
-    stays_closed_after(&world, &["--policy", &policy], "mail.elsewhere.test", OTHER);
+    stays_closed_after(&world, &policy.options(), "mail.elsewhere.test", OTHER);
 }
 
 #[test]

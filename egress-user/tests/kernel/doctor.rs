@@ -1,7 +1,7 @@
 //! `egress doctor` as root: able here, and not where something was taken away.
-use super::support::World;
+use super::support::{EGRESS, World};
 
-const DOCTOR: [&str; 2] = [env!("CARGO_BIN_EXE_egress"), "doctor"];
+const DOCTOR: [&str; 2] = [EGRESS, "doctor"];
 
 #[test]
 #[ignore = "kernel: needs root"]

@@ -120,9 +120,11 @@ fn a_command_that_runs_as_root_does_not_choose_our_name_server() {
 fn a_change_that_the_command_could_not_have_made_counts() {
     let world = world();
     let etc = Etc::new(&world, "believed");
-    let running = etc.client(&["--user", "nobody"]).start(["sh", "-c", &lookups("true")]);
+    let client = etc.client(&["--user", "nobody"]).idle_stdin();
+    let running = client.start(["sh", "-c", &lookups("read go")]);
     running.says("first");
     etc.write(&format!("nameserver {CHOSEN}\n"));
+    running.tell("go");
     running.finish().succeeded().said("done");
     assert!(asked_chosen(&world) > 0, "the machine's new name server is not asked\n{world}");
 }

@@ -3,10 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::{ffi::OsStr, fs};
 
-use super::support::{Finished, NAME_SERVER, PYTHON, World};
+use super::support::{EGRESS, Finished, NAME_SERVER, PYTHON, World};
 use super::{ALLOWED, SITE, two_sites};
-
-const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 
 /// What `forge.py` would have printed, as it begins a line.
 const FORGED: [&str; 2] = ["  good.test: not_allowed", "      to allow: --allow evil.test"];

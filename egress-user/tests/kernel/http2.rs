@@ -75,10 +75,10 @@ fn methods_paths_and_limited_mode_hold_for_it() {
     let world = two_sites();
     let asked = server(&world);
     let call = |policy: &str, path: &str, method: &str| {
-        let file = world.file("http2.toml", policy).display().to_string();
+        let policy = world.policy(policy);
         let url = format!("http://allowed.test:{GRPC}{path}");
         let command = ["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "-X", method, &url];
-        world.egress(&["--policy", &file]).run(command)
+        world.egress(&policy.options()).run(command)
     };
     let rule = "[network.domains]\n\
         \"allowed.test\" = { action = \"allow\", methods = [\"GET\"], paths = [\"/open/\"] }\n";
@@ -158,11 +158,10 @@ fn no_stream_reaches_another_host() {
         ),
     ];
     for (port, rules) in rules {
-        let file = world.file("rules.toml", format!("[network.domains]\n{rules}"));
-        let file = file.display().to_string();
+        let policy = world.policy(format!("[network.domains]\n{rules}"));
         for how in ["whole", "split"] {
             let out: Finished<'_> =
-                world.egress(&["--policy", &file]).run([PYTHON, &script, &port.to_string(), how]);
+                world.egress(&policy.options()).run([PYTHON, &script, &port.to_string(), how]);
             out.exited(0);
             let ends = out.text();
             let reset = ends

@@ -31,8 +31,9 @@ fn port(server: &Running<'_>) -> u16 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a port")
 }
 
-/// Longer than an answer on this machine takes, by far.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an answer is waited for that should not come, and one that should.
+const REFUSED: Duration = Duration::from_secs(1);
+const ANSWERED: Duration = Duration::from_secs(60);
 
 #[test]
 #[ignore = "kernel: needs root"]
@@ -40,9 +41,9 @@ fn who_connects_from_outside_gets_no_answer() {
     let world = two_sites();
     let inside = world.egress(ALLOWED).start([PYTHON, "-c", &server()]);
     let at: SocketAddr = format!("{CLIENT}:{}", port(&inside)).parse().expect("an address");
-    let connected = world.far_netns().enter(|| TcpStream::connect_timeout(&at, PATIENCE));
+    let connected = world.far_netns().enter(|| TcpStream::connect_timeout(&at, REFUSED));
     connected.expect_err("a server inside was reached");
-    world.far_netns().enter(|| ask(&at)).expect_err("a datagram was answered");
+    world.far_netns().enter(|| ask(&at, REFUSED)).expect_err("a datagram was answered");
     inside.says("Operation not permitted");
     // Not even a SYN-ACK, whose options and sequence number a program has a say in.
     world.arrived().none();
@@ -52,15 +53,15 @@ fn who_connects_from_outside_gets_no_answer() {
     let answer = world.far_netns().enter(|| {
         let mut text = String::new();
         std::io::Read::read_to_string(&mut TcpStream::connect(at)?, &mut text)?;
-        std::io::Result::Ok((text, ask(&at)?))
+        std::io::Result::Ok((text, ask(&at, ANSWERED)?))
     });
     let (stream, datagram) = answer.expect("the same without the filter");
     assert_eq!((stream.as_str(), datagram.as_str()), (SECRET, SECRET));
 }
 
-fn ask(at: &SocketAddr) -> std::io::Result<String> {
+fn ask(at: &SocketAddr, patience: Duration) -> std::io::Result<String> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     let mut answer = [0; 100];
     socket.send_to(b"ask", at)?;
     let length = socket.recv(&mut answer)?;

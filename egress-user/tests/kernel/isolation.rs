@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use super::support::{PYTHON, World};
+use super::support::{EGRESS, PYTHON, World, cgroup2};
 use super::{ALLOWED, SITE, two_sites};
 
 /// IP protocol number of group reports.
@@ -80,13 +80,6 @@ fn keyrings_are_absent() {
 #[ignore = "kernel: needs root"]
 fn second_mounts_of_the_kernels_controls_are_closed() {
     let world = World::new().build();
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read the mounts");
-    let cgroup2 = mounts
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .find(|fields| fields[2] == "cgroup2")
-        .map(|fields| fields[1].to_owned())
-        .expect("cgroup v2 is mounted");
     let points = ["groups", "processes", "kernel"].map(|name| world.path(name));
     for point in &points {
         std::fs::create_dir(point).expect("make a mount point");
@@ -96,7 +89,7 @@ fn second_mounts_of_the_kernels_controls_are_closed() {
         (: >>$file) 2>/dev/null && echo opened $file; done; \
         [ -e groups/egress ] && echo sees the other groups; ls processes; true";
     let egress = world.egress(&[]);
-    let egress = egress.mount(Path::new(&cgroup2), &points[0].display().to_string());
+    let egress = egress.mount(&cgroup2(), &points[0].display().to_string());
     let egress = egress.mount(Path::new("/proc"), &points[1].display().to_string());
     let egress = egress.mount(Path::new("/sys/kernel"), &points[2].display().to_string());
     egress.shell(attempt).succeeded().printed("");
@@ -144,7 +137,7 @@ fn a_caller_that_ignores_its_children_is_no_reason_to_hang() {
     let ignoring = "import os, signal, sys\n\
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
         os.execv(sys.argv[1], [sys.argv[1], 'run', '--', 'sh', '-c', 'sleep 0.1; exit 3'])";
-    world.direct().run([PYTHON, "-c", ignoring, env!("CARGO_BIN_EXE_egress")]).exited(3);
+    world.direct().run([PYTHON, "-c", ignoring, EGRESS]).exited(3);
 }
 
 #[test]
@@ -182,7 +175,7 @@ fn a_flood_of_refusals_keeps_no_connection_waiting() {
          time.sleep(0.5)\n\
          try:\n  \
            socket.getaddrinfo('allowed.test', 22)\n  \
-           s = socket.create_connection(('{SITE}', 22), 10); s.settimeout(10)\n  \
+           s = socket.create_connection(('{SITE}', 22), 60); s.settimeout(60)\n  \
            print(s.recv(3).decode())\n\
          finally:\n  \
            for child in children: os.kill(child, signal.SIGKILL)"

@@ -2,7 +2,7 @@
 use nix::sys::signal::Signal;
 use std::os::unix::fs::PermissionsExt;
 
-use super::support::{Finished, World};
+use super::support::{EGRESS, Finished, World};
 use super::{ALLOWED, OTHER, two_sites};
 
 #[test]
@@ -145,7 +145,7 @@ fn another_user_is_held_alike() {
 #[ignore = "kernel: needs root"]
 fn without_root_it_says_what_to_do() {
     let world = World::new().build();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_egress"));
+    let binary = std::path::Path::new(EGRESS);
     // A copy where every user may run it.
     let copy = world.path("egress");
     // By another process: a child forked while this one writes would keep the copy from being run.

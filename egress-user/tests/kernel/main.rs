@@ -33,6 +33,7 @@ mod files;
 mod forging;
 mod http2;
 mod inbound;
+mod inherited;
 mod isolation;
 mod lifecycle;
 mod mounts;

@@ -11,8 +11,7 @@ fn nothing_for_the_refused(world: &World) {
 }
 
 fn urllib<'w>(world: &'w World, url: &str) -> Finished<'w> {
-    let fetch =
-        "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode())";
+    let fetch = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=60).read().decode())";
     world.egress(ALLOWED).run([PYTHON, "-c", fetch, url])
 }
 

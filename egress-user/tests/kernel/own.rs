@@ -1,9 +1,8 @@
 //! The machine's own addresses, public ones among them: a service on every address of the host is behind each, and
 //! none is reached by one.
-use super::support::{CLIENT, CLIENT_DEVICE, PYTHON, World};
+use super::support::{CLIENT, CLIENT_DEVICE, EGRESS, PYTHON, World};
 use super::{REFUSED, SITE, two_sites};
 
-const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 const CLIENT_V6: &str = "2606:2800:220:1::2";
 
 /// More addresses of the client's: a second one, one on loopback, one of a link with two ends, one of an interface that
@@ -148,7 +147,7 @@ const PROGRAM: &str = "import socket, sys, time\n\
     print('ready', flush=True)\n\
     input()\n\
     hello = bytes.fromhex(first) if first != '-' else b'secret from inside'\n\
-    end, got = time.time() + 20, ''\n\
+    end, got = time.time() + 60, ''\n\
     while time.time() < end:\n    \
         s = socket.socket(family); s.settimeout(2)\n    \
         try:\n        \
@@ -193,7 +192,7 @@ fn added_later(options: &[&str], name: &str, address: &str, lines: &str, first: 
     let arrived: usize = world.host_contacts().iter().map(|contact| contact.received).sum();
     assert_eq!(arrived, 0, "the host's service got something\n{out}");
     // Without the filter it arrives there.
-    let once = PROGRAM.replace("time.time() + 20", "time.time() + 0.5");
+    let once = PROGRAM.replace("time.time() + 60", "time.time() + 0.5");
     let running =
         world.direct().idle_stdin().start([PYTHON, "-c", &once, name, address, &port, first]);
     running.says("ready");
@@ -268,7 +267,7 @@ fn an_address_that_the_machine_gives_up_is_public_again() {
     let program = "import socket, time\n\
         print('ready', flush=True)\n\
         input()\n\
-        end = time.time() + 20\n\
+        end = time.time() + 60\n\
         while time.time() < end:\n    \
             try: socket.create_connection(('moved.test', 22)).recv(3); print('reached'); break\n    \
             except OSError: time.sleep(0.1)\n";

@@ -1,5 +1,5 @@
 //! Pins of a sandbox: as many as it may have, for as long as they last, and nobody else's affair.
-use super::support::{PYTHON, World};
+use super::support::{PYTHON, World, slowness};
 use super::{ALLOWED, OTHER, SITE, THIRD, two_sites};
 
 /// Addresses of a name, of which each has so many.
@@ -82,9 +82,12 @@ fn a_name_that_moves_without_end_fills_its_own_quota_alone() {
 #[ignore = "kernel: needs root"]
 fn a_pin_that_has_ended_is_told_apart_from_one_that_never_was() {
     let world = two_sites();
-    let text = "[network.domains]\n\"allowed.test\" = \"allow\"\n\
-                [network.dns]\nmin_ttl = \"1s\"\nmax_ttl = \"1s\"\n";
-    let policy = world.file("policy.toml", text).display().to_string();
+    let ttl = 3 * slowness();
+    let text = format!(
+        "[network.domains]\n\"allowed.test\" = \"allow\"\n\
+         [network.dns]\nmin_ttl = \"{ttl}s\"\nmax_ttl = \"{ttl}s\"\n"
+    );
+    let policy = world.policy(text);
     // What ends a pin is time, so this tries until it has.
     let program = format!(
         "import errno, socket, time\n\
@@ -93,7 +96,7 @@ fn a_pin_that_has_ended_is_told_apart_from_one_that_never_was() {
            except OSError as e: return errno.errorcode[e.errno]\n\
          socket.getaddrinfo('allowed.test', 22)\n\
          print('at once:', outcome('{SITE}'))\n\
-         for _ in range(100):\n  \
+         for _ in range(1000):\n  \
            last = outcome('{SITE}')\n  \
            if last == 'EPERM': break\n  \
            time.sleep(0.1)\n\
@@ -102,7 +105,7 @@ fn a_pin_that_has_ended_is_told_apart_from_one_that_never_was() {
          socket.getaddrinfo('allowed.test', 22)\n\
          print('asked again:', outcome('{SITE}'))"
     );
-    let out = world.egress(&["--policy", &policy]).run([PYTHON, "-c", &program]);
+    let out = world.egress(&policy.options()).run([PYTHON, "-c", &program]);
     out.succeeded().printed("at once: open\nended: EPERM\nnever: EPERM\nasked again: open\n");
     out.complained(&format!(
         "tcp {SITE}:22 (expired pin of allowed.test; look the name up again): not_pinned"

@@ -23,7 +23,7 @@ fn a_pool_keeps_to_the_address_that_was_judged() {
         let world = World::new().flips("flip.test", &[&[SITE], &[next]]).ttl(0).build();
         let program = format!(
             "{UNTIL_IT_MOVES}\
-             kept = http.client.HTTPConnection('flip.test', timeout=5)\n\
+             kept = http.client.HTTPConnection('flip.test', timeout=60)\n\
              print(fetch(kept, '/1'))\n\
              print('moved', moved('{SITE}'))\n\
              print(fetch(kept, '/2'), fetch(kept, '/3'))"
@@ -46,7 +46,7 @@ fn a_name_that_moves_from_one_site_to_another_opens_what_was_looked_up() {
         "{UNTIL_IT_MOVES}\
          import os\n\
          def open_at(address):\n  \
-           try: return 'open' if socket.create_connection((address, 22), 5).recv(3) else 'closed'\n  \
+           try: return 'open' if socket.create_connection((address, 22), 60).recv(3) else 'closed'\n  \
            except OSError as e: return type(e).__name__\n\
          socket.getaddrinfo('flip.test', 80)\n\
          print('before:', open_at('{SITE}'), open_at('{OTHER}'), flush=True)\n\
@@ -114,8 +114,8 @@ fn a_flood_of_names_harms_no_other_sandbox() {
     let line = format!("getent hosts allowed.test; echo looked up; read x; {connect}");
     let quiet = world.egress(&["--allow", "allowed.test"]).idle_stdin().start(["sh", "-c", &line]);
     quiet.says("looked up");
-    // Where all is slow, the brake lets all 600 names go before so many are asked.
-    let count = if slowness() == 1 { "20000" } else { "1200" };
+    // In half a minute the brake lets all 600 names go: far fewer than are asked in that, also where all is slow.
+    let count = if slowness() == 1 { "6000" } else { "1200" };
     let flood = "import socket, struct, sys\n\
         def query(number, name):\n  \
           labels = b''.join(bytes([len(l)]) + l for l in name.encode().split(b'.')) + b'\\0'\n  \

@@ -6,7 +6,7 @@ use super::{SITE, two_sites};
 /// `TARGET METHOD PATH...`: the host is `TARGET`'s.
 const KEEP_ALIVE: &str = "import http.client, sys\n\
     host, port = sys.argv[1].split(':')\n\
-    c = http.client.HTTPConnection(host, int(port), timeout=10)\n\
+    c = http.client.HTTPConnection(host, int(port), timeout=60)\n\
     c.connect(); s = c.sock\n\
     for method, path in zip(sys.argv[2::2], sys.argv[3::2]):\n  \
       if c.sock is not s: print('closed'); break\n  \
@@ -15,15 +15,8 @@ const KEEP_ALIVE: &str = "import http.client, sys\n\
         r = c.getresponse(); r.read(); print(r.status, r.getheader('x-proxy-error') or '-')\n  \
       except (ConnectionError, http.client.HTTPException): print('closed'); break";
 
-fn with_policy(world: &World, text: &str) -> Vec<String> {
-    let file = world.file("requests.toml", text).display().to_string();
-    vec!["--policy".to_owned(), file]
-}
-
 fn run<'w>(world: &'w World, policy: &str, command: &[&str]) -> super::support::Finished<'w> {
-    let options = with_policy(world, policy);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    world.egress(&options).run(command.iter().copied())
+    world.egress(&world.policy(policy).options()).run(command.iter().copied())
 }
 
 /// Method and path of every request that reached a server.
@@ -65,7 +58,7 @@ fn limited_mode_passes_nothing_that_it_cannot_read() {
     let command = ["curl", "-sS", "--http2-prior-knowledge", "http://allowed.test/h2"];
     run(&world, LIMITED, &command).failed();
     // A port of no web protocol, with a payload of none.
-    let opaque = "import socket; s = socket.create_connection(('allowed.test', 7000), 10)\n\
+    let opaque = "import socket; s = socket.create_connection(('allowed.test', 7000), 60)\n\
         s.sendall(b'SSH-2.0-x\\r\\n'); \n\
         try: print(s.recv(10) and 'answered')\n\
         except ConnectionError: print('reset')";
@@ -117,13 +110,15 @@ fn methods_and_paths_are_those_of_the_host_that_is_named() {
 #[ignore = "kernel: needs root"]
 fn several_lines_of_one_host_open_what_each_opens() {
     let world = two_sites();
-    let policy = "[network.domains]\n\
-        \"allowed.test\" = { action = \"allow\", ports = [80], methods = [\"GET\"] }\n";
-    let file = world.file("lines.toml", policy).display().to_string();
-    let options = ["--policy", &file, "--allow", "allowed.test:7000"];
+    let rule = "{ action = \"allow\", ports = [80], methods = [\"GET\"] }";
+    let policy = world.domains(&[("allowed.test", rule)]);
+    let options = ["--policy", policy.path(), "--allow", "allowed.test:7000"];
     let asks = |port: &str, method: &str| {
         let target = format!("allowed.test:{port}");
-        world.egress(&options).run([PYTHON, "-c", KEEP_ALIVE, &target, method, "/p"])
+        // One port has nobody who answers.
+        let program =
+            if port == "7000" { KEEP_ALIVE.replace("=60", "=5") } else { KEEP_ALIVE.to_owned() };
+        world.egress(&options).run([PYTHON, "-c", &program, &target, method, "/p"])
     };
     asks("80", "GET").printed("200 -\n");
     asks("80", "POST").printed("403 blocked-by-method-policy\n");

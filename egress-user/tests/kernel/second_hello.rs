@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::support::tls_servers::{ALL, GNUTLS, IN_OCTETS, OPENSSL, RUSTLS, TlsServers};
-use super::support::{Client, Finished, PYTHON, TLS_SERVERS, World};
+use super::support::{Client, Finished, PYTHON, Policy, TLS_SERVERS, World};
 use super::{SITE, SITE_V6};
 
 /// Ways to send a second hello that a server answers when nothing filters.
@@ -35,12 +35,10 @@ fn world() -> World {
         .build()
 }
 
-fn policy(world: &World, path: &str) -> String {
+fn policy(world: &World, path: &str) -> Policy {
     let rule = format!("{{ action = \"allow\", ports = {ALL:?}, path = \"{path}\" }}");
-    let names =
-        ["allowed.test", "beside.test", "six.test"].map(|name| format!("\"{name}\" = {rule}\n"));
-    let policy = format!("[network.domains]\n{}\"denied.test\" = \"deny\"\n", names.concat());
-    world.file(&format!("{path}.toml"), policy).display().to_string()
+    let names = ["allowed.test", "beside.test", "six.test"].map(|name| (name, rule.as_str()));
+    world.domains(&[&names[..], &[("denied.test", "\"deny\"")]].concat())
 }
 
 /// Two hellos to one of the servers, each way a connection.
@@ -104,10 +102,10 @@ fn is_odd(way: &str) -> bool {
 fn refused(path: &str, to: (&str, &str), ports: &[u16]) {
     let world = world();
     let servers = TlsServers::on(&world);
-    let file = policy(&world, path);
+    let policy = policy(&world, path);
     let way_taken = if path == "kernel" { "direct " } else { "proxy " };
     let attempt = |port: u16, name: &str, ways: &[&str]| {
-        let out = hellos(world.egress(&["--policy", &file]), to, port, name, ways);
+        let out = hellos(world.egress(&policy.options()), to, port, name, ways);
         for way in ways {
             out.probe(way, &REFUSED);
             assert!(out.probed(way).starts_with(way_taken), "{out}");
@@ -162,7 +160,7 @@ fn a_second_hello_of_a_right_name_passes() {
     let world = world();
     let servers = TlsServers::on(&world);
     for path in ["kernel", "proxy"] {
-        let file = policy(&world, path);
+        let policy = policy(&world, path);
         let way_taken = if path == "kernel" { "direct" } else { "proxy" };
         for to in [V4, V6] {
             for port in ALL {
@@ -179,7 +177,7 @@ fn a_second_hello_of_a_right_name_passes() {
                 ];
                 // The same name twice, then both in capitals.
                 for name in [to.0.to_owned(), to.0.to_uppercase()] {
-                    let out = hellos(world.egress(&["--policy", &file]), to, port, &name, &ways);
+                    let out = hellos(world.egress(&policy.options()), to, port, &name, &ways);
                     for way in ways {
                         // rustls takes no ticket that it has not given, and compares names as written.
                         if port != RUSTLS || name == to.0 && !way.starts_with("early") {
@@ -190,23 +188,18 @@ fn a_second_hello_of_a_right_name_passes() {
             }
         }
         // It is judged like the first: another name that this address was looked up for may follow.
-        let out = hellos(
-            world.egress(&["--policy", &file]),
-            V4,
-            OPENSSL,
-            "beside.test",
-            &["whole", "ccs"],
-        );
+        let out =
+            hellos(world.egress(&policy.options()), V4, OPENSSL, "beside.test", &["whole", "ccs"]);
         out.probe("whole", &[&format!("{way_taken} served")]);
         assert!(servers.has_served("beside.test"), "{out}");
         // Without a name nobody is named: as for a first hello, that suffices on ports of other protocols to the proxy.
         let out =
-            hellos(world.egress(&["--policy", &file]), V4, OPENSSL, "allowed.test", &["nameless"]);
+            hellos(world.egress(&policy.options()), V4, OPENSSL, "allowed.test", &["nameless"]);
         let expected = if path == "kernel" { "direct aborted" } else { "proxy served" };
         out.probe("nameless", &[expected]);
         // In several records it is for the proxy to read.
         let out = hellos(
-            world.egress(&["--policy", &file]),
+            world.egress(&policy.options()),
             V4,
             OPENSSL,
             "allowed.test",
@@ -230,7 +223,7 @@ fn ordinary_clients_answer_a_request_on_both_paths() {
     let world = world();
     let _servers = TlsServers::on(&world);
     for path in ["kernel", "proxy"] {
-        let file = policy(&world, path);
+        let policy = policy(&world, path);
         for port in ALL {
             for (name, address) in [V4, V6] {
                 let target =
@@ -242,10 +235,8 @@ fn ordinary_clients_answer_a_request_on_both_paths() {
                      printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 20 openssl s_client -quiet -groups X25519:P-384 \
                      -servername {name} -connect {target}:{port} 2>/dev/null | grep -q 200 && echo s_client"
                 );
-                let out = world
-                    .egress(&["--policy", &file])
-                    .patience(Duration::from_secs(90))
-                    .shell(&line);
+                let out =
+                    world.egress(&policy.options()).patience(Duration::from_secs(90)).shell(&line);
                 out.printed("1.3\n1.2\ns_client\n");
             }
         }
@@ -258,10 +249,9 @@ fn what_is_no_hello_does_not_pass_before_the_answer() {
     let world = world();
     let _servers = TlsServers::on(&world);
     for path in ["kernel", "proxy"] {
-        let file = policy(&world, path);
+        let policy = policy(&world, path);
         for way in ["text", "sslv2", "ccs+text", "early+sslv2"] {
-            let out =
-                hellos(world.egress(&["--policy", &file]), V4, OPENSSL, "refused.test", &[way]);
+            let out = hellos(world.egress(&policy.options()), V4, OPENSSL, "refused.test", &[way]);
             out.probe(way, &REFUSED);
         }
     }

@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use egress_user::status::{PLACE, Report};
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::support::{PYTHON, World};
+use super::support::{EGRESS, PYTHON, World};
 use super::{ALLOWED, SITE, two_sites};
-
-const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 
 /// What `egress status` says of the run with this process id; others may run at the same time.
 fn report_of(world: &World, pid: Pid) -> Option<Report> {
@@ -25,8 +23,8 @@ fn socket_of(report: &Report) -> PathBuf {
 #[ignore = "kernel: needs root"]
 fn pins_and_refusals_of_a_running_sandbox_are_shown() {
     let world = two_sites();
-    let text = "[network.domains]\n\"allowed.test\" = { action = \"allow\", ports = [22, 443] }\n";
-    let policy = world.file("policy.toml", text).display().to_string();
+    let rule = "{ action = \"allow\", ports = [22, 443] }";
+    let policy = world.domains(&[("allowed.test", rule)]);
     let program = "import socket\n\
          try: socket.getaddrinfo('refused.test', 80)\n\
          except OSError: pass\n\
@@ -34,7 +32,7 @@ fn pins_and_refusals_of_a_running_sandbox_are_shown() {
          [s.recv(3) for s in kept]\n\
          print('connected', flush=True)\n\
          input()";
-    let running = world.egress(&["--policy", &policy]).idle_stdin().start([PYTHON, "-c", program]);
+    let running = world.egress(&policy.options()).idle_stdin().start([PYTHON, "-c", program]);
     running.says("connected");
     let report = report_of(&world, running.pid()).expect("a report");
     let [pin] = report.pins.as_slice() else { panic!("{report:?}") };

@@ -118,7 +118,7 @@ fn many_connections_at_once_keep_apart() {
     let fetch = "import concurrent.futures as c, urllib.request as u\n\
         def one(i):\n  \
           scheme = ('http', 'https')[i % 2]\n  \
-          return u.urlopen(f'{scheme}://allowed.test/{i}', timeout=20).read().decode().strip().endswith(f'path=/{i}')\n\
+          return u.urlopen(f'{scheme}://allowed.test/{i}', timeout=60).read().decode().strip().endswith(f'path=/{i}')\n\
         with c.ThreadPoolExecutor(20) as pool: print(sum(pool.map(one, range(100))))";
     world.egress(ALLOWED).run([PYTHON, "-c", fetch]).succeeded().printed("100\n");
     assert_eq!(world.requests().len(), 100, "{world}");
@@ -130,7 +130,7 @@ fn many_connections_at_once_keep_apart() {
 const BROKEN_OFF: &str = "import socket, sys, threading\n\
     untold = 0\n\
     for _ in range(60):\n  \
-      s = socket.create_connection(('allowed.test', int(sys.argv[1])), 20); said = []\n  \
+      s = socket.create_connection(('allowed.test', int(sys.argv[1])), 60); said = []\n  \
       def write():\n    \
         try:\n      \
           while True: s.sendall(bytes(1000))\n    \

@@ -116,7 +116,7 @@ proptest! {
                 prop_assert!(closed.denied_address(asked).is_some(), "{} of {}", asked, spelled);
                 prop_assert!(opened.address(asked).is_ok(), "{} of {}", asked, spelled);
             }
-            // Section 2: a deny covers the NAT64 form, an allow does not.
+            // A deny covers the NAT64 form, an allow does not.
             let nat64 = IpAddr::V6(format!("64:ff9b::{address}").parse().unwrap());
             prop_assert!(closed.denied_address(nat64).is_some(), "{} of {}", nat64, spelled);
         }

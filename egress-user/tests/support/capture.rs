@@ -21,7 +21,7 @@ use super::tools::slowness;
 const MARKER_PORT: u16 = 9;
 const MARKER: &[u8] = b"marker ";
 /// How long a marker may take: a link inside one kernel needs microseconds.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One packet that arrived, as its IP header describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

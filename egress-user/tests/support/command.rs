@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::outcome::Finished;
@@ -21,7 +21,7 @@ use super::tools::slowness;
 use super::world::World;
 
 /// A program that takes longer is killed, and its test fails; so many times longer where all is slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A program about to be started in the client's namespaces.
 #[must_use]
@@ -44,7 +44,7 @@ impl<'w> Client<'w> {
             std::fs::canonicalize("/etc/resolv.conf").expect("find what /etc/resolv.conf is");
         let files = [("SSL_CERT_FILE", "ca.pem"), ("CURL_CA_BUNDLE", "ca.pem")];
         let mut env = files.map(|(key, file)| (key.into(), world.path(file).into())).to_vec();
-        env.push(("PROBE_DEADLINE".into(), (2 * slowness()).to_string().into()));
+        env.push(("PROBE_DEADLINE".into(), (10 * slowness()).to_string().into()));
         Client {
             world,
             prefix,
@@ -230,6 +230,16 @@ impl<'w> Running<'w> {
             .unwrap_or_else(|error| panic!("send {signal} to {:?}: {error}", self.words));
     }
 
+    /// Stops the outermost process, and waits until the last of its threads stands: until then one that is not the
+    /// first to hear of the signal goes on.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let status = waitid(Id::Pid(self.pid()), flags).expect("wait until it stands");
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{:?}: {status:?}", self.words);
+    }
+
     /// Gives the program a line to read; its standard input has to be an idle one.
     #[track_caller]
     pub(crate) fn tell(&self, line: &str) {
@@ -278,7 +288,7 @@ impl<'w> Running<'w> {
         }
         let status =
             self.child.take().expect("a child to wait for").wait().expect("wait for the program");
-        let grace = Instant::now() + Duration::from_secs(5);
+        let grace = Instant::now() + Duration::from_secs(30) * slowness();
         let closed = self.stdout.wait_end(grace) && self.stderr.wait_end(grace);
         let (words, world) = (std::mem::take(&mut self.words), self.world);
         let finished = Finished {

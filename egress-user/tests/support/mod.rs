@@ -25,6 +25,7 @@ mod log;
 mod name_server;
 mod netns;
 mod outcome;
+mod policy;
 mod probes;
 pub(crate) mod processes;
 pub(crate) mod receiver;
@@ -37,6 +38,9 @@ pub(crate) use command::{Client, Running};
 pub(crate) use log::Contact;
 pub(crate) use name_server::Answer;
 pub(crate) use outcome::Finished;
+pub(crate) use policy::Policy;
 pub(crate) use services::BANNER;
-pub(crate) use tools::{PYTHON, RESOLVERS, TLS_SERVERS, landlock_version, skip, slowness};
+pub(crate) use tools::{
+    EGRESS, PYTHON, RESOLVERS, TLS_SERVERS, cgroup2, landlock_version, skip, slowness,
+};
 pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World};

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use super::tools::slowness;
 
 /// How long a condition may take to come true; so many times longer where all is slow.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds; fails with `what` when it does not come.
 #[track_caller]

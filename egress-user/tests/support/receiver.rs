@@ -12,7 +12,7 @@ use super::tools::slowness;
 use super::world::World;
 
 /// How long a connection may take to end once a test asks for its end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a connection's stream from the client ended, as the server's kernel said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

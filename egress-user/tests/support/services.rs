@@ -16,8 +16,8 @@ use super::log::Log;
 use super::name_server::Zone;
 use super::netns::Netns;
 
-/// Longest silence of a visitor before its thread gives up.
-const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// Longest silence of a visitor before its thread gives up: longer than any test waits for an end that others bring.
+const IDLE_LIMIT: Duration = Duration::from_secs(600);
 
 /// What happens behind a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

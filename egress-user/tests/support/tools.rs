@@ -1,9 +1,12 @@
 //! The programs that the tests borrow from the system.
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The system's Python: one that any user may run.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// The program under test.
+pub(crate) const EGRESS: &str = env!("CARGO_BIN_EXE_egress");
 
 /// Programs that must be there, and the Debian package of each.
 pub(crate) const TOOLS: &[(&str, &str)] = &[
@@ -83,6 +86,14 @@ pub(crate) fn skip(reason: &str) {
     // Not `println!`, whose words are kept back when a test passes; one write, so that no other test's words get in.
     let line = format!("\nskipped: {reason}\n");
     std::io::stdout().write_all(line.as_bytes()).expect("write to standard output");
+}
+
+/// Where this machine has mounted cgroup v2.
+pub(crate) fn cgroup2() -> PathBuf {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("read the mounts");
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let found = fields.find(|fields| fields[2] == "cgroup2");
+    found.map(|fields| fields[1].into()).expect("cgroup v2 is mounted")
 }
 
 /// Version of the kernel's Landlock, 0 where there is none; scopes came with 6.

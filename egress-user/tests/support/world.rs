@@ -180,10 +180,7 @@ impl World {
 
     /// The client under `egress run` with these options.
     pub(crate) fn egress(&self, options: &[&str]) -> Client<'_> {
-        let words = [env!("CARGO_BIN_EXE_egress"), "run"]
-            .into_iter()
-            .chain(options.iter().copied())
-            .chain(["--"]);
+        let words = [tools::EGRESS, "run"].into_iter().chain(options.iter().copied()).chain(["--"]);
         Client::new(self, words.map(Into::into).collect())
     }
 

@@ -100,8 +100,8 @@ fn report(
             ),
         };
         let meant_to_pass = case.expected.action == Action::Allow && outcome.missed.is_none();
-        if let (Some(fix), true) = (&outcome.verdict.fix, meant_to_pass) {
-            let _ = writeln!(text, "        to change {}", printable(fix));
+        if let (Some(remedy), true) = (&outcome.verdict.remedy, meant_to_pass) {
+            let _ = writeln!(text, "        to change {}", printable(&remedy.to_string()));
         }
     }
     for warning in &assembled.warnings {

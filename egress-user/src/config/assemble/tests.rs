@@ -433,7 +433,7 @@ fn lines_that_mislead_are_warned_of() {
         ),
         (
             "[network.domains]\n\"localhost\" = \"allow\"\n[network.addresses]\n\"::1\" = \"deny\"",
-            &["p.toml:2: \"localhost\" allows nothing, as \"::1\" = \"deny\" (p.toml:4)"],
+            &["p.toml:2: \"localhost\" allows nothing, as the deny of ::1 (p.toml:4)"],
         ),
         (
             "[network]\nmode = \"limited\"\npresets = [\"common-dependencies\"]",

@@ -162,10 +162,10 @@ fn dead(policy: &Policy, rule: &Rule) -> Option<Warning> {
         }
         pattern => policy.denies_all_of(pattern)?.clone(),
     };
-    Some(warn(rule, "", &format!("allows nothing, as {deny} covers it")))
+    Some(warn(rule, "", &format!("allows nothing, as the deny of {deny} covers it")))
 }
 
-/// Section 4: the name `localhost` does not open its addresses, nor they the name.
+/// The name `localhost` does not open its addresses, nor they the name.
 fn local(policy: &Policy, rule: &Rule) -> Option<Warning> {
     let opens = |pattern: &Pattern| policy.covering(pattern).is_some();
     match &rule.pattern {

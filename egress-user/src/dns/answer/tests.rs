@@ -5,6 +5,7 @@ use crate::dns::{
     query::{Asked, parse},
     support::{addresses, ask, code, extended, name, query},
 };
+use crate::policy::{HostError, Remedy};
 
 fn asked(message: &[u8]) -> Query {
     let Asked::Answer(query) = parse(message) else { panic!() };
@@ -16,8 +17,8 @@ fn udp(message: &[u8], reply: &Reply) -> Message {
     Message::from_vec(&response).unwrap()
 }
 
-fn refusal(reason: Reason, fix: Option<&str>) -> Reply {
-    Reply::Refused(Refusal { reason, rule: None, fix: fix.map(str::to_owned) })
+fn refusal(reason: Reason, remedy: Option<Remedy>) -> Reply {
+    Reply::Refused(Refusal { remedy, ..Refusal::new(reason) })
 }
 
 fn many(count: u8) -> Reply {
@@ -56,13 +57,13 @@ fn edns_only_when_asked_with() {
 #[test]
 fn refusals_say_why_and_what_to_write() {
     let message = ask("example.org.", RecordType::A);
-    let fix = Some("--allow example.org");
-    let says = |reason, fix| extended(&udp(&message, &refusal(reason, fix))).unwrap();
+    let remedy = || Some(Remedy::Enable);
+    let says = |reason, remedy| extended(&udp(&message, &refusal(reason, remedy))).unwrap();
     assert_eq!(
-        says(Reason::NotAllowed, fix),
-        (17, "egress: not_allowed: --allow example.org".into())
+        says(Reason::NotAllowed, remedy()),
+        (17, "egress: not_allowed: enabled = true in [network]".into())
     );
-    assert_eq!(says(Reason::NotAllowedLocal, fix).0, 17);
+    assert_eq!(says(Reason::NotAllowedLocal, remedy()).0, 17);
     assert_eq!(
         says(Reason::Denied, None),
         (15, format!("egress: denied: {}", Reason::Denied.text()))
@@ -84,7 +85,8 @@ fn refusals_can_be_refused() {
 #[test]
 fn long_texts_are_cut_between_characters_and_never_truncate_an_answer() {
     let message = ask("example.org.", RecordType::A);
-    let reply = refusal(Reason::NotAllowed, Some(&"\u{e9}".repeat(2000)));
+    let long = Remedy::WriteHost(HostError("\u{e9}".repeat(2000)));
+    let reply = refusal(Reason::NotAllowed, Some(long));
     let response = udp(&message, &reply);
     assert!(extended(&response).unwrap().1.len() <= EXTENDED_TEXT);
     // The longest name with the least size: the text goes, the answer stays.

@@ -16,6 +16,7 @@ use crate::{
     },
     pins::{NEVER_NS, PinError, expiry_ns},
     policy::{Answer, MatchedRules, Name, Refusal},
+    record::Subject,
     sandbox::PolicyVersion,
 };
 
@@ -96,8 +97,7 @@ impl Service {
                     PinError::Full { .. } => Reason::RateLimited,
                     PinError::Sink { .. } => Reason::DnsFailed,
                 };
-                let refusal = Refusal { reason, rule: None, fix: None };
-                Outcome::Failed(refusal, Reply::Failed(error.to_string()))
+                Outcome::Failed(Refusal::new(reason), Reply::Failed(error.to_string()))
             }
         })
     }
@@ -127,14 +127,14 @@ impl Service {
             Records::Found { chain, records, ttl } => (chain, records, ttl),
             Records::NxDomain { .. } => return Reply::NxDomain,
             Records::Failed => {
-                let refusal = Refusal { reason: Reason::DnsFailed, rule: None, fix: None };
-                self.note(&format!("{name} {record_type}"), &refusal);
+                let asked = Subject::lookup(name, record_type);
+                self.note(asked, &Refusal::new(Reason::DnsFailed));
                 return Reply::Failed("the name servers failed to answer".to_owned());
             }
         };
         let policy = self.sandbox.policy();
         if let Some(refusal) = chain.iter().find_map(|alias| policy.denied_name(alias)) {
-            return self.refuse(name.as_str(), refusal);
+            return self.refuse(Subject::lookup(name, record_type), refusal);
         }
         let Settings { allow_ech, max_ttl, .. } = self.settings;
         let data = records::passed(&policy, allow_ech, record_type, records);

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hickory_proto::{
     op::{Message, ResponseCode},
@@ -11,7 +11,8 @@ use super::*;
 use crate::{
     dns::support::{Entry, World, address, addresses, ask, code, extended, name, query},
     pins::NEVER_NS,
-    policy::Answer,
+    policy::{Answer, Remedy},
+    record::Heard,
 };
 
 const HOME: &str = "9.9.9.9";
@@ -32,8 +33,8 @@ async fn refused_names_are_never_looked_up() {
     noted.sort();
     assert_eq!(noted, ["evil.test denied", "secret.evil.example not_allowed"]);
     let entries = world.sandbox.journal.entries();
-    let denied = entries.iter().find(|(refused, _)| refused.what == "evil.test").unwrap();
-    assert!(denied.0.rule.as_ref().unwrap().contains("egress.toml:2"));
+    let denied = entries.iter().find(|(refused, _)| refused.what() == "evil.test").unwrap();
+    assert!(denied.0.cited_rule().unwrap().contains("(egress.toml:2)"));
 }
 
 #[tokio::test]
@@ -52,6 +53,31 @@ async fn allowed_names_are_looked_up_pinned_and_answered() {
     let pinned = world.pins().names_of(address(HOME), boottime_ns());
     assert_eq!(pinned[0].name, name("example.org"));
     assert!(world.sandbox.journal.is_empty());
+}
+
+#[tokio::test]
+async fn an_observer_hears_of_every_lookup() {
+    let world = World::new(&["allow example.org", "allow gone.test", "deny evil.test"])
+        .knows("example.org", &[HOME]);
+    let heard = Arc::new(Heard::default());
+    world.sandbox.journal.set_observer(heard.clone());
+    for name in ["example.org.", "evil.test.", "other.test.", "gone.test."] {
+        world.ask(name, RecordType::AAAA).await;
+    }
+    let heard = heard.events();
+    let told: Vec<_> = heard.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "example.org: allowed, by example.org (egress.toml:1)",
+            "evil.test: denied, by evil.test (egress.toml:3)",
+            "other.test: not_allowed",
+            "gone.test: dns_failed",
+        ]
+    );
+    let asked = |name: &str| Subject::Lookup { name: name.into(), record_type: RecordType::AAAA };
+    assert_eq!(heard[0].subject, asked("example.org"));
+    assert_eq!(heard[2].remedy, Some(Remedy::AllowName(name("other.test"))));
 }
 
 #[tokio::test]

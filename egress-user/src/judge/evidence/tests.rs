@@ -62,6 +62,6 @@ fn what_names_nobody_goes_only_where_as_much_is_open() {
 fn a_second_rule_is_not_advised_where_it_would_not_help() {
     let [first, _] = at_both("[network.domains]\n\"bound.test\" = \"allow\"\n");
     let refused = first.judge_opaque(&Policy::new(Settings::default(), Vec::new())).unwrap_err();
-    let fix = refused.fix.unwrap();
-    assert!(fix.starts_with("add protocol = \"any\" to \"bound.test\" ("), "{fix}");
+    let advice = refused.advice().unwrap();
+    assert!(advice.starts_with("add protocol = \"any\" to bound.test ("), "{advice}");
 }

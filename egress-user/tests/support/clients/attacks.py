@@ -193,11 +193,11 @@ class Attacks:
 
     def linger(self):
         sock = connected(self.address, self.port)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 20))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, int(3 * DEADLINE)))
         sock.send(self.bad)
         began = time.monotonic()
         sock.close()
-        return "closed" if time.monotonic() - began < 3 else "waited"
+        return "closed" if time.monotonic() - began < DEADLINE else "waited"
 
     def corked_close(self):
         sock = connected(self.address, self.port)

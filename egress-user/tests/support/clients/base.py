@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 
-DEADLINE = float(os.environ.get("PROBE_DEADLINE", "2"))
+DEADLINE = float(os.environ.get("PROBE_DEADLINE", "10"))
 SECRET = b"secret from inside"
 
 

@@ -22,7 +22,7 @@ MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY = 60
 TCP_FASTOPEN_CONNECT = 30
 # Longer than a hello in pieces is waited for.
-DEADLINE = 3 * base.DEADLINE
+DEADLINE = 1.5 * base.DEADLINE
 KEPT = []
 libc = ctypes.CDLL(None, use_errno=True)
 

@@ -66,7 +66,7 @@ def read(data, asked=b""):
 def udp(data, asked=b""):
     """What comes back before the answer to a plain query that is sent after it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(DEADLINE * 1.5)
+        sock.settimeout(DEADLINE)
         sock.connect(SERVER)
         sock.send(data)
         results, last = [], 999
@@ -89,7 +89,7 @@ def framed(data):
 
 
 def tcp(writes, answers):
-    with socket.create_connection(SERVER, DEADLINE * 1.5) as sock:
+    with socket.create_connection(SERVER, DEADLINE) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for data in writes:
             sock.sendall(data)

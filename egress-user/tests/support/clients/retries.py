@@ -18,7 +18,7 @@ import time
 
 from base import new, word
 
-DEADLINE = float(os.environ.get("PROBE_DEADLINE", "2")) * 3
+DEADLINE = float(os.environ.get("PROBE_DEADLINE", "10")) * 1.5
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 P384 = 24
 X25519 = 29

@@ -238,7 +238,7 @@ async fn a_tls_server_that_stalls_leaves_time_for_the_next() {
         DnsServer::Tls { address: stalled.local_addr().unwrap(), name: Some(name("dns.test")) },
         tls(&second, Some("dns.test")),
     ];
-    let timeout = Duration::from_secs(2);
+    let timeout = Duration::from_secs(6);
     let settings = DnsSettings { servers: servers.to_vec(), timeout, ..DnsSettings::default() };
     let surroundings =
         Surroundings { roots: Some(second.roots.clone()), ..Surroundings::default() };

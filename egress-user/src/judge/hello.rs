@@ -1,0 +1,42 @@
+//! TLS hellos: whom they are for.
+
+use egress_common::Reason;
+
+use super::evidence::{Admitted, Evidence};
+use crate::{
+    policy::{Host, Payload, Policy, Refusal, Remedy},
+    record::{Event, Subject},
+    sniff::Hello,
+};
+
+impl Evidence {
+    /// Judges a TLS hello.
+    pub(crate) fn judge_hello(
+        &self,
+        policy: &Policy,
+        hello: &Hello,
+    ) -> Result<Admitted, Box<Event>> {
+        self.hello(policy, hello)
+            .map_err(|refusal| self.refused_by(self.hello_subject(hello), refusal))
+    }
+
+    /// A TLS hello to the original destination.
+    pub(crate) fn hello_subject(&self, hello: &Hello) -> Subject {
+        let server_name = hello.server_name.as_deref().map(Into::into);
+        Subject::Tls { to: self.target(), server_name, ech: hello.ech }
+    }
+
+    fn hello(&self, policy: &Policy, hello: &Hello) -> Result<Admitted, Refusal> {
+        if hello.ech && !policy.settings().allow_ech {
+            let remedy = Some(Remedy::AllowEch);
+            return Err(Refusal { remedy, ..Refusal::new(Reason::EchRefused) });
+        }
+        let Some(text) = &hello.server_name else {
+            self.judge_unnamed(Reason::SniMismatch)?;
+            return self.judge_payload(policy, None, &Payload::Tls);
+        };
+        let Ok(host) = Host::parse(text) else { return Err(Refusal::new(Reason::InvalidHost)) };
+        let name = self.judge_host(policy, &host, Reason::SniMismatch)?;
+        self.judge_payload(policy, Some((host, name)), &Payload::Tls)
+    }
+}

@@ -1,0 +1,192 @@
+//! The decisions of one sandbox: what was refused, for the summary that `egress run` prints at its end and for
+//! `egress status`; all of them, for whoever observes.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use super::Event;
+
+/// Most distinct refusals kept; later ones are counted together. Each costs about 400 octets.
+pub const MAX_DISTINCT: usize = 1024;
+
+/// Most refusals that the summary lists; the rest are counted.
+const MAX_SHOWN: usize = 50;
+
+/// Hears of every decision as it is made: what log, metrics and approvals are built on.
+///
+/// Of what is allowed it hears each lookup, and on the proxy's path each TLS hello, each request and each other
+/// payload. The kernel side says nothing of what it allows, so that of direct connections only refusals are
+/// heard; nor are reverse lookups, which are answered from the pins.
+pub trait Observer: Send + Sync {
+    /// Called on a thread that serves the sandbox: it must neither block nor wait.
+    fn on_event(&self, event: &Event);
+}
+
+/// The decisions of one sandbox.
+#[derive(Default)]
+pub struct Journal {
+    sandbox: u64,
+    observer: OnceLock<Arc<dyn Observer>>,
+    seen: Mutex<Seen>,
+    deferred: Mutex<Deferred>,
+}
+
+#[derive(Default)]
+struct Seen {
+    grouped: HashMap<Alike, u64>,
+    beyond: u64,
+}
+
+/// Refusals that may turn out to be none.
+#[derive(Default)]
+struct Deferred {
+    /// Port and count of each.
+    connects: HashMap<Alike, (u16, u64)>,
+    tcp_ports: BTreeSet<u16>,
+}
+
+/// One of the events that read the same.
+struct Alike(Event);
+
+impl PartialEq for Alike {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.reads_as(&other.0)
+    }
+}
+
+impl Eq for Alike {}
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash_as_read(state);
+    }
+}
+
+impl Journal {
+    /// Of the sandbox with this number.
+    pub fn new(sandbox: u64) -> Self {
+        Self { sandbox, ..Self::default() }
+    }
+
+    /// Who hears of decisions from here on. The first one stays.
+    pub fn set_observer(&self, observer: Arc<dyn Observer>) {
+        let _ = self.observer.set(observer);
+    }
+
+    /// Notes one refusal. Never blocks on I/O.
+    pub fn refused(&self, event: Event) {
+        let event = self.observed(event);
+        let mut seen = self.seen();
+        seen.add(Alike(event), 1);
+    }
+
+    /// Tells of what was allowed; without an observer it costs nothing, not even the event.
+    pub fn allowed(&self, event: impl FnOnce() -> Event) {
+        if self.observer.get().is_some() {
+            self.observed(event());
+        }
+    }
+
+    /// Notes a connect of a datagram socket to an address of an allowed name. Resolver libraries
+    /// sort a name's addresses by such connects, to the port that they are asked for (RFC 6724),
+    /// and send nothing: it is in the summary only if no TCP connection went to that port.
+    pub fn refused_datagram_connect(&self, port: u16, event: Event) {
+        // Libraries that are asked for no port take one of these.
+        if matches!(port, 0 | u16::MAX) {
+            return;
+        }
+        let event = self.observed(event);
+        let mut deferred = self.deferred();
+        let event = Alike(event);
+        if deferred.connects.len() < MAX_DISTINCT || deferred.connects.contains_key(&event) {
+            deferred.connects.entry(event).or_insert((port, 0)).1 += 1;
+        } else {
+            drop(deferred);
+            self.seen().add(event, 1);
+        }
+    }
+
+    /// Notes that a TCP connection was tried to this port, with whatever success.
+    pub fn note_attempt(&self, port: u16) {
+        self.deferred().tcp_ports.insert(port);
+    }
+
+    /// Ends the wait for TCP connections: what is left of the datagram connects is in the summary.
+    pub fn flush_deferred(&self) {
+        let mut deferred = self.deferred();
+        for (event, (port, count)) in std::mem::take(&mut deferred.connects) {
+            if !deferred.tcp_ports.contains(&port) {
+                self.seen().add(event, count);
+            }
+        }
+    }
+
+    /// Every distinct refusal with how often it happened, in the order of what was asked for.
+    pub fn entries(&self) -> Vec<(Event, u64)> {
+        let seen = self.seen();
+        let mut entries: Vec<_> =
+            seen.grouped.iter().map(|(event, count)| (event.0.clone(), *count)).collect();
+        drop(seen);
+        entries.sort_by_cached_key(|(event, _)| event.to_string());
+        entries
+    }
+
+    /// Whether nothing was refused.
+    pub fn is_empty(&self) -> bool {
+        self.seen().grouped.is_empty()
+    }
+
+    fn observed(&self, event: Event) -> Event {
+        let event = Event { sandbox: self.sandbox, ..event };
+        tracing::debug!(sandbox = event.sandbox, %event, "decided");
+        if let Some(observer) = self.observer.get() {
+            observer.on_event(&event);
+        }
+        event
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deferred(&self) -> MutexGuard<'_, Deferred> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn add(&mut self, event: Alike, times: u64) {
+        if let Some(count) = self.grouped.get_mut(&event) {
+            *count += times;
+        } else if self.grouped.len() < MAX_DISTINCT {
+            self.grouped.insert(event, times);
+        } else {
+            self.beyond += times;
+        }
+    }
+}
+
+impl fmt::Display for Journal {
+    /// The summary: a line a refusal, most frequent first, with the line that would allow it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut entries = self.entries();
+        entries.sort_by_key(|(_, count)| Reverse(*count));
+        for (event, count) in entries.iter().take(MAX_SHOWN) {
+            event.fmt_line(*count, f)?;
+        }
+        let beyond = self.seen().beyond
+            + entries.iter().skip(MAX_SHOWN).map(|(_, count)| count).sum::<u64>();
+        if beyond > 0 {
+            writeln!(f, "  and {beyond} more")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

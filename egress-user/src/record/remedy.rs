@@ -1,0 +1,171 @@
+//! What would change a refusal, as a person reads it: a line of a policy, or what to do to one.
+
+use std::fmt;
+
+use crate::{
+    policy::{HostError, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport},
+    text,
+};
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NetworkAccess => f.write_str("network_access = true in [network]"),
+            Self::Enable => f.write_str("enabled = true in [network]"),
+            Self::AllowName(name) => allow(f, "domains", name),
+            Self::AllowAddress { address, own } => {
+                allow(f, "addresses", address)?;
+                match own {
+                    Some(interface) => {
+                        write!(f, " ({address} is an address of this machine, on {interface})")
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::AllowUnixSocket(address) => {
+                write!(f, "in [network.unix_sockets]: \"{address}\" = \"allow\"")
+            }
+            Self::RemoveDeny(rule) => without_deny(f, rule),
+            Self::RemoveUnixDeny(rule) => without_deny(f, rule),
+            Self::AllowLocalBinding { name, address, own } => {
+                write!(
+                    f,
+                    "allow_local_binding = true in [network] ({name} resolves to {address}, which "
+                )?;
+                match own {
+                    Some(interface) => {
+                        write!(f, "is an address of this machine, on {interface}")?;
+                    }
+                    None => f.write_str("is not public")?,
+                }
+                f.write_str("; a rule for the address alone opens the address, not the name)")
+            }
+            Self::AddPort { port, rule } => {
+                edit(f, rule, format_args!("add {port} to the ports of"), "", |options| {
+                    if let PortSet::Only(ports) = &options.ports {
+                        options.ports = PortSet::only([&**ports, &[*port]].concat());
+                    }
+                })
+            }
+            Self::AddTransport { transport, rule } => {
+                let what = format_args!("add \"{}\" to the transport of", transport.as_str());
+                edit(f, rule, what, "", |options| {
+                    // None: TCP, which names have by themselves.
+                    let mut transports = options.transport.take().unwrap_or(vec![Transport::Tcp]);
+                    transports.push(*transport);
+                    options.transport = Some(transports);
+                })
+            }
+            Self::AddMethod { method, rule } => {
+                let what = format_args!("add \"{method}\" to the methods of");
+                edit(f, rule, what, "", |options| {
+                    let methods = options.methods.iter().flatten().chain([method]);
+                    options.methods = Some(methods.cloned().collect());
+                })
+            }
+            Self::AddPath { path, rule } => {
+                edit(f, rule, "add a prefix of the path to the paths of", "", |options| {
+                    let paths = options.paths.iter().flatten().chain([path]);
+                    options.paths = Some(paths.cloned().collect());
+                })
+            }
+            Self::ReadNoRequests(rule) => {
+                let why = ": only requests of plain HTTP can be read";
+                edit(f, rule, "remove methods and paths from", why, |options| {
+                    (options.methods, options.paths) = (None, None);
+                })
+            }
+            Self::AnyProtocol(rule) => edit(f, rule, "add protocol = \"any\" to", "", |options| {
+                options.any_protocol = true;
+            }),
+            Self::FullMode { unread: false } => f.write_str("mode = \"full\" in [network]"),
+            Self::FullMode { unread: true } => f.write_str(
+                "mode = \"full\" in [network] (only requests of plain HTTP can be read)",
+            ),
+            Self::AllowEch => f.write_str(
+                "ech = \"allow\" in [network] (the outer name is then all that is checked)",
+            ),
+            Self::PlainPath => {
+                f.write_str("send the path without dot segments and without escaped slashes")
+            }
+            Self::WriteHost(HostError(why)) => write!(f, "write a name or an address: {why}"),
+        }
+    }
+}
+
+/// One line: the reason's name and sentence, the rule, and what would change it.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.name(), self.reason.text())?;
+        if let Some(rule) = &self.rule {
+            write!(f, " Rule: {rule}.")?;
+        }
+        match &self.remedy {
+            Some(remedy) => write!(f, " To change it: {remedy}."),
+            None => Ok(()),
+        }
+    }
+}
+
+fn allow(f: &mut fmt::Formatter<'_>, table: &str, host: &impl fmt::Display) -> fmt::Result {
+    write!(f, "--allow {host}, or in [network.{table}]: \"{host}\" = \"allow\"")
+}
+
+fn without_deny(f: &mut fmt::Formatter<'_>, deny: &impl fmt::Display) -> fmt::Result {
+    write!(f, "remove the deny of {deny}: no allow rule overrides it")
+}
+
+/// What to do to a line of a file. A flag takes no options, and a preset is nobody's to edit: there it is the line
+/// that says the same and what is lacking.
+fn edit(
+    f: &mut fmt::Formatter<'_>,
+    rule: &Rule,
+    what: impl fmt::Display,
+    why: &str,
+    change: impl FnOnce(&mut RuleOptions),
+) -> fmt::Result {
+    let is_preset = rule.origin.preset.is_some();
+    if rule.origin.line.is_some() && !is_preset {
+        return write!(f, "{what} {rule}{why}");
+    }
+    let mut options = rule.options.clone();
+    change(&mut options);
+    let table = if rule.pattern.is_address() { "addresses" } else { "domains" };
+    let pattern = text::toml(&rule.pattern.to_string());
+    // A second line of a preset's pattern adds to it.
+    let place = if is_preset { "beside" } else { "instead of" };
+    write!(f, "{place} {rule}, in [network.{table}]: {pattern} = {{ action = \"allow\"")?;
+    write_options(f, &options)?;
+    f.write_str(" }")
+}
+
+/// As a file has them. The way of the bytes is not among them: it refuses nothing.
+fn write_options(f: &mut fmt::Formatter<'_>, options: &RuleOptions) -> fmt::Result {
+    if let PortSet::Only(ports) = &options.ports {
+        write!(f, ", ports = {ports:?}")?;
+    }
+    if let Some(transports) = &options.transport {
+        list(f, "transport", transports.iter().map(|transport| transport.as_str()))?;
+    }
+    if options.any_protocol {
+        f.write_str(", protocol = \"any\"")?;
+    }
+    for (key, values) in [("methods", &options.methods), ("paths", &options.paths)] {
+        if let Some(values) = values {
+            list(f, key, values.iter().map(|value| &**value))?;
+        }
+    }
+    Ok(())
+}
+
+fn list<'a>(
+    f: &mut fmt::Formatter<'_>,
+    key: &str,
+    values: impl Iterator<Item = &'a str>,
+) -> fmt::Result {
+    let values: Vec<_> = values.map(text::toml).collect();
+    write!(f, ", {key} = [{}]", values.join(", "))
+}
+
+#[cfg(test)]
+mod tests;
