@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicU64;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 
+mod breaks;
 mod deliver;
 mod pipe;
 mod pump;
@@ -29,9 +30,10 @@ mod pump;
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
+pub use breaks::cut;
 pub use deliver::{WITHIN, delivered};
 pub use pipe::limit_pipes;
-pub use pump::{READ_LIMIT_BYTES, Watch, cut, end, pump, pump_until};
+pub use pump::{READ_LIMIT_BYTES, Watch, end, pump, pump_until};
 
 /// Which socket of a pump failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +168,7 @@ pub async fn alone<T>(
     direction: impl Future<Output = Result<T, PumpError>>,
     writer: &TcpStream,
 ) -> Result<T, PumpError> {
-    let mut failing = pin!(pump::failure(writer));
+    let mut failing = pin!(breaks::failure(writer));
     let mut direction = pin!(direction);
     tokio::select! {
         biased;

@@ -1,5 +1,4 @@
-//! The decision: one order of checks for every door. Its rows are those of docs/policy.md, "How a decision
-//! is made".
+//! The decision: one order of checks for every door. Its rows are those of docs/policy.md.
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,

@@ -7,14 +7,18 @@ use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-use super::{PumpError, Side, pipe::Pipe, reset};
+use super::{
+    PumpError, Side,
+    breaks::{cut, is_doomed},
+    pipe::Pipe,
+    reset,
+};
 
 /// Size of the one read buffer of each worker thread, and the most that a direction of a
 /// connection holds while its receiver doesn't read.
@@ -373,38 +377,6 @@ impl<'a, W: Watch> Pump<'a, W> {
         self.failing = None;
         self.reader.poll_read_ready(context).map_err(broken_reader)
     }
-}
-
-/// Waits until `stream` is broken (EPOLLERR), and says how.
-pub(super) async fn failure(stream: &TcpStream) -> io::Error {
-    broken(stream).await.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
-}
-
-/// None where the error, which is reported once, was another direction's.
-async fn broken(stream: &TcpStream) -> Option<io::Error> {
-    if let Err(error) = stream.ready(Interest::ERROR).await {
-        return Some(error);
-    }
-    match stream.take_error() {
-        Ok(error) => error,
-        Err(error) => Some(error),
-    }
-}
-
-/// Waits until `stream`, of which not everything is read, is broken, and says how: for ever where it broke behind its
-/// own end, as what it sent is whole.
-pub async fn cut(stream: &TcpStream) -> io::Error {
-    match broken(stream).await {
-        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => error,
-        None if is_doomed(stream) => io::ErrorKind::ConnectionReset.into(),
-        _ => std::future::pending().await,
-    }
-}
-
-/// Whether the other direction found `stream` broken. The kernel reports a reset once: if a write
-/// had it, the next read says end of stream, and a cut answer would look complete.
-fn is_doomed(stream: &TcpStream) -> bool {
-    matches!(stream.linger(), Ok(Some(Duration::ZERO)))
 }
 
 fn is_temporary(error: &io::Error) -> bool {
