@@ -48,7 +48,7 @@ fn names_on_the_wire_print_no_lines_of_their_own() {
     for how in ["sni", "sni-bytes", "sni-long"] {
         // By the kernel, and by the proxy.
         attempt(&world, ALLOWED, how, (SITE, "443"));
-        let rule = "network.domains.\"allowed.test\"={ action = \"allow\", path = \"proxy\" }";
+        let rule = "network.domains.\"allowed.test\"={ action = \"allow\", via = \"proxy\" }";
         attempt(&world, &["--set", rule], how, (SITE, "443"));
     }
     for how in ["host", "host-bidi", "absolute", "long-host"] {
