@@ -53,3 +53,6 @@ async fn read_more<const N: usize>(stream: &TcpStream, held: &mut Vec<u8>) -> io
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
