@@ -16,9 +16,9 @@ mod pattern;
 mod payload;
 mod refusal;
 mod remedy;
+mod route;
 mod rule;
 mod unix;
-mod way;
 
 pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::KernelRule;
@@ -30,5 +30,5 @@ pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
-pub use rule::{Action, DataPath, Layer, Mode, Origin, PortSet, Rule, RuleOptions, Transport};
+pub use rule::{Action, Layer, Mode, Origin, PortSet, Route, Rule, RuleOptions, Transport};
 pub use unix::{UnixAddress, UnixRule};

@@ -9,8 +9,8 @@ pub use answers::{AnswerError, Answers};
 use egress_common::Reason;
 
 use crate::policy::{
-    DataPath, Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal,
-    Remedy, Request, Rule, Transport, UnixAddress, UnixRule,
+    Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal, Remedy,
+    Request, Route, Rule, Transport, UnixAddress, UnixRule,
 };
 
 /// What is asked about.
@@ -71,7 +71,7 @@ pub struct Verdict {
     /// Where it may be dialled; none when it is refused, or no host.
     pub addresses: Vec<IpAddr>,
     /// The way of its bytes, where it is an allowed TCP target.
-    pub path: Option<DataPath>,
+    pub route: Option<Route>,
 }
 
 /// The line of a policy that decides.
@@ -105,7 +105,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
         Err(error) => {
             let remedy = Some(Remedy::WriteHost(error.clone()));
             let reason = Some(Reason::InvalidHost);
-            return Verdict { reason, line: None, remedy, addresses: Vec::new(), path: None };
+            return Verdict { reason, line: None, remedy, addresses: Vec::new(), route: None };
         }
     };
     let NetworkTarget { port, transport, ref payload, .. } = *target;
@@ -116,8 +116,8 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
             let line = grant.judge_payload(policy.settings().mode, port, transport, payload);
             let line = Line::Rule(line.unwrap_or(grant.rule()).clone());
             let tcp = transport == Transport::Tcp;
-            let path = tcp.then(|| policy.data_path(&request, &grant, &addresses));
-            Verdict { addresses, path, ..Verdict::allow(Some(line)) }
+            let route = tcp.then(|| policy.route(&request, &grant, &addresses));
+            Verdict { addresses, route, ..Verdict::allow(Some(line)) }
         }
         Decision::Refuse(refusal) => refusal.into(),
     }
@@ -125,7 +125,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
 
 impl Verdict {
     fn allow(line: Option<Line>) -> Self {
-        Self { reason: None, line, remedy: None, addresses: Vec::new(), path: None }
+        Self { reason: None, line, remedy: None, addresses: Vec::new(), route: None }
     }
 
     /// Whether the target is allowed.
@@ -137,7 +137,7 @@ impl Verdict {
 impl From<Refusal> for Verdict {
     fn from(Refusal { reason, rule, remedy }: Refusal) -> Self {
         let line = rule.map(Line::Rule);
-        Self { reason: Some(reason), line, remedy, addresses: Vec::new(), path: None }
+        Self { reason: Some(reason), line, remedy, addresses: Vec::new(), route: None }
     }
 }
 

@@ -42,7 +42,7 @@ fn json_has_the_decision_and_the_rule_with_its_place() {
             "rule": {"pattern": "**.example.com", "file": "p.toml", "line": 2, "layer": "user"},
             "host": "a.example.com",
             "evidence": "pin",
-            "path": "kernel",
+            "via": "kernel",
             "addresses": ["93.184.216.34"],
         })
     );

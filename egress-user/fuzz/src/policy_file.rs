@@ -1,7 +1,7 @@
 //! Policy files: a refusal points into the text, and what is accepted means the same each time.
 use egress_user::{
     config::{self, Assembled, ConfigError, Flags},
-    policy::{Action, DataPath, Name, Pattern, PortSet, Refusal, Rule, RuleOptions, Transport},
+    policy::{Action, Name, Pattern, PortSet, Refusal, Route, Rule, RuleOptions, Transport},
 };
 use toml::Value;
 
@@ -108,7 +108,7 @@ fn value_of(rule: &Rule) -> Value {
     let mut table = toml::Table::from_iter([("action".to_owned(), text("allow"))]);
     let mut put = |key: &str, value: Value| drop(table.insert(key.to_owned(), value));
     let texts = |list: &[Box<str>]| Value::Array(list.iter().map(|item| text(item)).collect());
-    let RuleOptions { ports, transport, any_protocol, methods, paths, path, .. } = &rule.options;
+    let RuleOptions { ports, transport, any_protocol, methods, paths, via, .. } = &rule.options;
     if let PortSet::Only(ports) = ports {
         put(
             "ports",
@@ -128,8 +128,8 @@ fn value_of(rule: &Rule) -> Value {
     if let Some(paths) = paths {
         put("paths", texts(paths));
     }
-    if let Some(path) = path {
-        put("path", text(DataPath::as_str(*path)));
+    if let Some(via) = via {
+        put("via", text(Route::as_str(*via)));
     }
     Value::Table(table)
 }

@@ -145,8 +145,8 @@ impl Shown {
         if let Some(remedy) = &self.verdict.remedy {
             fields["fix"] = json!(remedy.to_string());
         }
-        if let Some(path) = self.verdict.path {
-            fields["path"] = json!(path.as_str());
+        if let Some(route) = self.verdict.route {
+            fields["via"] = json!(route.as_str());
         }
         if !self.notes.is_empty() {
             fields["note"] = json!(self.notes.join("; "));
@@ -170,8 +170,8 @@ impl Shown {
         if let Some(evidence) = self.evidence {
             line("evidence", evidence);
         }
-        if let Some(path) = self.verdict.path {
-            line("path", path.as_str());
+        if let Some(route) = self.verdict.route {
+            line("via", route.as_str());
         }
         let list = |addresses: &[IpAddr]| {
             addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")

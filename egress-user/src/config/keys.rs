@@ -136,6 +136,15 @@ impl Key {
     }
 }
 
+/// Keys that had another name: the table, the old word, the new one.
+const FORMER: [(Table, &str, &str); 1] = [(Table::Rule, "path", "via")];
+
+/// What a key of this table is called now that was called so.
+pub(super) fn renamed(table: Table, name: &str) -> Option<&'static str> {
+    let former = FORMER.iter().find(|(of, old, _)| *of == table && *old == name)?;
+    Some(former.2)
+}
+
 const fn key(
     table: Table,
     name: &'static str,
@@ -189,7 +198,7 @@ pub const KEYS: &[Key] = {
         key(Rule, "protocol", Word(&["any"]), "TLS and HTTP", "`\"any\"` lets other payloads pass on ports 80, 443, 8080 and 8443.", "protocol = \"any\""),
         key(Rule, "methods", Texts { empty: false }, "every method", "Methods of plain HTTP requests, case-sensitive. TLS is refused then, as nothing can be read in it.", "methods = [\"GET\", \"HEAD\"]"),
         key(Rule, "paths", Texts { empty: false }, "every path", "Prefixes of the paths of plain HTTP requests, each up to a `/`. Dot segments and escaped slashes match none.", "paths = [\"/openai/\"]"),
-        key(Rule, "path", Word(&["kernel", "proxy"]), "what suits the port", "The way of the bytes: judged in the kernel and straight out, or through the proxy (docs/kernel-path.md).", "path = \"proxy\""),
+        key(Rule, "via", Word(&["kernel", "proxy"]), "what suits the port", "The way of the bytes: judged in the kernel and straight out, or through the proxy (docs/kernel-path.md).", "via = \"proxy\""),
 
         key(Dns, "servers", Texts { empty: false }, "[\"system\"]", "Asked in this order: `system`, an address, `tls://ADDRESS#NAME` or `https://ADDRESS/PATH#NAME`.", "servers = [\"tls://9.9.9.9#dns.quad9.net\"]"),
         key(Dns, "forward", Servers, "", "Servers of single domains and all below them; the longest domain wins.", "forward = { \"corp.example\" = [\"10.0.0.53\"] }"),

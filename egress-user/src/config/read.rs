@@ -7,7 +7,8 @@ use toml::{
 };
 
 use super::{
-    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys::Table, schema, value,
+    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys, keys::Table, schema,
+    value,
 };
 use crate::policy::{Origin, PatternError};
 
@@ -84,6 +85,12 @@ impl Reader<'_> {
         let mut known = Vec::new();
         for (key, node) in in_order(table) {
             let name = key.get_ref();
+            if let Some(now) = keys::renamed(of, name) {
+                let suggestion = format!("write {now} = {}", self.source.written(node.span()));
+                let message = format!("`{name}` is now `{now}`");
+                self.report(key.span(), PatternError::new(message, suggestion));
+                continue;
+            }
             let Some(suggestion) = schema::unknown(of, name) else {
                 known.push((key, node));
                 continue;

@@ -162,7 +162,7 @@ fn value(rule: &Rule) -> Value {
     if rule.options == RuleOptions::default() {
         return action;
     }
-    let RuleOptions { ports, transport, any_protocol, methods, paths, path } = &rule.options;
+    let RuleOptions { ports, transport, any_protocol, methods, paths, via } = &rule.options;
     let mut fields = vec![("action".to_owned(), action)];
     let mut field = |key: &str, value| fields.push((key.to_owned(), value));
     if let PortSet::Only(ports) = ports {
@@ -179,8 +179,8 @@ fn value(rule: &Rule) -> Value {
             field(key, list(words.iter().map(|word| text(word))));
         }
     }
-    if let Some(path) = path {
-        field("path", text(path.as_str()));
+    if let Some(via) = via {
+        field("via", text(via.as_str()));
     }
     Value::Table(fields)
 }

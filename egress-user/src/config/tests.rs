@@ -133,6 +133,10 @@ fn mistakes_get_an_error_that_helps() {
         ("[network.dns]\nmin_ttl = \"2h\"\nmax_ttl = \"1h\"", "p.toml:2:11"),
         ("[profiles.ci]\nextend = \"x\"", "write extends"),
         ("[profiles.default]\n", "is [network] itself"),
+        (
+            "[network.domains]\n\"a.com\" = { action = \"allow\", path = \"kernel\" }",
+            "p.toml:2:31: `path` is now `via`; write via = \"kernel\"",
+        ),
         ("[[attach]]\nprofile = \"ci\"", "[[attach]] has no cgroup"),
         ("[[attach]]\ncgroup = \"docker\"\nprofile = \"ci\"", "write a path such as"),
     ] {
@@ -391,7 +395,7 @@ fn every_key_has_an_example_that_is_read() {
 const LARGE: &str = "[network]\nmode = \"limited\"\nech = \"allow\"\npresets = [\"all\"]\n\
     [network.domains]\n\"B\u{fc}cher.example\" = \"allow\"\n\"**.a.com\" = \"deny\"\n\
     \"x.com\" = { action = \"allow\", ports = [443, 80], methods = [\"GET\"], paths = [\"/a\"] }\n\
-    \"y.com\" = { action = \"allow\", protocol = \"any\", transport = [\"tcp\", \"udp\"], path = \"proxy\" }\n\
+    \"y.com\" = { action = \"allow\", protocol = \"any\", transport = [\"tcp\", \"udp\"], via = \"proxy\" }\n\
     [network.addresses]\n\"10.0.0.0/8\" = \"deny\"\n\"fd00::1\" = { action = \"allow\", ports = [22] }\n\
     [network.unix_sockets]\n\"/run/a.sock\" = \"allow\"\n\"@bus\" = \"deny\"\n\
     [network.dns]\nservers = [\"system\", \"tls://9.9.9.9#dns.test\", \"https://[2620:fe::fe]/q#dns.test\"]\n\

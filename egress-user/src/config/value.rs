@@ -7,7 +7,7 @@ use std::{
 use toml::de::DeValue;
 
 use super::{DnsServer, RecordType, RefusalCode};
-use crate::policy::{Action, DataPath, Host, Mode, Name, PatternError, Transport};
+use crate::policy::{Action, Host, Mode, Name, PatternError, Route, Transport};
 
 mod url;
 
@@ -155,8 +155,8 @@ pub(super) fn refusal(value: &DeValue<'_>) -> Result<RefusalCode, PatternError> 
     word(value, "refusal", &words)
 }
 
-pub(super) fn data_path(value: &DeValue<'_>) -> Result<DataPath, PatternError> {
-    word(value, "path", &[("kernel", DataPath::Kernel), ("proxy", DataPath::Proxy)])
+pub(super) fn route(value: &DeValue<'_>) -> Result<Route, PatternError> {
+    word(value, "via", &[("kernel", Route::Kernel), ("proxy", Route::Proxy)])
 }
 
 /// The action of a unix socket; other tools also know "none".

@@ -6,7 +6,7 @@ use egress_common::{
     pin::{PortList, Ports},
 };
 
-use super::{DataPath, Mode, Payload, PortSet, Rule, Transport};
+use super::{Mode, Payload, PortSet, Route, Rule, Transport};
 
 /// Ports of TLS, which go straight out where nothing needs the proxy.
 const TLS_PORTS: [u16; 2] = [443, 8443];
@@ -117,19 +117,19 @@ impl MatchedRules {
     }
 
     /// The TCP ports of a name that its connections may reach without the proxy, the kernel judging
-    /// the name in their TLS hello: 443 and 8443, and what lines with `path = "kernel"` list (the
+    /// the name in their TLS hello: 443 and 8443, and what lines with `via = "kernel"` list (the
     /// first eight in all), unless a line asks for more than a name.
     ///
     /// In limited mode there are none, which is not asked here.
     pub fn direct_ports(&self) -> PortList {
         let mut ports = PortList::NONE;
-        let listed = self.rules().iter().filter(|rule| rule.options.path == Some(DataPath::Kernel));
+        let listed = self.rules().iter().filter(|rule| rule.options.via == Some(Route::Kernel));
         let listed = listed.filter_map(|rule| match &rule.options.ports {
             PortSet::Only(ports) => Some(ports.iter().copied()),
             PortSet::All => None,
         });
         for port in TLS_PORTS.into_iter().chain(listed.flatten()) {
-            if self.path(Mode::Full, port) == DataPath::Kernel {
+            if self.route(Mode::Full, port) == Route::Kernel {
                 // The ninth takes the proxy.
                 ports.insert(port);
             }
@@ -138,19 +138,19 @@ impl MatchedRules {
     }
 
     /// The way that connections to a name's address take on a TCP port, as far as its lines say.
-    pub fn path(&self, mode: Mode, port: u16) -> DataPath {
+    pub fn route(&self, mode: Mode, port: u16) -> Route {
         let opening = || self.opening(port, Transport::Tcp);
-        let written = |path| opening().any(|rule| rule.options.path == Some(path));
-        let by_kernel = written(DataPath::Kernel);
+        let written = |route| opening().any(|rule| rule.options.via == Some(route));
+        let by_kernel = written(Route::Kernel);
         let suits = by_kernel || (TLS_PORTS.contains(&port) && !self.any_protocol(port));
         let needs_proxy = mode == Mode::Limited
             || HTTP_PORTS.contains(&port)
-            || written(DataPath::Proxy)
+            || written(Route::Proxy)
             || self.reads_requests(mode, port);
         if suits && !needs_proxy && opening().next().is_some() {
-            DataPath::Kernel
+            Route::Kernel
         } else {
-            DataPath::Proxy
+            Route::Proxy
         }
     }
 

@@ -164,21 +164,21 @@ impl Mode {
     }
 }
 
-/// `path`: the way that bytes take.
+/// `via`: the way that bytes take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataPath {
+pub enum Route {
     /// Judged in the kernel, then straight to the destination.
     Kernel,
     /// Through the proxy.
     Proxy,
 }
 
-impl DataPath {
+impl Route {
     /// The word of the policy file.
     pub const fn as_str(self) -> &'static str {
         match self {
-            DataPath::Kernel => "kernel",
-            DataPath::Proxy => "proxy",
+            Route::Kernel => "kernel",
+            Route::Proxy => "proxy",
         }
     }
 }
@@ -197,7 +197,7 @@ pub struct RuleOptions {
     /// Path prefixes of HTTP requests, each ending on a segment's boundary; none = every path.
     pub paths: Option<Box<[Box<str>]>>,
     /// The way of the bytes; none = what suits the port.
-    pub path: Option<DataPath>,
+    pub via: Option<Route>,
 }
 
 /// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
@@ -209,7 +209,7 @@ impl Default for RuleOptions {
             any_protocol: false,
             methods: None,
             paths: None,
-            path: None,
+            via: None,
         }
     }
 }

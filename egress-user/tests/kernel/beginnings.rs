@@ -128,7 +128,7 @@ fn any_protocol_on_a_port_of_the_web_is_not_any_request() {
 #[ignore = "kernel: needs root"]
 fn what_the_kernel_lets_pass_unread_is_no_request() {
     let world = two_sites();
-    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", path = \"kernel\" }";
+    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", via = \"kernel\" }";
     let policy = world.domains(&[("allowed.test", rule)]);
     let script = world.file("beginnings.py", SCRIPT).display().to_string();
     let names = SCRIPT.lines().filter_map(|line| line.strip_prefix("    '")?.split('\'').next());

@@ -190,20 +190,20 @@ fn the_way_is_the_policys() {
     let names = "[network.domains]\n\"allowed.test\" = ";
     assert_eq!(way(&format!("{names}\"allow\"")), both("direct", "direct"));
     for proxied in [
-        "{ action = \"allow\", path = \"proxy\" }",
+        "{ action = \"allow\", via = \"proxy\" }",
         "{ action = \"allow\", protocol = \"any\" }",
         // A rule for the address lets other names pass.
         "\"allow\"\n[network.addresses]\n\"93.184.216.34\" = \"allow\"",
         "\"allow\"\n\"*\" = \"allow\"",
         // Which of the two names it will be is not known at the connect.
-        "\"allow\"\n\"other.test\" = { action = \"allow\", path = \"proxy\" }",
+        "\"allow\"\n\"other.test\" = { action = \"allow\", via = \"proxy\" }",
     ] {
         assert_eq!(way(&format!("{names}{proxied}")), both("proxy", "proxy"), "{proxied}");
     }
-    let kernel = "{ action = \"allow\", protocol = \"any\", path = \"kernel\" }";
+    let kernel = "{ action = \"allow\", protocol = \"any\", via = \"kernel\" }";
     assert_eq!(way(&format!("{names}{kernel}")), both("direct", "direct"));
     let one_port =
-        "\"allow\"\n\"other.test\" = { action = \"allow\", path = \"proxy\", ports = [8443] }";
+        "\"allow\"\n\"other.test\" = { action = \"allow\", via = \"proxy\", ports = [8443] }";
     assert_eq!(way(&format!("{names}{one_port}")), both("direct", "proxy"));
 }
 

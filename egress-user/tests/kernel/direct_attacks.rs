@@ -175,7 +175,7 @@ fn small_packets_change_no_verdict() {
 #[ignore = "kernel: needs root"]
 fn packets_of_more_than_64_kib_pass() {
     let world = World::new().site("allowed.test", SITE).site("six.test", SITE_V6).build();
-    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", path = \"kernel\" }";
+    let rule = "{ action = \"allow\", ports = [7000], protocol = \"any\", via = \"kernel\" }";
     let policy = world.domains(&[("allowed.test", rule), ("six.test", rule)]);
     world.client_netns().ip("link set client0 gso_max_size 200000\n");
     for (name, address) in [("allowed.test", SITE), ("six.test", SITE_V6)] {

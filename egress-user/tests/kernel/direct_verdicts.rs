@@ -52,8 +52,8 @@ fn agree(policies: &[&str], port: u16, tries: &[(&str, &str)]) {
     for policy in policies {
         for &(name, how) in tries {
             let by = |path| verdict(&world, &policy.replace("PATH", path), port, name, how);
-            let (kernel, direct) = by("path = \"kernel\"");
-            let (proxy, _) = by("path = \"proxy\"");
+            let (kernel, direct) = by("via = \"kernel\"");
+            let (proxy, _) = by("via = \"proxy\"");
             assert_eq!(kernel, proxy, "{name} {how} under {policy}");
             directs += usize::from(direct);
         }

@@ -301,7 +301,7 @@ fn an_upload_by_tls_through_the_proxy_outlives_its_program() {
          s.sendall(b'PUT /sink HTTP/1.1\\r\\nHost: allowed.test\\r\\nContent-Length: {LONG}\\r\\n\\r\\n' + open('upload', 'rb').read({LONG}))\n\
          os._exit(0)"
     );
-    let rule = "{ action = \"allow\", path = \"proxy\" }";
+    let rule = "{ action = \"allow\", via = \"proxy\" }";
     let policy = world.domains(&[("allowed.test", rule)]);
     for (number, client) in
         [world.direct(), world.egress(&policy.options())].into_iter().enumerate()

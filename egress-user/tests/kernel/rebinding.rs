@@ -3,7 +3,7 @@ use super::support::{PYTHON, SILENT, World, slowness};
 use super::{ALLOWED, METADATA, OTHER, PRIVATE, REFUSED, SITE, two_sites};
 
 /// The proxy tries other addresses; a direct connection is the program's own.
-const BY_PROXY: &str = "{ action = \"allow\", path = \"proxy\" }";
+const BY_PROXY: &str = "{ action = \"allow\", via = \"proxy\" }";
 
 #[test]
 #[ignore = "kernel: needs root"]

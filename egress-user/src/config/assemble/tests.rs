@@ -416,11 +416,11 @@ fn lines_that_mislead_are_warned_of() {
             &["p.toml:2: \"localhost\" opens the name alone"][..],
         ),
         (
-            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [80], path = \"kernel\" }",
-            &["p.toml:2: path = \"kernel\" of \"a.test\" has no effect"],
+            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [80], via = \"kernel\" }",
+            &["p.toml:2: via = \"kernel\" of \"a.test\" has no effect"],
         ),
         (
-            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [5432], path = \"kernel\" }",
+            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [5432], via = \"kernel\" }",
             &[],
         ),
         (

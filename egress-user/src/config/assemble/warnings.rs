@@ -6,8 +6,8 @@ use egress_common::pin::PortList;
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
-        Action, DataPath, LOCALHOST_ADDRESSES, MatchedRules, Mode, Origin, Pattern, Policy,
-        PortSet, Rule, Transport,
+        Action, LOCALHOST_ADDRESSES, MatchedRules, Mode, Origin, Pattern, Policy, PortSet, Route,
+        Rule, Transport,
     },
 };
 
@@ -101,9 +101,9 @@ fn udp(rule: &Rule) -> Option<Warning> {
         .then(|| warn(rule, "udp of", "has no effect yet: egress run forwards no UDP but DNS"))
 }
 
-/// `path = "kernel"` where every connection takes the proxy.
+/// `via = "kernel"` where every connection takes the proxy.
 fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
-    let written = rule.action == Action::Allow && rule.options.path == Some(DataPath::Kernel);
+    let written = rule.action == Action::Allow && rule.options.via == Some(Route::Kernel);
     written.then_some(())?;
     let why = if rule.pattern.is_address() {
         "connections to addresses carry no name that the kernel could judge"
@@ -114,7 +114,7 @@ fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
     } else {
         return None;
     };
-    Some(warn(rule, "path = \"kernel\" of", &format!("has no effect: {why}")))
+    Some(warn(rule, "via = \"kernel\" of", &format!("has no effect: {why}")))
 }
 
 fn unreadable(rule: &Rule, mode: Mode) -> Option<Warning> {

@@ -99,7 +99,7 @@ impl Reader<'_> {
                 }
                 "methods" => options.methods = self.words(node, value::method),
                 "paths" => options.paths = self.words(node, value::path_prefix),
-                "path" => options.path = self.value(node, value::data_path),
+                "via" => options.via = self.value(node, value::route),
                 _ => {}
             }
         }
@@ -156,8 +156,8 @@ impl Reader<'_> {
         if options.any_protocol {
             report("protocol", "\"any\" lets every payload pass", remove("protocol"));
         }
-        if options.path == Some(crate::policy::DataPath::Kernel) {
-            report("path", "the kernel reads no requests", remove("path"));
+        if options.via == Some(crate::policy::Route::Kernel) {
+            report("via", "the kernel reads no requests", remove("via"));
         }
     }
 }

@@ -64,7 +64,7 @@ fn network(prefix: &'static str) -> impl Strategy<Value = String> {
         "\"a.test\" = \"allow\"",
         "\"A.test.\" = { action = \"allow\", ports = [443, 80] }",
         "\" a.test\" = { action = \"allow\", methods = [\"GET\", \"M-SEARCH\"], paths = [\"/b\", \"/a/\"] }",
-        "\"*.a.test\" = { action = \"allow\", protocol = \"any\", path = \"proxy\" }",
+        "\"*.a.test\" = { action = \"allow\", protocol = \"any\", via = \"proxy\" }",
         "\"**.b.test\" = \"deny\"",
         "\"B\u{fc}cher.test\" = { action = \"allow\", transport = [\"udp\", \"tcp\"] }",
         "\"*\" = { action = \"allow\", ports = [1] }",
@@ -73,7 +73,7 @@ fn network(prefix: &'static str) -> impl Strategy<Value = String> {
     ]);
     let addresses = words(&[
         "\"::ffff:10.0.0.1\" = \"deny\"",
-        "\"10.0.0.0/8\" = { action = \"allow\", transport = [\"tcp\"], path = \"kernel\" }",
+        "\"10.0.0.0/8\" = { action = \"allow\", transport = [\"tcp\"], via = \"kernel\" }",
         "\"2606::/16\" = \"allow\"",
         "\"::1\" = \"allow\"",
     ]);

@@ -83,15 +83,15 @@ fn pinned(sink: &Kernel, policy: &Policy, names: &[&str]) -> PinTable {
 fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
     for (rules, expected) in [
         ("\"a.test\" = \"allow\"", &[443, 8443][..]),
-        ("\"a.test\" = { action = \"allow\", path = \"proxy\" }", &[]),
+        ("\"a.test\" = { action = \"allow\", via = \"proxy\" }", &[]),
         ("\"a.test\" = { action = \"allow\", protocol = \"any\" }", &[]),
         ("\"a.test\" = { action = \"allow\", methods = [\"GET\"] }", &[]),
         ("\"a.test\" = { action = \"allow\", ports = [80, 443] }", &[443]),
-        ("\"a.test\" = { action = \"allow\", ports = [80, 5432], path = \"kernel\" }", &[5432]),
+        ("\"a.test\" = { action = \"allow\", ports = [80, 5432], via = \"kernel\" }", &[5432]),
         ("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"", &[443, 8443]),
         ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", paths = [\"/x/\"] }", &[]),
         (
-            "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [443], path = \"proxy\" }",
+            "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [443], via = \"proxy\" }",
             &[8443],
         ),
         // A name that does not open the port has no say.
@@ -107,7 +107,7 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
 
 #[test]
 fn unread_payloads_pass_only_where_a_rule_says_any() {
-    let any = policy("\"a.test\" = { action = \"allow\", protocol = \"any\", path = \"kernel\" }");
+    let any = policy("\"a.test\" = { action = \"allow\", protocol = \"any\", via = \"kernel\" }");
     let sink = Kernel::default();
     let _ = pinned(&sink, &any, &["a.test"]);
     let opening = *sink.open.lock().unwrap().get(&SITE).unwrap();
