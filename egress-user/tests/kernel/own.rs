@@ -171,7 +171,7 @@ fn added_later(options: &[&str], name: &str, address: &str, lines: &str, first: 
     let world = make();
     let port = world.host_port().to_string();
     let rule = format!(
-        "network.domains.\"*.test\"={{ action = \"allow\", ports = [{port}], protocol = \"any\", path = \"PATH\" }}"
+        "network.domains.\"*.test\"={{ action = \"allow\", ports = [{port}], protocol = \"any\", via = \"PATH\" }}"
     );
     let options: Vec<_> = options
         .iter()

@@ -36,7 +36,7 @@ fn world() -> World {
 }
 
 fn policy(world: &World, path: &str) -> Policy {
-    let rule = format!("{{ action = \"allow\", ports = {ALL:?}, path = \"{path}\" }}");
+    let rule = format!("{{ action = \"allow\", ports = {ALL:?}, via = \"{path}\" }}");
     let names = ["allowed.test", "beside.test", "six.test"].map(|name| (name, rule.as_str()));
     world.domains(&[&names[..], &[("denied.test", "\"deny\"")]].concat())
 }
