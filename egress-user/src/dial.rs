@@ -9,7 +9,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +18,8 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::timeout,
 };
+
+use crate::quota::Quota;
 
 /// How long an attempt is waited for before another is made beside it (RFC 8305 section 5).
 pub const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -32,32 +34,6 @@ const OTHER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Attempts at the same time.
 const AT_ONCE: usize = 4;
-
-/// Most attempts beside others at once, of all connections.
-static MOST_FURTHER: AtomicUsize = AtomicUsize::new(usize::MAX);
-static FURTHER: AtomicUsize = AtomicUsize::new(0);
-
-/// Lowers the number of attempts beside others, where there are few descriptors: each takes one.
-pub fn limit_further(most: usize) {
-    MOST_FURTHER.fetch_min(most, Ordering::Relaxed);
-}
-
-/// The descriptor of an attempt beside others.
-struct Further;
-
-impl Further {
-    fn take() -> Option<Self> {
-        let this = Self;
-        let before = FURTHER.fetch_add(1, Ordering::Relaxed);
-        (before < MOST_FURTHER.load(Ordering::Relaxed)).then_some(this)
-    }
-}
-
-impl Drop for Further {
-    fn drop(&mut self) {
-        FURTHER.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// An address that may be dialled: the original destination, or another live pin of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +74,19 @@ pub async fn soon(attempt: &mut Attempt) -> Option<io::Result<Dialled>> {
 }
 
 /// Attempts of which the first to succeed wins; the others end with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Race {
+    /// Of all connections: each attempt beside another takes a descriptor.
+    further: Arc<Quota>,
     attempts: JoinSet<io::Result<Dialled>>,
 }
 
 impl Race {
+    /// Nobody runs yet. Attempts beside the first are made as far as `further` has room for them.
+    pub fn new(further: Arc<Quota>) -> Self {
+        Self { further, attempts: JoinSet::new() }
+    }
+
     /// Lets one that has begun go on beside the others.
     pub fn join(&mut self, attempt: Attempt) {
         self.attempts.spawn(attempt);
@@ -112,7 +95,7 @@ impl Race {
     /// Tries an address beside the others, for a few seconds; not where there are no descriptors left
     /// for that.
     pub fn add(&mut self, address: DialAddress) {
-        let further = Further::take();
+        let further = self.further.take();
         // One alone has the connection's own.
         if further.is_none() && !self.is_empty() {
             return;

@@ -23,6 +23,7 @@ pub mod own;
 pub mod pins;
 pub mod policy;
 pub mod proxy;
+pub mod quota;
 pub mod record;
 pub mod relay;
 pub mod sandbox;

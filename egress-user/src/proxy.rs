@@ -18,10 +18,12 @@ mod http1;
 mod http2;
 mod judging;
 mod opaque;
+mod outbound;
 mod refuse;
 
 pub use accept::{MAX_CONNECTIONS, Transparent};
 pub use drain::GivenUp;
+pub use outbound::Outbound;
 
 /// Writes everything to a shared stream.
 async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

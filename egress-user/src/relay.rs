@@ -17,10 +17,13 @@ use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
+
+use crate::quota::Quota;
 
 mod breaks;
 mod deliver;
@@ -32,7 +35,7 @@ mod tests;
 
 pub use breaks::cut;
 pub use deliver::{WITHIN, delivered};
-pub use pipe::limit_pipes;
+pub use pipe::MAX_PIPES;
 pub use pump::{READ_LIMIT_BYTES, Watch, end, pump, pump_until};
 
 /// Which socket of a pump failed.
@@ -91,11 +94,12 @@ pub async fn relay(
     client: TcpStream,
     server: TcpStream,
     traffic: &Traffic,
+    pipes: &Arc<Quota>,
 ) -> Result<(), PumpError> {
     prepare(&client);
     prepare(&server);
-    let up = pin!(pump(&client, &server, &traffic.up_bytes));
-    let down = pin!(pump(&server, &client, &traffic.down_bytes));
+    let up = pin!(pump(&client, &server, &traffic.up_bytes, pipes));
+    let down = pin!(pump(&server, &client, &traffic.down_bytes, pipes));
     let ended = join(up, down, &client, &server).await;
     if ended.is_err() {
         reset(&client);

@@ -193,7 +193,7 @@ impl Supervisor {
     /// Shares the descriptors out among the sandboxes that live. False when there is no room for a
     /// connection of each.
     pub(crate) fn share_out(&self) -> bool {
-        self.descriptors.share_out(&self.registry.all())
+        self.descriptors.share_out(&self.registry.all(), &self.workers.outbound)
     }
 
     /// The limit of descriptors that is shared out.

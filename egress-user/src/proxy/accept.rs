@@ -23,6 +23,7 @@ use super::{
     budget::{Budget, EARLY_BYTES},
     connection::Connection,
     drain::{Drain, GivenUp, Owed},
+    outbound::Outbound,
     refuse::reset,
     write_all,
 };
@@ -59,6 +60,7 @@ pub struct Transparent {
     /// There was no room for a connection, which is told once.
     was_full: AtomicBool,
     drain: Drain,
+    pub(super) outbound: Outbound,
     pub(super) early: Budget,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
@@ -72,8 +74,9 @@ struct Listed<'a> {
 }
 
 impl Transparent {
-    /// Nothing is served until a listener is handed to [`Transparent::serve`].
-    pub fn new(sandbox: Arc<SandboxState>, flows: Arc<dyn Flows>) -> Arc<Self> {
+    /// Nothing is served until a listener is handed to [`Transparent::serve`]. Of `outbound` every sandbox of a
+    /// process takes.
+    pub fn new(sandbox: Arc<SandboxState>, flows: Arc<dyn Flows>, outbound: Outbound) -> Arc<Self> {
         let connections = Admission::new(AT_START);
         let proving = AtomicBool::new(true);
         Arc::new(Self {
@@ -82,6 +85,7 @@ impl Transparent {
             connections,
             was_full: AtomicBool::new(false),
             drain: Drain::default(),
+            outbound,
             early: Budget::new(EARLY_BYTES),
             proving,
         })

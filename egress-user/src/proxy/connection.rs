@@ -82,12 +82,12 @@ impl Connection<'_> {
         let server = self.server.get_or_init(|| stream);
         relay::prepare(server);
         let (tap, answer) = (Tap::default(), Answer::default());
-        let moved = AtomicU64::new(0);
+        let (moved, pipes) = (AtomicU64::new(0), &self.door.outbound.pipes);
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
             let watched = Watched { tap: &tap, answer: &answer };
-            let ended = pump_until(server, &self.client, &moved, watched).await;
+            let ended = pump_until(server, &self.client, &moved, pipes, watched).await;
             tap.end();
             let _ = ended?;
             if refusing.load(Ordering::Relaxed) { Ok(()) } else { relay::end(server, &self.client) }
@@ -298,9 +298,10 @@ impl Connection<'_> {
                 }
             }
         };
+        let pipes = &self.door.outbound.pipes;
         write_all(server, &rest).await.map_err(broken)?;
         drop(rest);
-        pump(&self.client, server, &AtomicU64::new(0)).await?;
+        pump(&self.client, server, &AtomicU64::new(0), pipes).await?;
         Ok(End::Finished)
     }
 

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
+    sync::Arc,
     time::Duration,
 };
 
@@ -50,7 +51,7 @@ impl Connection<'_> {
                 }
             }
         };
-        let mut race = dial::Race::default();
+        let mut race = dial::Race::new(Arc::clone(&self.door.outbound.attempts));
         match ended {
             Some(Ok(dialled)) => return Ok(Some(dialled)),
             Some(Err(error)) => tracing::debug!(to = %asked, %error, "not reached"),

@@ -5,10 +5,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+#[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::unistd::pipe2;
+
+use crate::quota::{Quota, Taken};
 
 /// What a pipe is asked to hold. The kernel counts pages: small packets fill it earlier. Twice as much
 /// is no faster, and leaves the processor's caches.
@@ -17,16 +21,9 @@ const CAPACITY_BYTES: usize = 512 * 1024;
 /// Empty pipes that a thread keeps for its next busy connection.
 const KEPT: usize = 4;
 
-/// Most pipes at once, of all threads. A receiver that doesn't read holds its pipe with what is in
-/// it; further busy connections are copied.
-static MOST: AtomicUsize = AtomicUsize::new(256);
-
-/// Lowers the number of pipes at once, where there are few descriptors: a pipe takes two.
-pub fn limit_pipes(most: usize) {
-    MOST.fetch_min(most, Ordering::Relaxed);
-}
-
-static MADE: AtomicUsize = AtomicUsize::new(0);
+/// Most pipes at once, of all who share their workers: each takes two descriptors. A receiver that doesn't
+/// read holds its pipe with what is in it; further busy connections are copied.
+pub const MAX_PIPES: usize = 256;
 
 /// How often any pipe was filled: tests want to know that one was.
 #[cfg(test)]
@@ -48,24 +45,24 @@ pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     held_bytes: usize,
+    place: Taken,
 }
 
 impl Pipe {
     /// An empty pipe; none where there are enough, or where the process may open no more.
-    pub(super) fn take() -> Option<Self> {
-        EMPTY.with_borrow_mut(Vec::pop).or_else(Self::make)
+    pub(super) fn take(pipes: &Arc<Quota>) -> Option<Self> {
+        let kept = EMPTY.with_borrow_mut(|empty| {
+            // What another owner's connections left on this thread counts there.
+            let at = empty.iter().rposition(|pipe| pipe.place.is_of(pipes))?;
+            Some(empty.swap_remove(at))
+        });
+        kept.or_else(|| Self::make(pipes))
     }
 
-    fn make() -> Option<Self> {
-        if MADE.fetch_add(1, Ordering::Relaxed) >= MOST.load(Ordering::Relaxed) {
-            MADE.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let Ok((read, write)) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC) else {
-            MADE.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        };
-        let pipe = Self { read, write, held_bytes: 0 };
+    fn make(pipes: &Arc<Quota>) -> Option<Self> {
+        let place = pipes.take()?;
+        let (read, write) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).ok()?;
+        let pipe = Self { read, write, held_bytes: 0, place };
         // Where the user's pages for pipes are used up, it stays at 64 KiB: slower, not wrong.
         let wanted = i32::try_from(CAPACITY_BYTES).unwrap_or(i32::MAX);
         let _ = fcntl(&pipe.write, FcntlArg::F_SETPIPE_SZ(wanted));
@@ -109,12 +106,6 @@ impl Pipe {
         let moved = splice(&self.read, None, socket, None, self.held_bytes, flags())?;
         self.held_bytes = self.held_bytes.saturating_sub(moved);
         Ok(moved)
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        MADE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

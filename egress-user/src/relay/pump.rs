@@ -5,6 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -49,7 +50,8 @@ thread_local! {
 }
 
 /// Moves bytes from `reader` to `writer` until the end of the stream, then ends `writer`'s stream
-/// too. `moved_bytes` counts what was written, as it is written.
+/// too. `moved_bytes` counts what was written, as it is written. While it is busy it takes one of `pipes`, if any
+/// is left.
 ///
 /// # Errors
 /// When either socket breaks; both are then set to close by a reset, which also tells the pump of
@@ -58,8 +60,9 @@ pub async fn pump(
     reader: &TcpStream,
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
+    pipes: &Arc<Quota>,
 ) -> Result<(), PumpError> {
-    let _ = pump_until(reader, writer, moved_bytes, Unwatched).await?;
+    let _ = pump_until(reader, writer, moved_bytes, pipes, Unwatched).await?;
     end(reader, writer)
 }
 
@@ -115,9 +118,10 @@ pub async fn pump_until(
     reader: &TcpStream,
     writer: &TcpStream,
     moved_bytes: &AtomicU64,
+    pipes: &Arc<Quota>,
     watch: impl Watch + Unpin,
 ) -> Result<ControlFlow<()>, PumpError> {
-    let ended = Pump::new(reader, writer, moved_bytes, watch).await;
+    let ended = Pump::new(reader, writer, moved_bytes, pipes, watch).await;
     // What a writer sent before it ended its stream is whole, and for the other direction to deliver.
     if ended.as_ref().is_err_and(|error| !error.is_behind_end()) {
         reset(reader);
@@ -132,6 +136,7 @@ struct Pump<'a, W> {
     reader: &'a TcpStream,
     writer: &'a TcpStream,
     moved_bytes: &'a AtomicU64,
+    pipes: &'a Arc<Quota>,
     watch: W,
     pace: Pace,
     held: Held,
@@ -237,10 +242,12 @@ impl<'a, W: Watch> Pump<'a, W> {
         reader: &'a TcpStream,
         writer: &'a TcpStream,
         moved_bytes: &'a AtomicU64,
+        pipes: &'a Arc<Quota>,
         watch: W,
     ) -> Self {
         let (pace, turns) = (Pace::default(), Turns::default());
-        Self { reader, writer, moved_bytes, watch, pace, held: Held::Nothing, turns, failing: None }
+        let held = Held::Nothing;
+        Self { reader, writer, moved_bytes, pipes, watch, pace, held, turns, failing: None }
     }
 
     /// Writes what is held; a break when the watcher wanted one behind it.
@@ -278,7 +285,7 @@ impl<'a, W: Watch> Pump<'a, W> {
     fn turn(&mut self) -> Result<Turn, PumpError> {
         if self.pace.busy
             && !self.watch.is_watching()
-            && let Some(pipe) = Pipe::take()
+            && let Some(pipe) = Pipe::take(self.pipes)
             && let Some(turn) = self.splice(pipe)?
         {
             return Ok(turn);

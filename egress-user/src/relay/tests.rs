@@ -10,6 +10,10 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+fn pipes() -> Arc<Quota> {
+    Quota::new(MAX_PIPES)
+}
+
 /// A client and a server with a relay between them.
 struct World {
     client: TcpStream,
@@ -20,11 +24,18 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::sharing(&pipes()).await
+    }
+
+    async fn sharing(pipes: &Arc<Quota>) -> Self {
         let (client, inner_client) = pair().await;
         let (inner_server, server) = pair().await;
         let traffic = Arc::new(Traffic::default());
         let counted = Arc::clone(&traffic);
-        let relay = tokio::spawn(async move { relay(inner_client, inner_server, &counted).await });
+        let pipes = Arc::clone(pipes);
+        let relay = tokio::spawn(async move {
+            relay(inner_client, inner_server, &counted, &pipes).await
+        });
         Self { client, server, traffic, relay }
     }
 
@@ -242,8 +253,8 @@ async fn urgent_byte_is_not_lost() {
 #[tokio::test]
 async fn connection_at_rest_is_small() {
     let (client, server) = (pair().await, pair().await);
-    let traffic = Traffic::default();
-    let size = size_of_val(&relay(client.0, server.0, &traffic));
+    let (traffic, pipes) = (Traffic::default(), pipes());
+    let size = size_of_val(&relay(client.0, server.0, &traffic, &pipes));
     assert!(size <= 2048, "the state of a relay is {size} bytes");
 }
 
@@ -277,7 +288,7 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
     let head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
     server.write_all(head).await.unwrap();
     let mut seen = Vec::new();
-    let flow = pump_until(&inner_server, &inner_client, &moved, |bytes: &[u8]| {
+    let flow = pump_until(&inner_server, &inner_client, &moved, &pipes(), |bytes: &[u8]| {
         seen.extend_from_slice(bytes);
         if seen.len() == head.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -286,7 +297,7 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
 
     server.write_all(b"more").await.unwrap();
     server.shutdown().await.unwrap();
-    pump(&inner_server, &inner_client, &moved).await.unwrap();
+    pump(&inner_server, &inner_client, &moved, &pipes()).await.unwrap();
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, [&head[..], b"more"].concat());
@@ -309,6 +320,22 @@ async fn keep_busy(from: &mut TcpStream, to: &mut TcpStream) {
         }
     };
     tokio::join!(send, receive);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pipes_are_those_of_the_owner_and_without_one_bytes_are_copied() {
+    let (one, other) = (Quota::new(1), Quota::new(1));
+    let mut world = World::sharing(&one).await;
+    keep_busy(&mut world.client, &mut world.server).await;
+    assert!(one.take().is_none(), "the pipe is kept, and counts");
+    let others = other.take().expect("nothing of another owner's is taken");
+    let before = Quota::new(0);
+    for none_left in [&other, &before] {
+        let mut world = World::sharing(none_left).await;
+        keep_busy(&mut world.client, &mut world.server).await;
+    }
+    drop(others);
+    assert!(other.take().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,7 +72,7 @@ pub(super) fn serve(
         to_dns,
     );
     service.pin_localhost().map_err(failed("pin localhost"))?;
-    let proxy = Transparent::new(state.clone(), to_proxy);
+    let proxy = Transparent::new(state.clone(), to_proxy, supervisor.workers.outbound.clone());
     let tasks = Tasks::default();
     let count = listeners.count();
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use egress_common::sandbox::LISTENERS6;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::{dial, proxy::MAX_CONNECTIONS, relay, sandbox::Sandbox, sys};
+use crate::{
+    proxy::{MAX_CONNECTIONS, Outbound},
+    sandbox::Sandbox,
+    sys,
+};
 
 /// What [`MAX_CONNECTIONS`] need with all that they may take beside them.
 const WANTED: u64 = 65_536;
@@ -55,8 +59,8 @@ impl Descriptors {
 
     /// Shares out what is left under the limit when everything else is open: each sandbox may have the same
     /// number of connections, and each of its listeners may have accepted one more, which waits. False
-    /// when there is no room for any.
-    pub(super) fn share_out(&self, sandboxes: &[Arc<Sandbox>]) -> bool {
+    /// when there is no room for any. `outbound` is what they take of all together.
+    pub(super) fn share_out(&self, sandboxes: &[Arc<Sandbox>], outbound: &Outbound) -> bool {
         if sandboxes.is_empty() {
             return true;
         }
@@ -69,8 +73,7 @@ impl Descriptors {
         let left = (free - reserved).saturating_sub(listeners);
         // A pipe has two ends; an attempt beside another, one.
         let (pipes, attempts) = (left / 32, left / 32);
-        relay::limit_pipes(pipes);
-        dial::limit_further(attempts);
+        outbound.set_limits(pipes, attempts);
         let connections = (left - EACH * pipes - attempts) / EACH / sandboxes.len();
         for sandbox in sandboxes {
             sandbox.proxy.admit(connections.min(MAX_CONNECTIONS));

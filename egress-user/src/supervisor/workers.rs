@@ -14,12 +14,14 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::proxy::Transparent;
+use crate::proxy::{Outbound, Transparent};
 
 /// All of this process. They end when this is dropped.
 pub(crate) struct Workers {
     runtimes: Vec<Handle>,
     end: Arc<Notify>,
+    /// What the connections on them share.
+    pub(crate) outbound: Outbound,
 }
 
 impl Workers {
@@ -28,7 +30,7 @@ impl Workers {
         let end = Arc::new(Notify::new());
         let count = processors.clamp(1, WORKERS);
         let started = (0..count).map(|_| start(end.clone())).collect::<io::Result<_>>()?;
-        Ok(Self { runtimes: started, end })
+        Ok(Self { runtimes: started, end, outbound: Outbound::default() })
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -13,7 +13,7 @@ use std::{
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{
-    super::Transparent,
+    super::{Outbound, Transparent},
     peer::{Peer, within},
 };
 use crate::{
@@ -84,7 +84,7 @@ impl World {
         let store = Arc::new(Store::default());
         let sandbox = SandboxState::new(1, policy, store.clone());
         let records = Arc::new(Records::default());
-        let proxy = Transparent::new(sandbox.clone(), records.clone());
+        let proxy = Transparent::new(sandbox.clone(), records.clone(), Outbound::default());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         crate::relay::prepare(&listener);
         let door = listener.local_addr().unwrap();
