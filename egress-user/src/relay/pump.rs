@@ -14,6 +14,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
+use crate::quota::Quota;
+
 use super::{
     PumpError, Side,
     breaks::{cut, is_doomed},

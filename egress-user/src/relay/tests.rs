@@ -33,9 +33,8 @@ impl World {
         let traffic = Arc::new(Traffic::default());
         let counted = Arc::clone(&traffic);
         let pipes = Arc::clone(pipes);
-        let relay = tokio::spawn(async move {
-            relay(inner_client, inner_server, &counted, &pipes).await
-        });
+        let relay =
+            tokio::spawn(async move { relay(inner_client, inner_server, &counted, &pipes).await });
         Self { client, server, traffic, relay }
     }
 
@@ -288,7 +287,8 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
     let head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
     server.write_all(head).await.unwrap();
     let mut seen = Vec::new();
-    let flow = pump_until(&inner_server, &inner_client, &moved, &pipes(), |bytes: &[u8]| {
+    let pipes = pipes();
+    let flow = pump_until(&inner_server, &inner_client, &moved, &pipes, |bytes: &[u8]| {
         seen.extend_from_slice(bytes);
         if seen.len() == head.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -297,7 +297,7 @@ async fn watched_pump_stops_behind_the_bytes_that_decide() {
 
     server.write_all(b"more").await.unwrap();
     server.shutdown().await.unwrap();
-    pump(&inner_server, &inner_client, &moved, &pipes()).await.unwrap();
+    pump(&inner_server, &inner_client, &moved, &pipes).await.unwrap();
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, [&head[..], b"more"].concat());

@@ -54,7 +54,7 @@ async fn a_server_that_takes_nothing_is_given_up_and_counted() {
     let given_up = world.proxy.given_up();
     assert_eq!(given_up.len(), 1);
     assert_eq!(given_up[0].to, server.address());
-    let lost = usize::try_from(given_up[0].octets).unwrap();
+    let lost = usize::try_from(given_up[0].bytes).unwrap();
     assert!(lost > 0 && lost <= written, "{lost} of {written}");
     // Not an end that could pass for a whole.
     assert_eq!(server.rest().await.1, Ended::Reset);

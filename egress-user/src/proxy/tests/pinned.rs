@@ -1,6 +1,8 @@
 //! Pins live as long as a connection made under them.
 
-use super::{CURL, Ended, OTHER, PYTHON, Site, TWO, WEB, World, connected, peer::until, world::fresh};
+use super::{
+    CURL, Ended, OTHER, PYTHON, Site, TWO, WEB, World, connected, peer::until, world::fresh,
+};
 use crate::clock::boottime_ns;
 
 #[tokio::test]
