@@ -11,6 +11,7 @@ mod journal;
 mod remedy;
 mod socket;
 mod subject;
+mod summary;
 
 #[cfg(test)]
 pub(crate) use heard::Heard;
@@ -19,3 +20,4 @@ pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
 pub use remedy::short;
 pub use subject::{Limit, Seen, Subject};
+pub use summary::Summary;
