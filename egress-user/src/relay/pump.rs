@@ -14,14 +14,13 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-use crate::quota::Quota;
-
 use super::{
     PumpError, Side,
     breaks::{cut, is_doomed},
     pipe::Pipe,
     reset,
 };
+use crate::quota::Quota;
 
 /// Size of the one read buffer of each worker thread, and the most that a direction of a
 /// connection holds while its receiver doesn't read.
@@ -52,8 +51,7 @@ thread_local! {
 }
 
 /// Moves bytes from `reader` to `writer` until the end of the stream, then ends `writer`'s stream
-/// too. `moved_bytes` counts what was written, as it is written. While it is busy it takes one of `pipes`, if any
-/// is left.
+/// too. `moved_bytes` counts what was written, as it is written. Busy, it takes one of `pipes`, if any is left.
 ///
 /// # Errors
 /// When either socket breaks; both are then set to close by a reset, which also tells the pump of
@@ -132,8 +130,8 @@ pub async fn pump_until(
     ended
 }
 
-/// The future of one direction: by hand, as it is what a connection at rest consists of. What the
-/// compiler makes of the same in async functions is five times as large.
+/// The future of one direction, by hand: what the compiler makes of the same in async functions is five times
+/// as large, at every connection at rest.
 struct Pump<'a, W> {
     reader: &'a TcpStream,
     writer: &'a TcpStream,
