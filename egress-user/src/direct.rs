@@ -22,7 +22,7 @@ use egress_common::{
 use self::{ender::Ender, waiting::Waiting};
 use crate::{kernel::Maps, proxy::Transparent};
 
-/// How long a hello may take from its first octet to its last. Real programs write it at once.
+/// How long a hello may take from its first byte to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Those of one sandbox.
@@ -94,7 +94,7 @@ impl Direct {
     fn end(&self, told: &HelloEvent, finding: Finding) {
         let to = SocketAddr::new(told.event.address.into(), told.event.port);
         let length = usize::try_from(told.name_length).unwrap_or_default();
-        let name = hello::octets(&told.name);
+        let name = hello::bytes(&told.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
         self.door.direct_refused(
