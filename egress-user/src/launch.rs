@@ -1,16 +1,23 @@
-//! From a forked child to the command: its namespaces, its privileges, its signals, and the proof that
+//! From a process made anew to the command: its namespaces, its privileges, its signals, and the proof that
 //! the path works before it starts.
 
+mod command;
+pub mod entry;
 mod init;
 mod isolate;
+mod launcher;
+mod message;
 mod other_paths;
 mod privileges;
 mod probe;
 mod signals;
+mod stdio;
 mod user;
 mod working_directory;
 
-pub use init::{Command, Init, InitError, exit};
+pub use command::{Command, exit};
+pub use init::{Init, InitError, set_executable};
 pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};
 pub use signals::{Arrived, Signals};
+pub use stdio::{StdioError, check_stdio, check_stdio_devices};
 pub use user::{User, UserError};
