@@ -12,7 +12,7 @@ use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     pins::NEVER_NS,
     policy::Remedy,
-    proxy::Transparent,
+    proxy::{Outbound, Transparent},
     record::{Heard, Subject, Verdict},
     sandbox::{PolicyWatch, SandboxState},
 };
@@ -47,7 +47,7 @@ async fn an_observer_hears_of_what_passes_and_of_what_does_not() {
     state.pins().pin(state.store(), &name("a.test"), &grant, &wanted, 0).unwrap();
     let heard = Arc::new(Heard::default());
     state.journal.set_observer(heard.clone());
-    let proxy = Transparent::new(state.clone(), Arc::new(To(to)));
+    let proxy = Transparent::new(state.clone(), Arc::new(To(to)), Outbound::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(proxy.serve(listener));
