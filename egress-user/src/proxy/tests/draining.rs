@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    CURL, Ended, Site, TWO, WEB, World, connected,
+    CURL, Ended, OTHER, Site, TWO, WEB, World, connected,
     peer::{turns, within},
 };
 
@@ -25,9 +25,9 @@ async fn what_waits_in_the_queue_is_still_delivered() {
 
 #[tokio::test]
 async fn a_connection_that_has_not_ended_is_waited_for() {
-    let (world, mut client, mut server) = connected(WEB).await;
-    client.write(CURL).await;
-    server.expect(CURL).await;
+    let (world, mut client, mut server) = connected(OTHER).await;
+    client.write(b"\0first").await;
+    server.expect(b"\0first").await;
     world.proxy.drain(LONG);
     let drained = tokio::spawn({
         let proxy = Arc::clone(&world.proxy);
@@ -44,9 +44,9 @@ async fn a_connection_that_has_not_ended_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_takes_nothing_is_given_up_and_counted() {
-    let (world, mut client, mut server) = connected(WEB).await;
-    client.write(CURL).await;
-    server.expect(CURL).await;
+    let (world, mut client, mut server) = connected(OTHER).await;
+    client.write(b"\0first").await;
+    server.expect(b"\0first").await;
     let written = client.write_until_full().await;
     world.proxy.drain(Duration::from_millis(50));
     within("giving up", world.proxy.drained()).await;

@@ -88,6 +88,7 @@ async fn where_anything_passes_a_request_to_another_host_does_not() {
         client.write_pieces(&[&request[..at], &request[at..]]).await;
         let (text, _) = client.text().await;
         assert!(text.starts_with("HTTP/1.1 403 "), "split at {at}: {text}");
+        client.finish().await;
         let (got, ended) = server.rest().await;
         assert!(!got.contains(&b'\n'), "split at {at}: {:?}", String::from_utf8_lossy(&got));
         assert_eq!(ended, Ended::Reset, "split at {at}");

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
 };
 
@@ -203,9 +203,8 @@ impl Silent {
 
 /// An address of loopback that no other test, nor another run of them at the same time, uses.
 pub(super) fn fresh(port: u16) -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [high, low, ..] = std::process::id().to_be_bytes()[2..] else { unreachable!() };
-    let last = NEXT.fetch_add(1, Ordering::Relaxed);
-    let high = 64 | (high & 0x3f);
-    SocketAddr::new(Ipv4Addr::new(127, high, low, last).into(), port)
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let run = 64 + (std::process::id() % 128) as u8;
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    SocketAddr::new(Ipv4Addr::new(127, run, high, low).into(), port)
 }
