@@ -219,7 +219,7 @@ pub struct Key {
     pub(super) option: Option<RuleOption>,
 }
 
-const fn key(
+pub(super) const fn key(
     table: Table,
     name: &'static str,
     kind: Kind,
@@ -249,55 +249,55 @@ const fn key(
 
 /// What most keys do not need to say.
 impl Key {
-    const fn formerly(self, name: &'static str) -> Self {
+    pub(super) const fn formerly(self, name: &'static str) -> Self {
         Self { former: Some(name), ..self }
     }
 
-    const fn narrow(self, to: bool) -> Self {
+    pub(super) const fn narrow(self, to: bool) -> Self {
         Self { bound: Bound::Narrow(Narrow::Boolean(to)), ..self }
     }
 
-    const fn narrow_word(self, to: &'static str) -> Self {
+    pub(super) const fn narrow_word(self, to: &'static str) -> Self {
         Self { bound: Bound::Narrow(Narrow::Word(to)), ..self }
     }
 
-    const fn fixed(self) -> Self {
+    pub(super) const fn fixed(self) -> Self {
         Self { bound: Bound::Fixed, ..self }
     }
 
-    const fn subset(self) -> Self {
+    pub(super) const fn subset(self) -> Self {
         Self { bound: Bound::Subset, ..self }
     }
 
-    const fn for_requirements(self) -> Self {
+    pub(super) const fn for_requirements(self) -> Self {
         Self { is_for_requirements: true, ..self }
     }
 
-    const fn needed(self) -> Self {
+    pub(super) const fn needed(self) -> Self {
         Self { is_needed: true, ..self }
     }
 
-    const fn shown(self, show: Show) -> Self {
+    pub(super) const fn shown(self, show: Show) -> Self {
         Self { show, ..self }
     }
 
-    const fn built(self, built: Built) -> Self {
+    pub(super) const fn built(self, built: Built) -> Self {
         Self { built, ..self }
     }
 
-    const fn read_by(self, read: ReadValue) -> Self {
+    pub(super) const fn read_by(self, read: ReadValue) -> Self {
         Self { read: Some(read), ..self }
     }
 
-    const fn never_zero(self, why: &'static str) -> Self {
+    pub(super) const fn never_zero(self, why: &'static str) -> Self {
         Self { never_zero: Some(why), ..self }
     }
 
-    const fn secret(self) -> Self {
+    pub(super) const fn secret(self) -> Self {
         Self { is_secret: true, ..self }
     }
 
-    const fn option(
+    pub(super) const fn option(
         self,
         set: fn(&mut RuleOptions, Value),
         get: fn(&RuleOptions) -> Option<Value>,

@@ -108,14 +108,7 @@ impl Values {
         self.0.iter().find(|(key, _)| is_it(key)).map(|(_, written)| written)
     }
 
-    /// The boolean that is written to the key of this name.
-    pub(super) fn boolean(&self, table: Table, name: &str) -> Option<bool> {
-        match self.find(table, name)?.value {
-            Value::Boolean(value) => Some(value),
-            _ => None,
-        }
-    }
-
+    /// The time that is written to the key of this name.
     pub(super) fn time(&self, table: Table, name: &str) -> Option<Duration> {
         match self.find(table, name)?.value {
             Value::Time(value) => Some(value),

@@ -10,7 +10,12 @@ use egress_user::config::{
 
 /// Each by the name of its mark.
 pub(crate) fn all() -> [(&'static str, String); 4] {
-    [("keys", config::reference(KEYS)), ("reasons", reasons()), ("presets", presets()), ("not built", not_built())]
+    [
+        ("keys", config::reference(KEYS)),
+        ("reasons", reasons()),
+        ("presets", presets()),
+        ("not built", not_built()),
+    ]
 }
 
 /// A file with the example of the key, and what it needs around it.
