@@ -36,9 +36,9 @@ pub fn answer(socket: &UdpSocket, address: [u8; 4]) -> io::Result<()> {
         let Some(end) = question_end(datagram.get(..length).unwrap_or_default()) else { continue };
         let mut answer = datagram.get(..end).unwrap_or_default().to_vec();
         let is_a = answer.get(end - 4..end - 2) == Some(&[0, 1]);
-        for (at, octet) in [(2, 0x85), (3, 0x80), (7, u8::from(is_a)), (9, 0), (11, 0)] {
+        for (at, byte) in [(2, 0x85), (3, 0x80), (7, u8::from(is_a)), (9, 0), (11, 0)] {
             if let Some(field) = answer.get_mut(at) {
-                *field = octet;
+                *field = byte;
             }
         }
         if is_a {

@@ -2,7 +2,7 @@
 //!
 //! Octets that the program asked its allocator for, counted: what the policy keeps for a rule, and
 //! the most that a load held at once, its text left out; what a table of pins keeps for a pin. In the
-//! kernel's maps a pin costs about 128 octets for its address, 512 for its name and 64 for the count
+//! kernel's maps a pin costs about 128 bytes for its address, 512 for its name and 64 for the count
 //! of its connections (the sizes that the kernel allocates for these records).
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -28,7 +28,7 @@ fn main() {
         drop((assembled.warnings, assembled.not_built));
         let stats = dhat::HeapStats::get();
         let rules = usize::try_from(count).unwrap_or(usize::MAX);
-        let each = |bytes: usize| format!("{} octets", bytes / rules);
+        let each = |bytes: usize| format!("{} bytes", bytes / rules);
         println!("{count:>8}  {:>18}  {:>18}", each(stats.curr_bytes), each(stats.max_bytes));
         drop((policy, profiler));
     }
@@ -77,6 +77,6 @@ fn pins() {
         tables.push(table);
     }
     let bytes = dhat::HeapStats::get().curr_bytes;
-    println!("{PINS} pins in {} sandboxes: {} octets a pin", tables.len(), bytes / PINS);
+    println!("{PINS} pins in {} sandboxes: {} bytes a pin", tables.len(), bytes / PINS);
     drop((tables, profiler));
 }

@@ -1,4 +1,4 @@
-//! Cost of reading the first octets of a connection: `cargo bench -p benches --bench sniff`.
+//! Cost of reading the first bytes of a connection: `cargo bench -p benches --bench sniff`.
 //!
 //! "kernel side" is the walk that the packet hook runs, here over a slice; "proxy" is the walk and rustls,
 //! which have to agree.
@@ -15,18 +15,18 @@ static HELLOS: [(&str, &[u8]); 2] = [
 const REQUEST: &[u8] = b"GET /simple/requests/ HTTP/1.1\r\nHost: pypi.org\r\nUser-Agent: pip/25.0\r\n\
     Accept: application/vnd.pypi.simple.v1+json\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\n\r\n";
 
-fn first_octets(criterion: &mut Criterion) {
+fn first_bytes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hello");
-    for (client, octets) in HELLOS {
-        assert!(hello::read(octets).is_ok());
+    for (client, bytes) in HELLOS {
+        assert!(hello::read(bytes).is_ok());
         group.bench_function(BenchmarkId::new("protocol", client), |bencher| {
-            bencher.iter(|| Sniffer::new().feed(black_box(octets)));
+            bencher.iter(|| Sniffer::new().feed(black_box(bytes)));
         });
         group.bench_function(BenchmarkId::new("kernel side", client), |bencher| {
-            bencher.iter(|| hello::read(black_box(octets)));
+            bencher.iter(|| hello::read(black_box(bytes)));
         });
         group.bench_function(BenchmarkId::new("proxy", client), |bencher| {
-            bencher.iter(|| TlsSniffer::new().feed(black_box(octets)));
+            bencher.iter(|| TlsSniffer::new().feed(black_box(bytes)));
         });
     }
     group.finish();
@@ -35,5 +35,5 @@ fn first_octets(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(all, first_octets);
+criterion_group!(all, first_bytes);
 criterion_main!(all);

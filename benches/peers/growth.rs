@@ -159,7 +159,7 @@ fn rules(steps: Steps) -> io::Result<Vec<Growth>> {
         let mut ways = Beside::open(&benches::rules_text(size))?;
         lines.add(size, ways.ratios("connect", steps.time, 50, steps.rounds)?);
     }
-    let title = "Connect to first octet, by how many rules the policy has";
+    let title = "Connect to first byte, by how many rules the policy has";
     Ok(vec![lines.chart("growth-rules", title, "rules", BY_DIRECT)])
 }
 
@@ -178,13 +178,13 @@ fn pins(steps: Steps) -> io::Result<Vec<Growth>> {
     Ok(vec![
         own.chart(
             "growth-pins",
-            "Connect to first octet, by how many pins the sandbox has",
+            "Connect to first byte, by how many pins the sandbox has",
             "pins",
             BY_DIRECT,
         ),
         shared.chart(
             "growth-names",
-            "Connect to first octet, by how many names the address is pinned for",
+            "Connect to first byte, by how many names the address is pinned for",
             "names",
             BY_DIRECT,
         ),
@@ -206,7 +206,7 @@ fn idle(steps: Steps) -> io::Result<Vec<Growth>> {
     Ok(vec![
         connect.chart(
             "growth-idle-connect",
-            "Connect to first octet, by how many idle connections there are",
+            "Connect to first byte, by how many idle connections there are",
             "idle connections",
             BY_DIRECT,
         ),
@@ -251,7 +251,7 @@ fn sandboxes(steps: Steps) -> io::Result<Vec<Growth>> {
     Ok(vec![
         connect.chart(
             "growth-sandboxes",
-            "Connect to first octet, by how many sandboxes run",
+            "Connect to first byte, by how many sandboxes run",
             "sandboxes",
             BY_DIRECT,
         ),

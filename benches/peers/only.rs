@@ -122,7 +122,7 @@ struct Figures {
     middle: f64,
     /// The 99th percentile, for works of times.
     p99: Option<f64>,
-    /// Processor seconds for each octet, connection or round trip.
+    /// Processor seconds for each byte, connection or round trip.
     used: f64,
 }
 
@@ -155,7 +155,7 @@ fn measure(
 impl Figures {
     fn of(answer: &Value, used: f64) -> Self {
         let number = |value: Option<&Value>| value.and_then(Value::as_f64).unwrap_or(f64::NAN);
-        let each = number(answer.get("octets").or(answer.get("count")));
+        let each = number(answer.get("bytes").or(answer.get("count")));
         let (middle, p99) = match answer.get("at") {
             Some(at) => (number(at.get(50)), Some(number(at.get(99)))),
             None => (number(answer.get("rate")), None),

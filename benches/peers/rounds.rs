@@ -134,7 +134,7 @@ fn give(
         Work::Bulk(_, series, cpu) => {
             report.add(series, variant, number("rate"));
             if let Some(cpu) = cpu {
-                report.add(cpu, variant, used / (number("octets") / 1e9));
+                report.add(cpu, variant, used / (number("bytes") / 1e9));
             }
         }
     }

@@ -21,7 +21,7 @@ pub mod upstream;
 pub use answer::Refuse;
 pub use counters::{Counted, Counters};
 pub use limits::{
-    NAME_OCTETS_AT_ONCE, NAME_OCTETS_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
+    NAME_BYTES_AT_ONCE, NAME_BYTES_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
     REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
 };
 pub use server::MAX_QUERIES;

@@ -99,7 +99,7 @@ pub fn import(sources: &[Source<'_>], home: Option<&Path>) -> Result<Imported, C
     let mut errors = ConfigErrors::default();
     let mut formats = [None, None];
     for source in sources {
-        // A mark of the order of octets, which editors of other systems write.
+        // A mark of the order of bytes, which editors of other systems write.
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(source.text);
         let source = Source { text, ..*source };
         let is_json = is_json(text);

@@ -3,7 +3,7 @@
 //!
 //! The kernel tells of a change when it is made; within a millisecond or so the policy knows it, what was
 //! pinned there is unpinned, and the kernel side refuses. Who dials looks again behind the connect
-//! ([`Watch::settle`]), so that no octet passes by an address that has become the machine's meanwhile.
+//! ([`Watch::settle`]), so that no byte passes by an address that has become the machine's meanwhile.
 
 mod keeper;
 mod netlink;

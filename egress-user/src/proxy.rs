@@ -36,7 +36,7 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads more of a shared stream behind what is held, at most `N` octets; false at its end. The buffer is on
+/// Reads more of a shared stream behind what is held, at most `N` bytes; false at its end. The buffer is on
 /// the stack: a connection that waits has none.
 async fn read_more<const N: usize>(stream: &TcpStream, held: &mut Vec<u8>) -> io::Result<bool> {
     loop {

@@ -16,18 +16,18 @@ pub const LONGEST: usize = 1000;
 const KEPT: (usize, usize) = (700, 200);
 
 /// One line of text for a person: whatever could act on a terminal, or cannot be seen, is written as an
-/// escape (`\n`, `\u{1b}`), and octets that are no UTF-8 as `\xff`. Escaping twice changes nothing.
+/// escape (`\n`, `\u{1b}`), and bytes that are no UTF-8 as `\xff`. Escaping twice changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Printable(String);
 
 impl Printable {
-    /// Of octets that should be UTF-8 and need not be.
-    pub fn of_octets(octets: &[u8]) -> Self {
+    /// Of bytes that should be UTF-8 and need not be.
+    pub fn of_octets(bytes: &[u8]) -> Self {
         let mut text = String::new();
-        for chunk in octets.utf8_chunks() {
+        for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
-            chunk.invalid().iter().for_each(|octet| text.push_str(&format!("\\x{octet:02x}")));
+            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
         }
         Self::from(text)
     }
@@ -70,8 +70,7 @@ impl From<&str> for Printable {
 
 impl From<String> for Printable {
     fn from(text: String) -> Self {
-        if text.len() <= LONGEST
-            && text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic())
+        if text.len() <= LONGEST && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
         {
             return Self(text);
         }
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn octets_that_are_no_text_are_written_out() {
+    fn bytes_that_are_no_text_are_written_out() {
         assert_eq!(Printable::of_octets(b"a\xff\x9b2J\n").as_str(), "a\\xff\\x9b2J\\n");
     }
 

@@ -54,11 +54,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let (object, record) = build(&toolchain, &root, &target)?;
     write(&root.join(digest::OBJECT), &object)?;
     write(&root.join(digest::RECORD), record.to_string().as_bytes())?;
-    println!("wrote {} ({} octets) and its digest", digest::OBJECT, object.len());
+    println!("wrote {} ({} bytes) and its digest", digest::OBJECT, object.len());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds into `target`; the object's octets and what to record of them.
+/// Builds into `target`; the object's bytes and what to record of them.
 fn build(toolchain: &Toolchain, root: &Path, target: &Path) -> anyhow::Result<(Vec<u8>, Record)> {
     // Before the build, so that a source edited meanwhile leaves a record that does not match.
     let sources = digest::of_sources(root)?;
@@ -81,7 +81,7 @@ fn build(toolchain: &Toolchain, root: &Path, target: &Path) -> anyhow::Result<(V
 /// Says how the object that was just built differs from the committed one.
 ///
 /// Other compilers give other objects, which is no fault. The same compilers and the same sources
-/// must give the same octets.
+/// must give the same bytes.
 fn compare(root: &Path, object: &[u8], built: &Record) -> anyhow::Result<ExitCode> {
     let committed = root.join(digest::OBJECT);
     let bytes = fs::read(&committed)
@@ -120,7 +120,7 @@ fn compare(root: &Path, object: &[u8], built: &Record) -> anyhow::Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "same sources, same versions, other octets: the object was not built from these sources"
+        "same sources, same versions, other bytes: the object was not built from these sources"
     );
     Ok(ExitCode::FAILURE)
 }

@@ -74,8 +74,8 @@ impl fmt::Display for Record {
 /// SHA-256 over the sources below `root`, in hexadecimal.
 ///
 /// Each file goes in as the length of its path, its path, the length of its contents, its
-/// contents (lengths as eight octets, big-endian), in the order of the paths: no two sets of
-/// files give the same octets.
+/// contents (lengths as eight bytes, big-endian), in the order of the paths: no two sets of
+/// files give the same bytes.
 pub(crate) fn of_sources(root: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     for source in SOURCES {
@@ -95,7 +95,7 @@ pub(crate) fn of_sources(root: &Path) -> io::Result<String> {
     Ok(hex(context.finish().as_ref()))
 }
 
-/// SHA-256 of these octets, in hexadecimal.
+/// SHA-256 of these bytes, in hexadecimal.
 pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     hex(digest(&SHA256, bytes).as_ref())
 }

@@ -203,7 +203,7 @@ impl Toolchain {
         }
         if let Some(home) = cargo::home() {
             remap(&home, "/cargo");
-            // Named after the registry, or its mirror: with either the octets are the same.
+            // Named after the registry, or its mirror: with either the bytes are the same.
             for folder in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
                 remap(&folder.path(), "/cargo/src");
             }

@@ -1,7 +1,7 @@
-//! The work that every variant is given: the same program, the same octets, told over standard input.
+//! The work that every variant is given: the same program, the same bytes, told over standard input.
 //!
 //! A connection begins with a TLS hello, since egress lets nothing else out on this port; the server
-//! takes it for a request, one octet of whose random says what is wanted. Behind the server's answer, a
+//! takes it for a request, one byte of whose random says what is wanted. Behind the server's answer, a
 //! ServerHello, the streams are plain: what is measured is the way, not the encryption.
 use std::{
     io::{self, BufRead, Write},
@@ -40,7 +40,7 @@ const ANSWER: [u8; 47] = {
     }
     answer
 };
-/// Where the first octet of its random stands, which nobody reads: record header, handshake header, version.
+/// Where the first byte of its random stands, which nobody reads: record header, handshake header, version.
 const WANT: usize = 5 + 4 + 2;
 
 const CHUNK: usize = 256 << 10;
@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Want {
-    /// One octet, then the end.
+    /// One byte, then the end.
     Answer = b'c',
     /// Every ping back.
     Ping = b'p',

@@ -55,9 +55,9 @@ fn converse(mut stream: TcpStream, chunk: &mut [u8], idle: &Idle) -> io::Result<
     match want {
         Want::Answer => Ok(()),
         Want::Ping => loop {
-            let mut octets = [0; PING];
-            stream.read_exact(&mut octets)?;
-            stream.write_all(&octets)?;
+            let mut bytes = [0; PING];
+            stream.read_exact(&mut bytes)?;
+            stream.write_all(&bytes)?;
         },
         Want::Down => loop {
             stream.write_all(chunk)?;

@@ -74,8 +74,8 @@ impl Via {
     pub(super) fn wanting(self, want: Want) -> io::Result<TcpStream> {
         let mut stream = self.open()?;
         let mut hello = HELLO.to_vec();
-        if let Some(octet) = hello.get_mut(WANT) {
-            *octet = want as u8;
+        if let Some(byte) = hello.get_mut(WANT) {
+            *byte = want as u8;
         }
         stream.write_all(&hello)?;
         stream.read_exact(&mut [0; ANSWER.len()])?;

@@ -17,7 +17,7 @@ const CONNECTORS: usize = 8;
 /// Below the rate of queries that egress takes from one sandbox for long.
 const LOOKUP_EVERY: Duration = Duration::from_micros(1_100);
 
-/// Microseconds from connect to the server's first octet, one connection after the other.
+/// Microseconds from connect to the server's first byte, one connection after the other.
 pub(super) fn connect(via: Via, time: Duration) -> io::Result<Vec<f64>> {
     let begun = Instant::now();
     let mut times = Vec::with_capacity(1 << 14);
@@ -57,12 +57,12 @@ pub(super) fn pings(
     most: usize,
 ) -> io::Result<Vec<f64>> {
     let begun = Instant::now();
-    let mut octets = [7; PING];
+    let mut bytes = [7; PING];
     let mut times = Vec::with_capacity(1 << 16);
     while times.len() < most && time.is_none_or(|time| begun.elapsed() < time) {
         let sending = Instant::now();
-        stream.write_all(&octets)?;
-        stream.read_exact(&mut octets)?;
+        stream.write_all(&bytes)?;
+        stream.read_exact(&mut bytes)?;
         times.push(sending.elapsed().as_secs_f64() * 1e6);
     }
     Ok(times)
@@ -71,14 +71,14 @@ pub(super) fn pings(
 /// What one stream moved, or all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
-    octets: u64,
+    bytes: u64,
     /// Octets a second.
     rate: f64,
 }
 
 impl Moved {
     pub(super) fn json(self) -> Value {
-        json!({ "rate": self.rate / 1e6, "octets": self.octets })
+        json!({ "rate": self.rate / 1e6, "bytes": self.bytes })
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn bulk(
 ) -> io::Result<Moved> {
     let all = together(streams, || one(via, time))?;
     Ok(all.iter().fold(Moved::default(), |sum, one| Moved {
-        octets: sum.octets + one.octets,
+        bytes: sum.bytes + one.bytes,
         rate: sum.rate + one.rate,
     }))
 }
@@ -111,14 +111,14 @@ pub(super) fn down(via: Via, time: Duration) -> io::Result<Moved> {
     let mut stream = via.wanting(Want::Down)?;
     let mut chunk = vec![0; CHUNK];
     let begun = Instant::now();
-    let mut octets = 0;
+    let mut bytes = 0;
     while begun.elapsed() < time {
         match stream.read(&mut chunk)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => octets += read as u64,
+            read => bytes += read as u64,
         }
     }
-    Ok(Moved { octets, rate: octets as f64 / begun.elapsed().as_secs_f64() })
+    Ok(Moved { bytes, rate: bytes as f64 / begun.elapsed().as_secs_f64() })
 }
 
 /// Sends until the time is over. What counts is what the server has read: it says when it has all.
@@ -126,21 +126,21 @@ pub(super) fn up(via: Via, time: Duration) -> io::Result<Moved> {
     let mut stream = via.wanting(Want::Up)?;
     let mut chunk = vec![3; CHUNK];
     let begun = Instant::now();
-    let mut octets = 0;
+    let mut bytes = 0;
     loop {
         let last = begun.elapsed() >= time;
-        if let (true, Some(octet)) = (last, chunk.first_mut()) {
+        if let (true, Some(byte)) = (last, chunk.first_mut()) {
             // A mark instead of an end: some peers take a half-closed connection for an ended one.
-            *octet = 0;
+            *byte = 0;
         }
         stream.write_all(&chunk)?;
-        octets += CHUNK as u64;
+        bytes += CHUNK as u64;
         if last {
             break;
         }
     }
     stream.read_exact(&mut [0; 1])?;
-    Ok(Moved { octets, rate: octets as f64 / begun.elapsed().as_secs_f64() })
+    Ok(Moved { bytes, rate: bytes as f64 / begun.elapsed().as_secs_f64() })
 }
 
 /// Microseconds of answers about each of these names, one after the other.

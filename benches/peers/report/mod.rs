@@ -42,10 +42,10 @@ impl Series {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rate => "connections/s",
-            Self::ConnectP50 => "connect to first octet, p50",
-            Self::ConnectP99 => "connect to first octet, p99",
-            Self::PingP50 => "round trip of 100 octets, p50",
-            Self::PingP99 => "round trip of 100 octets, p99",
+            Self::ConnectP50 => "connect to first byte, p50",
+            Self::ConnectP99 => "connect to first byte, p99",
+            Self::PingP50 => "round trip of 100 bytes, p50",
+            Self::PingP99 => "round trip of 100 bytes, p99",
             Self::Dns => "DNS answer, p50",
             Self::Down => "download, 1 stream",
             Self::Down8 => "download, 8 streams",

@@ -50,8 +50,8 @@ impl Report {
         let bars = Bars { title: &title, figures: &["KiB"], rows: &rows, line_at: None, digits: 1 };
         plot::bars(&path("memory"), &bars).map_err(io::Error::other)?;
         for (name, title, series) in [
-            ("latency-connect", "From connect to the first octet", Series::ConnectP50),
-            ("latency-round-trip", "Round trip of 100 octets", Series::PingP50),
+            ("latency-connect", "From connect to the first byte", Series::ConnectP50),
+            ("latency-round-trip", "Round trip of 100 bytes", Series::PingP50),
         ] {
             let curves: Vec<_> = self
                 .shown()

@@ -34,7 +34,7 @@ impl Report {
         let _ = writeln!(
             text,
             "\n## Beside a direct connection\n\nRatios to the direct connection of the same round: the middle of the rounds, and the quartiles. \
-             Bulk on two processors; the rest with everything on one.\n"
+             Bulk on two processors;\nthe rest with everything on one.\n"
         );
         for part in RATIOS {
             self.table(&mut text, part, |series, variant| {
@@ -44,8 +44,8 @@ impl Report {
         if self.idle > 0 {
             let _ = writeln!(
                 text,
-                "## {} idle connections\n\nMemory is what stands between client and server, per idle connection (pages, without the kernel's socket buffers); \
-                 p99 is of 100 octets' round trip on one busy connection, in microseconds.\n",
+                "## {} idle connections\n\nMemory is what stands between client and server, per idle connection (pages, without the kernel's socket buffers); p99\n\
+                 is of 100 bytes' round trip on one busy connection, in microseconds.\n",
                 self.idle
             );
             let part = [Series::Idle, Series::BusyAlone, Series::BusyBeside, Series::BusyGrowth];

@@ -1,7 +1,7 @@
-//! The beginnings of requests: one verdict however the octets are split, and no request is missed.
+//! The beginnings of requests: one verdict however the bytes are split, and no request is missed.
 use egress_user::sniff::{Beginning, Begun, RequestStream, Step};
 
-/// Longer inputs are cut into pieces instead of octets: each read costs time.
+/// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 2048;
 
 /// Octets of a connection.
@@ -16,7 +16,7 @@ pub fn run(bytes: &[u8]) {
             }
             seen += piece.len();
             passed = piecewise.passable();
-            assert!(passed <= seen, "{passed} of {seen} octets");
+            assert!(passed <= seen, "{passed} of {seen} bytes");
         }
         assert_eq!(piecewise.feed(&[]), begun, "as a whole, and in pieces");
         let line = bytes.get(..passed).unwrap_or_default().trim_ascii_start();

@@ -70,7 +70,7 @@ fn respond(message: &[u8], query: &Query, reply: &Reply) {
             (Carrier::Udp, None) => 512,
             (Carrier::Udp, Some(_)) => UDP_SIZE.into(),
         };
-        assert!(response.len() <= limit, "{} octets", response.len());
+        assert!(response.len() <= limit, "{} bytes", response.len());
         let question = question(message);
         assert_eq!(response.get(HEADER..HEADER + question.len()), Some(question));
         is_response(message, &response, query.head);
@@ -96,7 +96,7 @@ fn question(message: &[u8]) -> &[u8] {
     while let Some(&length @ 1..) = rest.get(at) {
         at += 1 + usize::from(length);
     }
-    // The root's octet, type and class.
+    // The root's byte, type and class.
     rest.get(..at + 5).unwrap_or_default()
 }
 

@@ -3,7 +3,7 @@
 use egress_common::hello::{self, Finding};
 use egress_user::sniff::{Protocol, Sniffer, TlsSniff, TlsSniffer};
 
-/// Longer inputs are cut into pieces instead of octets: each read costs time.
+/// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 4096;
 
 /// Bytes of a connection.
@@ -47,11 +47,11 @@ pub fn agree(bytes: &[u8]) {
     let kernel = hello::read(bytes);
     let agrees = match (&kernel, &proxy) {
         (Ok((name, said)), Hello(hello)) => {
-            let octets = hello::octets(name);
-            let (read, rest) = octets.split_at(said.length as usize);
+            let bytes = hello::octets(name);
+            let (read, rest) = bytes.split_at(said.length as usize);
             let name = hello.server_name.as_deref().unwrap_or_default();
             read == name.strip_suffix('.').unwrap_or(name).as_bytes()
-                && rest.iter().all(|octet| *octet == 0)
+                && rest.iter().all(|byte| *byte == 0)
                 && said.encrypted == hello.ech
         }
         (Ok(_), Malformed(_)) => true,

@@ -4,7 +4,7 @@ use egress_user::{
     sniff::{Protocol, RequestHead, RequestStream, Sniffer, Step},
 };
 
-/// Longer inputs are cut into pieces instead of octets: each read costs time.
+/// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 2048;
 
 /// Bytes of a connection.

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS: the same requests however the octets are split, none of them invented.
+//! HTTP/2 without TLS: the same requests however the bytes are split, none of them invented.
 use egress_user::{
     policy::Host,
     sniff::{
@@ -7,7 +7,7 @@ use egress_user::{
     },
 };
 
-/// Longer inputs are cut into pieces instead of octets: each read costs time.
+/// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 2048;
 
 /// Octets behind a client's preface and its empty SETTINGS.
@@ -40,11 +40,11 @@ fn follow(bytes: &[u8], piece: usize) -> (Vec<RequestHead>, usize, Option<&'stat
                     return (requests, passed, Some(why));
                 }
             };
-            assert!((1..=held.len()).contains(&length), "{length} of {} octets", held.len());
+            assert!((1..=held.len()).contains(&length), "{length} of {} bytes", held.len());
             held.drain(..length);
             passed += length;
         }
-        assert!(held.len() <= SECTION_LIMIT_BYTES + piece.len(), "{} octets held", held.len());
+        assert!(held.len() <= SECTION_LIMIT_BYTES + piece.len(), "{} bytes held", held.len());
     }
     (requests, passed, None)
 }

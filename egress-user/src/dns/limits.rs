@@ -26,17 +26,17 @@ pub const REFUSALS_PER_SECOND: u32 = 1000;
 pub const REFUSALS_AT_ONCE: u32 = 4000;
 
 /// Octets of new names below one registered domain, per minute. A content network names a host in
-/// 20 to 30 octets: some 600 new hosts of one company a minute.
-pub const NAME_OCTETS_PER_MINUTE: u32 = 16 << 10;
+/// 20 to 30 bytes: some 600 new hosts of one company a minute.
+pub const NAME_BYTES_PER_MINUTE: u32 = 16 << 10;
 
 /// Octets of new names below one registered domain at once.
-pub const NAME_OCTETS_AT_ONCE: u32 = 16 << 10;
+pub const NAME_BYTES_AT_ONCE: u32 = 16 << 10;
 
-/// Names that are remembered as asked already, at least; each costs 8 octets, twice. What is asked
+/// Names that are remembered as asked already, at least; each costs 8 bytes, twice. What is asked
 /// again after that many others counts as new.
 const KNOWN_NAMES: usize = 16 << 10;
 
-/// Registered domains with a bucket of their own; each costs about 100 octets. Beyond them the
+/// Registered domains with a bucket of their own; each costs about 100 bytes. Beyond them the
 /// others share one.
 const DOMAINS: usize = 4096;
 
@@ -58,7 +58,7 @@ const UNIT: u64 = 1_000_000_000;
 
 const QUERIES: Rate = Rate { capacity: QUERIES_AT_ONCE, per_minute: QUERIES_PER_SECOND * 60 };
 const REFUSALS: Rate = Rate { capacity: REFUSALS_AT_ONCE, per_minute: REFUSALS_PER_SECOND * 60 };
-const NAMES: Rate = Rate { capacity: NAME_OCTETS_AT_ONCE, per_minute: NAME_OCTETS_PER_MINUTE };
+const NAMES: Rate = Rate { capacity: NAME_BYTES_AT_ONCE, per_minute: NAME_BYTES_PER_MINUTE };
 
 impl Rate {
     const fn full(self) -> u64 {
@@ -146,10 +146,10 @@ impl Limits {
             return Ok(());
         }
         let domain = registered(name.as_str());
-        let octets = name.as_str().len().saturating_sub(domain.len() + 1);
-        // A name has 253 octets at most.
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        if octets > 0 && !self.bucket(domain, now_ns).take(NAMES, octets, now_ns) {
+        let bytes = name.as_str().len().saturating_sub(domain.len() + 1);
+        // A name has 253 bytes at most.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes > 0 && !self.bucket(domain, now_ns).take(NAMES, bytes, now_ns) {
             return Err(domain);
         }
         self.known.add(name.as_str());

@@ -1,4 +1,4 @@
-//! What a program asked, read from the octets of its message. Pure.
+//! What a program asked, read from the bytes of its message. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -58,7 +58,7 @@ pub enum Asked {
     Answer(Query),
 }
 
-/// Reads a message. Never panics, whatever the octets.
+/// Reads a message. Never panics, whatever the bytes.
 pub fn parse(message: &[u8]) -> Asked {
     let Some(head) = head(message) else { return Asked::Drop };
     if head.op_code != OpCode::Query {
@@ -97,7 +97,7 @@ fn head(message: &[u8]) -> Option<Head> {
 }
 
 /// Whether there is one question whose name is written out. A compressed name there could point
-/// only into the header; no resolver writes one, and it could not be echoed octet for octet.
+/// only into the header; no resolver writes one, and it could not be echoed byte for byte.
 fn question_is_plain(message: &[u8]) -> bool {
     if message.get(4..6) != Some(&[0, 1]) {
         return false;
@@ -117,11 +117,11 @@ fn question_is_plain(message: &[u8]) -> bool {
 
 /// The policy's name for a name on the wire.
 ///
-/// Works on the octets of the labels, so that a label which contains a dot, a NUL or an escape
+/// Works on the bytes of the labels, so that a label which contains a dot, a NUL or an escape
 /// cannot become two labels, or another name, on its way through text.
 ///
 /// # Errors
-/// When a label has an octet other than a letter, a digit, `-` or `_`, or when the policy's
+/// When a label has a byte other than a letter, a digit, `-` or `_`, or when the policy's
 /// normaliser refuses the name or would change more than its case.
 pub fn policy_name(wire: &rr::Name) -> Result<Name, HostError> {
     let name = Name::from_labels(wire.iter())?;
@@ -159,16 +159,16 @@ pub fn reverse(wire: &rr::Name) -> Option<Reverse> {
 }
 
 fn ipv4(labels: &[Vec<u8>]) -> Option<Ipv4Addr> {
-    let octets: Vec<u8> = labels.iter().rev().filter_map(|label| decimal(label)).collect();
-    let octets: [u8; 4] = octets.try_into().ok()?;
-    (labels.len() == 4).then(|| octets.into())
+    let bytes: Vec<u8> = labels.iter().rev().filter_map(|label| decimal(label)).collect();
+    let bytes: [u8; 4] = bytes.try_into().ok()?;
+    (labels.len() == 4).then(|| bytes.into())
 }
 
-/// One octet in decimal, without leading zeros.
+/// One byte in decimal, without leading zeros.
 fn decimal(label: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(label).ok()?;
-    let octet: u8 = text.parse().ok()?;
-    (octet.to_string() == text).then_some(octet)
+    let byte: u8 = text.parse().ok()?;
+    (byte.to_string() == text).then_some(byte)
 }
 
 fn ipv6(labels: &[Vec<u8>]) -> Option<Ipv6Addr> {

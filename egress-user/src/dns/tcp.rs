@@ -22,7 +22,7 @@ use crate::{flow::PeerAddress, record::Limit};
 pub const MAX_CONNECTIONS: usize = 64;
 
 /// How long a connection may go without a whole query from it or a whole answer to it. A slow
-/// trickle of octets does not count.
+/// trickle of bytes does not count.
 pub const IDLE: Duration = Duration::from_secs(10);
 
 /// Queries of one connection that are answered at once; further ones wait in the socket.
@@ -136,7 +136,7 @@ impl Service {
 /// What has arrived on a connection: whole messages not yet taken, and the start of the next.
 #[derive(Default)]
 struct Arrived {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Octets of messages that were taken. They go with the next read, not with each message:
     /// moving the rest for every one of 30,000 empty messages would be a cheap way to burn time.
     taken: usize,
@@ -145,15 +145,15 @@ struct Arrived {
 impl Arrived {
     /// Reads what is there, up to the largest message; 0 at the end. Safe to cancel.
     async fn read_from(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
-        self.octets.drain(..self.taken);
+        self.bytes.drain(..self.taken);
         self.taken = 0;
-        let room = u64::try_from(FRAME.saturating_sub(self.octets.len())).unwrap_or(0);
-        stream.take(room).read_buf(&mut self.octets).await
+        let room = u64::try_from(FRAME.saturating_sub(self.bytes.len())).unwrap_or(0);
+        stream.take(room).read_buf(&mut self.bytes).await
     }
 
     /// The first message that is whole.
     fn take_message(&mut self) -> Option<Vec<u8>> {
-        let rest = self.octets.get(self.taken..)?;
+        let rest = self.bytes.get(self.taken..)?;
         let prefix: [u8; PREFIX] = *rest.first_chunk()?;
         let end = PREFIX + usize::from(u16::from_be_bytes(prefix));
         let message = rest.get(PREFIX..end)?.to_vec();

@@ -1,6 +1,6 @@
 //! The mount table of this process (proc_pid_mountinfo(5)).
 //!
-//! In octets, not text: a name may be anything but NUL, and one of another encoding must not keep
+//! In bytes, not text: a name may be anything but NUL, and one of another encoding must not keep
 //! every sandbox from starting.
 
 use std::{
@@ -77,9 +77,9 @@ pub fn mounts() -> io::Result<Vec<Mount>> {
 
 /// The lines of a mount table; those that are none are left out.
 pub(crate) fn parse(table: &[u8]) -> impl Iterator<Item = Mount> + '_ {
-    table.split(|octet| *octet == b'\n').filter_map(|line| {
+    table.split(|byte| *byte == b'\n').filter_map(|line| {
         // Fields, a lone dash, then the type. Blanks in names are escaped.
-        let mut fields = line.split(|octet| *octet == b' ');
+        let mut fields = line.split(|byte| *byte == b' ');
         let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
         let device = OsStr::from_bytes(fields.nth(1)?).to_owned();
         let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
@@ -109,17 +109,17 @@ pub(crate) fn mount_of(
 
 /// The table writes white space and the backslash as `\` and three octal digits.
 fn unescape(field: &[u8]) -> OsString {
-    let mut octets = Vec::with_capacity(field.len());
+    let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let (octet, after) = match escaped(rest) {
-            Some(octet) => (octet, rest.get(4..).unwrap_or_default()),
+        let (byte, after) = match escaped(rest) {
+            Some(byte) => (byte, rest.get(4..).unwrap_or_default()),
             None => (*first, after),
         };
-        octets.push(octet);
+        bytes.push(byte);
         rest = after;
     }
-    OsString::from_vec(octets)
+    OsString::from_vec(bytes)
 }
 
 fn escaped(text: &[u8]) -> Option<u8> {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_be_of_any_octets() {
+    fn names_may_be_of_any_bytes() {
         let table = b"1 1 0:1 / /a\xff\xfe rw - tmpfs t rw\n\
                       2 1 0:1 / /line\\012break\\011tab\\134end rw - tmpfs t rw\n\
                       3 1 0:1 / /\\134040 rw - tmpfs t rw\n\

@@ -116,7 +116,7 @@ pub(super) fn deny(page: &mut Page<'_>, profile: &str, text: &str, dialect: Dial
 fn host_of(text: &str) -> &str {
     let text = text.trim();
     let is_block = text.rsplit_once('/').is_some_and(|(_, prefix)| {
-        !prefix.is_empty() && prefix.bytes().all(|octet| octet.is_ascii_digit())
+        !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit())
     });
     let rest = match text.split_once("://") {
         Some((_, rest)) => rest,
@@ -137,7 +137,7 @@ fn split_port(text: &str) -> (&str, Option<u16>) {
         .rsplit_once(':')
         .filter(|(host, _)| host.starts_with('[') && host.ends_with(']') || !host.contains(':'));
     let port = |text: &str| {
-        let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|&port: &u16| digits && port != 0)
     };
     match split.and_then(|(host, text)| Some((host, port(text)?))) {
@@ -150,7 +150,7 @@ fn without_zone(text: &str) -> &str {
     text.split_once('%').map_or(text, |(address, _)| address)
 }
 
-/// The block of the whole octets that a glob over an address begins with: `192.168.*.*`.
+/// The block of the whole bytes that a glob over an address begins with: `192.168.*.*`.
 fn address_glob(text: &str) -> Option<Ipv4Net> {
     let is_glob = |c: char| c.is_ascii_digit() || ".*?".contains(c);
     if !text.chars().all(is_glob) || !text.contains(['*', '?']) {
@@ -161,10 +161,10 @@ fn address_glob(text: &str) -> Option<Ipv4Net> {
     if known.is_empty() || known.len() > 3 || labels.len() > 4 {
         return None;
     }
-    let mut octets = [0; 4];
-    octets.iter_mut().zip(&known).for_each(|(octet, known)| *octet = *known);
+    let mut bytes = [0; 4];
+    bytes.iter_mut().zip(&known).for_each(|(byte, known)| *byte = *known);
     let prefix = u8::try_from(8 * known.len()).ok()?;
-    Ipv4Net::new(Ipv4Addr::from(octets), prefix).ok()
+    Ipv4Net::new(Ipv4Addr::from(bytes), prefix).ok()
 }
 
 /// Everything below what stands behind the wildcards.

@@ -101,9 +101,9 @@ impl Lines {
         Self(std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect())
     }
 
-    /// The 1-based line of an octet.
-    fn at(&self, octet: usize) -> usize {
-        self.0.partition_point(|&start| start <= octet).max(1)
+    /// The 1-based line of a byte.
+    fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|&start| start <= byte).max(1)
     }
 }
 

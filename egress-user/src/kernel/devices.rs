@@ -177,7 +177,7 @@ pub(super) fn node(device: DeviceKey) -> Option<String> {
     let DeviceKey { kind, major, minor } = device;
     let of = if kind == kind::BLOCK { "block" } else { "char" };
     let about = fs::read_to_string(format!("/sys/dev/{of}/{major}:{minor}/uevent")).ok()?;
-    let plain = |name: &&str| name.bytes().all(|octet| octet.is_ascii_graphic());
+    let plain = |name: &&str| name.bytes().all(|byte| byte.is_ascii_graphic());
     let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME=")).filter(plain);
     name.map(str::to_owned)
 }

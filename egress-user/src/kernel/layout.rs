@@ -10,7 +10,7 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 
-/// Offsets in octets.
+/// Offsets in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// `head` of `struct sk_buff`.
@@ -29,8 +29,8 @@ impl Layout {
 
     fn read(btf: &[u8]) -> Option<Self> {
         let mut found = HashMap::new();
-        structs(btf, &["sk_buff", "skb_shared_info"], |name, member, octets| {
-            found.insert((name.to_owned(), member.to_owned()), octets);
+        structs(btf, &["sk_buff", "skb_shared_info"], |name, member, bytes| {
+            found.insert((name.to_owned(), member.to_owned()), bytes);
         })?;
         let at =
             |name: &str, member: &str| found.get(&(name.to_owned(), member.to_owned())).copied();
@@ -53,7 +53,7 @@ fn structs(btf: &[u8], wanted: &[&str], mut tell: impl FnMut(&str, &str, u32)) -
         btf.get(start..)?.get(..word(btf, length_at)? as usize)
     };
     let (types, strings) = (section(8, 12)?, section(16, 20)?);
-    let text = |at: u32| strings.get(at as usize..)?.split(|octet| *octet == 0).next();
+    let text = |at: u32| strings.get(at as usize..)?.split(|byte| *byte == 0).next();
     let names: Vec<&[u8]> = wanted.iter().map(|name| name.as_bytes()).collect();
     let mut at = 0;
     while at < types.len() {
@@ -95,8 +95,8 @@ fn extra(kind: u32, count: usize) -> Option<usize> {
     })
 }
 
-fn word(octets: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]
@@ -110,15 +110,15 @@ mod tests {
             return;
         }
         let layout = Layout::of_kernel().unwrap();
-        // `head` and `end` stand at the end of a structure of at least 200 octets.
+        // `head` and `end` stand at the end of a structure of at least 200 bytes.
         assert!(layout.skb_head > 100 && layout.skb_end > 100, "{layout:?}");
         assert!(layout.skb_head.abs_diff(layout.skb_end) <= 8, "{layout:?}");
     }
 
     #[test]
     fn garbage_is_no_layout() {
-        for octets in [&b""[..], &[0xff; 64], &[0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]] {
-            assert_eq!(Layout::read(octets), None);
+        for bytes in [&b""[..], &[0xff; 64], &[0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0]] {
+            assert_eq!(Layout::read(bytes), None);
         }
     }
 }

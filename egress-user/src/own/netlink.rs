@@ -242,13 +242,13 @@ struct Message<'a> {
 }
 
 /// The messages of a datagram; what is cut short ends it.
-fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
+fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
-        let length = usize::try_from(number(octets, 0)?).ok()?;
-        let message = octets.get(..length).filter(|_| length >= HEADER)?;
+        let length = usize::try_from(number(bytes, 0)?).ok()?;
+        let message = bytes.get(..length).filter(|_| length >= HEADER)?;
         let pair = number(message, 4)?.to_ne_bytes();
         let [a, b, c, d] = pair;
-        octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(Message {
             kind: u16::from_ne_bytes([a, b]),
             flags: u16::from_ne_bytes([c, d]),
@@ -258,24 +258,24 @@ fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// Attributes, as type and value.
-fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
-        let [a, b, c, d] = number(octets, 0)?.to_ne_bytes();
+        let [a, b, c, d] = number(bytes, 0)?.to_ne_bytes();
         let length = usize::from(u16::from_ne_bytes([a, b]));
-        let value = octets.get(4..length)?;
-        octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((u16::from_ne_bytes([c, d]) & 0x3fff, value))
     })
 }
 
-fn number(octets: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-fn ip(octets: &[u8]) -> Option<IpAddr> {
-    match octets.len() {
-        4 => Some(Ipv4Addr::from(*octets.first_chunk::<4>()?).into()),
-        16 => Some(Ipv6Addr::from(*octets.first_chunk::<16>()?).into()),
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into()),
+        16 => Some(Ipv6Addr::from(*bytes.first_chunk::<16>()?).into()),
         _ => None,
     }
 }
@@ -336,10 +336,10 @@ mod tests {
     #[test]
     fn messages_that_are_cut_or_lie_about_their_length_are_passed_over() {
         let attribute = |kind: u16, value: &[u8]| {
-            let mut octets = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
-            octets.extend(kind.to_ne_bytes());
-            octets.extend(value);
-            octets
+            let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(value);
+            bytes
         };
         let mut body = vec![2, 32, 0, 0, 255, 0, 0, RTN_LOCAL, 0, 0, 0, 0];
         body.extend(attribute(RTA_DST, &[93, 184, 216, 2]));

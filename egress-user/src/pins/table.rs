@@ -12,7 +12,7 @@ use super::PinStore;
 use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
-/// of names costs only the sandbox that makes it. Each pin costs about 200 octets here (0.8 MiB a
+/// of names costs only the sandbox that makes it. Each pin costs about 200 bytes here (0.8 MiB a
 /// full table) and at most one entry of the kernel's map.
 pub const MAX_PINS: usize = 4096;
 

@@ -12,12 +12,12 @@ use std::{
 
 use idna::AsciiDenyList;
 
-/// Longest text that is looked at, in bytes. A name has 253 octets at most; mapped away characters
+/// Longest text that is looked at, in bytes. A name has 253 bytes at most; mapped away characters
 /// (soft hyphens) may make the text longer, but not without end: normalising costs time.
 const TEXT_LIMIT_BYTES: usize = 1024;
-/// Most octets of a name in text form, without the root's dot.
+/// Most bytes of a name in text form, without the root's dot.
 const NAME_LIMIT_BYTES: usize = 253;
-/// Most octets of a label.
+/// Most bytes of a label.
 const LABEL_LIMIT_BYTES: usize = 63;
 
 /// A normalised DNS name: A-labels, lower case, no trailing dot.
@@ -35,7 +35,7 @@ impl Name {
         }
     }
 
-    /// The name that these labels of a DNS message make. Nothing is mapped: an octet that no host
+    /// The name that these labels of a DNS message make. Nothing is mapped: a byte that no host
     /// name has (a dot inside of a label among them) makes the name invalid.
     pub fn from_labels<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, HostError> {
         let mut text = String::new();
@@ -43,12 +43,12 @@ impl Name {
             if !text.is_empty() {
                 text.push('.');
             }
-            if !label.iter().all(|&octet| is_name_octet(octet)) {
-                return Err(HostError("a label has an octet that no host name has".to_owned()));
+            if !label.iter().all(|&byte| is_name_byte(byte)) {
+                return Err(HostError("a label has a byte that no host name has".to_owned()));
             }
-            text.extend(label.iter().map(|&octet| char::from(octet)));
+            text.extend(label.iter().map(|&byte| char::from(byte)));
             if label.is_empty() || text.len() > NAME_LIMIT_BYTES {
-                return Err(HostError("an empty label, or too many octets".to_owned()));
+                return Err(HostError("an empty label, or too many bytes".to_owned()));
             }
         }
         Self::parse(&text)
@@ -175,12 +175,12 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 fn is_zone(zone: &str) -> bool {
-    let octet = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
-    (1..=LABEL_LIMIT_BYTES).contains(&zone.len()) && zone.bytes().all(octet)
+    let byte = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
+    (1..=LABEL_LIMIT_BYTES).contains(&zone.len()) && zone.bytes().all(byte)
 }
 
 /// The forms of inet_aton(3): one to four parts, each decimal, octal or hexadecimal, where the last
-/// one fills the octets that are left.
+/// one fills the bytes that are left.
 fn parse_inet_aton(text: &str) -> Option<Ipv4Addr> {
     let mut address: u32 = 0;
     let mut parts = text.split('.').peekable();
@@ -193,9 +193,9 @@ fn parse_inet_aton(text: &str) -> Option<Ipv4Addr> {
             }
             return Some(Ipv4Addr::from(address | part));
         }
-        let octet = u8::try_from(part).ok()?;
+        let byte = u8::try_from(part).ok()?;
         // With four parts read and more to come the loop ends without an address.
-        address |= u32::from(octet) << (24 - 8 * position);
+        address |= u32::from(byte) << (24 - 8 * position);
     }
     None
 }
@@ -219,13 +219,13 @@ fn is_numeric_label(label: &str) -> bool {
     label.bytes().all(|b| b.is_ascii_digit()) || hexadecimal.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn is_name_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_'
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 fn normalise_name(text: &str) -> Result<String, HostError> {
     let plain = |label: &str| {
-        label.bytes().all(is_name_octet)
+        label.bytes().all(is_name_byte)
             && !label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
     };
     // Labels of plain ASCII map to their lower case: the tables are for the rest.
@@ -240,16 +240,16 @@ fn normalise_name(text: &str) -> Result<String, HostError> {
         name.pop();
     }
     if name.len() > NAME_LIMIT_BYTES {
-        return Err(HostError(format!("a name of {} octets; 253 is the most", name.len())));
+        return Err(HostError(format!("a name of {} bytes; 253 is the most", name.len())));
     }
     for label in name.split('.') {
         if label.is_empty() {
             return Err(HostError(format!("{text:?} has an empty label")));
         }
         if label.len() > LABEL_LIMIT_BYTES {
-            return Err(HostError(format!("{text:?} has a label of more than 63 octets")));
+            return Err(HostError(format!("{text:?} has a label of more than 63 bytes")));
         }
-        if !label.bytes().all(is_name_octet) {
+        if !label.bytes().all(is_name_byte) {
             return Err(HostError(format!("{text:?} has a character that no host name has")));
         }
     }

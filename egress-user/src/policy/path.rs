@@ -33,28 +33,28 @@ pub(super) fn is_ambiguous(path: &str) -> bool {
 fn is_ambiguous_segment(segment: &str) -> bool {
     // Some servers cut parameters off before they look for dots: `..;x` is `..` to them.
     let Some(decoded) = decode(segment) else { return true };
-    let name = decoded.split(|&octet| octet == b';').next().unwrap_or_default();
+    let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
     matches!(name, b"." | b"..")
 }
 
-/// The octets of a segment; none where an escape is bad, or where decoding it (once, or again)
+/// The bytes of a segment; none where an escape is bad, or where decoding it (once, or again)
 /// would change how the path is cut into segments.
 fn decode(segment: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::with_capacity(segment.len());
+    let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
         if byte != b'%' {
-            octets.push(byte);
+            bytes.push(byte);
             continue;
         }
         let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-        let octet = high << 4 | low;
-        if matches!(octet, b'/' | b'\\' | b'%') || octet.is_ascii_control() {
+        let byte = high << 4 | low;
+        if matches!(byte, b'/' | b'\\' | b'%') || byte.is_ascii_control() {
             return None;
         }
-        octets.push(octet);
+        bytes.push(byte);
     }
-    Some(octets)
+    Some(bytes)
 }
 
 fn digit(byte: u8) -> Option<u8> {

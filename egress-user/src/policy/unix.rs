@@ -3,7 +3,7 @@ use std::{fmt, path::Path};
 
 use super::{Action, Origin, PatternError, rule::cite};
 
-/// Most octets of a name: `sun_path` has 108, one of which is a NUL.
+/// Most bytes of a name: `sun_path` has 108, one of which is a NUL.
 const LONGEST: usize = 107;
 
 /// The address of a unix socket.
@@ -37,7 +37,7 @@ impl UnixAddress {
         }
         if name.len() > LONGEST {
             return Err(PatternError::new(
-                format!("the name of a unix socket has at most {LONGEST} octets"),
+                format!("the name of a unix socket has at most {LONGEST} bytes"),
                 "write a shorter one",
             ));
         }

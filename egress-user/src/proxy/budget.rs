@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Octets held at most for a sandbox of what its clients send before the answer to an upgrade.
 pub(super) const EARLY_BYTES: usize = 4 << 20;
 
-/// An amount of octets that is given away in shares.
+/// An amount of bytes that is given away in shares.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicUsize,
 }
 
 impl Budget {
-    pub(super) fn new(octets: usize) -> Self {
-        Self { left: AtomicUsize::new(octets) }
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { left: AtomicUsize::new(bytes) }
     }
 
     /// Nothing of it yet.
     pub(super) fn share(&self) -> Share<'_> {
-        Share { budget: self, octets: 0 }
+        Share { budget: self, bytes: 0 }
     }
 }
 
@@ -26,26 +26,26 @@ impl Budget {
 #[derive(Debug)]
 pub(super) struct Share<'a> {
     budget: &'a Budget,
-    octets: usize,
+    bytes: usize,
 }
 
 impl Share<'_> {
-    /// Whether the share is now at least so many octets; otherwise it stays as it was.
-    pub(super) fn grow(&mut self, octets: usize) -> bool {
-        let Some(more) = octets.checked_sub(self.octets).filter(|&more| more > 0) else {
+    /// Whether the share is now at least so many bytes; otherwise it stays as it was.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|&more| more > 0) else {
             return true;
         };
         let take = |left: usize| left.checked_sub(more);
         let taken = self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_ok() {
-            self.octets = octets;
+            self.bytes = bytes;
         }
         taken.is_ok()
     }
 
     pub(super) fn give_back(&mut self) {
-        let octets = std::mem::take(&mut self.octets);
-        self.budget.left.fetch_add(octets, Ordering::Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.budget.left.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

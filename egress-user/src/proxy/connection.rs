@@ -56,7 +56,7 @@ pub(super) struct Connection<'a> {
     pub(super) policy: Arc<Policy>,
     pub(super) live: Live<'a>,
     pub(super) evidence: Arc<Evidence>,
-    /// Until the client's last octet, and its end, are handed to the server's socket.
+    /// Until the client's last byte, and its end, are handed to the server's socket.
     pub(super) owed: Owed<'a>,
 }
 

@@ -43,7 +43,7 @@ pub struct GivenUp {
     pub to: SocketAddr,
     /// Octets that the program's kernel took as delivered, and the far side did not get. There may be
     /// more that never came as far as here.
-    pub octets: u64,
+    pub bytes: u64,
 }
 
 /// What one sandbox's connections still owe.
@@ -120,13 +120,13 @@ impl Drain {
         Box::pin(self.without_progress(owed, client, server)).await;
         // The beginning of the one stream is counted, and the end of the other.
         let got = server.get().map_or(0, |server| has_carried(server).acknowledged.max(1) - 1);
-        let octets = has_carried(client).received.saturating_sub(got).saturating_sub(1);
+        let bytes = has_carried(client).received.saturating_sub(got).saturating_sub(1);
         reset(client);
         server.get().inspect(|server| reset(server));
-        if octets == 0 {
+        if bytes == 0 {
             return;
         }
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push(GivenUp { to, octets });
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push(GivenUp { to, bytes });
     }
 
     async fn without_progress(

@@ -73,7 +73,7 @@ impl Tap {
     }
 
     /// Whether the answer to an upgrade is awaited. It is asked for before the request is
-    /// forwarded, so that no octet of the answer can have come before.
+    /// forwarded, so that no byte of the answer can have come before.
     fn is_armed(&self) -> bool {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }

@@ -1,4 +1,4 @@
-//! The client's side of an HTTP/2 connection without TLS: every request is judged before an octet of
+//! The client's side of an HTTP/2 connection without TLS: every request is judged before a byte of
 //! it is forwarded. A refusal ends the connection, as a browser's or gRPC's end of a server does: in
 //! the other direction nobody could say it between the server's own frames.
 
@@ -17,7 +17,7 @@ use crate::{
 const CHUNK: usize = 16 * 1024;
 
 /// Forwards until the client has sent all, or a request is refused. The server, at `address`, has
-/// the first `forwarded` octets of `held`.
+/// the first `forwarded` bytes of `held`.
 pub(super) async fn forward(
     connection: &Connection<'_>,
     server: &TcpStream,

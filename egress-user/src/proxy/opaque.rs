@@ -1,4 +1,4 @@
-//! A connection where other protocols may pass, while its first octets may still be those of a
+//! A connection where other protocols may pass, while its first bytes may still be those of a
 //! request: they are forwarded as they come, but for what would make a request of them.
 
 use std::{io, net::IpAddr};
@@ -21,10 +21,10 @@ use crate::{
 /// Octets read at once.
 const CHUNK: usize = 8 * 1024;
 
-/// What the octets turned out to be.
+/// What the bytes turned out to be.
 pub(super) struct Became {
     pub(super) then: Then,
-    /// From the connection's first octet on for a request, else what was not forwarded.
+    /// From the connection's first byte on for a request, else what was not forwarded.
     pub(super) held: Vec<u8>,
     /// Octets of these that the server has.
     pub(super) forwarded: usize,

@@ -1,6 +1,6 @@
-//! Could a connection's first octets be the beginning of an HTTP request, for any server?
+//! Could a connection's first bytes be the beginning of an HTTP request, for any server?
 //!
-//! Where other protocols may pass, octets go on while this is open, so that no client waits for a
+//! Where other protocols may pass, bytes go on while this is open, so that no client waits for a
 //! verdict: all but what would make a request of them. What a server might read as one is wider
 //! than RFC 9112: blank lines and blanks before it, any method, other white space, a version behind
 //! a target with blanks in it, none at all (HTTP/0.9). So the *first line that is not blank* counts,
@@ -17,7 +17,7 @@
 
 use super::http1::HEAD_LIMIT_BYTES;
 
-/// Most octets of the first line, blanks before it apart. A longer one is no request line: the
+/// Most bytes of the first line, blanks before it apart. A longer one is no request line: the
 /// most generous default of a server is 1 MiB.
 pub const LINE_LIMIT_BYTES: usize = 2 << 20;
 
@@ -29,10 +29,10 @@ const PROXY_HEADER: &[u8] = b"PROXY";
 /// 2.2).
 const PROXY_SIGNATURE_BYTES: usize = 12;
 
-/// What the octets so far are.
+/// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// Perhaps a request's beginning: [`Beginning::passable`] octets may be forwarded.
+    /// Perhaps a request's beginning: [`Beginning::passable`] bytes may be forwarded.
     Maybe,
     /// A request to some server: [`super::RequestStream`] judges it, and refuses what it cannot
     /// read. Nothing more may be forwarded before.
@@ -41,7 +41,7 @@ pub enum Begun {
     Opaque,
 }
 
-/// Follows the first octets of a connection (as chunks: each octet once, in order), in constant
+/// Follows the first bytes of a connection (as chunks: each byte once, in order), in constant
 /// memory.
 #[derive(Clone, Debug)]
 pub struct Beginning {
@@ -55,7 +55,7 @@ pub struct Beginning {
     /// The same for servers to which only blanks and tabs end a word: never more.
     spaced: u8,
     in_spaced: bool,
-    /// How much of `HTTP/` the last octets are.
+    /// How much of `HTTP/` the last bytes are.
     matched: usize,
     /// Where `HTTP/` begins of which only the line's end says whether it is a version.
     version_at: Option<usize>,
@@ -90,13 +90,13 @@ impl Beginning {
         }
     }
 
-    /// Looks at the next octets. Final unless [`Begun::Maybe`].
+    /// Looks at the next bytes. Final unless [`Begun::Maybe`].
     pub fn feed(&mut self, chunk: &[u8]) -> Begun {
         let mut rest = chunk;
         while self.verdict == Begun::Maybe {
             rest = self.skip(rest);
-            let Some((&octet, behind)) = rest.split_first() else { break };
-            self.verdict = self.take(octet);
+            let Some((&byte, behind)) = rest.split_first() else { break };
+            self.verdict = self.take(byte);
             self.seen += 1;
             rest = behind;
         }
@@ -111,7 +111,7 @@ impl Beginning {
         self.verdict
     }
 
-    /// While it is [`Begun::Maybe`]: how many octets from the connection's start may be forwarded.
+    /// While it is [`Begun::Maybe`]: how many bytes from the connection's start may be forwarded.
     pub fn passable(&self) -> usize {
         self.held_from().unwrap_or(self.seen)
     }
@@ -132,7 +132,7 @@ impl Beginning {
         if !self.in_word || !is_start_kept || self.matched > 0 || self.version_at.is_some() {
             return chunk;
         }
-        let matters = |&octet: &u8| is_blank(octet) || octet | 0x20 == b'h';
+        let matters = |&byte: &u8| is_blank(byte) || byte | 0x20 == b'h';
         let skipped = chunk.iter().position(matters).unwrap_or(chunk.len());
         // Not past a limit, where a verdict is due.
         let skipped = skipped.min(LINE_LIMIT_BYTES - self.line);
@@ -145,8 +145,8 @@ impl Beginning {
         chunk.get(skipped..).unwrap_or_default()
     }
 
-    fn take(&mut self, octet: u8) -> Begun {
-        if self.line > 0 || !matches!(octet, b'\t'..=b'\r' | b' ') {
+    fn take(&mut self, byte: u8) -> Begun {
+        if self.line > 0 || !matches!(byte, b'\t'..=b'\r' | b' ') {
             self.line += 1;
         }
         if self.line > LINE_LIMIT_BYTES {
@@ -155,13 +155,13 @@ impl Beginning {
         if self.held_from().is_some_and(|at| self.seen - at > HEAD_LIMIT_BYTES) {
             return Begun::Request;
         }
-        if matches!(octet, b' ' | b'\t' | b'\n') {
+        if matches!(byte, b' ' | b'\t' | b'\n') {
             self.in_spaced = false;
         } else if !self.in_spaced {
             self.in_spaced = true;
             self.spaced = self.spaced.saturating_add(1);
         }
-        match octet {
+        match byte {
             b'\n' if self.words == 0 => {
                 self.spaced = 0;
                 Begun::Maybe
@@ -169,17 +169,17 @@ impl Beginning {
             b'\n' => self.line_end(),
             // To some servers the end of a line.
             b'\r' if self.is_request_line() => Begun::Request,
-            _ if is_blank(octet) => {
+            _ if is_blank(byte) => {
                 self.in_word = false;
                 self.matched = 0;
                 Begun::Maybe
             }
-            _ => self.letter(octet),
+            _ => self.letter(byte),
         }
     }
 
-    fn letter(&mut self, octet: u8) -> Begun {
-        let is_version = self.in_word && matches!(octet, b'0'..=b'9' | b'.');
+    fn letter(&mut self, byte: u8) -> Begun {
+        let is_version = self.in_word && matches!(byte, b'0'..=b'9' | b'.');
         if !is_version {
             self.version_at = None;
         }
@@ -194,10 +194,10 @@ impl Beginning {
             }
         }
         match self.words {
-            1 => self.method.push(octet),
+            1 => self.method.push(byte),
             2 => {
-                self.target.push(octet);
-                self.scheme_end.push(octet);
+                self.target.push(byte);
+                self.scheme_end.push(byte);
                 if matches!(self.target.upper(), b"HTTP:") {
                     self.target_at.get_or_insert(self.seen);
                 }
@@ -205,10 +205,10 @@ impl Beginning {
             _ => {}
         }
         let next = b"HTTP/".get(self.matched).copied();
-        self.matched = if next == Some(octet.to_ascii_uppercase()) {
+        self.matched = if next == Some(byte.to_ascii_uppercase()) {
             self.matched + 1
         } else {
-            usize::from(octet.eq_ignore_ascii_case(&b'H'))
+            usize::from(byte.eq_ignore_ascii_case(&b'H'))
         };
         if self.matched == b"HTTP/".len() {
             self.matched = 0;
@@ -296,9 +296,9 @@ const KNOWN_METHODS: [&str; 24] = [
 ];
 
 /// What ends a word, for some server: controls, the blank, and what Unicode counts as white space
-/// of one octet in Latin-1.
-fn is_blank(octet: u8) -> bool {
-    matches!(octet, 0..=b' ' | 0x7f | 0x85 | 0xa0)
+/// of one byte in Latin-1.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | 0x7f | 0x85 | 0xa0)
 }
 
 /// Looks for `://` in a word.
@@ -310,14 +310,14 @@ struct SchemeEnd {
 impl SchemeEnd {
     const TEXT: &[u8] = b"://";
 
-    fn push(&mut self, octet: u8) {
+    fn push(&mut self, byte: u8) {
         if self.is_seen() {
             return;
         }
-        self.matched = if Self::TEXT.get(self.matched) == Some(&octet) {
+        self.matched = if Self::TEXT.get(self.matched) == Some(&byte) {
             self.matched + 1
         } else {
-            usize::from(octet == b':')
+            usize::from(byte == b':')
         };
     }
 
@@ -326,27 +326,27 @@ impl SchemeEnd {
     }
 }
 
-/// The first octets of a word, in upper case.
+/// The first bytes of a word, in upper case.
 #[derive(Clone, Debug)]
 struct Start<const N: usize> {
-    octets: [u8; N],
+    bytes: [u8; N],
     length: usize,
     is_capitals: bool,
 }
 
 impl<const N: usize> Start<N> {
-    const EMPTY: Self = Self { octets: [0; N], length: 0, is_capitals: true };
+    const EMPTY: Self = Self { bytes: [0; N], length: 0, is_capitals: true };
 
-    fn push(&mut self, octet: u8) {
-        if let Some(place) = self.octets.get_mut(self.length) {
-            *place = octet.to_ascii_uppercase();
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte.to_ascii_uppercase();
         }
         self.length = self.length.saturating_add(1);
-        self.is_capitals &= octet.is_ascii_uppercase() || matches!(octet, b'-' | b'_');
+        self.is_capitals &= byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
     }
 
     fn upper(&self) -> &[u8] {
-        self.octets.get(..self.length.min(N)).unwrap_or_default()
+        self.bytes.get(..self.length.min(N)).unwrap_or_default()
     }
 
     fn is_full(&self) -> bool {

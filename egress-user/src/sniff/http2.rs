@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS (RFC 9113): every request's authority, before any octet of it is forwarded.
+//! HTTP/2 without TLS (RFC 9113): every request's authority, before any byte of it is forwarded.
 //!
 //! [`Http2Stream`] follows the frames of a client for the life of the connection and changes none.
 //! The field section of a request, its HEADERS and all CONTINUATION, is held until it is whole and
@@ -22,23 +22,23 @@ use frame::{Frame, HEAD_BYTES, kind};
 /// What a client begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Most octets held for one field section, the heads of its frames, padding and priorities
+/// Most bytes held for one field section, the heads of its frames, padding and priorities
 /// included. The section itself has at most [`HEAD_LIMIT_BYTES`].
 pub const SECTION_LIMIT_BYTES: usize = 2 * HEAD_LIMIT_BYTES;
 
-/// The largest table of fields that a client may use (RFC 7541 section 4.2); 4096 octets unless the
+/// The largest table of fields that a client may use (RFC 7541 section 4.2); 4096 bytes unless the
 /// server offers more. So a connection costs at most this and [`SECTION_LIMIT_BYTES`].
 pub const TABLE_LIMIT_BYTES: usize = 16 * 1024;
 
 /// What the caller has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Http2Step {
-    /// Read more, then call again with these octets and more. Nothing may be forwarded.
+    /// Read more, then call again with these bytes and more. Nothing may be forwarded.
     Need,
-    /// The first so many octets (at least one) carry no request: forward them, take them off, call
+    /// The first so many bytes (at least one) carry no request: forward them, take them off, call
     /// again.
     Pass(usize),
-    /// The first so many octets are a request's fields: judge it, forward them, take them off, call
+    /// The first so many bytes are a request's fields: judge it, forward them, take them off, call
     /// again. A refused one ends the connection.
     Request(Box<RequestHead>, usize),
     /// Malformed, or of a kind that would carry what nobody judges; the text says why. Final.
@@ -114,7 +114,7 @@ impl Http2Stream {
         Self { state: State::Preface, fields: Fields::new(), last_stream: 0 }
     }
 
-    /// Looks at the client's octets that were not forwarded yet. Empty input is allowed.
+    /// Looks at the client's bytes that were not forwarded yet. Empty input is allowed.
     pub fn step(&mut self, input: &[u8]) -> Http2Step {
         let step = match &mut self.state {
             State::Preface => self.preface(input),

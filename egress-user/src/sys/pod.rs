@@ -9,11 +9,11 @@ pub struct Wire<T: egress_common::Pod>(pub T);
 // wrapper is transparent.
 unsafe impl<T: egress_common::Pod> aya::Pod for Wire<T> {}
 
-/// Reads a record from the octets of a ring buffer entry; none when there are too few.
-pub fn read<T: egress_common::Pod>(octets: &[u8]) -> Option<T> {
-    if octets.len() < size_of::<T>() {
+/// Reads a record from the bytes of a ring buffer entry; none when there are too few.
+pub fn read<T: egress_common::Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
         return None;
     }
     // SAFETY: long enough, unaligned reads are allowed here, and every bit pattern is a `T`.
-    Some(unsafe { octets.as_ptr().cast::<T>().read_unaligned() })
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }

@@ -32,7 +32,7 @@ pub fn check_netlink_strictly(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut cookie = 0_u64;
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most the eight octets that the length allows.
+    // SAFETY: the kernel writes at most the eight bytes that the length allows.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
@@ -64,7 +64,7 @@ pub fn carried(socket: BorrowedFd<'_>) -> io::Result<Carried> {
     const LENGTH: usize = BYTES_RECEIVED + 8;
     let mut info = [0_u8; LENGTH];
     let mut length = libc::socklen_t::try_from(LENGTH).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most as many octets as the length allows, which are there.
+    // SAFETY: the kernel writes at most as many bytes as the length allows, which are there.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
@@ -78,8 +78,8 @@ pub fn carried(socket: BorrowedFd<'_>) -> io::Result<Carried> {
         return Err(io::Error::last_os_error());
     }
     let number = |at: usize| {
-        let octets = info.get(at..).and_then(|rest| rest.first_chunk());
-        octets.map(|octets| u64::from_ne_bytes(*octets)).unwrap_or_default()
+        let bytes = info.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.map(|bytes| u64::from_ne_bytes(*bytes)).unwrap_or_default()
     };
     Ok(Carried { received: number(BYTES_RECEIVED), acknowledged: number(BYTES_ACKED) })
 }
@@ -90,11 +90,11 @@ pub fn carried(socket: BorrowedFd<'_>) -> io::Result<Carried> {
 /// # Errors
 /// When it is no connected TCP socket.
 pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut octets: libc::c_int = 0;
+    let mut bytes: libc::c_int = 0;
     // SAFETY: the kernel writes one int.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(usize::try_from(octets).unwrap_or(0))
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }

@@ -21,7 +21,7 @@ fn messages_in_any_portions_are_judged_one_by_one() {
         &world,
         &[
             ("two-in-one-segment", "NOERROR NXDOMAIN"),
-            ("octet-by-octet", "NOERROR"),
+            ("byte-by-byte", "NOERROR"),
             ("many-pipelined", &["NXDOMAIN"; 40].join(" ")),
         ],
     );
@@ -42,7 +42,7 @@ fn malformed_messages_are_refused_and_responses_are_dropped() {
             ("pointer-loop", "FORMERR"),
             ("truncated", "FORMERR"),
             ("response", "nothing"),
-            ("eleven-octets", "nothing"),
+            ("eleven-bytes", "nothing"),
             ("notify", "NOTIMP"),
             ("update", "NOTIMP"),
             ("opcode-15", "NOTIMP"),

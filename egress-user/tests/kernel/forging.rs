@@ -45,7 +45,7 @@ fn attempt(world: &World, options: &[&str], how: &str, at: (&str, &str)) {
 #[ignore = "kernel: needs root"]
 fn names_on_the_wire_print_no_lines_of_their_own() {
     let world = two_sites();
-    for how in ["sni", "sni-octets", "sni-long"] {
+    for how in ["sni", "sni-bytes", "sni-long"] {
         // By the kernel, and by the proxy.
         attempt(&world, ALLOWED, how, (SITE, "443"));
         let rule = "network.domains.\"allowed.test\"={ action = \"allow\", via = \"proxy\" }";
@@ -75,7 +75,7 @@ fn the_answer_to_a_refused_request_is_clean_as_well() {
 #[ignore = "kernel: needs root"]
 fn names_in_lookups_print_no_lines_of_their_own() {
     let world = two_sites();
-    for how in ["dns", "dns-octets"] {
+    for how in ["dns", "dns-bytes"] {
         let words = [PYTHON, "forge.py", how, NAME_SERVER, "53"];
         let before = world.queries().len();
         world.direct().run(words);

@@ -133,7 +133,7 @@ for name, more in ATTEMPTS.items():
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             s.sendall(data[:at])
-            for octet in data[at:]: s.send(bytes([octet]))
+            for byte in data[at:]: s.send(bytes([byte]))
             s.shutdown(socket.SHUT_WR)
             print(name, s.recv(100) or 'closed')
         except OSError:

@@ -134,5 +134,5 @@ fn a_handle_on_a_process_outside_is_refused() {
         return skip("this kernel keeps processes of one user from each other (Yama)");
     }
     let arrived = || world.arrived_at(OTHER).payload() >= SECRET.len();
-    eventually("the twin's octets arrive", arrived);
+    eventually("the twin's bytes arrive", arrived);
 }

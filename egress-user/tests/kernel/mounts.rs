@@ -3,7 +3,7 @@ use super::support::{Client, Finished, PYTHON, World};
 use super::{ALLOWED, OTHER, SECRET, two_sites};
 
 /// Python that writes itself into the cgroups behind the files that it is given, and connects. The
-/// names come in the environment, where they may be of any octets.
+/// names come in the environment, where they may be of any bytes.
 const MOVE: &str = "import os, socket\n\
     for name in os.environb[b'FILES'].split(b'|'):\n  \
       try:\n    \
@@ -48,7 +48,7 @@ impl Mounted {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn names_of_any_octets_are_mount_points_like_others() {
+fn names_of_any_bytes_are_mount_points_like_others() {
     let mounted = Mounted::new();
     // In the words of printf(1).
     for name in [

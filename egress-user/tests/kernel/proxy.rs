@@ -26,7 +26,7 @@ fn a_pause_takes_nothing_past_the_check() {
     paused("tls").printed("reset\n").complained("tls shared.test at");
     world.arrived_at(SITE).on_port(7000).no_payload();
     paused("http").printed("403\n").complained("http shared.test at");
-    // The one octet that any protocol may begin with.
+    // The one byte that any protocol may begin with.
     assert_eq!(world.arrived_at(SITE).on_port(7000).payload(), 1, "{world}");
 }
 

@@ -2,7 +2,7 @@
 //! attempt is judged by what the servers and the wire saw.
 use std::time::Duration;
 
-use super::support::tls_servers::{ALL, GNUTLS, IN_OCTETS, OPENSSL, RUSTLS, TlsServers};
+use super::support::tls_servers::{ALL, GNUTLS, IN_BYTES, OPENSSL, RUSTLS, TlsServers};
 use super::support::{Client, Finished, PYTHON, Policy, TLS_SERVERS, World};
 use super::{SITE, SITE_V6};
 
@@ -149,9 +149,9 @@ fn a_second_hello_of_another_name_does_not_leave_over_ipv6() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_request_in_single_octets_is_one_all_the_same() {
-    refused("kernel", V4, &[IN_OCTETS]);
-    refused("proxy", V4, &[IN_OCTETS]);
+fn a_request_in_single_bytes_is_one_all_the_same() {
+    refused("kernel", V4, &[IN_BYTES]);
+    refused("proxy", V4, &[IN_BYTES]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The kernel side's reading of a hello against the proxy's: real ones, whole, cut short, and with
-//! each octet changed.
+//! each byte changed.
 use std::{fs, path::Path};
 
 use crate::bodies::hello::agree;
@@ -25,9 +25,9 @@ fn captured() -> Vec<(String, Vec<u8>)> {
 fn real_hellos_are_read_alike() {
     let hellos = captured();
     assert!(hellos.len() >= 11);
-    for (file, octets) in hellos {
-        agree(&octets);
-        let read = hello::read(&octets).map(|(name, said)| {
+    for (file, bytes) in hellos {
+        agree(&bytes);
+        let read = hello::read(&bytes).map(|(name, said)| {
             String::from_utf8(hello::octets(&name)[..said.length as usize].to_vec()).unwrap()
         });
         // Nothing but these is left to the proxy.
@@ -38,15 +38,15 @@ fn real_hellos_are_read_alike() {
             "trailing-dot" => assert_eq!(read.unwrap(), "dot.test"),
             _ => assert!(read.unwrap().ends_with(".test"), "{file}"),
         }
-        for length in 1..octets.len() {
-            agree(&octets[..length]);
+        for length in 1..bytes.len() {
+            agree(&bytes[..length]);
             if length >= 5 && file != "two-records" {
-                assert_eq!(hello::read(&octets[..length]).unwrap_err(), Finding::Incomplete);
+                assert_eq!(hello::read(&bytes[..length]).unwrap_err(), Finding::Incomplete);
             }
         }
-        for at in 0..octets.len() {
+        for at in 0..bytes.len() {
             for change in [1, 0x20, 0x80, 0xff] {
-                let mut changed = octets.clone();
+                let mut changed = bytes.clone();
                 changed[at] ^= change;
                 agree(&changed);
             }
@@ -56,23 +56,23 @@ fn real_hellos_are_read_alike() {
 
 #[test]
 fn names_are_lowered_as_ascii_is() {
-    for octet in 0..=u8::MAX {
-        let mut name = hello::words(&[octet; 9]);
+    for byte in 0..=u8::MAX {
+        let mut name = hello::words(&[byte; 9]);
         hello::lower(&mut name, 9);
-        assert_eq!(name, hello::words(&[octet.to_ascii_lowercase(); 9]), "{octet}");
+        assert_eq!(name, hello::words(&[byte.to_ascii_lowercase(); 9]), "{byte}");
     }
 }
 
 #[test]
 fn a_zero_behind_a_name_is_a_part_of_it() {
-    let octets =
+    let bytes =
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hello/curl-openssl3.bin"));
-    let mut octets = octets.unwrap();
-    let at = octets.windows(9).position(|window| window == b"curl.test").unwrap();
-    let (name, plain) = hello::read(&octets).unwrap();
-    // The same number of octets, the last of them zero.
-    octets[at + 8] = 0;
-    let (shorter, said) = hello::read(&octets).unwrap();
+    let mut bytes = bytes.unwrap();
+    let at = bytes.windows(9).position(|window| window == b"curl.test").unwrap();
+    let (name, plain) = hello::read(&bytes).unwrap();
+    // The same number of bytes, the last of them zero.
+    bytes[at + 8] = 0;
+    let (shorter, said) = hello::read(&bytes).unwrap();
     assert_eq!((plain.length, said.length), (9, 9));
     assert_ne!(name, shorter);
     assert_eq!(shorter, hello::words(b"curl.tes"), "only the length tells them apart");
@@ -87,10 +87,10 @@ proptest! {
         put in prop::collection::vec(any::<u8>(), 0..12),
         drop in 0usize..12,
     ) {
-        let (_, octets) = captured().swap_remove(file);
-        let cut = cut.min(octets.len());
-        let rest = (cut + drop).min(octets.len());
-        agree(&[&octets[..cut], &put, &octets[rest..]].concat());
+        let (_, bytes) = captured().swap_remove(file);
+        let cut = cut.min(bytes.len());
+        let rest = (cut + drop).min(bytes.len());
+        agree(&[&bytes[..cut], &put, &bytes[rest..]].concat());
     }
 }
 
@@ -103,22 +103,22 @@ proptest! {
     ) {
         // Behind the packet's headers: no record begins at 0.
         const START: usize = 40;
-        let mut octets = vec![0; START];
+        let mut bytes = vec![0; START];
         let (mut hello, mut unknown) = (None, None);
         for (kind, length) in records {
             if hello.is_none() && unknown.is_none() {
-                unknown = (kind == 24).then_some(octets.len());
-                hello = (kind == 22).then_some(octets.len());
+                unknown = (kind == 24).then_some(bytes.len());
+                hello = (kind == 22).then_some(bytes.len());
             }
-            octets.extend([kind, 3, 3, 0, u8::try_from(length).unwrap()]);
-            octets.resize(octets.len() + length, 0);
+            bytes.extend([kind, 3, 3, 0, u8::try_from(length).unwrap()]);
+            bytes.resize(bytes.len() + length, 0);
         }
-        let whole = octets.len();
-        octets.truncate(whole.saturating_sub(cut).max(START));
-        let end = octets.len();
+        let whole = bytes.len();
+        bytes.truncate(whole.saturating_sub(cut).max(START));
+        let end = bytes.len();
         let mut walk = Records::new(40, u32::try_from(end).unwrap());
         let mut steps = 0;
-        while steps < MAX_RECORDS && walk.step(&&octets[..]) {
+        while steps < MAX_RECORDS && walk.step(&&bytes[..]) {
             steps += 1;
         }
         let is_behind = |record: Option<usize>| record.is_none_or(|at| at >= end);

@@ -87,7 +87,7 @@ fn reasons() -> String {
 fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::InvalidHost => {
-            "Correct the host: a name of letters, digits, `-` and `_` in labels of at most 63 octets, or an address."
+            "Correct the host: a name of letters, digits, `-` and `_` in labels of at most 63 bytes, or an address."
         }
         Reason::Denied => {
             "Remove the deny rule that is named, if the target is meant to be reached: no allow overrides it. The rule may be \

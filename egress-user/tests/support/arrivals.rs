@@ -112,7 +112,7 @@ impl<'w> Arrivals<'w> {
         self
     }
 
-    /// Whether `text` is in the octets of one of the connections, however they were cut into packets. What was sent
+    /// Whether `text` is in the bytes of one of the connections, however they were cut into packets. What was sent
     /// twice counts twice.
     pub(crate) fn streams_have(&self, text: &str) -> bool {
         let mut streams = std::collections::HashMap::<_, Vec<u8>>::new();
@@ -120,7 +120,7 @@ impl<'w> Arrivals<'w> {
             let ends = (packet.source, packet.source_port, packet.destination, packet.port);
             streams.entry(ends).or_default().extend_from_slice(&packet.payload);
         }
-        streams.values().any(|octets| octets.windows(text.len()).any(|run| run == text.as_bytes()))
+        streams.values().any(|bytes| bytes.windows(text.len()).any(|run| run == text.as_bytes()))
     }
 
     /// How many of them hold `text`.

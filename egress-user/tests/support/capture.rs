@@ -241,14 +241,14 @@ fn parse(packet: &[u8]) -> Option<Arrival> {
             let header = usize::from(packet[0] & 15) * 4;
             let total = usize::from(u16::from_be_bytes(array(packet, 2)?));
             let address =
-                |at| array::<4>(packet, at).map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
+                |at| array::<4>(packet, at).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
             // A total of 0 is a segment over 64 KiB that was never cut up.
             let end = if total == 0 { packet.len() } else { total.min(packet.len()) };
             (address(12)?, address(16)?, *packet.get(9)?, header > 20, packet.get(header..end)?)
         }
         6 => {
             let address =
-                |at| array::<16>(packet, at).map(|octets| IpAddr::V6(Ipv6Addr::from(octets)));
+                |at| array::<16>(packet, at).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)));
             let (mut protocol, mut at) = (*packet.get(6)?, 40);
             // Hop-by-hop options, routing header, destination options.
             while matches!(protocol, 0 | 43 | 60) {

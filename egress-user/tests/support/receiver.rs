@@ -35,13 +35,13 @@ pub(crate) struct Manner {
     pub(crate) greeting: Vec<u8>,
     /// Octets of the receive buffer, before the kernel doubles it; the kernel's own choice without.
     pub(crate) buffer: Option<i32>,
-    /// Reads at most so many octets, then pauses.
+    /// Reads at most so many bytes, then pauses.
     pub(crate) pause: Option<(usize, Duration)>,
     /// Reads nothing until it is told to.
     pub(crate) stalls: bool,
     /// Says so much again and again, and has got everything when that meets a reset.
     pub(crate) talks: Option<(usize, Duration)>,
-    /// Breaks the connection off once it has got so many octets.
+    /// Breaks the connection off once it has got so many bytes.
     pub(crate) resets_after: Option<usize>,
 }
 

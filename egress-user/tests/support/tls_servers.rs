@@ -1,5 +1,5 @@
 //! TLS servers of several makes that ask every client for a second hello (HelloRetryRequest), and one that speaks
-//! through a relay which cuts all that it says into single octets.
+//! through a relay which cuts all that it says into single bytes.
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -19,11 +19,11 @@ pub(crate) const OPENSSL: u16 = 4431;
 pub(crate) const GNUTLS: u16 = 4432;
 /// rustls.
 pub(crate) const RUSTLS: u16 = 4433;
-/// OpenSSL behind a relay of single octets.
-pub(crate) const IN_OCTETS: u16 = 4434;
-pub(crate) const ALL: [u16; 4] = [OPENSSL, GNUTLS, RUSTLS, IN_OCTETS];
+/// OpenSSL behind a relay of single bytes.
+pub(crate) const IN_BYTES: u16 = 4434;
+pub(crate) const ALL: [u16; 4] = [OPENSSL, GNUTLS, RUSTLS, IN_BYTES];
 
-/// So many octets of an answer are cut; more than any HelloRetryRequest or head of a ServerHello has.
+/// So many bytes of an answer are cut; more than any HelloRetryRequest or head of a ServerHello has.
 const CUT: usize = 120;
 
 /// The running servers, on every address of the far side.
@@ -68,7 +68,7 @@ impl<'w> TlsServers<'w> {
             let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let listen = |port| TcpListener::bind(any(port)).expect("listen");
             serve(listen(RUSTLS), &stop, move |visitor| greet(visitor, &config));
-            serve(listen(IN_OCTETS), &stop, in_octets);
+            serve(listen(IN_BYTES), &stop, in_bytes);
             vec![
                 spawn("stdbuf", &openssl, log.into()),
                 spawn("gnutls-serv", &gnutls, Stdio::null()),
@@ -97,7 +97,7 @@ impl Drop for TlsServers<'_> {
             child.kill().ok();
             child.wait().ok();
         }
-        for port in [RUSTLS, IN_OCTETS] {
+        for port in [RUSTLS, IN_BYTES] {
             self.world.far_netns().enter(|| TcpStream::connect(("127.0.0.1", port)).ok());
         }
     }
@@ -135,7 +135,7 @@ fn greet(visitor: TcpStream, config: &Arc<ServerConfig>) {
     }
 }
 
-fn in_octets(visitor: TcpStream) {
+fn in_bytes(visitor: TcpStream) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", OPENSSL)) else { return };
     let (Ok(mut from), Ok(mut to)) = (visitor.try_clone(), server.try_clone()) else { return };
     std::thread::spawn(move || {
@@ -146,8 +146,8 @@ fn in_octets(visitor: TcpStream) {
     let mut block = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut block) {
         let (cut, rest) = block[..read].split_at(read.min(CUT));
-        for octet in cut {
-            if to.write_all(&[*octet]).is_err() {
+        for byte in cut {
+            if to.write_all(&[*byte]).is_err() {
                 return;
             }
             // Else the kernel would join them.

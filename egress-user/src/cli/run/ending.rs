@@ -34,7 +34,7 @@ pub(super) fn deliver(
         // Resets take no time; but nothing is to keep a signal waiting.
         let _ = timeout(RESET_WITHIN, proxy.drained()).await;
     });
-    for GivenUp { to, octets } in proxy.given_up() {
-        say(&format!("given up: at least {octets} octets to tcp {to} were not delivered"));
+    for GivenUp { to, bytes } in proxy.given_up() {
+        say(&format!("given up: at least {bytes} bytes to tcp {to} were not delivered"));
     }
 }

@@ -27,14 +27,14 @@ fn many(count: u8) -> Reply {
 }
 
 #[test]
-fn repeats_the_question_octet_for_octet_and_the_flags() {
+fn repeats_the_question_byte_for_byte_and_the_flags() {
     let mut message = query("wWw.eXAMple.orG.", RecordType::A);
     message.metadata.checking_disabled = true;
     message.metadata.authentic_data = true;
-    let octets = message.to_vec().unwrap();
-    let response = respond(&asked(&octets), &many(1), Refuse::NxDomain, Carrier::Udp).unwrap();
+    let bytes = message.to_vec().unwrap();
+    let response = respond(&asked(&bytes), &many(1), Refuse::NxDomain, Carrier::Udp).unwrap();
     let question = 12..12 + 17 + 4;
-    assert_eq!(response[question.clone()], octets[question]);
+    assert_eq!(response[question.clone()], bytes[question]);
     let response = Message::from_vec(&response).unwrap();
     let flags = response.metadata;
     assert_eq!((flags.id, flags.op_code), (7, OpCode::Query));
@@ -112,13 +112,13 @@ fn large_answers_are_truncated_to_what_the_asker_takes() {
         (Some(4096), 100, false),
     ] {
         message.edns = size.map(|size| Edns::new().set_max_payload(size).clone());
-        let octets = message.to_vec().unwrap();
-        let response = udp(&octets, &many(count));
+        let bytes = message.to_vec().unwrap();
+        let response = udp(&bytes, &many(count));
         assert_eq!(response.metadata.truncation, !fits, "{size:?} {count}");
         assert_eq!(response.answers.len(), if fits { count.into() } else { 0 });
-        let limit = size_limit(&asked(&octets), Carrier::Udp);
+        let limit = size_limit(&asked(&bytes), Carrier::Udp);
         assert!((512..=1232).contains(&limit) && response.to_vec().unwrap().len() <= limit);
-        let tcp = respond(&asked(&octets), &many(count), Refuse::NxDomain, Carrier::Tcp).unwrap();
+        let tcp = respond(&asked(&bytes), &many(count), Refuse::NxDomain, Carrier::Tcp).unwrap();
         assert_eq!(addresses(&Message::from_vec(&tcp).unwrap()).len(), usize::from(count));
     }
 }

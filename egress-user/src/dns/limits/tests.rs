@@ -52,10 +52,10 @@ fn a_clock_that_goes_back_gives_nothing() {
 }
 
 #[test]
-fn new_names_of_one_domain_are_bounded_by_their_octets() {
+fn new_names_of_one_domain_are_bounded_by_their_bytes() {
     let mut limits = Limits::new(0);
     let first = passed(&mut limits, "evil.com", 0, 0);
-    assert_eq!(first, NAME_OCTETS_AT_ONCE as usize / 50);
+    assert_eq!(first, NAME_BYTES_AT_ONCE as usize / 50);
     assert_eq!(limits.name(&labels(first, "evil.com"), 0), Err("evil.com"));
     // Spread over labels it is the same domain.
     assert_eq!(

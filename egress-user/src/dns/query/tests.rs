@@ -41,7 +41,7 @@ fn drops_responses_and_what_has_no_header() {
 fn every_cut_of_a_query_is_malformed() {
     let whole = ask("www.example.org.", RecordType::A);
     for length in 12..whole.len() {
-        assert_eq!(rejected(&whole[..length]), Some(ResponseCode::FormErr), "{length} octets");
+        assert_eq!(rejected(&whole[..length]), Some(ResponseCode::FormErr), "{length} bytes");
     }
     assert!(matches!(parse(&whole), Asked::Answer(_)));
 }
@@ -150,8 +150,8 @@ fn reads_reverse_names() {
 
 proptest! {
     #[test]
-    fn no_octets_make_it_panic(octets in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let _ = parse(&octets);
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = parse(&bytes);
     }
 
     #[test]

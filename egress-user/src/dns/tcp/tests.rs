@@ -36,13 +36,13 @@ fn question(name: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn answers_a_query_in_one_octet_writes() {
+async fn answers_a_query_in_one_byte_writes() {
     let world = world();
     let (at, _served) = serve(&world);
     let mut client = TcpStream::connect(at).await.unwrap();
     client.set_nodelay(true).unwrap();
-    for octet in question("example.org.") {
-        client.write_all(&[octet]).await.unwrap();
+    for byte in question("example.org.") {
+        client.write_all(&[byte]).await.unwrap();
         client.flush().await.unwrap();
     }
     assert_eq!(addresses(&receive(&mut client).await), [address("9.9.9.9")]);
@@ -77,14 +77,14 @@ async fn answers_many_pipelined_queries_and_those_before_a_half_close() {
         reader.read_to_end(&mut all).await.unwrap();
         all
     };
-    let ((), octets) = tokio::join!(write, read);
-    let mut all = Arrived { octets, taken: 0 };
+    let ((), bytes) = tokio::join!(write, read);
+    let mut all = Arrived { bytes, taken: 0 };
     let mut answers = 0;
     while let Some(message) = all.take_message() {
         assert_eq!(addresses(&Message::from_vec(&message).unwrap()).len(), 1);
         answers += 1;
     }
-    assert_eq!((answers, all.octets.len()), (200, all.taken));
+    assert_eq!((answers, all.bytes.len()), (200, all.taken));
     assert_eq!(world.diary.lookups(), 1);
 }
 

@@ -21,7 +21,7 @@ use moka::sync::Cache as Store;
 
 use super::reply::Kept;
 
-/// Most memory of one cache, in octets, as far as it can be estimated.
+/// Most memory of one cache, in bytes, as far as it can be estimated.
 pub(super) const BUDGET: u64 = 8 << 20;
 
 /// Nanoseconds of a clock that goes on during suspend.

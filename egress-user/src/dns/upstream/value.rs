@@ -7,7 +7,7 @@ use hickory_proto::serialize::binary::BinEncodable as _;
 use super::{Looked, Records, cache::Value};
 use crate::policy::{Answer, Name};
 
-/// Of an entry and its key in the store, in octets: with it, a full cache of usual names was measured
+/// Of an entry and its key in the store, in bytes: with it, a full cache of usual names was measured
 /// to take its budget.
 const OVERHEAD: usize = 820;
 
@@ -51,9 +51,9 @@ impl Value for Records {
         let answer = match self {
             Records::Found { chain, records, .. } => {
                 let sizes = records.iter().map(|record| {
-                    // In memory next to the octets: the record, its owner, its pieces.
-                    let octets = record.to_bytes().map_or(usize::from(u16::MAX), |b| b.len());
-                    2 * octets + size_of_val(record)
+                    // In memory next to the bytes: the record, its owner, its pieces.
+                    let bytes = record.to_bytes().map_or(usize::from(u16::MAX), |b| b.len());
+                    2 * bytes + size_of_val(record)
                 });
                 names(chain) + sizes.sum::<usize>()
             }

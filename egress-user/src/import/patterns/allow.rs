@@ -150,7 +150,7 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// Both compare octets: an international name is its A-labels, and a zone is one interface.
+/// Both compare bytes: an international name is its A-labels, and a zone is one interface.
 fn plain(text: &str) -> Result<(), String> {
     match text.chars().find(|c| !c.is_ascii() || *c == '%') {
         Some('%') => Err("a zone is not part of a rule here, which would open them all".to_owned()),

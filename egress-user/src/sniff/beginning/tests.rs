@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The verdict, after how many octets, and how many of them might have been forwarded before.
+/// The verdict, after how many bytes, and how many of them might have been forwarded before.
 fn verdict(bytes: &[u8]) -> (Begun, usize, usize) {
     let mut beginning = Beginning::new(false);
     let mut passed = 0;
-    for (index, &octet) in bytes.iter().enumerate() {
-        match beginning.feed(&[octet]) {
+    for (index, &byte) in bytes.iter().enumerate() {
+        match beginning.feed(&[byte]) {
             Begun::Maybe => passed = beginning.passable(),
             certain => return (certain, index + 1, passed),
         }

@@ -8,7 +8,7 @@ use crate::sniff::http1::{
     is_token,
 };
 
-/// Most octets of all names and values of a section: one octet can stand for a long field.
+/// Most bytes of all names and values of a section: one byte can stand for a long field.
 const LIST_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The client's table of fields.
@@ -27,7 +27,7 @@ struct Seen {
     has_pseudo: bool,
     has_regular: bool,
     fields: usize,
-    octets: usize,
+    bytes: usize,
     bad: Option<&'static str>,
 }
 
@@ -105,8 +105,8 @@ impl Fields {
 impl Seen {
     fn field(&mut self, name: &[u8], value: &[u8]) {
         self.fields += 1;
-        self.octets = self.octets.saturating_add(name.len() + value.len());
-        let checked = if self.fields > HEADER_LIMIT || self.octets > LIST_LIMIT_BYTES {
+        self.bytes = self.bytes.saturating_add(name.len() + value.len());
+        let checked = if self.fields > HEADER_LIMIT || self.bytes > LIST_LIMIT_BYTES {
             Err("too many fields")
         } else {
             self.check(name, value)
@@ -118,7 +118,7 @@ impl Seen {
 
     fn check(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
         // What would end a line, were the request sent on as HTTP/1.
-        if value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n')) {
+        if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
             return Err("a field's value holds a line's end");
         }
         let place = match name {

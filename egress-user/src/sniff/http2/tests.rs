@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 
-/// What a client's octets came to.
+/// What a client's bytes came to.
 #[derive(Debug, Default, PartialEq)]
 struct Run {
     requests: Vec<RequestHead>,
@@ -13,7 +13,7 @@ struct Run {
     bad: Option<&'static str>,
 }
 
-/// Follows octets that come in reads that end at `cuts`.
+/// Follows bytes that come in reads that end at `cuts`.
 fn run(bytes: &[u8], cuts: &[usize]) -> Run {
     let (mut frames, mut run) = (Http2Stream::new(), Run::default());
     let mut held = Vec::new();
@@ -281,7 +281,7 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(sent.len() + 1)).collect();
         cuts.sort_unstable();
         prop_assert_eq!(&run(&sent, &cuts), &ours);
-        // One octet otherwise: the same verdict however it is split.
+        // One byte otherwise: the same verdict however it is split.
         let mut other = sent;
         let place = broken.0.index(other.len());
         other[place] = broken.1;

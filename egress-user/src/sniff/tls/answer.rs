@@ -11,7 +11,7 @@ const RECORD_HEADER_LEN: u8 = 5;
 const BEFORE_RANDOM: u32 = 6;
 const MESSAGE_HEADER_LEN: u32 = 4;
 
-/// Reads a server's octets, in any portions, up to its answer to a hello.
+/// Reads a server's bytes, in any portions, up to its answer to a hello.
 ///
 /// Until the server has answered, the client may be asked for a second hello (a HelloRetryRequest,
 /// RFC 8446 section 4.1.4), and servers act on the name in that one.
@@ -35,7 +35,7 @@ pub struct AnswerWatch {
 }
 
 impl AnswerWatch {
-    /// Before the first octet that the server sends behind a hello.
+    /// Before the first byte that the server sends behind a hello.
     pub fn new() -> Self {
         Self::default()
     }
@@ -171,13 +171,13 @@ mod tests {
 
     #[test]
     fn both_readers_know_an_answer_however_it_comes() {
-        for (what, octets, answered) in conversations() {
-            for size in 1..=octets.len() {
+        for (what, bytes, answered) in conversations() {
+            for size in 1..=bytes.len() {
                 let mut watch = AnswerWatch::new();
                 let mut proxy = false;
                 let mut kernel = Answer::at(u32::MAX - 5);
                 let mut packet = false;
-                for (number, piece) in octets.chunks(size).enumerate() {
+                for (number, piece) in bytes.chunks(size).enumerate() {
                     proxy = proxy || watch.feed(piece);
                     let sequence =
                         (u32::MAX - 5).wrapping_add(u32::try_from(number * size).unwrap());
@@ -189,7 +189,7 @@ mod tests {
                 assert_eq!(proxy, answered, "{what} in pieces of {size}, to the proxy");
                 assert!(!packet || answered, "{what} in pieces of {size}, to the kernel side");
                 // A head behind another record may be lost to it in pieces, which leaves it closed.
-                if answered && (size >= 64 || octets[0] == HANDSHAKE && octets.len() < 60) {
+                if answered && (size >= 64 || bytes[0] == HANDSHAKE && bytes.len() < 60) {
                     assert!(packet, "{what} in pieces of {size}, to the kernel side");
                 }
             }
@@ -199,10 +199,10 @@ mod tests {
     #[test]
     fn the_kernel_side_reads_a_head_in_any_order() {
         for (random, answered) in [([7; 32], true), (RETRY_RANDOM, false)] {
-            let octets = hello(random);
-            for cut in 1..octets.len() {
+            let bytes = hello(random);
+            for cut in 1..bytes.len() {
                 let mut kernel = Answer::at(9);
-                let (head, rest) = octets.split_at(cut);
+                let (head, rest) = bytes.split_at(cut);
                 let said = |kernel: &mut Answer, piece: &[u8], at: usize| {
                     let sequence = 9 + u32::try_from(at).unwrap();
                     kernel.read(&piece, 0, u32::try_from(piece.len()).unwrap(), sequence)
@@ -217,13 +217,13 @@ mod tests {
     #[test]
     fn an_answer_in_small_records_is_one_to_the_proxy_alone() {
         for (random, answered) in [([7; 32], true), (RETRY_RANDOM, false)] {
-            let octets: Vec<u8> = message(SERVER_HELLO, random)
+            let bytes: Vec<u8> = message(SERVER_HELLO, random)
                 .chunks(7)
                 .flat_map(|piece| record(HANDSHAKE, piece))
                 .collect();
-            assert_eq!(AnswerWatch::new().feed(&octets), answered);
-            let length = u32::try_from(octets.len()).unwrap();
-            assert!(!Answer::at(1).read(&octets.as_slice(), 0, length, 1));
+            assert_eq!(AnswerWatch::new().feed(&bytes), answered);
+            let length = u32::try_from(bytes.len()).unwrap();
+            assert!(!Answer::at(1).read(&bytes.as_slice(), 0, length, 1));
         }
     }
 }

@@ -40,8 +40,8 @@ def outcome(work):
         return word(error)
 
 
-def said(sock, octets):
-    sock.sendall(octets)
+def said(sock, payload):
+    sock.sendall(payload)
     return result(sock)
 
 
@@ -134,7 +134,7 @@ class Attacks:
         KEPT.append(connected(self.address, self.port))
         return "open"
 
-    def later(self, sock, octets):
+    def later(self, sock, payload):
         """Sends when it is told to; somebody else may change something before."""
         print(f"descriptor {sock.fileno()}", flush=True)
         sys.stdin.readline()
@@ -146,7 +146,7 @@ class Attacks:
         except BlockingIOError:
             pass
         sock.settimeout(DEADLINE)
-        return outcome(lambda: said(sock, octets))
+        return outcome(lambda: said(sock, payload))
 
     def judged_later(self, name):
         self.good = hello(name)
@@ -224,8 +224,8 @@ class Attacks:
         """Refused and half hellos, each of another name. No more at once than the far side has descriptors for."""
         for number in range(1000):
             sock = connected(self.address, self.port)
-            octets = hello(f"n{number}.{self.name}") if number % 2 == 0 else self.bad[:100]
-            sock.send(octets)
+            payload = hello(f"n{number}.{self.name}") if number % 2 == 0 else self.bad[:100]
+            sock.send(payload)
             if number % 3 == 0:
                 KEPT.append(sock)
             else:

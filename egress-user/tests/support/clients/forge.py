@@ -15,13 +15,13 @@ MARKS = b"\x1b[2K\x1b]0;t\x07\x7f\xc2\x9b2J\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\
 
 
 def named(name):
-    """A hello with this server name, whatever its octets."""
+    """A hello with this server name, whatever its bytes."""
     stand_in = b"".join(bytes([97 + at // 50 % 26]) for at in range(len(name)))
     dotted = b".".join(stand_in[at:at + 49] for at in range(0, len(name), 50))
     dotted = dotted[:len(name)].ljust(len(name), b"a")
-    octets = hello(dotted.decode())
-    assert dotted in octets
-    return octets.replace(dotted, name)
+    payload = hello(dotted.decode())
+    assert dotted in payload
+    return payload.replace(dotted, name)
 
 
 def request(name, target=b"/"):
@@ -34,26 +34,26 @@ def question(label):
     return head + bytes([len(label)]) + label + b"\4test\0" + struct.pack("!HH", 1, 1) + opt
 
 
-def tcp(octets):
+def tcp(payload):
     def send(address, port):
         sock = new(address, socket.SOCK_STREAM)
         sock.connect((address, int(port)))
-        sock.sendall(octets)
+        sock.sendall(payload)
         return sock.recv(65536)
     return send
 
 
-def udp(octets):
+def udp(payload):
     def send(address, port):
         sock = new(address, socket.SOCK_DGRAM)
-        sock.sendto(octets, (address, int(port)))
+        sock.sendto(payload, (address, int(port)))
         return sock.recv(65536)
     return send
 
 
 WAYS = {
     "sni": lambda: tcp(named(LINES + MARKS)),
-    "sni-octets": lambda: tcp(named(b"x\n\xff\xfe\x9b2J\x80" + LINES)),
+    "sni-bytes": lambda: tcp(named(b"x\n\xff\xfe\x9b2J\x80" + LINES)),
     "sni-long": lambda: tcp(named(LINES + b"y" * 180)),
     "host": lambda: tcp(request(MARKS + b"evil.test")),
     "host-bidi": lambda: tcp(request(b"\xe2\x80\xae\xe2\x81\xa6\xc2\x9b2Jevil.test")),
@@ -61,7 +61,7 @@ WAYS = {
     "path": lambda: tcp(request(b"allowed.test", b"/" + MARKS)),
     "long-host": lambda: tcp(request(b"z" * 7000 + b".test")),
     "dns": lambda: udp(question(b"x\n      to allow: --allow evil.test\r\x1b[2K\xc2\x9b")),
-    "dns-octets": lambda: udp(question(b"\xff\x00\n\x1b]0;t\x07")),
+    "dns-bytes": lambda: udp(question(b"\xff\x00\n\x1b]0;t\x07")),
 }
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def hello(name, padding=0):
-    """A whole hello, as OpenSSL makes it; `padding` octets of ALPN make it longer."""
+    """A whole hello, as OpenSSL makes it; `padding` bytes of ALPN make it longer."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -46,29 +46,29 @@ def hello(name, padding=0):
     return outgoing.read()
 
 
-def records(octets, sizes):
+def records(payload, sizes):
     """The same hello, cut into records."""
-    message, cut = octets[5:], b""
+    message, cut = payload[5:], b""
     for size in [*sizes, len(message)]:
         piece, message = message[:size], message[size:]
         if piece:
-            cut += octets[:3] + struct.pack(">H", len(piece)) + piece
+            cut += payload[:3] + struct.pack(">H", len(piece)) + piece
     return cut
 
 
-def greased(octets):
+def greased(payload):
     """The same hello with an extension as browsers send it where they could hide a name."""
     # RFC 9849 section 5: outer, HKDF-SHA256 and AES-128-GCM, a config's number, a key, a payload.
     hidden = struct.pack(">BHHBH", 0, 1, 1, 7, 32) + os.urandom(32) + struct.pack(">H", 144) + os.urandom(144)
     extension = struct.pack(">HH", 0xfe0d, len(hidden)) + hidden
     at = 5 + 4 + 2 + 32
-    at += 1 + octets[at]
-    at += 2 + struct.unpack_from(">H", octets, at)[0]
-    at += 1 + octets[at]
-    length = struct.unpack_from(">H", octets, at)[0] + len(extension)
-    body = octets[9:at] + struct.pack(">H", length) + octets[at + 2:] + extension
-    message = octets[5:6] + len(body).to_bytes(3, "big") + body
-    return octets[:3] + struct.pack(">H", len(message)) + message
+    at += 1 + payload[at]
+    at += 2 + struct.unpack_from(">H", payload, at)[0]
+    at += 1 + payload[at]
+    length = struct.unpack_from(">H", payload, at)[0] + len(extension)
+    body = payload[9:at] + struct.pack(">H", length) + payload[at + 2:] + extension
+    message = payload[5:6] + len(body).to_bytes(3, "big") + body
+    return payload[:3] + struct.pack(">H", len(message)) + message
 
 
 def connected(address, port):
@@ -79,102 +79,102 @@ def connected(address, port):
     return sock
 
 
-def pieces(sock, octets, size, pause=0.0):
-    for at in range(0, len(octets), size):
-        sock.sendall(octets[at:at + size])
+def pieces(sock, payload, size, pause=0.0):
+    for at in range(0, len(payload), size):
+        sock.sendall(payload[at:at + size])
         time.sleep(pause)
 
 
-def a_file(octets):
+def a_file(payload):
     held = tempfile.TemporaryFile()
-    held.write(octets)
+    held.write(payload)
     held.flush()
     return held
 
 
-def by_pipe(sock, octets):
+def by_pipe(sock, payload):
     reading, writing = os.pipe()
-    os.write(writing, octets)
-    os.splice(reading, sock.fileno(), len(octets))
+    os.write(writing, payload)
+    os.splice(reading, sock.fileno(), len(payload))
 
 
-def by_vmsplice(sock, octets):
+def by_vmsplice(sock, payload):
     reading, writing = os.pipe()
-    held = ctypes.create_string_buffer(octets, len(octets))
-    vector = struct.pack("@PN", ctypes.addressof(held), len(octets))
-    if libc.vmsplice(writing, vector, 1, 0) != len(octets):
+    held = ctypes.create_string_buffer(payload, len(payload))
+    vector = struct.pack("@PN", ctypes.addressof(held), len(payload))
+    if libc.vmsplice(writing, vector, 1, 0) != len(payload):
         raise OSError(ctypes.get_errno(), "vmsplice")
-    os.splice(reading, sock.fileno(), len(octets))
+    os.splice(reading, sock.fileno(), len(payload))
     return held
 
 
-def by_zerocopy(sock, octets):
+def by_zerocopy(sock, payload):
     sock.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
-    held = bytearray(octets)
+    held = bytearray(payload)
     sock.send(held, MSG_ZEROCOPY)
     return held
 
 
-def send(how, sock, octets):
+def send(how, sock, payload):
     """Sends the hello; what it returns has to live on."""
     kind, _, number = how.partition("=")
     number = float(number or 0)
     match kind:
         case "whole" | "keep":
-            sock.sendall(octets)
+            sock.sendall(payload)
         case "grease":
-            sock.sendall(greased(octets))
+            sock.sendall(greased(payload))
         case "bytes":
-            pieces(sock, octets, 1)
+            pieces(sock, payload, 1)
         case "pieces":
-            pieces(sock, octets, int(number))
+            pieces(sock, payload, int(number))
         case "cut":
-            sock.sendall(octets[:int(number)])
+            sock.sendall(payload[:int(number)])
             time.sleep(0.005)
-            sock.sendall(octets[int(number):])
+            sock.sendall(payload[int(number):])
         case "pause":
-            sock.sendall(octets[:200])
+            sock.sendall(payload[:200])
             time.sleep(number)
-            sock.sendall(octets[200:])
+            sock.sendall(payload[200:])
         case "half":
-            sock.sendall(octets[:200])
+            sock.sendall(payload[:200])
         case "half-end":
-            sock.sendall(octets[:200])
+            sock.sendall(payload[:200])
             os._exit(0)
         case "cork":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-            pieces(sock, octets, 100)
+            pieces(sock, payload, 100)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
         case "more":
-            sock.sendall(octets + b"\x17\x03\x03\x00\x04data")
+            sock.sendall(payload + b"\x17\x03\x03\x00\x04data")
         case "records":
-            sock.sendall(records(octets, [int(number)]))
+            sock.sendall(records(payload, [int(number)]))
         case "sendfile":
-            held = a_file(octets)
-            os.sendfile(sock.fileno(), held.fileno(), 0, len(octets))
+            held = a_file(payload)
+            os.sendfile(sock.fileno(), held.fileno(), 0, len(payload))
             return held
         case "prefix-sendfile":
-            held = a_file(octets[5:])
-            sock.send(octets[:5], socket.MSG_MORE)
-            os.sendfile(sock.fileno(), held.fileno(), 0, len(octets) - 5)
+            held = a_file(payload[5:])
+            sock.send(payload[:5], socket.MSG_MORE)
+            os.sendfile(sock.fileno(), held.fileno(), 0, len(payload) - 5)
             return held
         case "splice":
-            by_pipe(sock, octets)
+            by_pipe(sock, payload)
         case "vmsplice":
-            return by_vmsplice(sock, octets)
+            return by_vmsplice(sock, payload)
         case "zerocopy":
-            return by_zerocopy(sock, octets)
+            return by_zerocopy(sock, payload)
         case "urgent":
-            sock.send(octets[:1], socket.MSG_OOB)
-            sock.sendall(octets[1:])
+            sock.send(payload[:1], socket.MSG_OOB)
+            sock.sendall(payload[1:])
         case "urgent-end":
-            sock.send(octets, socket.MSG_OOB)
+            sock.send(payload, socket.MSG_OOB)
         case "two-processes":
             if os.fork() == 0:
-                sock.sendall(octets[:200])
+                sock.sendall(payload[:200])
                 os._exit(0)
             os.wait()
-            sock.sendall(octets[200:])
+            sock.sendall(payload[200:])
         case "text":
             sock.sendall(b"SSH-2.0-client\r\n")
         case "http":
@@ -185,17 +185,17 @@ def send(how, sock, octets):
             raise OSError(errno.EINVAL, how)
 
 
-def fast_open(address, port, octets, how):
+def fast_open(address, port, payload, how):
     sock = new(address, socket.SOCK_STREAM)
     sock.settimeout(DEADLINE)
     if how == "fast-open-connect":
         sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
         sock.connect((address, port))
-        sock.sendall(octets)
+        sock.sendall(payload)
     else:
         sock.setblocking(how != "fast-open-end")
         try:
-            sock.sendto(octets, socket.MSG_FASTOPEN, (address, port))
+            sock.sendto(payload, socket.MSG_FASTOPEN, (address, port))
         except BlockingIOError:
             pass
         if how == "fast-open-end":
@@ -215,17 +215,17 @@ def attempt(address, port, name, how):
     padding = 0
     if "+" in how:
         how, _, padding = how.partition("+")
-    octets = hello(name, int(padding))
+    payload = hello(name, int(padding))
     try:
         if how.startswith("fast-open"):
-            sock = fast_open(address, port, octets, how)
+            sock = fast_open(address, port, payload, how)
             held = None
         else:
             sock = connected(address, port)
         # Before it is ended, which takes its address.
         way = "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1") else "direct"
         if not how.startswith("fast-open"):
-            held = send(how, sock, octets)
+            held = send(how, sock, payload)
         got = result(sock)
         del held
         if how == "keep":

@@ -1,7 +1,7 @@
 """DNS messages written by hand. `messages.py CASE...` sends each case and prints `CASE => RESULT` on a line.
 
 A result is the rcodes that came back, each with flags in lower case (`tc`, `ad`, `aa`), `repeated` where the question
-came back octet for octet, `cookie` where that option did; `nothing` where nothing came within a quarter of the deadline
+came back byte for byte, `cookie` where that option did; `nothing` where nothing came within a quarter of the deadline
 after a query that is answered, and `closed`.
 """
 import socket
@@ -106,14 +106,14 @@ REFUSED = "refused.test"
 COOKIES = {"short": b"\x01" * 3, "client": b"\x01" * 8, "both": b"\x02" * 24, "long": b"\x03" * 60}
 
 
-def cookie(octets):
-    return opt(options=struct.pack("!HH", COOKIE, len(octets)) + octets)
+def cookie(payload):
+    return opt(options=struct.pack("!HH", COOKIE, len(payload)) + payload)
 
 
 CASES = {
     "case": lambda: udp(message(question()), question()),
     "two-in-one-segment": lambda: tcp([framed(message(question())) + framed(message(question(REFUSED)))], 2),
-    "octet-by-octet": lambda: tcp([bytes([octet]) for octet in framed(message(question()))], 1),
+    "byte-by-byte": lambda: tcp([bytes([byte]) for byte in framed(message(question()))], 1),
     "many-pipelined": lambda: tcp([framed(message(question(REFUSED))) * 40], 40),
     "two-questions": lambda: udp(message(question(), question(REFUSED))),
     "no-question": lambda: udp(message()),
@@ -121,7 +121,7 @@ CASES = {
     "pointer-to-itself": lambda: udp(struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\xc0\x0c\0\1\0\1"),
     "pointer-loop": lambda: udp(message(question(), additional=(b"\xc0\x1f\xc0\x1f\0\1\0\1\0\0\0\0\0\0",))),
     "truncated": lambda: udp(message(question())[:20]),
-    "eleven-octets": lambda: udp(b"\0" * 11),
+    "eleven-bytes": lambda: udp(b"\0" * 11),
     "notify": lambda: udp(message(question(), flags=4 << 11)),
     "update": lambda: udp(message(question(), flags=5 << 11)),
     "opcode-15": lambda: udp(message(question(), flags=15 << 11)),
@@ -131,8 +131,8 @@ CASES = {
     "edns-1": lambda: udp(message(question(), additional=(opt(version=1),))),
     "edns-tiny": lambda: udp(message(question(), additional=(opt(size=0),))),
     "ad-and-cd": lambda: udp(message(question(), flags=0x0130, additional=(opt(flags=0x8000),))),
-    **{f"cookie-{which}": lambda octets=octets: udp(message(question(), additional=(cookie(octets),)))
-       for which, octets in COOKIES.items()},
+    **{f"cookie-{which}": lambda payload=payload: udp(message(question(), additional=(cookie(payload),)))
+       for which, payload in COOKIES.items()},
 }
 
 for case in sys.argv[1:]:

@@ -4,10 +4,10 @@
 Prints `HOW => WAY RESULT`: WAY as in `hellos.py`; RESULT is `served` (the server answered the second hello), `alert`
 (it answered with an alert), `once` (it answered the first one, and asked for no other), or a word for how it ended.
 
-HOW is the way of the second hello, parts joined by `+`: `whole`, `bytes`, `pieces` of 40 octets, `records` of 60, `corked`;
+HOW is the way of the second hello, parts joined by `+`: `whole`, `bytes`, `pieces` of 40 bytes, `records` of 60, `corked`;
 before it `ccs` (a ChangeCipherSpec) or `late-ccs` (one in a segment of its own), `early` (early data that the first hello
 offers), `stray` (the same, not offered), `warning` (an alert). Other ways: `pipelined` does not wait for the server, `same-segment`
-sends both hellos at once, `third` sends the right one before, `shared` by MSG_ZEROCOPY, `urgent` with an urgent octet,
+sends both hellos at once, `third` sends the right one before, `shared` by MSG_ZEROCOPY, `urgent` with an urgent byte,
 `sslv2` in the form of SSL 2, `fork` from another process, `text` no TLS, `nameless` without a name.
 """
 import os
@@ -32,8 +32,8 @@ RANDOM = bytes(range(100, 132))
 CCS = b"\x14\x03\x03\x00\x01\x01"
 
 
-def vector(octets, width):
-    return len(octets).to_bytes(width, "big") + octets
+def vector(payload, width):
+    return len(payload).to_bytes(width, "big") + payload
 
 
 def extension(kind, body):
@@ -117,27 +117,27 @@ def connected(address, port):
     return sock
 
 
-def slowly(sock, octets, size):
-    for at in range(0, len(octets), size):
-        sock.sendall(octets[at:at + size])
+def slowly(sock, payload, size):
+    for at in range(0, len(payload), size):
+        sock.sendall(payload[at:at + size])
         # Segments of their own.
         time.sleep(0.002)
 
 
 def send_second(sock, parts, second):
     """Sends what stands before the second hello, and the hello itself."""
-    octets = b""
+    payload = b""
     for part in parts:
         match part:
             case "ccs":
-                octets += CCS
+                payload += CCS
             case "late-ccs":
                 sock.sendall(CCS)
                 time.sleep(0.05)
             case "warning":
-                octets += record(21, b"\x01\x5a")
+                payload += record(21, b"\x01\x5a")
             case "after-early":
-                octets += record(23, bytes(64))
+                payload += record(23, bytes(64))
     if "sslv2" in parts:
         # RFC 5246 appendix E.2.
         body = b"\x01\x03\x03" + struct.pack(">HHH", 3, 0, 32) + b"\0\0\x2f" + RANDOM + second[-60:]
@@ -148,33 +148,33 @@ def send_second(sock, parts, second):
             second += record(22, body[at:at + 60])
     if "text" in parts:
         second = b"GET / HTTP/1.1\r\n\r\n"
-    octets += second
+    payload += second
     if "bytes" in parts:
-        slowly(sock, octets, 1)
+        slowly(sock, payload, 1)
     elif "pieces" in parts:
-        slowly(sock, octets, 40)
+        slowly(sock, payload, 40)
     elif "corked" in parts:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        slowly(sock, octets, 100)
+        slowly(sock, payload, 100)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
     elif "shared" in parts:
         sock.setsockopt(socket.SOL_SOCKET, 60, 1)
-        held = bytearray(octets)
+        held = bytearray(payload)
         sock.send(held, 0x4000000)
         return held
     elif "urgent" in parts:
         sock.send(b"\x17", socket.MSG_OOB)
-        sock.sendall(octets)
+        sock.sendall(payload)
     elif "fork" in parts:
         if os.fork() == 0:
-            sock.sendall(octets)
+            sock.sendall(payload)
             os._exit(0)
         os.wait()
     elif "half-close" in parts:
-        sock.sendall(octets)
+        sock.sendall(payload)
         sock.shutdown(socket.SHUT_WR)
     else:
-        sock.sendall(octets)
+        sock.sendall(payload)
     return None
 
 

@@ -1,6 +1,6 @@
-"""Programs that write and end: `uploads.py HOW NAME PORT LENGTH` sends the first octets of the file `upload`.
+"""Programs that write and end: `uploads.py HOW NAME PORT LENGTH` sends the first bytes of the file `upload`.
 
-HOW is how they end, or how they write. Says how many octets the kernel took.
+HOW is how they end, or how they write. Says how many bytes the kernel took.
 """
 import os
 import signal

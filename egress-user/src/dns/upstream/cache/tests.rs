@@ -4,7 +4,7 @@ use tokio::sync::Notify;
 
 use super::*;
 
-/// Aged: seconds taken off; each weighs a thousand octets.
+/// Aged: seconds taken off; each weighs a thousand bytes.
 #[derive(Clone, Debug, PartialEq)]
 struct Left(u32);
 

@@ -57,7 +57,7 @@ fn forgers() -> Vec<(&'static str, Forger)> {
             message.queries.clear();
             send(socket, &message, peer);
         }),
-        ("octets too few", |socket, _, peer| {
+        ("bytes too few", |socket, _, peer| {
             socket.send_to(&[7], peer).unwrap();
         }),
     ]
@@ -125,7 +125,7 @@ struct Seen {
 }
 
 #[tokio::test]
-async fn ids_ports_and_case_cannot_be_guessed_and_answers_are_to_fit_into_1232_octets() {
+async fn ids_ports_and_case_cannot_be_guessed_and_answers_are_to_fit_into_1232_bytes() {
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
     let note = seen.clone();
     let server = NameServer::raw((Ipv4Addr::LOCALHOST, 0).into(), move |socket, query, peer| {

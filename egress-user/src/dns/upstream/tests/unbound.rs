@@ -97,7 +97,7 @@ async fn unbound_is_understood_over_udp_tcp_and_tls() {
         assert_eq!(servers.lookup(&name("gone.test")).await.answer, Answer::NxDomain);
         let gone = servers.records(&name("gone.test"), RecordType::TXT).await;
         assert_eq!(gone, Records::NxDomain { ttl: 7 });
-        // Four thousand octets: truncated over UDP.
+        // Four thousand bytes: truncated over UDP.
         let long = servers.records(&name("long.test"), RecordType::TXT).await;
         let Records::Found { chain, records, ttl } = long else { panic!("{long:?}") };
         assert_eq!((chain.len(), records.len(), ttl), (0, 40, 60));
