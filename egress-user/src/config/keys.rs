@@ -132,14 +132,14 @@ pub type ReadValue = fn(&DeValue<'_>) -> Result<Value, PatternError>;
 /// layer that writes a key says its value, as managed values are defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// Nothing: each layer's line counts for itself.
-    Free,
     /// The narrower value stays, and holds where nobody below writes the key.
     Narrow(Narrow),
-    /// The value stays, whatever it is.
+    /// The value stays, whatever it is: what holds of a key that says nothing else.
     Fixed,
     /// Lists below hold nothing that this one does not.
     Subset,
+    /// Nothing: each layer's line counts for itself.
+    Free,
 }
 
 /// The narrower value of a key that has two.
@@ -235,7 +235,7 @@ pub(super) const fn key(
         text,
         example,
         former: None,
-        bound: Bound::Free,
+        bound: Bound::Fixed,
         is_for_requirements: false,
         is_needed: false,
         show: Show::Effective,
@@ -261,8 +261,8 @@ impl Key {
         Self { bound: Bound::Narrow(Narrow::Word(to)), ..self }
     }
 
-    pub(super) const fn fixed(self) -> Self {
-        Self { bound: Bound::Fixed, ..self }
+    pub(super) const fn free(self) -> Self {
+        Self { bound: Bound::Free, ..self }
     }
 
     pub(super) const fn subset(self) -> Self {

@@ -35,11 +35,11 @@ const LIST: &[Key] = {
         key(Network, "enable_socks5_udp", Boolean, "true", "UDP ASSOCIATE at that listener.", "enable_socks5_udp = false")
             .narrow(false),
         key(Network, "proxy_url", Text, "\"http://127.0.0.1:3128\"", "Where the explicit HTTP listener listens; port 0 is any free port.", "proxy_url = \"http://127.0.0.1:0\"")
-            .read_by(|it| value::proxy_url(it).map(Value::Listen)).fixed().shown(Show::Written).built(Built::Listener),
+            .read_by(|it| value::proxy_url(it).map(Value::Listen)).shown(Show::Written).built(Built::Listener),
         key(Network, "socks_url", Text, "\"socks5h://127.0.0.1:8081\"", "Where the explicit SOCKS5 listener listens; a taken port falls back to a free one.", "socks_url = \"socks5h://127.0.0.1:0\"")
-            .read_by(|it| value::socks_url(it).map(Value::Listen)).fixed().shown(Show::Written).built(Built::Listener),
+            .read_by(|it| value::socks_url(it).map(Value::Listen)).shown(Show::Written).built(Built::Listener),
         key(Network, "proxy_env", Boolean, "false", "Set proxy variables for the command; nothing needs them.", "proxy_env = true")
-            .fixed().built(Built::No),
+            .built(Built::No),
         key(Network, "dangerously_allow_non_loopback_proxy", Boolean, "false", "Let the explicit listeners listen beyond loopback.", "dangerously_allow_non_loopback_proxy = true")
             .narrow(false).built(Built::No),
         key(Network, "dangerously_allow_all_unix_sockets", Boolean, "false", "Every unix socket that no rule denies may be reached.", "dangerously_allow_all_unix_sockets = true")
@@ -48,15 +48,14 @@ const LIST: &[Key] = {
             .narrow_word("required"),
         key(Network, "ech", Word(&["refuse", "allow"]), "\"refuse\"", "`\"allow\"` lets Encrypted ClientHello pass; only its outer name is checked then.", "ech = \"allow\"")
             .narrow_word("refuse"),
-        key(Network, "drain", Time, "\"30s\"", "After the command's end, what it wrote is still delivered; a connection whose receiver takes nothing for this long is given up. `\"0s\"` gives up at once.", "drain = \"2m\"")
-            .fixed(),
+        key(Network, "drain", Time, "\"30s\"", "After the command's end, what it wrote is still delivered; a connection whose receiver takes nothing for this long is given up. `\"0s\"` gives up at once.", "drain = \"2m\""),
         key(Network, "presets", Texts { empty: true }, "[]", "Lists of rules that come with egress; `egress policy presets` shows them.", "presets = [\"common-dependencies\"]")
-            .read_by(|it| value::preset(it).map(Value::Word)).shown(Show::Never),
+            .read_by(|it| value::preset(it).map(Value::Word)).free().shown(Show::Never),
         key(Network, "managed_allowed_domains_only", Boolean, "false", "In `requirements.toml` only: what lower layers allow must be covered by a rule of that file.", "managed_allowed_domains_only = true")
             .narrow(true).for_requirements().shown(Show::Never),
         key(Network, "domains", Rules(Pattern::parse_domain), "", "Rules for names: `example.com`, `*.example.com` (below), `**.example.com` (both), `*` (every public host).", "\"**.example.com\" = \"allow\""),
         key(Network, "addresses", Rules(|text, _| Pattern::parse_address(text)), "", "Rules for addresses and CIDR blocks, IPv4 and IPv6.", "\"10.20.0.0/16\" = { action = \"allow\", ports = [5432] }"),
-        key(Network, "unix_sockets", UnixRules, "", "Absolute paths, or `@name` for abstract ones.", "\"/run/postgresql/.s.PGSQL.5432\" = \"allow\""),
+        key(Network, "unix_sockets", UnixRules, "", "Absolute paths, or `.read_by(|it| value::dns_server(it).map(Value::Server))name` for abstract ones.", "\"/run/postgresql/.s.PGSQL.5432\" = \"allow\""),
         key(Network, "dns", Kind::Table(Dns), "", "How names are looked up.", "[network.dns]"),
         key(Network, "upstream", Kind::Table(Upstream), "", "A proxy to leave by.", "[network.upstream]"),
 
@@ -76,26 +75,22 @@ const LIST: &[Key] = {
             .option(options::set_via, options::via).formerly("path"),
 
         key(Dns, "servers", Texts { empty: false }, "[\"system\"]", "Asked in this order: `system`, an address, `tls://ADDRESS#NAME` or `https://ADDRESS/PATH#NAME`.", "servers = [\"tls://9.9.9.9#dns.quad9.net\"]")
-            .read_by(|it| value::dns_server(it).map(Value::Server)).fixed(),
-        key(Dns, "forward", Servers, "", "Servers of single domains and all below them; the longest domain wins.", "forward = { \"corp.example\" = [\"10.0.0.53\"] }")
-            .read_by(|it| value::dns_server(it).map(Value::Server)).fixed(),
+            .read_by(|it| value::dns_server(it).map(Value::Server)),
+        key(Dns, "forward", Servers, "", "Servers of single domains and all below them; the longest domain wins.", "forward = { \"corp.example\" = [\"10.0.0.53\"] }"),
         key(Dns, "timeout", Time, "\"2s\"", "For one lookup; above 0, at most a year.", "timeout = \"5s\"")
-            .never_zero("no lookup is done in no time").fixed(),
-        key(Dns, "min_ttl", Time, "\"5m\"", "A pin lives at least this long.", "min_ttl = \"1m\"")
-            .fixed(),
-        key(Dns, "max_ttl", Time, "\"1h\"", "A pin lives at most this long, unless a connection made under it lives longer.", "max_ttl = \"30m\"")
-            .fixed(),
+            .never_zero("no lookup is done in no time"),
+        key(Dns, "min_ttl", Time, "\"5m\"", "A pin lives at least this long.", "min_ttl = \"1m\""),
+        key(Dns, "max_ttl", Time, "\"1h\"", "A pin lives at most this long, unless a connection made under it lives longer.", "max_ttl = \"30m\""),
         key(Dns, "record_types", Texts { empty: true }, "[]", "Types answered beyond A, AAAA, HTTPS, SVCB and PTR of pins: a name, or `TYPE` and a number.", "record_types = [\"TXT\", \"SRV\"]")
             .read_by(|it| value::record_type(it).map(Value::RecordType)).subset(),
-        key(Dns, "refusal", Word(&["nxdomain", "refused"]), "\"nxdomain\"", "How refused names are answered.", "refusal = \"refused\"")
-            .fixed(),
+        key(Dns, "refusal", Word(&["nxdomain", "refused"]), "\"nxdomain\"", "How refused names are answered.", "refusal = \"refused\""),
         key(Dns, "dnssec", Boolean, "false", "Validate answers; what does not validate has failed.", "dnssec = true")
             .narrow(true),
 
         key(Upstream, "url", Text, "", "`http://`, `https://`, `socks5://` or `socks5h://`, with user and password or without.", "url = \"http://proxy.corp.example:3128\"")
-            .read_by(|it| value::upstream_url(it).map(Value::Upstream)).secret().fixed().built(Built::No),
+            .read_by(|it| value::upstream_url(it).map(Value::Upstream)).secret().built(Built::No),
         key(Upstream, "no_proxy", Texts { empty: true }, "[]", "Names, `.suffixes`, addresses and blocks that are dialled directly.", "no_proxy = [\".corp.example\"]")
-            .read_by(|it| value::no_proxy(it).map(Value::Text)).fixed().built(Built::No),
+            .read_by(|it| value::no_proxy(it).map(Value::Text)).built(Built::No),
         key(Upstream, "resolve", Word(&["local", "proxy"]), "\"local\"", "Who looks names up.", "resolve = \"proxy\"")
             .narrow_word("local").built(Built::No),
 

@@ -11,8 +11,7 @@ fn keys() -> Keys {
         key(Table::Network, "allow_more", Kind::Boolean, "false", "More.", "allow_more = true")
             .narrow(false),
         key(Table::Dns, "patience", Kind::Time, "\"3s\"", "How long.", "patience = \"1m\"")
-            .never_zero("nobody waits no time")
-            .fixed(),
+            .never_zero("nobody waits no time"),
         key(Table::Network, "extras", Kind::Texts { empty: true }, "[]", "Which.", "extras = []")
             .subset(),
     ];
@@ -190,6 +189,13 @@ fn the_defaults_of_the_table_are_those_of_the_settings() {
             resolve_at_proxy: false,
         }
     );
+}
+
+#[test]
+fn every_option_of_a_rule_has_its_place() {
+    for key in KEYS.of(Table::Rule) {
+        assert_eq!(key.option.is_some(), key.name != "action", "{}", key.name);
+    }
 }
 
 #[test]
