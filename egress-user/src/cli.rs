@@ -12,7 +12,10 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use egress_user::text::{self, Printable};
+use egress_user::{
+    launch,
+    text::{self, Printable},
+};
 
 /// Decides what a set of Linux processes may reach, and holds them to it.
 #[derive(Debug, Parser)]
@@ -35,6 +38,12 @@ enum Verb {
 const USAGE: u8 = 2;
 
 pub(crate) fn main() -> ExitCode {
+    // Before anything else: see there.
+    match launch::entry::init(std::env::args_os()) {
+        Some(Ok(code)) => return ExitCode::from(code),
+        Some(Err(error)) => return finish(Err(error.into())),
+        None => {}
+    }
     // Silent unless asked: EGRESS_LOG=debug tells on stderr what happens inside.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("EGRESS_LOG"))

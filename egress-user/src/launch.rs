@@ -1,8 +1,12 @@
-//! From a forked child to the command: its namespaces, its privileges, its signals, and the proof that
+//! From a process made anew to the command: its namespaces, its privileges, its signals, and the proof that
 //! the path works before it starts.
 
+mod command;
+pub mod entry;
 mod init;
 mod isolate;
+mod launcher;
+mod message;
 mod other_paths;
 mod privileges;
 mod probe;
@@ -10,7 +14,8 @@ mod signals;
 mod user;
 mod working_directory;
 
-pub use init::{Command, Init, InitError, exit};
+pub use command::{Command, exit};
+pub use init::{Init, InitError, set_executable};
 pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};
 pub use signals::{Arrived, Signals};
 pub use user::{User, UserError};

@@ -4,9 +4,11 @@
 pub mod access;
 pub mod bpf;
 pub mod descriptors;
+pub mod inherited;
 pub mod landlock;
 pub mod mounts;
 pub mod pod;
 pub mod process;
 pub mod seccomp;
 pub mod sockets;
+pub mod spawn;

@@ -169,7 +169,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     maps.add_sandbox(Sandbox { flags: 0, ..sandbox })?;
 
     sys::process::return_freed_memory();
-    // While there is one thread: the init is forked from it.
+    // Before there is another thread.
     let signals = Signals::block().context("block signals")?;
     let writer =
         User::writer(command.user.as_ref()).context("look up the groups of the command's user")?;
@@ -213,21 +213,7 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
 
     proxy.admit(room::share_out(limit, doors)?);
     init.start()?;
-    let (code, interrupted) = loop {
-        match signals.wait().context("wait for a signal")? {
-            Arrived::Child => {
-                if let Some(code) = init.ended() {
-                    break (code, false);
-                }
-            }
-            Arrived::Pass(signal) => match init.ended() {
-                // The news of its end has a higher number, and comes behind this.
-                Some(code) => break (code, true),
-                None => init.signal(signal),
-            },
-            Arrived::Terminal => {}
-        }
-    };
+    let (code, interrupted) = runtime.block_on(end(&init, &signals))?;
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and
     // what the command wrote is delivered.
     if hold.cgroup.kill() {
@@ -244,6 +230,23 @@ fn in_sandbox(assembled: Assembled, command: &Command) -> anyhow::Result<ExitCod
     }
     runtime.shutdown_background();
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
+}
+
+/// Passes signals on until the command has ended; its exit code, and whether a signal came that it had no
+/// time to get.
+async fn end(init: &Init, signals: &Signals) -> anyhow::Result<(i32, bool)> {
+    let mut ended = std::pin::pin!(init.wait());
+    loop {
+        tokio::select! {
+            biased;
+            arrived = signals.next() => match (arrived.context("wait for a signal")?, init.ended()) {
+                (Arrived::Pass(_), Some(code)) => return Ok((code, true)),
+                (Arrived::Pass(signal), None) => init.signal(signal),
+                (Arrived::Terminal | Arrived::Child, _) => {}
+            },
+            code = &mut ended => return Ok((code.context("wait for the command")?, false)),
+        }
+    }
 }
 
 /// A device that the command may not open it may not be handed either.

@@ -1,57 +1,58 @@
-//! The sandbox's init: process 1 of its PID namespace. It prepares the namespaces, proves that the
-//! path works, starts the command, reaps, passes signals on, and dies with `run`; when it dies, the
-//! kernel kills whatever is left in the namespace.
+//! The sandbox's init, seen from the process that started it: a process of its own, which executes this
+//! program anew ([`super::entry`]).
 
 use std::{
-    ffi::OsString,
+    ffi::CString,
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
-    os::fd::{AsFd, AsRawFd},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    sched::{CloneFlags, unshare},
     sys::{
-        prctl,
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        signal::Signal,
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
 };
+use serde::Serialize;
 
 use super::{
-    isolate::isolate,
-    probe::probe,
-    signals::{Arrived, Signals},
-    user::User,
-    working_directory::Place,
+    command::{Command, exit},
+    launcher::launch,
+    message::{Order, Report, Spec, receive, send},
 };
 use crate::{
     host::Cgroup,
-    sys::{self, process::Cloned},
+    sys::{
+        descriptors::{is_readable_within, watch},
+        process::send_signal,
+        spawn::{Child, Execution},
+    },
 };
 
-/// Exit codes of `run` that are not the command's own.
-pub mod exit {
-    /// The sandbox could not be started.
-    pub const NOT_STARTED: u8 = 125;
-    /// The command is not executable.
-    pub const NOT_EXECUTABLE: u8 = 126;
-    /// The command was not found.
-    pub const NOT_FOUND: u8 = 127;
-}
+/// Names, as the first argument, what the program executes itself anew for.
+pub(super) const INIT_ARGUMENT: &str = "egress-init";
 
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct Command {
-    /// Program, looked up in PATH when it has no slash.
-    pub program: OsString,
-    /// Arguments.
-    pub arguments: Vec<OsString>,
-    /// As whom; none = as the caller, root without capabilities.
-    pub user: Option<User>,
+/// This very program, even where another has taken its path since.
+const OWN_EXECUTABLE: &str = "/proc/self/exe";
+
+/// How long an init that is given up may take to die.
+const DEATH_WITHIN: Duration = Duration::from_secs(5);
+
+static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has inits execute `program` from now on: an `egress` whose version is this library's. For programs whose
+/// `main` does not begin with [`super::entry::init`]; the first call counts.
+pub fn set_executable(program: &Path) {
+    EXECUTABLE.get_or_init(|| program.to_owned());
 }
 
 /// Why the command does not run.
@@ -73,58 +74,38 @@ pub enum InitError {
     Died,
 }
 
-/// A live init, seen from `run`.
+/// A live init. When this is dropped, or the process that has it ends in any way, the init and all that runs
+/// in its sandbox end.
 #[derive(Debug)]
 pub struct Init {
-    pid: Pid,
-    orders: File,
-    reports: BufReader<File>,
+    id: Pid,
+    /// A pidfd.
+    handle: OwnedFd,
+    /// Orders one way, reports the other. Its end of file is what the init dies of.
+    channel: UnixStream,
+    /// The exit code, once it has been waited for.
+    ended: Mutex<Option<i32>>,
 }
 
-const PROBE: u8 = b'p';
-const START: u8 = b's';
-
 impl Init {
-    /// Makes the process; in it this call never returns. The caller must have one thread, and must
-    /// start its listeners before it lets the init go on.
+    /// Makes the process, which goes on to prepare its namespaces by itself. From any thread.
     ///
     /// # Errors
-    /// What clone gives.
+    /// What clone3 or execveat gives.
     pub fn spawn(cgroup: &Cgroup, command: &Command) -> Result<Self, InitError> {
-        let pipes = || Ok::<_, io::Error>((io::pipe()?, io::pipe()?));
-        let ((orders_out, orders_in), (reports_out, reports_in)) =
-            pipes().map_err(InitError::Clone)?;
-        let inner = cgroup.open().map_err(InitError::Clone)?;
-        match sys::process::clone_child(inner.as_fd()).map_err(InitError::Clone)? {
-            Cloned::Parent(pid) => Ok(Self {
-                pid,
-                orders: File::from(std::os::fd::OwnedFd::from(orders_in)),
-                reports: BufReader::new(File::from(std::os::fd::OwnedFd::from(reports_out))),
-            }),
-            Cloned::Child => {
-                let ours = [orders_out.as_raw_fd(), reports_in.as_raw_fd()];
-                let mut reports = File::from(std::os::fd::OwnedFd::from(reports_in));
-                let orders = File::from(std::os::fd::OwnedFd::from(orders_out));
-                let code = match be_init(&cgroup.inner(), command, orders, &mut reports, ours) {
-                    Ok(code) => code,
-                    Err(failure) => {
-                        let text = failure.text.replace('\n', " ");
-                        // Nobody reads any more when `run` is gone.
-                        let _ = writeln!(reports, "failed {} {text}", failure.code);
-                        i32::from(failure.code)
-                    }
-                };
-                std::process::exit(code);
-            }
-        }
+        let (channel, kept) = UnixStream::pair().map_err(InitError::Clone)?;
+        let Child { id, handle } = execute(cgroup, kept.into()).map_err(InitError::Clone)?;
+        let mut init = Self { id, handle, channel, ended: Mutex::default() };
+        init.say(&Spec::new(cgroup.inner().into(), command))?;
+        Ok(init)
     }
 
-    /// Lets the init prepare itself and prove that the path works.
+    /// Lets the init prove that the path works. The sandbox's listeners must have been started.
     ///
     /// # Errors
-    /// What it reports.
+    /// What it reports, of the preparation too.
     pub fn probe(&mut self) -> Result<(), InitError> {
-        self.order(PROBE, "probed")
+        self.order(Order::Probe, &Report::Probed)
     }
 
     /// Starts the command.
@@ -132,181 +113,94 @@ impl Init {
     /// # Errors
     /// When it cannot be executed.
     pub fn start(&mut self) -> Result<(), InitError> {
-        self.order(START, "started")
+        self.order(Order::Start, &Report::Started)
     }
 
-    fn order(&mut self, order: u8, answer: &str) -> Result<(), InitError> {
-        self.orders.write_all(&[order]).map_err(|_| self.failure(String::new()))?;
-        let mut line = String::new();
-        match self.reports.read_line(&mut line) {
-            Ok(_) if line.trim_end() == answer => Ok(()),
-            _ => Err(self.failure(line)),
+    fn order(&mut self, order: Order, answer: &Report) -> Result<(), InitError> {
+        self.say(&order)?;
+        match receive(&mut self.channel) {
+            Ok(report) if report == *answer => Ok(()),
+            Ok(Report::Failed { code, text }) => Err(InitError::Failed { code, text }),
+            _ => Err(InitError::Died),
         }
     }
 
-    fn failure(&mut self, mut line: String) -> InitError {
-        if line.is_empty() {
-            // A report may wait that was written before the order could be.
-            let _ = self.reports.read_line(&mut line);
+    fn say(&mut self, message: &impl Serialize) -> Result<(), InitError> {
+        match send(&mut self.channel, message) {
+            Ok(()) => Ok(()),
+            // It may have said why it ended.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                match receive(&mut self.channel) {
+                    Ok(Report::Failed { code, text }) => Err(InitError::Failed { code, text }),
+                    _ => Err(InitError::Died),
+                }
+            }
+            Err(error) => Err(InitError::Clone(error)),
         }
-        let Some(rest) = line.trim_end().strip_prefix("failed ") else { return InitError::Died };
-        let Some((code, text)) = rest.split_once(' ') else { return InitError::Died };
-        let code = code.parse().unwrap_or(exit::NOT_STARTED);
-        InitError::Failed { code, text: text.to_owned() }
     }
 
-    /// Its mount of proc, which is whole whatever the caller's shows, once it is prepared.
+    /// Its mount of proc, which is whole whatever the caller's shows, once it has been probed.
     pub fn proc(&self) -> PathBuf {
-        format!("/proc/{}/root/proc", self.pid).into()
+        format!("/proc/{}/root/proc", self.id).into()
     }
 
-    /// Passes a signal on.
+    /// Passes a signal on, to the command.
     pub fn signal(&self, signal: Signal) {
         // Gone already is as good as passed on.
-        let _ = kill(self.pid, signal);
+        let _ = send_signal(self.handle.as_fd(), signal);
     }
 
     /// The command's exit code once the sandbox has ended; none while it runs.
     pub fn ended(&self) -> Option<i32> {
-        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => Some(code),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
-            Ok(_) => None,
-            Err(_) => Some(i32::from(exit::NOT_STARTED)),
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.is_none() {
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+            *ended = match waitid(Id::PIDFd(self.handle.as_fd()), flags) {
+                Ok(WaitStatus::Exited(_, code)) => Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
+                Ok(_) | Err(Errno::EINTR) => None,
+                // Somebody else has waited for it.
+                Err(_) => Some(i32::from(exit::NOT_STARTED)),
+            };
+        }
+        *ended
+    }
+
+    /// Waits for the end of the sandbox, and gives the command's exit code. Within a runtime.
+    ///
+    /// # Errors
+    /// What epoll gives.
+    pub async fn wait(&self) -> io::Result<i32> {
+        let handle = watch(self.handle.try_clone()?)?;
+        loop {
+            if let Some(code) = self.ended() {
+                return Ok(code);
+            }
+            handle.readable().await?.clear_ready();
         }
     }
 }
 
-struct Failure {
-    code: u8,
-    text: String,
-}
-
-fn not_started(error: impl std::error::Error) -> Failure {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Failure { code: exit::NOT_STARTED, text }
-}
-
-fn be_init(
-    cgroup: &Path,
-    command: &Command,
-    mut orders: File,
-    reports: &mut File,
-    ours: [i32; 2],
-) -> Result<i32, Failure> {
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(not_started)?;
-    // What `run` holds (links, listeners, the lock that says it lives) must end with it.
-    sys::descriptors::close_own(&ours).map_err(not_started)?;
-    let signals = Signals::block().map_err(not_started)?;
-    await_order(&mut orders, PROBE)?;
-    // Born in the cgroup, which becomes the root of what the sandbox sees.
-    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
-    let place = Place::leave().map_err(not_started)?;
-    isolate(cgroup).map_err(not_started)?;
-    let pending = enter(&place, command)?;
-    prctl::set_dumpable(false).map_err(not_started)?;
-    probe().map_err(not_started)?;
-    say(reports, "probed")?;
-    await_order(&mut orders, START)?;
-    let child = spawn(command, pending)?;
-    say(reports, "started")?;
-    supervise(child, &signals)
-}
-
-fn say(reports: &mut File, word: &str) -> Result<(), Failure> {
-    writeln!(reports, "{word}").map_err(not_started)
-}
-
-/// An end of file means that `run` is gone.
-fn await_order(orders: &mut File, wanted: u8) -> Result<(), Failure> {
-    let mut order = [0];
-    orders.read_exact(&mut order).map_err(not_started)?;
-    if order == [wanted] { Ok(()) } else { Err(not_started(io::Error::other("unknown order"))) }
-}
-
-/// Goes to where the caller stands; the place where only the command's user may go is given back.
-fn enter(place: &Place, command: &Command) -> Result<Option<Place>, Failure> {
-    match place.enter() {
-        Ok(()) => Ok(None),
-        Err(errno) if Place::is_barred(errno) && command.user.is_some() => Ok(Some(place.clone())),
-        Err(errno) => Err(not_started(place.error(errno))),
-    }
-}
-
-/// Told by the child in place of an errno, from which this bit keeps it apart.
-const NOT_ENTERED: i32 = 1 << 30;
-
-fn spawn(command: &Command, pending: Option<Place>) -> Result<Pid, Failure> {
-    let mut process = std::process::Command::new(&command.program);
-    process.args(&command.arguments);
-    if let Some(user) = &command.user {
-        let name = user.name.to_string_lossy().into_owned();
-        process.env("HOME", &user.home).env("USER", &name).env("LOGNAME", name);
-    }
-    let user = command.user.clone();
-    let last = pending.clone();
-    sys::process::before_exec(&mut process, move || {
-        super::privileges::drop_all(user.as_ref())?;
-        let entered = last.as_ref().map_or(Ok(()), Place::enter);
-        entered.map_err(|errno| io::Error::from_raw_os_error(errno as i32 | NOT_ENTERED))
-    });
-    let name = command.program.to_string_lossy();
-    let not_entered = |error: &io::Error| {
-        let code = error.raw_os_error().filter(|code| code & NOT_ENTERED != 0)?;
-        Some(pending.as_ref()?.error(Errno::from_raw(code & !NOT_ENTERED)))
-    };
-    let child = process.spawn().map_err(|error| match error.kind() {
-        _ if let Some(error) = not_entered(&error) => not_started(error),
-        io::ErrorKind::NotFound => Failure {
-            code: exit::NOT_FOUND,
-            text: format!(
-                "{name}: command not found, or the interpreter in its first line; give its path, or \
-                 look at PATH"
-            ),
-        },
-        // capabilities(7): the kernel refuses a file whose capabilities it could not give.
-        _ if error.raw_os_error() == Some(libc::EPERM) => Failure {
-            code: exit::NOT_EXECUTABLE,
-            text: format!("{name}: needs capabilities, which no program in a sandbox has"),
-        },
-        io::ErrorKind::PermissionDenied => Failure {
-            code: exit::NOT_EXECUTABLE,
-            text: format!("{name}: not executable by the user that runs it"),
-        },
-        _ if error.raw_os_error() == Some(libc::ENOEXEC) => Failure {
-            code: exit::NOT_EXECUTABLE,
-            text: format!("{name}: not a program that this machine can execute"),
-        },
-        _ => not_started(error),
-    })?;
-    i32::try_from(child.id()).map(Pid::from_raw).map_err(not_started)
-}
-
-/// Reaps whatever becomes an orphan, until the command itself has ended.
-fn supervise(child: Pid, signals: &Signals) -> Result<i32, Failure> {
-    loop {
-        match signals.wait().map_err(not_started)? {
-            Arrived::Pass(signal) => {
-                let _ = kill(child, signal);
-            }
-            Arrived::Terminal => {}
-            Arrived::Child => {
-                while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                    match status {
-                        WaitStatus::Exited(pid, code) if pid == child => return Ok(code),
-                        WaitStatus::Signaled(pid, signal, _) if pid == child => {
-                            return Ok(128 + signal as i32);
-                        }
-                        WaitStatus::StillAlive => break,
-                        _ => {}
-                    }
-                }
-            }
+impl Drop for Init {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            // Its namespace goes with it. Waited for here, or it would stay as a zombie.
+            self.signal(Signal::SIGKILL);
+            is_readable_within(self.handle.as_fd(), DEATH_WITHIN);
+            self.ended();
         }
     }
+}
+
+/// Executes this program as an init that has `kept` as its end of the channel.
+fn execute(cgroup: &Cgroup, kept: OwnedFd) -> io::Result<Child> {
+    let path = EXECUTABLE.get().map_or(OWN_EXECUTABLE.as_ref(), PathBuf::as_path);
+    let words = ["egress", INIT_ARGUMENT, &kept.as_raw_fd().to_string()];
+    let arguments = words.into_iter().map(CString::new).collect::<Result<_, _>>()?;
+    launch(Execution {
+        program: File::open(path)?.into(),
+        arguments,
+        cgroup: cgroup.open()?.into(),
+        kept,
+    })
 }

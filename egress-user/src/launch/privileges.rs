@@ -9,12 +9,11 @@ use nix::{
     unistd::{initgroups, setgid, setuid},
 };
 
-use super::{signals::Signals, user::User};
+use super::user::User;
 use crate::sys::{descriptors, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
 pub(super) fn drop_all(user: Option<&User>) -> io::Result<()> {
-    Signals::unblock()?;
     descriptors::close_inherited()?;
     // The bounding set first: what is not in it can never come back, whoever the user is.
     for capability in caps::all() {

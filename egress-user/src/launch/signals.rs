@@ -3,7 +3,10 @@
 //! A signal from the terminal reaches the command by itself, since it is in the same process
 //! group; passing it on would deliver it twice. So only signals that a process sent are passed.
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use nix::sys::{
     signal::{SigSet, Signal},
@@ -45,36 +48,33 @@ impl Signals {
     /// # Errors
     /// What signalfd gives.
     pub fn block() -> io::Result<Self> {
+        Self::block_all(SigSet::from_iter(PASSED))
+    }
+
+    /// For the init: SIGCHLD too, and no others, whatever was blocked before.
+    pub(super) fn block_with_children() -> io::Result<Self> {
         sys::process::heed_children()?;
         let mut set = SigSet::from_iter(PASSED);
         set.add(Signal::SIGCHLD);
+        set.thread_set_mask()?;
+        Self::block_all(set)
+    }
+
+    fn block_all(set: SigSet) -> io::Result<Self> {
         set.thread_block()?;
         Ok(Self { descriptor: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)? })
     }
 
-    /// Undoes [`Signals::block`] for a process that is about to execute the command: a blocked
-    /// signal stays blocked across exec.
-    ///
-    /// # Errors
-    /// What sigprocmask gives.
-    pub(super) fn unblock() -> io::Result<()> {
-        let mut set = SigSet::from_iter(PASSED);
-        set.add(Signal::SIGCHLD);
-        Ok(set.thread_unblock()?)
-    }
-
-    /// Waits for a signal from outside the sandbox, the terminal's included. Within a runtime.
+    /// Waits for a signal. Within a runtime.
     ///
     /// # Errors
     /// What epoll or read gives.
-    pub async fn interrupted(&self) -> io::Result<()> {
+    pub async fn next(&self) -> io::Result<Arrived> {
         let descriptor = sys::descriptors::watch(self.descriptor.as_fd().try_clone_to_owned()?)?;
         loop {
             let mut ready = descriptor.readable().await?;
-            while sys::descriptors::is_readable(self.descriptor.as_fd()) {
-                if self.wait()? != Arrived::Child {
-                    return Ok(());
-                }
+            if sys::descriptors::is_readable(self.descriptor.as_fd()) {
+                return self.wait();
             }
             ready.clear_ready();
         }
@@ -96,5 +96,11 @@ impl Signals {
                 passed => Arrived::Pass(passed),
             });
         }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }

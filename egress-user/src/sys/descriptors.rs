@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    time::Duration,
 };
 
 use egress_common::device::{DeviceKey, kind};
@@ -27,9 +31,15 @@ pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// Whether something can be read, or accepted, without waiting: what the kernel says now, and not what
 /// an event loop has heard of. Where the kernel does not say, false.
 pub fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    is_readable_within(descriptor, Duration::ZERO)
+}
+
+/// The same, after waiting for at most so long, in milliseconds.
+pub fn is_readable_within(descriptor: BorrowedFd<'_>, patience: Duration) -> bool {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one live record, which the kernel fills; no wait.
-    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+    let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one live record, which the kernel fills.
+    unsafe { libc::poll(&raw mut poll, 1, patience) > 0 }
 }
 
 /// Lets go of stdin and stdout, so that their other ends see that the command has ended.
@@ -42,23 +52,40 @@ pub fn leave_output() {
     let _ = dup2_stdout(&nothing);
 }
 
-/// Closes what this process made itself (all of it close-on-exec) above stderr, but for `keep`.
-/// For a forked child that will not execute anything.
+/// Waits until one of these can be read, or its other end is gone.
 ///
 /// # Errors
-/// When /proc/self/fd cannot be read.
-pub fn close_own(keep: &[RawFd]) -> io::Result<()> {
-    for descriptor in open()?.into_iter().filter(|descriptor| !keep.contains(descriptor)) {
-        // SAFETY: F_GETFD reads one flag; close of a descriptor that nothing in this forked child
-        // will use again (its owners' destructors never run: the child leaves by exit).
-        unsafe {
-            let flags = libc::fcntl(descriptor, libc::F_GETFD);
-            if flags >= 0 && flags & libc::FD_CLOEXEC != 0 {
-                libc::close(descriptor);
-            }
-        }
+/// What poll gives.
+pub fn wait_for_any(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut polls = descriptors.map(|descriptor| libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: two live records, which the kernel fills; no time limit.
+    match unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) } {
+        0.. => Ok(()),
+        _ => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            error => Err(error),
+        },
     }
-    Ok(())
+}
+
+/// The socket of the unix family that whoever executed this program left open under a number, close-on-exec
+/// from now on; none when there is no such, or it is one of stdin, stdout and stderr.
+///
+/// To be called once, before anything else of this process owns descriptors.
+pub fn adopt_socket(number: RawFd) -> Option<UnixStream> {
+    if number <= 2 || type_of_file(number) != Some(SFlag::S_IFSOCK) || way_out(number).is_some() {
+        return None;
+    }
+    // SAFETY: open, as was just asked, and owned by nobody in this process.
+    let socket = unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        OwnedFd::from_raw_fd(number)
+    };
+    Some(socket.into())
 }
 
 /// Marks everything above stderr that is not a pipe as close-on-exec.

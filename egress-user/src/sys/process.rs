@@ -1,4 +1,4 @@
-//! Processes: a child in namespaces of its own, and commands prepared between fork and exec.
+//! Processes: signals to them, and commands prepared between fork and exec.
 
 use std::{
     ffi::OsString,
@@ -11,22 +11,10 @@ use std::{
     process::Command,
 };
 
-use nix::{
-    sys::signal::{SigHandler, Signal, signal},
-    unistd::Pid,
-};
-
-/// The two sides of [`clone_child`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloned {
-    /// In the parent: the child's process id as the parent sees it.
-    Parent(Pid),
-    /// In the child.
-    Child,
-}
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// Gives the kernel back what the allocator keeps of freed memory: what loading leaves is 15 MiB, which
-/// every run, and the process that is forked from it, would carry to its end.
+/// every run would carry to its end.
 pub fn return_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes no pointer, and the allocator locks itself.
@@ -35,42 +23,22 @@ pub fn return_freed_memory() {
     }
 }
 
-/// fork(2) into a new PID and mount namespace, and into a cgroup: born there, the child need not be
-/// moved, which would wait for an RCU grace period (10 to 20 ms on 6.18).
-///
-/// The caller must be single-threaded: in the child of a process with threads only
-/// async-signal-safe calls would be allowed.
+/// Sends a signal to a process by its pidfd, and so never to another that got its id since.
 ///
 /// # Errors
-/// EINVAL when there is more than one thread, or what clone3 gives.
-pub fn clone_child(cgroup: BorrowedFd<'_>) -> io::Result<Cloned> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // linux/sched.h; libc's constant is of a type that the flag does not fit.
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
-    // SAFETY: a record of integers, for which zero means "not asked for".
-    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(namespaces.cast_unsigned()) | CLONE_INTO_CGROUP;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    arguments.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
-    // SAFETY: without CLONE_VM and with a null stack this is fork; there are no other threads, and
-    // the kernel reads exactly the given size of a live record.
+/// ESRCH when it has ended.
+pub fn send_signal(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    // SAFETY: integers, and null for "as kill(2) would".
     let result = unsafe {
         libc::syscall(
-            libc::SYS_clone3,
-            std::ptr::from_ref(&arguments),
-            size_of::<libc::clone_args>(),
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal as libc::c_int,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
         )
     };
-    match result {
-        0 => Ok(Cloned::Child),
-        child if child > 0 => {
-            Ok(Cloned::Parent(Pid::from_raw(i32::try_from(child).map_err(io::Error::other)?)))
-        }
-        _ => Err(io::Error::last_os_error()),
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The path of this process's working directory, by the system call: the C library makes up for what

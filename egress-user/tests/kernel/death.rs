@@ -3,19 +3,21 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
+use super::launch::init_of;
 use super::support::processes::{Reaper, eventually, with_argument};
 use super::support::{PYTHON, World, cgroup2};
 use super::{ALLOWED, OTHER, PRIVATE, SITE, THIRD, two_sites};
 
 /// A word that only processes of this world have among their arguments.
-fn token(world: &World) -> Reaper {
+pub(super) fn token(world: &World) -> Reaper {
     Reaper { token: world.path("token").display().to_string() }
 }
 
 /// The cgroup of a run, which holds the box that this process is in.
-fn cgroup_of(process: i32) -> PathBuf {
+pub(super) fn cgroup_of(process: i32) -> PathBuf {
     let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup"))
         .expect("read the process's cgroup");
     let inside =
@@ -84,7 +86,7 @@ fn the_cgroup_is_gone_after_the_run() {
     assert!(!cgroup.exists(), "{} is left", cgroup.display());
 }
 
-fn cgroup_is_a_box(process: i32) -> bool {
+pub(super) fn cgroup_is_a_box(process: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{process}/cgroup"))
         .is_ok_and(|groups| groups.contains("/box\n"))
 }
@@ -115,6 +117,29 @@ fn killing_it_kills_everything_inside_and_opens_nothing() {
     // What the killed one could not clear away, the next one does.
     world.egress(ALLOWED).run(["true"]).succeeded();
     eventually("the dead run's cgroup is swept", || !cgroup.exists());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn killing_it_kills_everything_where_the_init_is_stopped() {
+    let world = World::new().build();
+    let reaper = token(&world);
+    let token = reaper.token.as_str();
+    let running = world.egress(&[]).idle_stdin().start(["sh", "-c", "echo ready; read x", token]);
+    running.says("ready");
+    let processes = with_argument(token);
+    let shell = processes.into_iter().find(|id| cgroup_is_a_box(*id)).expect("a box");
+    let init = init_of(shell);
+    kill(Pid::from_raw(init), Signal::SIGSTOP).expect("stop the init");
+    eventually("the init is stopped", || {
+        std::fs::read_to_string(format!("/proc/{init}/status"))
+            .is_ok_and(|status| status.contains("State:\tT"))
+    });
+    let parent = File::open(cgroup_of(shell).parent().expect("egress's cgroup")).expect("open it");
+    let others_wait = Flock::lock(parent, FlockArg::LockExclusive).expect("lock it");
+    running.signal(Signal::SIGKILL);
+    eventually("every process of the sandbox is gone", || with_argument(token).is_empty());
+    drop(others_wait);
 }
 
 #[test]

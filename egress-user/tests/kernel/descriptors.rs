@@ -26,7 +26,7 @@ const CROWD: &str = "import resource, select, socket, subprocess, sys, time\n\
     socket.getaddrinfo('allowed.test', 22)\n\
     poll, socks, greeted = select.poll(), {}, 0\n\
     for n in range(number):\n  \
-      s = socket.create_connection((address, 22), timeout=20)\n  \
+      s = socket.create_connection((address, 22), timeout=60)\n  \
       socks[s.fileno()] = s; poll.register(s, select.POLLIN)\n\
     def some(wait):\n  \
       global greeted\n  \
@@ -119,7 +119,7 @@ fn uploads_that_wait_for_room_outlive_their_programs() {
     let line = format!(
         "import socket\n\
          socket.getaddrinfo('allowed.test', 22)\n\
-         socks = [socket.create_connection(('{SITE}', 7000), timeout=20) for _ in range(200)]\n\
+         socks = [socket.create_connection(('{SITE}', 7000), timeout=60) for _ in range(200)]\n\
          [s.sendall(b'x' * 10000) for s in socks]"
     );
     let script = world.file("many.py", line).display().to_string();

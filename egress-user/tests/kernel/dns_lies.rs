@@ -58,7 +58,7 @@ fn chains_are_bounded_and_loops_end() {
     let world = builder.build();
     let dig = |name: &str| {
         let options = &["--allow", name];
-        world.egress(options).run(["dig", "+tries=1", "+time=5", name])
+        world.egress(options).run(["dig", "+tries=1", "+time=20", name])
     };
     dig("short0.test").said("status: NOERROR").said(SITE);
     for name in ["long0.test", "loop.test", "me.test"] {

@@ -52,7 +52,7 @@ fn plaintext_grpc_works_under_a_name_rule() {
         let url = format!("http://allowed.test:{GRPC}/pkg.Service/Call");
         let host = format!("Host: {host}:{GRPC}");
         let options = ["-H", "content-type: application/grpc", "-H", "te: trailers", "-d", "ab"];
-        let command = ["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "-H", &host, &url];
+        let command = ["curl", "-sS", "-m", "60", "--http2-prior-knowledge", "-H", &host, &url];
         let command = command.into_iter().chain(options).map(str::to_owned).collect::<Vec<_>>();
         world.egress(ALLOWED).run(command)
     };
@@ -77,7 +77,7 @@ fn methods_paths_and_limited_mode_hold_for_it() {
     let call = |policy: &str, path: &str, method: &str| {
         let policy = world.policy(policy);
         let url = format!("http://allowed.test:{GRPC}{path}");
-        let command = ["curl", "-sS", "-m", "20", "--http2-prior-knowledge", "-X", method, &url];
+        let command = ["curl", "-sS", "-m", "60", "--http2-prior-knowledge", "-X", method, &url];
         world.egress(&policy.options()).run(command)
     };
     let rule = "[network.domains]\n\

@@ -35,6 +35,7 @@ mod http2;
 mod inbound;
 mod inherited;
 mod isolation;
+mod launch;
 mod lifecycle;
 mod mounts;
 mod names;

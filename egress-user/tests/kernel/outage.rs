@@ -49,7 +49,7 @@ fn a_connection_goes_on_after_an_outage() {
             for path in ["kernel", "proxy"] {
                 scope.spawn(move || {
                     let world = build();
-                    let rule = format!("{{ action = \"allow\", path = \"{path}\" }}");
+                    let rule = format!("{{ action = \"allow\", via = \"{path}\" }}");
                     let policy = world.domains(&[(place.0, &rule)]);
                     let got = away(world.egress(&policy.options()), &world, place, stage);
                     let way = if path == "kernel" { "direct" } else { "proxy" };

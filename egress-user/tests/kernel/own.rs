@@ -75,7 +75,7 @@ fn a_name_that_leads_to_an_own_address_is_closed() {
     let port = world.host_port();
     for name in names {
         let url = format!("http://{name}:{port}/");
-        let curl = ["curl", "-sS", "--max-time", "10", &url];
+        let curl = ["curl", "-sS", "--max-time", "60", &url];
         if name != "mixed.test" {
             world.direct().run(curl).succeeded();
         }
@@ -171,7 +171,7 @@ fn added_later(options: &[&str], name: &str, address: &str, lines: &str, first: 
     let world = make();
     let port = world.host_port().to_string();
     let rule = format!(
-        "network.domains.\"*.test\"={{ action = \"allow\", ports = [{port}], protocol = \"any\", path = \"PATH\" }}"
+        "network.domains.\"*.test\"={{ action = \"allow\", ports = [{port}], protocol = \"any\", via = \"PATH\" }}"
     );
     let options: Vec<_> = options
         .iter()

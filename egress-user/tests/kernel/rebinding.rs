@@ -119,7 +119,7 @@ fn a_name_whose_only_address_is_dead_fails_as_such() {
         "curl",
         "-sS",
         "--max-time",
-        "10",
+        "20",
         "https://dead.test/",
     ]);
     let timed_out = 28;

@@ -53,7 +53,7 @@ fn limited_mode_passes_nothing_that_it_cannot_read() {
         .complained("inspection_required");
     world.arrived_at(SITE).on_port(443).no_payload();
     let upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"];
-    let command = [&["curl", "-sS", "-m", "10", "http://allowed.test/ws"], &upgrade[..]].concat();
+    let command = [&["curl", "-sS", "-m", "60", "http://allowed.test/ws"], &upgrade[..]].concat();
     run(&world, LIMITED, &command).complained("protocol_not_allowed");
     let command = ["curl", "-sS", "--http2-prior-knowledge", "http://allowed.test/h2"];
     run(&world, LIMITED, &command).failed();

@@ -36,7 +36,7 @@ fn world() -> World {
 }
 
 fn policy(world: &World, path: &str) -> Policy {
-    let rule = format!("{{ action = \"allow\", ports = {ALL:?}, path = \"{path}\" }}");
+    let rule = format!("{{ action = \"allow\", ports = {ALL:?}, via = \"{path}\" }}");
     let names = ["allowed.test", "beside.test", "six.test"].map(|name| (name, rule.as_str()));
     world.domains(&[&names[..], &[("denied.test", "\"deny\"")]].concat())
 }
@@ -230,9 +230,9 @@ fn ordinary_clients_answer_a_request_on_both_paths() {
                     if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
                 let line = format!(
                     "getent ahosts {name} > found; \
-                     curl -skS -m 20 -o body --resolve {name}:{port}:{target} https://{name}:{port}/ && echo 1.3; \
-                     curl -skS -m 20 -o body --tls-max 1.2 --resolve {name}:{port}:{target} https://{name}:{port}/ && echo 1.2; \
-                     printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 20 openssl s_client -quiet -groups X25519:P-384 \
+                     curl -skS -m 60 -o body --resolve {name}:{port}:{target} https://{name}:{port}/ && echo 1.3; \
+                     curl -skS -m 60 -o body --tls-max 1.2 --resolve {name}:{port}:{target} https://{name}:{port}/ && echo 1.2; \
+                     printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 60 openssl s_client -quiet -groups X25519:P-384 \
                      -servername {name} -connect {target}:{port} 2>/dev/null | grep -q 200 && echo s_client"
                 );
                 let out =

@@ -59,7 +59,7 @@ fn the_name_server_follows_its_script() {
         .answers("broken.test", Answer::Failure)
         .answers("silent.test", Answer::Silence)
         .build();
-    let dig = |name: &str| world.direct().run(["dig", "+short", "+tries=1", "+time=1", name, "A"]);
+    let dig = |name: &str| world.direct().run(["dig", "+short", "+tries=1", "+time=10", name, "A"]);
     dig("flip.test").printed(&format!("{SITE}\n"));
     dig("flip.test").printed("10.9.8.7\n");
     dig("flip.test").printed("10.9.8.7\n");

@@ -29,7 +29,7 @@ pub(super) fn deliver(
         tokio::select! {
             biased;
             () = proxy.drained() => return,
-            _ = signals.interrupted() => proxy.give_up(),
+            _ = signals.next() => proxy.give_up(),
         }
         // Resets take no time; but nothing is to keep a signal waiting.
         let _ = timeout(RESET_WITHIN, proxy.drained()).await;

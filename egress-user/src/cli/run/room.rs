@@ -20,7 +20,7 @@ const OPEN: usize = 100;
 const EACH: usize = 2;
 
 /// Raises this process's limit as far as is needed and allowed: a soft limit of 1024 would be 400
-/// connections. Gives the limit. A command that was forked before keeps its own.
+/// connections. Gives the limit. The command gets what this process was started with.
 pub(super) fn raise_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
     // Beyond the hard limit with CAP_SYS_RESOURCE only, which root may well be without.
