@@ -55,7 +55,7 @@ const LIST: &[Key] = {
             .narrow(true).for_requirements().shown(Show::Never),
         key(Network, "domains", Rules(Pattern::parse_domain), "", "Rules for names: `example.com`, `*.example.com` (below), `**.example.com` (both), `*` (every public host).", "\"**.example.com\" = \"allow\""),
         key(Network, "addresses", Rules(|text, _| Pattern::parse_address(text)), "", "Rules for addresses and CIDR blocks, IPv4 and IPv6.", "\"10.20.0.0/16\" = { action = \"allow\", ports = [5432] }"),
-        key(Network, "unix_sockets", UnixRules, "", "Absolute paths, or `.read_by(|it| value::dns_server(it).map(Value::Server))name` for abstract ones.", "\"/run/postgresql/.s.PGSQL.5432\" = \"allow\""),
+        key(Network, "unix_sockets", UnixRules, "", "Absolute paths, or `@name` for abstract ones.", "\"/run/postgresql/.s.PGSQL.5432\" = \"allow\""),
         key(Network, "dns", Kind::Table(Dns), "", "How names are looked up.", "[network.dns]"),
         key(Network, "upstream", Kind::Table(Upstream), "", "A proxy to leave by.", "[network.upstream]"),
 
