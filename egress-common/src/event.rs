@@ -63,6 +63,8 @@ pub struct HelloEvent {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// [`crate::sandbox::Sandbox::id`].
+    pub sandbox: u64,
     /// Cookie of its network namespace.
     pub netns: u64,
     /// Its own end.

@@ -40,5 +40,5 @@ pod! {
     SocketState = 112,
     Event = 88,
     HelloEvent = 352,
-    Held = 48,
+    Held = 56,
 }

@@ -120,6 +120,7 @@ fn held(ops: &SockOps, state: &SocketState) -> Held {
     let (local4, local6) = (ops.local4(), ops.local6());
     let to_v4 = state.original.v4_word().is_some();
     Held {
+        sandbox: state.sandbox,
         netns: state.netns,
         source: if to_v4 { local4 } else { local6 },
         destination: state.original,

@@ -7,7 +7,6 @@ mod ender;
 mod waiting;
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -20,33 +19,34 @@ use egress_common::{
 };
 
 use self::{ender::Ender, waiting::Waiting};
-use crate::{kernel::Maps, proxy::Transparent};
+use crate::{
+    kernel::{self, Maps},
+    proxy::Transparent,
+};
 
 /// How long a hello may take from its first octet to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Those of one sandbox.
 pub struct Direct {
-    door: Arc<Transparent>,
+    proxy: Arc<Transparent>,
     maps: Arc<Maps>,
     /// As the kernel knows it but for [`flags::DIRECT`].
     sandbox: Sandbox,
-    ender: Ender,
+    ender: Arc<Ender>,
     waiting: Waiting,
 }
 
 impl Direct {
-    /// For sockets of the calling thread's network namespace.
-    ///
-    /// # Errors
-    /// When the kernel cannot end sockets: then no connection may be direct.
-    pub fn new(door: Arc<Transparent>, maps: Arc<Maps>, sandbox: Sandbox) -> io::Result<Arc<Self>> {
-        let (ender, waiting) = (Ender::start(maps.clone())?, Waiting::default());
-        Ok(Arc::new(Self { door, maps, sandbox, ender, waiting }))
+    /// Those of this sandbox. The kernel has to be able to end sockets of this network namespace
+    /// ([`kernel::Destroyer::open`]): else no connection may be direct.
+    pub fn new(proxy: Arc<Transparent>, maps: Arc<Maps>, sandbox: Sandbox) -> Arc<Self> {
+        let ender = Ender::new(maps.clone());
+        Arc::new(Self { proxy, maps, sandbox, ender, waiting: Waiting::default() })
     }
 
     /// Deals with what the packet hook told.
-    pub fn told(&self, told: Box<HelloEvent>) {
+    pub fn on_event(&self, told: Box<HelloEvent>) {
         match Finding::from_number(told.finding) {
             Some(Finding::Incomplete) => {
                 if let Some(oldest) = self.waiting.add(told) {
@@ -83,6 +83,24 @@ impl Direct {
         }
     }
 
+    /// Ends all of this sandbox that are for such a destination, whatever has passed by them.
+    pub fn end_everything_where(&self, is_closed: impl Fn(SocketAddr) -> bool) {
+        for (cookie, held) in self.maps.all_held() {
+            let to = SocketAddr::new(held.destination.into(), held.destination_port);
+            if is_closed(to) {
+                self.ender.end(cookie);
+            }
+        }
+        match kernel::connections_of(self.sandbox.id) {
+            Ok(connections) => {
+                for connection in connections.into_iter().filter(|one| is_closed(one.destination)) {
+                    self.ender.end_connection(connection);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "direct connections could not be looked through"),
+        }
+    }
+
     fn end_incomplete(&self, told: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
         let held = self.maps.held(told.event.cookie);
@@ -97,7 +115,7 @@ impl Direct {
         let name = hello::octets(&told.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
-        self.door.direct_refused(
+        self.proxy.direct_refused(
             to,
             finding,
             name.map(|n| String::from_utf8_lossy(n).into_owned()),

@@ -17,8 +17,8 @@ use nix::{
 
 use crate::{
     host::{
-        BPFFS, CGROUP2, HostError, MINIMUM, Mount, OWN_BPFFS, check_version, is_really, mount_of,
-        mounts, release,
+        BPFFS, CGROUP2, HostError, MINIMUM, Mount, OWN_BPFFS, check_version, is_really,
+        kernel_version, mount_of, mounts,
     },
     kernel::Loaded,
     text::Printable,
@@ -103,7 +103,7 @@ impl Survey {
     pub fn take() -> Self {
         let mounts = mounts();
         let is_root = nix::unistd::geteuid().is_root();
-        let mut findings = vec![version(&release())];
+        let mut findings = vec![version(&kernel_version())];
         findings.extend(rights::all());
         match &mounts {
             Ok(mounts) => findings.extend([

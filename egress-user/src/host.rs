@@ -8,7 +8,9 @@ mod writer;
 
 pub use cgroup::{Cgroup, CgroupError};
 pub use listeners::{Family, ListenError, Listeners};
-pub(crate) use machine::{BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, release};
+pub(crate) use machine::{
+    BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, kernel_version,
+};
 pub use machine::{Host, HostError};
 pub(crate) use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};

@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod destroy;
+mod detach;
 mod devices;
 mod error;
 mod events;
@@ -10,13 +11,14 @@ mod maps;
 mod object;
 mod own;
 mod pins;
-mod release;
+mod sockets;
 
 pub use destroy::Destroyer;
+pub use detach::detach_pinned;
 pub use devices::Devices;
 pub use error::{KernelError, Rejected};
-pub use events::{Events, Told, datagram_connect, describe};
+pub use events::{Events, KernelEvent, datagram_connect, describe};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;
-pub use release::release;
+pub use sockets::{Connected, of_cgroup as connections_of};

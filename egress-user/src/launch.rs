@@ -11,6 +11,7 @@ mod other_paths;
 mod privileges;
 mod probe;
 mod signals;
+mod stdio;
 mod user;
 mod working_directory;
 
@@ -18,4 +19,5 @@ pub use command::{Command, exit};
 pub use init::{Init, InitError, set_executable};
 pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};
 pub use signals::{Arrived, Signals};
+pub use stdio::{StdioError, check_stdio, check_stdio_devices};
 pub use user::{User, UserError};

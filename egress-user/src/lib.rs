@@ -28,6 +28,7 @@ pub mod relay;
 pub mod sandbox;
 pub mod sniff;
 pub mod status;
+pub mod supervisor;
 pub mod sys;
 pub mod target;
 pub mod text;

@@ -11,6 +11,7 @@ mod journal;
 mod remedy;
 mod socket;
 mod subject;
+mod summary;
 
 #[cfg(test)]
 pub(crate) use heard::Heard;
@@ -18,3 +19,4 @@ pub(crate) use heard::Heard;
 pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
 pub use subject::{Limit, Seen, Subject};
+pub use summary::Summary;

@@ -3,9 +3,19 @@
 
 mod change;
 mod connections;
+mod handle;
 mod policy_watch;
+mod reload;
+mod running;
+mod serve;
+mod spec;
+mod start;
 mod state;
 
-pub use connections::{Connections, Judged, Live};
+pub use connections::{Connections, Ending, Judged, Live};
+pub use handle::{Handle, Reloaded, Stopped};
 pub use policy_watch::{PolicyVersion, PolicyWatch};
+pub use running::Sandbox;
+pub use spec::Spec;
+pub use start::StartError;
 pub use state::SandboxState;

@@ -5,12 +5,12 @@
 //! is read from it: looking changes nothing.
 
 mod ask;
-mod door;
 mod report;
+mod server;
 
 pub use ask::{AskError, ask_all};
-pub use door::{Door, Source};
 pub use report::{Dns, Pin, Refusal, Report};
+pub use server::{Source, StatusServer};
 
 /// Directory of the sockets, one a run: `ID.sock`.
 pub const PLACE: &str = "/run/egress/status";

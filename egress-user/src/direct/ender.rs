@@ -1,55 +1,107 @@
-//! Ends connections, in a thread of its own: the kernel waits for whoever uses the socket, and a program
-//! can use it for as long as it likes. That must not stop the proxy.
+//! Ends connections of one sandbox, in a thread of its own: the kernel waits for whoever uses the socket, and a
+//! program can use it for as long as it likes. That must stop neither the proxy nor another sandbox. There is
+//! a thread only while there is something to end.
 
 use std::{
+    collections::VecDeque,
     io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use crate::kernel::{Destroyer, Maps};
+use crate::kernel::{Connected, Destroyer, Maps};
 
 /// Most connections that wait for their end. What comes later ends by itself after four seconds
 /// (`egress-ebpf/src/sockops.rs`).
 const MAX_QUEUED: usize = 4096;
 
-/// Ends connections of one network namespace.
+/// Ends connections of the network namespace of the threads of this process.
 pub(super) struct Ender {
-    queue: SyncSender<u64>,
+    maps: Arc<Maps>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<End>,
+    has_thread: bool,
+}
+
+/// What is to be ended.
+enum End {
+    /// One that no server has answered, by its cookie.
+    Held(u64),
+    /// Any.
+    Connection(Connected),
 }
 
 impl Ender {
-    /// For sockets of the calling thread's network namespace.
-    ///
-    /// # Errors
-    /// When the kernel cannot end sockets, or the thread cannot be started.
-    pub(super) fn start(maps: Arc<Maps>) -> io::Result<Self> {
-        let destroyer = Destroyer::open()?;
-        let (queue, wanted) = sync_channel(MAX_QUEUED);
-        thread::Builder::new()
-            .name("direct-end".to_owned())
-            .spawn(move || end_all(&wanted, &maps, &destroyer))?;
-        Ok(Self { queue })
+    pub(super) fn new(maps: Arc<Maps>) -> Arc<Self> {
+        Arc::new(Self { maps, waiting: Mutex::default() })
     }
 
-    /// Ends the connection with this socket cookie, soon. Never blocks.
-    pub(super) fn end(&self, cookie: u64) {
-        if self.queue.try_send(cookie).is_err() {
+    /// Ends the unanswered connection with this socket cookie, soon. Never blocks.
+    pub(super) fn end(self: &Arc<Self>, cookie: u64) {
+        self.add(End::Held(cookie));
+    }
+
+    /// Ends a connection, soon. Never blocks.
+    pub(super) fn end_connection(self: &Arc<Self>, connection: Connected) {
+        self.add(End::Connection(connection));
+    }
+
+    fn add(self: &Arc<Self>, end: End) {
+        let mut waiting = self.waiting();
+        // A revoked right is not to be lost: its connection does not end by itself.
+        if matches!(end, End::Held(_)) && waiting.queue.len() >= MAX_QUEUED {
             tracing::debug!("too many refused connections at once; this one ends by itself");
+            return;
+        }
+        waiting.queue.push_back(end);
+        if waiting.has_thread {
+            return;
+        }
+        let ender = Arc::clone(self);
+        let started =
+            thread::Builder::new().name("egress-ender".to_owned()).spawn(move || ender.end_all());
+        match started {
+            Ok(_) => waiting.has_thread = true,
+            Err(error) => tracing::warn!(%error, "connections cannot be ended"),
         }
     }
-}
 
-/// Until the queue's other end is gone.
-fn end_all(wanted: &Receiver<u64>, maps: &Maps, destroyer: &Destroyer) {
-    for cookie in wanted {
-        // Gone when it has ended by itself.
-        let Some(held) = maps.held(cookie) else { continue };
-        if let Err(error) = destroyer.end(cookie, &held) {
-            tracing::debug!(%error, "a refused connection could not be ended");
+    /// Until nothing waits.
+    fn end_all(&self) {
+        let destroyer = Destroyer::open();
+        loop {
+            let mut waiting = self.waiting();
+            let Some(end) = waiting.queue.pop_front() else {
+                waiting.has_thread = false;
+                return;
+            };
+            drop(waiting);
+            let ended = match &destroyer {
+                Ok(destroyer) => self.end_one(destroyer, &end),
+                Err(error) => Err(io::Error::from(error.kind())),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection could not be ended");
+            }
         }
+    }
+
+    fn end_one(&self, destroyer: &Destroyer, end: &End) -> io::Result<()> {
+        match end {
+            // Gone when it has ended by itself.
+            End::Held(cookie) => match self.maps.held(*cookie) {
+                Some(held) => destroyer.end(*cookie, &held),
+                None => Ok(()),
+            },
+            End::Connection(connection) => destroyer.end_connection(connection),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -60,6 +60,11 @@ impl<T> Flights<T> {
         Arc::clone(outcome.await)
     }
 
+    /// Those who ask from now on get another lookup's outcome.
+    pub(super) fn clear(&self) {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner).by_name.clear();
+    }
+
     fn board(&self, name: &Name, now_ns: u64) -> Arc<Flight<T>> {
         let mut flying = self.flying.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = |flight: &Flight<T>| {

@@ -89,6 +89,11 @@ impl Service {
         Ok(true)
     }
 
+    /// Pins were ended: what was answered just now is looked up, and pinned, anew when it is asked for again.
+    pub(crate) fn forget_answers(&self) {
+        self.flights.clear();
+    }
+
     /// What was asked of this sandbox's DNS, and how it was answered.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -34,6 +34,7 @@ use crate::{
 
 mod cache;
 mod chain;
+mod error;
 mod reply;
 mod servers;
 mod system;
@@ -41,6 +42,7 @@ mod tls;
 mod value;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
+pub use error::ServersError;
 
 use crate::host::{Traced, Writer};
 use cache::{Cache, Clock};
@@ -105,41 +107,6 @@ pub enum Records {
     },
     /// An error, no answer in time, or an answer that does not follow from the question.
     Failed,
-}
-
-/// Why there is nobody to ask.
-#[derive(Debug, thiserror::Error)]
-pub enum ServersError {
-    /// The system's configuration is missing, cannot be read, or names no server.
-    #[error(
-        "read name servers from {path}; write `servers = [\"ADDRESS\"]` under [network.dns] to \
-         name your own"
-    )]
-    System {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: NetError,
-    },
-    /// An empty list.
-    #[error("`servers` under [network.dns] is empty; write \"system\" or an address")]
-    Empty,
-    /// A server by TLS, and no certificate that the system trusts.
-    #[error(
-        "no certificate authorities found for DNS servers by tls:// and https:// ({0}); install \
-         the package ca-certificates, or set SSL_CERT_FILE"
-    )]
-    NoRoots(String),
-    /// The HTTP client takes no bare IPv6 address for the name of a server.
-    #[error(
-        "the DNS server https://[{0}] needs the name in its certificate; write \
-         `https://[{0}]/dns-query#NAME`"
-    )]
-    NeedsName(IpAddr),
-    /// The client could not be made.
-    #[error("make a DNS client")]
-    Client(#[source] NetError),
 }
 
 /// Real name servers, with what they said kept for as long as it lasts. To be shared by sandboxes

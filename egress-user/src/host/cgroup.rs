@@ -13,7 +13,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{clock::boottime_ns, kernel::release};
+use crate::{clock::boottime_ns, kernel::detach_pinned};
 
 const PARENT: &str = "egress";
 const BOX: &str = "box";
@@ -162,7 +162,7 @@ fn sweep(parent: &Path, pins: &Path) {
     for path in directories(pins) {
         let is_alive = path.file_name().is_none_or(|name| parent.join(name).exists());
         if !is_alive {
-            let _ = release(&path);
+            let _ = detach_pinned(&path, None);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Listeners {
     }
 
     /// How many of them the transparent proxy has.
-    pub fn doors(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.v4.tcp.len() + self.v6.as_ref().map_or(0, |v6| v6.tcp.len())
     }
 

@@ -80,7 +80,7 @@ impl Host {
         if !nix::unistd::geteuid().is_root() {
             return Err(HostError::NotRoot);
         }
-        check_version(&release())?;
+        check_version(&kernel_version())?;
         let mounts = mounts().map_err(HostError::MountTable)?;
         let cgroup2 =
             mount_of(&mounts, "cgroup2", CGROUP2, |path| is_really(path, CGROUP2_SUPER_MAGIC))
@@ -94,7 +94,7 @@ impl Host {
     }
 }
 
-pub(crate) fn release() -> String {
+pub(crate) fn kernel_version() -> String {
     nix::sys::utsname::uname()
         .map(|uname| uname.release().to_string_lossy().into_owned())
         .unwrap_or_default()

@@ -26,7 +26,7 @@ const MOST_LINKS: usize = 40;
 const MOST_STEPS: usize = 256;
 
 /// Who could write files while a sandbox runs: its command. It has no capabilities.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Writer {
     /// There is no command.
     #[default]

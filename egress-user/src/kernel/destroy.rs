@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
@@ -16,6 +16,7 @@ use nix::{
     },
 };
 
+use super::Connected;
 use crate::sys;
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
@@ -61,6 +62,16 @@ impl Destroyer {
     pub fn end(&self, cookie: u64, held: &Held) -> io::Result<()> {
         let source = (held.source, held.source_port);
         self.destroy(source, (held.destination, held.destination_port), cookie)
+    }
+
+    /// Ends any connection.
+    ///
+    /// # Errors
+    /// As [`Destroyer::end`].
+    pub fn end_connection(&self, connection: &Connected) -> io::Result<()> {
+        let Connected { source, destination, cookie } = connection;
+        let key = |at: &SocketAddr| (Address::from(at.ip()), at.port());
+        self.destroy(key(source), key(destination), *cookie)
     }
 
     /// Cookie of the network namespace whose sockets these are.

@@ -29,15 +29,15 @@ impl Events {
     }
 
     /// The next event; none when the ring is empty. Records that are too short are passed over.
-    pub fn take(&mut self) -> Option<Told> {
+    pub fn take(&mut self) -> Option<KernelEvent> {
         loop {
             let item = self.ring.next()?;
             let Some(event) = sys::pod::read::<Event>(&item) else { continue };
             if event.hook != Hook::Hello as u8 {
-                return Some(Told::Refused(event));
+                return Some(KernelEvent::Refused(event));
             }
             if let Some(hello) = sys::pod::read::<HelloEvent>(&item) {
-                return Some(Told::Hello(Box::new(hello)));
+                return Some(KernelEvent::Hello(Box::new(hello)));
             }
         }
     }
@@ -45,7 +45,7 @@ impl Events {
 
 /// What the kernel side tells.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum KernelEvent {
     /// It has refused something.
     Refused(Event),
     /// A direct connection's first payload does not pass.

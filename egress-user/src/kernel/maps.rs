@@ -1,6 +1,7 @@
 //! The maps of one loaded object, typed.
 
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, BorrowedFd},
@@ -121,6 +122,13 @@ impl Maps {
             .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
     }
 
+    /// Takes away what the kernel knows of a sandbox: its cgroup is judged by nothing but refusals then.
+    pub fn remove_sandbox(&self, id: u64) {
+        let mut map = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Absent is as good as removed.
+        let _ = map.remove(&id);
+    }
+
     /// Opens devices; until then none can be.
     ///
     /// # Errors
@@ -141,6 +149,38 @@ impl Maps {
         let mut map = self.addresses();
         for rule in policy.kernel_rules() {
             write_rule(&mut map, sandbox, &rule).map_err(|_| KernelError::PolicyTooLarge)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rules of another policy, and takes those away that are of the one before alone. A block
+    /// that both name is never without one.
+    ///
+    /// # Errors
+    /// When they do not fit; those of before are there again then.
+    pub fn replace_rules(
+        &self,
+        sandbox: u64,
+        before: &Policy,
+        policy: &Policy,
+    ) -> Result<(), KernelError> {
+        let (old, new) = (before.kernel_rules(), policy.kernel_rules());
+        let mut map = self.addresses();
+        for rule in &new {
+            if write_rule(&mut map, sandbox, rule).is_err() {
+                for written in &new {
+                    let _ = map.remove(&rule_key(sandbox, written.block));
+                }
+                for rule in &old {
+                    // There was room for them.
+                    let _ = write_rule(&mut map, sandbox, rule);
+                }
+                return Err(KernelError::PolicyTooLarge);
+            }
+        }
+        let kept: HashSet<IpNet> = new.iter().map(|rule| rule.block).collect();
+        for rule in old.iter().filter(|rule| !kept.contains(&rule.block)) {
+            let _ = map.remove(&rule_key(sandbox, rule.block));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use aya::{
 };
 use egress_common::abi::{self, ProgramSpec, global, map};
 
-use super::{error::KernelError, layout::Layout, maps::Maps, release::release};
+use super::{detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps};
 use crate::sys;
 
 /// The built kernel side (docs/kernel-build.md).
@@ -43,6 +43,8 @@ struct Form {
 /// Links that hold the programs at a cgroup; closing them and removing their pins detaches.
 #[derive(Debug)]
 pub struct Attached {
+    /// As the maps know it.
+    sandbox: u64,
     links: Vec<OwnedFd>,
     pins: PathBuf,
 }
@@ -136,18 +138,23 @@ impl Loaded {
 }
 
 impl Programs {
-    /// Attaches everything at a cgroup, and pins the links below `pins`.
+    /// Attaches everything at the cgroup of the sandbox with this id, and pins the links below `pins`.
     ///
     /// # Errors
     /// When anything cannot be attached or pinned; what was attached until then is detached.
-    pub fn attach(&self, cgroup: &Path, pins: &Path) -> Result<Attached, KernelError> {
+    pub fn attach(
+        &self,
+        sandbox: u64,
+        cgroup: &Path,
+        pins: &Path,
+    ) -> Result<Attached, KernelError> {
         let directory = fs::File::open(cgroup)
             .map_err(|source| KernelError::System { what: "open the sandbox's cgroup", source })?;
         fs::create_dir(pins).map_err(|source| KernelError::System {
             what: "make the sandbox's directory of pins",
             source,
         })?;
-        let mut attached = Attached { links: Vec::new(), pins: pins.to_owned() };
+        let mut attached = Attached { sandbox, links: Vec::new(), pins: pins.to_owned() };
         // First: without it nobody knows what the programs hold back.
         let path = pins.join(map::HELD);
         sys::bpf::object_pin(self.held.as_fd(), &path).map_err(|source| KernelError::Pin {
@@ -189,7 +196,7 @@ impl Drop for Attached {
     fn drop(&mut self) {
         if !self.pins.as_os_str().is_empty() {
             // Where it cannot be yet, the next run tries again.
-            let _ = release(&self.pins);
+            let _ = detach_pinned(&self.pins, Some(self.sandbox));
         }
         self.links.clear();
     }

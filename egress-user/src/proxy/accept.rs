@@ -34,7 +34,7 @@ use crate::{
     pins::{PinStore, PinTable},
     policy::Policy,
     record::{Event, Limit, Subject},
-    sandbox::{Live, SandboxState},
+    sandbox::{Ending, Live, SandboxState},
     sys::descriptors::is_readable,
 };
 
@@ -148,9 +148,11 @@ impl Transparent {
                 let Connection { client, server, live, owed, .. } = &connection;
                 tokio::select! {
                     biased;
-                    () = live.ended() => {
-                        reset(client);
-                        server.get().inspect(|server| reset(server));
+                    ending = live.ended() => {
+                        if ending == Ending::Reset {
+                            reset(client);
+                            server.get().inspect(|server| reset(server));
+                        }
                     }
                     () = connection.run() => {}
                     () = self.drain.give_up(owed, client, server, to) => {}

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -26,6 +29,22 @@ pub enum Judged {
     Requests,
 }
 
+/// How a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By resets on both sides: its right is gone.
+    Reset,
+    /// As when the process ends: what the kernel has is still sent.
+    Close,
+}
+
+/// Tells a connection to end.
+#[derive(Debug, Default)]
+struct End {
+    told: Notify,
+    closes: AtomicBool,
+}
+
 /// A connection, as the list has it.
 #[derive(Debug)]
 struct Entry {
@@ -36,7 +55,7 @@ struct Entry {
     by: PolicyVersion,
     /// Of the newest policy that keeps it.
     kept_by: u64,
-    end: Arc<Notify>,
+    end: Arc<End>,
 }
 
 /// Every connection that lives. About 150 bytes each.
@@ -63,7 +82,7 @@ impl Connections {
         }
         entries.last += 1;
         let number = entries.last;
-        let end = Arc::new(Notify::new());
+        let end = Arc::<End>::default();
         let kept_by = by.generation;
         let entry = Entry { evidence, judged: Judged::Nothing, by, kept_by, end: Arc::clone(&end) };
         entries.by_number.insert(number, entry);
@@ -90,7 +109,7 @@ impl Connections {
             if keeps(&entry.by.policy, &entry.evidence, &entry.judged) {
                 entry.kept_by = generation;
             } else {
-                entry.end.notify_one();
+                entry.end.told.notify_one();
                 ended += 1;
             }
         }
@@ -101,7 +120,15 @@ impl Connections {
     pub(super) fn end_where(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
         let entries = self.entries();
         let ended = entries.by_number.values().filter(|entry| which(entry.evidence.target()));
-        ended.map(|entry| entry.end.notify_one()).count()
+        ended.map(|entry| entry.end.told.notify_one()).count()
+    }
+
+    /// Ends all, and leaves to the kernel what it has of them: nothing serves them any more.
+    pub(super) fn close(&self) {
+        for entry in self.entries().by_number.values() {
+            entry.end.closes.store(true, Ordering::Release);
+            entry.end.told.notify_one();
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
@@ -115,7 +142,7 @@ impl Connections {
 pub struct Live<'a> {
     list: &'a Connections,
     number: u64,
-    end: Arc<Notify>,
+    end: Arc<End>,
 }
 
 impl Live<'_> {
@@ -130,9 +157,11 @@ impl Live<'_> {
         entry.kept_by >= newest
     }
 
-    /// Waits until the connection has to end, as the policy has changed or its pins were taken back.
-    pub async fn ended(&self) {
-        self.end.notified().await;
+    /// Waits until the connection has to end: the policy has changed, its pins were taken back, or the
+    /// sandbox is no more.
+    pub async fn ended(&self) -> Ending {
+        self.end.told.notified().await;
+        if self.end.closes.load(Ordering::Acquire) { Ending::Close } else { Ending::Reset }
     }
 }
 

@@ -13,7 +13,7 @@ fn source(id: &str, world: &World) -> Arc<Source> {
         id: id.to_owned(),
         program: "make".into(),
         started_ns: 0,
-        sandbox: world.sandbox.clone(),
+        state: world.sandbox.clone(),
         dns: world.service.clone(),
     })
 }
@@ -31,8 +31,8 @@ async fn every_sandbox_tells_its_pins_and_refusals() {
     let world = World::new(&["allow example.org"]).knows("example.org", &["9.9.9.9"]);
     world.look_up("example.org.").await;
     world.look_up("evil.example.").await;
-    let first = Door::open(&place, |_| true, source("run-1", &world)).unwrap();
-    let second = Door::open(&place, |_| true, source("run-2", &World::new(&[]))).unwrap();
+    let first = StatusServer::open(&place, |_| true, source("run-1", &world)).unwrap();
+    let second = StatusServer::open(&place, |_| true, source("run-2", &World::new(&[]))).unwrap();
     let reports = asked(&place).await.unwrap();
     let [one, other] = reports.as_slice() else { panic!("{reports:?}") };
     assert_eq!((one.id.as_str(), other.id.as_str()), ("run-1", "run-2"));
@@ -59,11 +59,11 @@ async fn only_the_owner_may_come_in() {
     // Whatever it was before.
     fs::create_dir(&place).unwrap();
     fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
-    let _door = Door::open(&place, |_| true, source("run-1", &World::new(&[]))).unwrap();
+    let _door = StatusServer::open(&place, |_| true, source("run-1", &World::new(&[]))).unwrap();
     assert_eq!((mode(&place), mode(&place.join("run-1.sock"))), (0o700, 0o600));
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&place, &link).unwrap();
-    assert!(Door::open(&link, |_| true, source("run-2", &World::new(&[]))).is_err());
+    assert!(StatusServer::open(&link, |_| true, source("run-2", &World::new(&[]))).is_err());
 }
 
 #[tokio::test]
@@ -73,8 +73,8 @@ async fn the_dead_are_left_out_and_swept() {
     drop(UnixListener::bind(place.join("run-dead.sock")).unwrap());
     fs::write(place.join("README"), "").unwrap();
     assert_eq!(asked(place).await.unwrap(), []);
-    let _door =
-        Door::open(place, |id| id != "run-dead", source("run-1", &World::new(&[]))).unwrap();
+    let _door = StatusServer::open(place, |id| id != "run-dead", source("run-1", &World::new(&[])))
+        .unwrap();
     assert!(!place.join("run-dead.sock").exists());
     assert!(place.join("README").exists());
     assert_eq!(asked(place).await.unwrap().len(), 1);

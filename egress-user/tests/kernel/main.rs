@@ -37,6 +37,7 @@ mod inherited;
 mod isolation;
 mod launch;
 mod lifecycle;
+mod many;
 mod mounts;
 mod names;
 mod outage;

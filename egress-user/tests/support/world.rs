@@ -184,6 +184,11 @@ impl World {
         Client::new(self, words.map(Into::into).collect())
     }
 
+    /// The client under another program, which is given the command.
+    pub(crate) fn under<'a>(&self, program: impl IntoIterator<Item = &'a str>) -> Client<'_> {
+        Client::new(self, program.into_iter().map(Into::into).collect())
+    }
+
     /// Everything that arrived on the far side until now.
     #[must_use]
     pub(crate) fn arrived(&self) -> Arrivals<'_> {

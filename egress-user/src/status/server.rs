@@ -40,7 +40,7 @@ pub struct Source {
     /// When, in CLOCK_BOOTTIME nanoseconds.
     pub started_ns: u64,
     /// Its pins and refusals.
-    pub sandbox: Arc<SandboxState>,
+    pub state: Arc<SandboxState>,
     /// Its DNS.
     pub dns: Arc<Service>,
 }
@@ -50,8 +50,8 @@ impl Source {
     pub(super) fn report(&self) -> Report {
         let now_ns = boottime_ns();
         // Only what is copied happens under the lock, which lookups and connections wait for.
-        let pins = self.sandbox.pins().list(now_ns);
-        let mut refused = self.sandbox.journal.entries();
+        let pins = self.state.pins().list(now_ns);
+        let mut refused = self.state.journal.entries();
         refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let refusal = |(event, count): (Event, u64)| Refusal {
             what: event.what(),
@@ -73,12 +73,13 @@ impl Source {
 }
 
 /// The socket of one run; dropping it takes the socket away.
-pub struct Door {
+pub struct StatusServer {
     path: PathBuf,
+    source: Arc<Source>,
     serving: JoinHandle<()>,
 }
 
-impl Door {
+impl StatusServer {
     /// Listens in `place`, which becomes root's alone, and removes the sockets of runs that are no
     /// longer `is_alive`. To be called within the runtime that is to serve.
     ///
@@ -93,14 +94,19 @@ impl Door {
         sweep(place, is_alive);
         let path = place.join(format!("{}{ENDING}", source.id));
         let listener = UnixListener::bind(&path)?;
-        let serving = tokio::spawn(serve(listener, source));
-        let door = Self { path, serving };
-        fs::set_permissions(&door.path, fs::Permissions::from_mode(0o600))?;
-        Ok(door)
+        let serving = tokio::spawn(serve(listener, source.clone()));
+        let server = Self { path, source, serving };
+        fs::set_permissions(&server.path, fs::Permissions::from_mode(0o600))?;
+        Ok(server)
+    }
+
+    /// The report of now.
+    pub fn report(&self) -> Report {
+        self.source.report()
     }
 }
 
-impl Drop for Door {
+impl Drop for StatusServer {
     fn drop(&mut self) {
         self.serving.abort();
         // What stays is swept by the next run.

@@ -13,14 +13,16 @@ use crate::sys::pod::Wire;
 /// Removes a dead sandbox's directory of pins, whose programs are detached once nobody holds their
 /// links. Nothing is left in its cgroup.
 ///
+/// `of` is the sandbox, where others that share its maps may live; none for what a dead process left.
+///
 /// False when connections live that hold something back and that cannot be ended from here (they
 /// are in another network namespace, or the kernel ends no orphans): the pins stay, and the programs
 /// with them, for the next run to try again. Such connections end by themselves within minutes.
-pub fn release(pins: &Path) -> bool {
+pub fn detach_pinned(pins: &Path, of: Option<u64>) -> bool {
     if !pins.is_dir() {
         return true;
     }
-    if !end_held(pins) {
+    if !end_held(pins, of) {
         return false;
     }
     if let Ok(entries) = fs::read_dir(pins) {
@@ -33,7 +35,7 @@ pub fn release(pins: &Path) -> bool {
 }
 
 /// False when some are left.
-fn end_held(pins: &Path) -> bool {
+fn end_held(pins: &Path, of: Option<u64>) -> bool {
     let path = pins.join(map::HELD);
     if !path.exists() {
         // It died before anything was attached.
@@ -43,16 +45,20 @@ fn end_held(pins: &Path) -> bool {
     let Ok(held) = HashMap::<_, u64, Wire<Held>>::try_from(Map::HashMap(held)) else {
         return false;
     };
-    let left: Vec<(u64, Held)> =
-        held.iter().filter_map(|entry| entry.ok().map(|(cookie, held)| (cookie, held.0))).collect();
-    if left.is_empty() {
+    let is_its = |held: &Held| of.is_none_or(|id| held.sandbox == id);
+    let left = || -> Vec<(u64, Held)> {
+        let entries = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
+        entries.filter(|(_, held)| is_its(held)).collect()
+    };
+    let ending = left();
+    if ending.is_empty() {
         return true;
     }
     let Ok(destroyer) = Destroyer::open() else { return false };
     let Ok(netns) = destroyer.netns() else { return false };
-    for (cookie, connection) in left.iter().filter(|(_, held)| held.netns == netns) {
+    for (cookie, connection) in ending.iter().filter(|(_, held)| held.netns == netns) {
         // Its programs take it out of the map as it closes.
         let _ = destroyer.end(*cookie, connection);
     }
-    held.keys().next().is_none()
+    left().is_empty()
 }

@@ -1,0 +1,79 @@
+//! What is done to a sandbox that lives: another policy, or rights that are taken back.
+
+use std::net::SocketAddr;
+
+use super::{Reloaded, Sandbox};
+use crate::{
+    clock::boottime_ns,
+    kernel::KernelError,
+    policy::{Policy, Transport},
+    supervisor::Supervisor,
+};
+
+impl Sandbox {
+    /// The policy takes the place of the one of now. Connections past the proxy end where no name that is
+    /// pinned there may go past it any more; with several names at one address it is not known which of them
+    /// a connection named, and it ends where one of them lost its right.
+    pub(super) fn reload(
+        &self,
+        policy: Policy,
+        supervisor: &Supervisor,
+    ) -> Result<Reloaded, KernelError> {
+        let _changing = self.state.change();
+        let before = self.state.policy();
+        let rights = |state: &super::SandboxState| {
+            let listed = state.pins().list(boottime_ns());
+            listed.into_iter().map(|pin| (pin.name, pin.address, pin.grant)).collect::<Vec<_>>()
+        };
+        let pinned = rights(&self.state);
+        // The kernel's rules are judged again by the proxy: first what is new, then what is gone.
+        supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
+        let ended = self.state.set_policy(policy);
+        self.dns.forget_answers();
+        self.write_record(&supervisor.maps)?;
+        self.keeper.write_rules();
+        let now = rights(&self.state);
+        let lost: Vec<_> = pinned
+            .into_iter()
+            .filter(|(name, address, grant)| {
+                !now.iter().any(|(other, at, right)| {
+                    other == name && at == address && right.opens_as(grant)
+                })
+            })
+            .collect();
+        let policy = self.state.policy();
+        let is_other = policy.settings() != before.settings();
+        let is_gone = |to: SocketAddr| {
+            let of_pin = lost.iter().any(|(_, address, grant)| {
+                *address == to.ip() && grant.opens(to.port(), Transport::Tcp)
+            });
+            // What a rule of the address let out, and no longer does.
+            is_other || of_pin || policy.denied_address(to.ip()).is_some()
+        };
+        self.end_direct(is_gone);
+        Ok(Reloaded { generation: self.state.policy.generation(), ended })
+    }
+
+    /// Ends pins and connections of some addresses.
+    pub(super) fn revoke(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
+        let _changing = self.state.change();
+        let now_ns = boottime_ns();
+        let mut pins = self.state.pins();
+        let is_closed = |address| {
+            // Pins have no port.
+            which(SocketAddr::new(address, 0)) || which(SocketAddr::new(address, 443))
+        };
+        pins.end(self.state.store(), is_closed, now_ns);
+        drop(pins);
+        self.dns.forget_answers();
+        let ended = self.state.connections.end_where(&which);
+        self.end_direct(which);
+        ended
+    }
+
+    fn end_direct(&self, which: impl Fn(SocketAddr) -> bool) {
+        if let Some(direct) = &self.direct {
+            direct.end_everything_where(which);
+        }
+    }
+}

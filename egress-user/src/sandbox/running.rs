@@ -1,0 +1,75 @@
+//! A sandbox that lives: what serves it, and what it does with what the kernel tells.
+
+use std::sync::Arc;
+
+use egress_common::{
+    event::Event,
+    sandbox::{Sandbox as Record, flags},
+};
+
+use super::SandboxState;
+use crate::{
+    direct::Direct,
+    dns::Service,
+    kernel::{self, KernelError, KernelEvent, Maps},
+    own::Keeper,
+    policy::Mode,
+    proxy::Transparent,
+};
+
+/// What answers one sandbox. It is held by a [`super::Handle`].
+pub struct Sandbox {
+    /// What its parts share.
+    pub state: Arc<SandboxState>,
+    /// A name that no other run of this boot has.
+    pub name: String,
+    /// When its path was proved, in CLOCK_BOOTTIME nanoseconds: what the kernel tells of before is no news.
+    pub begun_ns: u64,
+    /// As the kernel side knows it, without [`flags`].
+    pub(super) record: Record,
+    pub(crate) proxy: Arc<Transparent>,
+    pub(crate) dns: Arc<Service>,
+    pub(crate) keeper: Arc<Keeper>,
+    /// None where the policy, or the kernel, leaves no direct connections.
+    pub(crate) direct: Option<Arc<Direct>>,
+    /// How many listeners its proxy has.
+    pub(crate) listeners: usize,
+}
+
+impl Sandbox {
+    /// What the kernel side tells of it. Within a runtime.
+    pub(crate) fn on_event(&self, event: KernelEvent) {
+        match event {
+            KernelEvent::Refused(event) => self.refused(&event),
+            KernelEvent::Hello(hello) => {
+                if let Some(direct) = &self.direct {
+                    direct.on_event(hello);
+                }
+            }
+        }
+    }
+
+    /// Writes what the policy of now says into the kernel's record.
+    pub(super) fn write_record(&self, maps: &Maps) -> Result<(), KernelError> {
+        let policy = self.state.policy();
+        let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
+        let flags = [
+            (policy.allows_public(), flags::PUBLIC),
+            (policy.settings().allow_ech, flags::ECH),
+            (may_be_direct, flags::DIRECT),
+        ];
+        let flags =
+            flags.into_iter().filter(|(holds, _)| *holds).fold(0, |all, (_, flag)| all | flag);
+        maps.add_sandbox(Record { flags, ..self.record })
+    }
+
+    fn refused(&self, event: &Event) {
+        let refused = kernel::describe(event, |to| self.proxy.explain(to));
+        match kernel::datagram_connect(event) {
+            Some(to) if self.state.is_pinned(to.ip()) => {
+                self.state.journal.refused_datagram_connect(to.port(), refused);
+            }
+            _ => self.state.journal.refused(refused),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Several sandboxes in one process: what they share, and who is told what the kernel tells.
+//!
+//! The programs are loaded once and attached at each sandbox's cgroup. Workers, runtime, name servers, the
+//! watch of the machine's addresses and the one who ends sockets are everybody's; policy, pins, journal,
+//! listeners and limits are each sandbox's own.
+
+mod descriptors;
+mod events;
+mod name_servers;
+mod own;
+mod registry;
+mod workers;
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use tokio::runtime::Runtime;
+
+pub(crate) use self::registry::Registry;
+use self::{
+    descriptors::Descriptors, events::Dispatcher, name_servers::NameServerPool, own::OwnFanout,
+    workers::Workers,
+};
+use crate::{
+    config::DnsSettings,
+    dns::{NameServers, ServersError},
+    host::{Host, HostError, Writer},
+    kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
+    own as own_addresses,
+    sandbox::Sandbox,
+    sys,
+};
+
+/// Why no sandbox can be made here.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The kernel side cannot be put in place.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Something else that the kernel refused.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SupervisorError {
+    move |source| SupervisorError::System { what, source }
+}
+
+/// What all sandboxes of this process share.
+pub struct Supervisor {
+    pub(crate) host: Host,
+    pub(crate) programs: Programs,
+    pub(crate) maps: Arc<Maps>,
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
+    pub(crate) tasks: tokio::runtime::Handle,
+    pub(crate) workers: Workers,
+    pub(crate) own: Arc<own_addresses::Watch>,
+    pub(crate) registry: Arc<Registry>,
+    /// Whether the kernel can end connections of this namespace: else none may be direct.
+    pub(crate) can_end: bool,
+    fanout: Arc<OwnFanout>,
+    dispatcher: Arc<Dispatcher>,
+    servers: NameServerPool,
+    descriptors: Descriptors,
+    devices: OnceLock<Devices>,
+    /// Held while a sandbox starts: what is opened meanwhile is counted.
+    starting: Mutex<()>,
+}
+
+impl Supervisor {
+    /// Loads the programs, and starts what all sandboxes share. For the network namespace of the calling
+    /// thread, whose addresses and sockets these are.
+    ///
+    /// Threads are started that inherit the calling thread's signal mask.
+    ///
+    /// # Errors
+    /// [`SupervisorError`]: nothing is left then.
+    pub fn start() -> Result<Arc<Self>, SupervisorError> {
+        let host = Host::prepare()?;
+        let (programs, mut maps) = Loaded::load()?.take()?;
+        sys::process::return_freed_memory();
+        let events = maps
+            .take_events()
+            .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
+        let maps = Arc::new(maps);
+        let descriptors = Descriptors::raise();
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = Workers::start(processors).map_err(failed("start a worker"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            // For DNS and what the kernel side tells; connections have threads of their own.
+            .worker_threads(processors.min(2))
+            .thread_name("egress-runtime")
+            .enable_all()
+            .build()
+            .map_err(failed("start the runtime"))?;
+        let fanout = Arc::new(OwnFanout::default());
+        let own = own_addresses::Watch::start(fanout.clone())
+            .map_err(failed("read the machine's own addresses"))?;
+        runtime.spawn(own.clone().follow());
+        let registry = Arc::new(Registry::default());
+        let dispatcher = Arc::new(Dispatcher::new(events, registry.clone()));
+        {
+            let _entered = runtime.enter();
+            dispatcher.clone().follow().map_err(failed("watch the events"))?;
+        }
+        let can_end = Destroyer::open()
+            .inspect_err(|error| tracing::debug!(%error, "every connection takes the proxy"))
+            .is_ok();
+        Ok(Arc::new(Self {
+            host,
+            programs,
+            maps,
+            tasks: runtime.handle().clone(),
+            runtime: Some(runtime),
+            workers,
+            own,
+            registry,
+            can_end,
+            fanout,
+            dispatcher,
+            servers: NameServerPool::default(),
+            descriptors,
+            devices: OnceLock::new(),
+            starting: Mutex::new(()),
+        }))
+    }
+
+    /// Runs what a program has to wait for: how a command ends, for instance.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.tasks.block_on(future)
+    }
+
+    /// The sandboxes that live.
+    pub fn sandboxes(&self) -> Vec<Arc<Sandbox>> {
+        self.registry.all()
+    }
+
+    /// Opens the devices that the kernel knows for all sandboxes, once. `proc` is a /proc that shows more
+    /// than processes.
+    pub(crate) fn open_devices(&self, proc: &Path) -> Result<&Devices, SupervisorError> {
+        if let Some(devices) = self.devices.get() {
+            return Ok(devices);
+        }
+        let devices =
+            Devices::known(proc).map_err(failed("read which devices the kernel knows"))?;
+        self.maps.add_devices(&devices)?;
+        Ok(self.devices.get_or_init(|| devices))
+    }
+
+    pub(crate) fn name_servers(
+        &self,
+        settings: &DnsSettings,
+        writer: Writer,
+    ) -> Result<Arc<NameServers>, ServersError> {
+        self.servers.of(settings, writer)
+    }
+
+    /// Only one sandbox starts at a time.
+    pub(crate) fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on the sandbox is told what the kernel tells of it.
+    pub(crate) fn add(&self, sandbox: &Arc<Sandbox>) {
+        self.fanout.add(sandbox.state.id, sandbox.keeper.clone());
+        self.registry.add(sandbox.clone());
+    }
+
+    /// It is no more; what the kernel has told of it until now is noted.
+    pub(crate) fn remove(&self, sandbox: &Sandbox) {
+        {
+            let _entered = self.tasks.enter();
+            self.dispatcher.catch_up();
+        }
+        self.fanout.remove(sandbox.state.id);
+        self.registry.remove(sandbox.state.id);
+        self.share_out();
+    }
+
+    /// Shares the descriptors out among the sandboxes that live. False when there is no room for a
+    /// connection of each.
+    pub(crate) fn share_out(&self) -> bool {
+        self.descriptors.share_out(&self.registry.all())
+    }
+
+    /// The limit of descriptors that is shared out.
+    pub(crate) fn descriptor_limit(&self) -> u64 {
+        self.descriptors.limit()
+    }
+
+    /// How many IPv6 listeners a sandbox gets.
+    pub(crate) fn listeners6(&self) -> usize {
+        self.descriptors.listeners6(self.workers.count())
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // What still runs there is nobody's any more.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

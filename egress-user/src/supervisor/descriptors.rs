@@ -1,0 +1,80 @@
+//! Descriptors: how many connections of each sandbox fit beside what must never be without one.
+
+use std::sync::Arc;
+
+use egress_common::sandbox::LISTENERS6;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::{dial, proxy::MAX_CONNECTIONS, relay, sandbox::Sandbox, sys};
+
+/// What [`MAX_CONNECTIONS`] need with all that they may take beside them.
+const WANTED: u64 = 65_536;
+
+/// Kept from connections, for each sandbox: for lookups, connections to the DNS listeners (64), and
+/// `egress status`.
+const RESERVED: usize = 128;
+
+/// Below this, IPv6 has no more listeners than workers.
+const FOR_ALL_LISTENERS: u64 = 1024;
+
+/// About what is open at the start, where /proc does not say.
+const OPEN: usize = 100;
+
+/// A connection's: to the program, and to its server.
+const EACH: usize = 2;
+
+/// The limit of this process.
+pub(super) struct Descriptors {
+    limit: u64,
+    /// As it was before it was raised.
+    hard: u64,
+}
+
+impl Descriptors {
+    /// Raises the limit as far as is needed and allowed: a soft limit of 1024 would be 400 connections.
+    pub(super) fn raise() -> Self {
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+            return Self { limit: 1024, hard: 1024 };
+        };
+        // Beyond the hard limit with CAP_SYS_RESOURCE only, which root may well be without.
+        for wanted in [hard.max(WANTED), hard] {
+            if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+                return Self { limit: wanted, hard };
+            }
+        }
+        Self { limit: soft, hard }
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub(super) fn listeners6(&self, workers: usize) -> usize {
+        if self.hard < FOR_ALL_LISTENERS { workers } else { LISTENERS6 }
+    }
+
+    /// Shares out what is left under the limit when everything else is open: each sandbox may have the same
+    /// number of connections, and each of its listeners may have accepted one more, which waits. False
+    /// when there is no room for any.
+    pub(super) fn share_out(&self, sandboxes: &[Arc<Sandbox>]) -> bool {
+        if sandboxes.is_empty() {
+            return true;
+        }
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let live: usize = sandboxes.iter().map(|one| one.state.connections.count()).sum();
+        let open = sys::descriptors::count().unwrap_or(OPEN).saturating_sub(EACH * live);
+        let free = limit.saturating_sub(open);
+        let listeners: usize = sandboxes.iter().map(|one| one.listeners).sum();
+        let reserved = RESERVED.saturating_mul(sandboxes.len()).min(free / 2);
+        let left = (free - reserved).saturating_sub(listeners);
+        // A pipe has two ends; an attempt beside another, one.
+        let (pipes, attempts) = (left / 32, left / 32);
+        relay::limit_pipes(pipes);
+        dial::limit_further(attempts);
+        let connections = (left - EACH * pipes - attempts) / EACH / sandboxes.len();
+        for sandbox in sandboxes {
+            sandbox.proxy.admit(connections.min(MAX_CONNECTIONS));
+        }
+        connections > 0
+    }
+}

@@ -1,0 +1,75 @@
+//! What the kernel side tells, given to the sandbox that it is of.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::Registry;
+use crate::{
+    kernel::{Events, KernelEvent},
+    sys,
+};
+
+/// Most events that are given out before other tasks have their turn: a program that does nothing but get
+/// refused must not keep others' lookups waiting.
+const AT_ONCE: usize = 64;
+
+/// Reads the one ring of all sandboxes.
+pub(super) struct Dispatcher {
+    events: Mutex<Events>,
+    registry: Arc<Registry>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(events: Events, registry: Arc<Registry>) -> Self {
+        Self { events: Mutex::new(events), registry }
+    }
+
+    /// As they come, so that the ring does not fill. Within a runtime.
+    pub(super) fn follow(self: Arc<Self>) -> io::Result<()> {
+        let ring: OwnedFd = self.lock().as_fd().try_clone_to_owned()?;
+        let ring = sys::descriptors::watch(ring)?;
+        tokio::spawn(async move {
+            while let Ok(mut ready) = ring.readable().await {
+                ready.clear_ready();
+                while !self.give_some() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Gives out everything that is there. Within a runtime.
+    pub(super) fn catch_up(&self) {
+        while !self.give_some() {}
+    }
+
+    /// Gives out a few; true when there are no more.
+    fn give_some(&self) -> bool {
+        let mut events = self.lock();
+        for _ in 0..AT_ONCE {
+            let Some(event) = events.take() else { return true };
+            self.give(event);
+        }
+        false
+    }
+
+    fn give(&self, event: KernelEvent) {
+        let (id, time_ns) = match &event {
+            KernelEvent::Refused(event) => (event.sandbox, event.time_ns),
+            KernelEvent::Hello(hello) => (hello.event.sandbox, hello.event.time_ns),
+        };
+        match self.registry.find(id) {
+            // What the proof of its path was refused, as it should be, is no news.
+            Some(sandbox) if time_ns >= sandbox.begun_ns => sandbox.on_event(event),
+            _ => tracing::debug!(id, "an event of no sandbox that lives"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

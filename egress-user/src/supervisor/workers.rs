@@ -1,0 +1,90 @@
+//! Workers: threads with a runtime of their own, on which connections stay from accept to close.
+
+use std::{
+    io,
+    net::TcpListener,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use egress_common::sandbox::WORKERS;
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::Notify,
+    task::AbortHandle,
+};
+
+use crate::proxy::Transparent;
+
+/// All of this process. They end when this is dropped.
+pub(crate) struct Workers {
+    runtimes: Vec<Handle>,
+    end: Arc<Notify>,
+}
+
+impl Workers {
+    /// One a processor, at most [`WORKERS`].
+    pub(super) fn start(processors: usize) -> io::Result<Self> {
+        let end = Arc::new(Notify::new());
+        let count = processors.clamp(1, WORKERS);
+        let started = (0..count).map(|_| start(end.clone())).collect::<io::Result<_>>()?;
+        Ok(Self { runtimes: started, end })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.runtimes.len()
+    }
+
+    /// Serves the listeners of a sandbox: those of each family go to the workers in turn.
+    ///
+    /// # Errors
+    /// When a listener cannot be watched.
+    pub(crate) fn serve(
+        &self,
+        proxy: &Arc<Transparent>,
+        listeners: Vec<TcpListener>,
+    ) -> io::Result<Vec<AbortHandle>> {
+        let mut serving = Vec::with_capacity(listeners.len());
+        for (listener, runtime) in listeners.into_iter().zip(self.runtimes.iter().cycle()) {
+            // Here and not on the worker: the probe tries one of them, and another's listener must not
+            // stay without anybody.
+            let entered = runtime.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            drop(entered);
+            let proxy = proxy.clone();
+            let task = runtime.spawn(async move {
+                proxy.serve(listener).await;
+            });
+            serving.push(task.abort_handle());
+        }
+        Ok(serving)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.end.notify_waiters();
+    }
+}
+
+fn start(end: Arc<Notify>) -> io::Result<Handle> {
+    let (tell, started) = mpsc::channel();
+    let work = move || {
+        let runtime = match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let mut ended = std::pin::pin!(end.notified());
+            // Before anybody can tell of it.
+            ended.as_mut().enable();
+            let _ = tell.send(Ok(Handle::current()));
+            ended.await;
+        });
+    };
+    thread::Builder::new().name("egress-worker".to_owned()).spawn(work)?;
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
+}
