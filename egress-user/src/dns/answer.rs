@@ -17,6 +17,7 @@ use hickory_proto::{
 use super::query::{Head, Query};
 use crate::{
     policy::{Name, Refusal},
+    record,
     text::Printable,
 };
 
@@ -192,10 +193,7 @@ fn extended_error(reply: &Reply) -> Option<EdnsOption> {
                 Reason::NotAllowed | Reason::NotAllowedLocal => 17, // Filtered
                 _ => 18,                                            // Prohibited
             };
-            let reason = refusal.reason;
-            let advice = refusal.remedy.as_ref().map(ToString::to_string);
-            let advice = advice.as_deref().unwrap_or(reason.text());
-            (info_code, format!("egress: {}: {advice}", reason.name()))
+            (info_code, record::short(refusal))
         }
         // Prohibited, for now.
         Reply::Limited(why) => (18, format!("egress: {}: {why}", Reason::RateLimited.name())),
