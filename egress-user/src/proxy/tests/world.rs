@@ -204,7 +204,7 @@ impl Silent {
 /// An address of loopback that no other test, nor another run of them at the same time, uses.
 pub(super) fn fresh(port: u16) -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    let run = 64 + (std::process::id() % 128) as u8;
+    let run = 64 + u8::try_from(std::process::id() % 128).unwrap();
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     SocketAddr::new(Ipv4Addr::new(127, run, high, low).into(), port)
 }
