@@ -2,8 +2,10 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod evidence;
+mod finding;
 mod hello;
 mod request;
 
 pub(crate) use evidence::{Admitted, Evidence};
+pub(crate) use finding::Ruling;
 pub(crate) use request::keeps_upgrade;

@@ -65,3 +65,6 @@ impl Judging<'_> {
         Subject::payload(self.evidence.target(), seen)
     }
 }
+
+#[cfg(test)]
+mod tests;

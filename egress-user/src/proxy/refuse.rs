@@ -21,16 +21,8 @@ pub(super) fn reset(client: &TcpStream) {
 /// Answers a refused request: POLICY's 403, with what, why, and what would allow it.
 pub(super) async fn forbidden(client: &TcpStream, refused: &Event) {
     let reason = refused.reason().unwrap_or(Reason::NotAllowed);
-    let mut body = format!("egress refused {}: {}", refused.what(), reason.name());
-    body.push_str(&format!("\n{}\n", reason.text()));
-    if let Some(rule) = refused.cited_rule() {
-        body.push_str(&format!("by {rule}\n"));
-    }
-    if let Some(fix) = refused.advice() {
-        body.push_str(&format!("to allow: {fix}\n"));
-    }
     let error = format!("x-proxy-error: {}\r\n", label(reason));
-    answer(client, "403 Forbidden", &error, &body).await;
+    answer(client, "403 Forbidden", &error, &refused.explanation()).await;
 }
 
 /// Answers a request that two readers could understand differently.

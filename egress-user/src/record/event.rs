@@ -111,6 +111,20 @@ impl Event {
         self.remedy.as_ref().map(|remedy| remedy.to_string().into())
     }
 
+    /// Some lines for who asked: what, why, by which rule, and what would allow it.
+    pub fn explanation(&self) -> String {
+        let Verdict::Refuse(reason) = self.verdict else { return format!("{self}\n") };
+        let (what, name, text) = (self.what(), reason.name(), reason.text());
+        let mut lines = format!("egress refused {what}: {name}\n{text}\n");
+        if let Some(rule) = self.cited_rule() {
+            lines.push_str(&format!("by {rule}\n"));
+        }
+        if let Some(advice) = self.advice() {
+            lines.push_str(&format!("to allow: {advice}\n"));
+        }
+        lines
+    }
+
     /// A name is refused whatever is asked of it; a lookup fails for a type.
     fn shows_type(&self) -> bool {
         let fails = self.verdict == Verdict::Refuse(Reason::DnsFailed);

@@ -11,7 +11,7 @@ use std::{
 
 use super::Event;
 
-/// Most distinct refusals kept; later ones are counted together. Each costs about 400 octets.
+/// Most distinct refusals kept; later ones are counted together. Each costs about 400 bytes.
 pub const MAX_DISTINCT: usize = 1024;
 
 /// Most refusals that the summary lists; the rest are counted.
@@ -32,12 +32,12 @@ pub trait Observer: Send + Sync {
 pub struct Journal {
     sandbox: u64,
     observer: OnceLock<Arc<dyn Observer>>,
-    seen: Mutex<Seen>,
+    summary: Mutex<Summary>,
     deferred: Mutex<Deferred>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Summary {
     grouped: HashMap<Alike, u64>,
     beyond: u64,
 }
@@ -81,8 +81,7 @@ impl Journal {
     /// Notes one refusal. Never blocks on I/O.
     pub fn refused(&self, event: Event) {
         let event = self.observed(event);
-        let mut seen = self.seen();
-        seen.add(Alike(event), 1);
+        self.summary().add(Alike(event), 1);
     }
 
     /// Tells of what was allowed; without an observer it costs nothing, not even the event.
@@ -107,7 +106,7 @@ impl Journal {
             deferred.connects.entry(event).or_insert((port, 0)).1 += 1;
         } else {
             drop(deferred);
-            self.seen().add(event, 1);
+            self.summary().add(event, 1);
         }
     }
 
@@ -121,24 +120,24 @@ impl Journal {
         let mut deferred = self.deferred();
         for (event, (port, count)) in std::mem::take(&mut deferred.connects) {
             if !deferred.tcp_ports.contains(&port) {
-                self.seen().add(event, count);
+                self.summary().add(event, count);
             }
         }
     }
 
     /// Every distinct refusal with how often it happened, in the order of what was asked for.
     pub fn entries(&self) -> Vec<(Event, u64)> {
-        let seen = self.seen();
+        let summary = self.summary();
         let mut entries: Vec<_> =
-            seen.grouped.iter().map(|(event, count)| (event.0.clone(), *count)).collect();
-        drop(seen);
+            summary.grouped.iter().map(|(event, count)| (event.0.clone(), *count)).collect();
+        drop(summary);
         entries.sort_by_cached_key(|(event, _)| event.to_string());
         entries
     }
 
     /// Whether nothing was refused.
     pub fn is_empty(&self) -> bool {
-        self.seen().grouped.is_empty()
+        self.summary().grouped.is_empty()
     }
 
     fn observed(&self, event: Event) -> Event {
@@ -150,8 +149,8 @@ impl Journal {
         event
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn summary(&self) -> MutexGuard<'_, Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deferred(&self) -> MutexGuard<'_, Deferred> {
@@ -159,7 +158,7 @@ impl Journal {
     }
 }
 
-impl Seen {
+impl Summary {
     fn add(&mut self, event: Alike, times: u64) {
         if let Some(count) = self.grouped.get_mut(&event) {
             *count += times;
@@ -179,7 +178,7 @@ impl fmt::Display for Journal {
         for (event, count) in entries.iter().take(MAX_SHOWN) {
             event.fmt_line(*count, f)?;
         }
-        let beyond = self.seen().beyond
+        let beyond = self.summary().beyond
             + entries.iter().skip(MAX_SHOWN).map(|(_, count)| count).sum::<u64>();
         if beyond > 0 {
             writeln!(f, "  and {beyond} more")?;

@@ -93,6 +93,15 @@ impl fmt::Display for Remedy {
     }
 }
 
+/// The shortest that helps, for where there is little room: `egress: not_allowed: --allow a.test, ...`.
+pub fn short(refusal: &Refusal) -> String {
+    let (name, text) = (refusal.reason.name(), refusal.reason.text());
+    match &refusal.remedy {
+        Some(remedy) => format!("egress: {name}: {remedy}"),
+        None => format!("egress: {name}: {text}"),
+    }
+}
+
 /// One line: the reason's name and sentence, the rule, and what would change it.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

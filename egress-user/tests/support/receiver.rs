@@ -33,13 +33,13 @@ pub(crate) struct Got {
 pub(crate) struct Manner {
     /// Said before anything is read.
     pub(crate) greeting: Vec<u8>,
-    /// Octets of the receive buffer, before the kernel doubles it; the kernel's own choice without.
+    /// Bytes of the receive buffer, before the kernel doubles it; the kernel's own choice without.
     pub(crate) buffer: Option<i32>,
     /// Reads at most so many bytes, then pauses.
     pub(crate) pause: Option<(usize, Duration)>,
     /// Reads nothing until it is told to.
     pub(crate) stalls: bool,
-    /// Says so much again and again, and has got everything when that meets a reset.
+    /// Once it has got something, says so much again and again; has got everything when that meets a reset.
     pub(crate) talks: Option<(usize, Duration)>,
     /// Breaks the connection off once it has got so many bytes.
     pub(crate) resets_after: Option<usize>,
@@ -116,20 +116,22 @@ impl Receiver {
     }
 }
 
+/// Says so many octets again and again, until the connection breaks.
+fn talk(stream: &TcpStream, (length, pause): (usize, Duration)) {
+    let mut speaks = stream.try_clone().expect("copy the connection");
+    std::thread::spawn(move || {
+        while speaks.write_all(&vec![b'.'; length]).is_ok() {
+            std::thread::sleep(pause);
+        }
+    });
+}
+
 fn serve(stream: &TcpStream, manner: &Manner, gate: &(Mutex<bool>, Condvar), tell: &Sender<Got>) {
     let mut stream = stream;
     let mut got = Got { bytes: Vec::new(), end: End::Fin };
     if stream.write_all(&manner.greeting).is_err() {
         got.end = End::Reset;
     }
-    manner.talks.inspect(|&(length, pause)| {
-        let mut speaks = stream.try_clone().expect("copy the connection");
-        std::thread::spawn(move || {
-            while speaks.write_all(&vec![b'.'; length]).is_ok() {
-                std::thread::sleep(pause);
-            }
-        });
-    });
     let mut opened = gate.0.lock().expect("wait at the gate");
     while !*opened {
         opened = gate.1.wait(opened).expect("wait at the gate");
@@ -140,7 +142,15 @@ fn serve(stream: &TcpStream, manner: &Manner, gate: &(Mutex<bool>, Condvar), tel
     loop {
         match stream.read(&mut block) {
             Ok(0) => break,
-            Ok(read) => got.bytes.extend_from_slice(&block[..read]),
+            Ok(read) => {
+                // Once it has been spoken to: a reset would take what is not read yet.
+                if got.bytes.is_empty()
+                    && let Some(talks) = manner.talks
+                {
+                    talk(stream, talks);
+                }
+                got.bytes.extend_from_slice(&block[..read]);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => {
                 got.end = End::Reset;
