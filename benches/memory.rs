@@ -1,6 +1,6 @@
 //! Memory of a policy, by the number of rules, and of pins: `cargo bench -p benches --bench memory`.
 //!
-//! Octets that the program asked its allocator for, counted: what the policy keeps for a rule, and
+//! Bytes that the program asked its allocator for, counted: what the policy keeps for a rule, and
 //! the most that a load held at once, its text left out; what a table of pins keeps for a pin. In the
 //! kernel's maps a pin costs about 128 bytes for its address, 512 for its name and 64 for the count
 //! of its connections (the sizes that the kernel allocates for these records).

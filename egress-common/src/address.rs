@@ -1,6 +1,6 @@
 //! An IP address as the maps hold it.
 
-/// Sixteen octets in network order; IPv4 as its v4-mapped form (`::ffff:a.b.c.d`), so that one
+/// Sixteen bytes in network order; IPv4 as its v4-mapped form (`::ffff:a.b.c.d`), so that one
 /// key type serves both families and no spelling of an address has two keys.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -24,9 +24,9 @@ impl Address {
         Self { words: [0, 0, Self::MAPPED_WORD, word] }
     }
 
-    /// From sixteen octets in network order.
-    pub const fn from_octets(octets: [u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+    /// From sixteen bytes in network order.
+    pub const fn from_octets(bytes: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
         Self {
             words: [
                 u32::from_ne_bytes([a, b, c, d]),
@@ -37,7 +37,7 @@ impl Address {
         }
     }
 
-    /// The sixteen octets in network order.
+    /// The sixteen bytes in network order.
     pub const fn octets(&self) -> [u8; 16] {
         let [w, x, y, z] = self.words;
         let [[a, b, c, d], [e, f, g, h]] = [w.to_ne_bytes(), x.to_ne_bytes()];

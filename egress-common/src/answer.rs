@@ -1,11 +1,11 @@
 //! The kernel side's reading of what a TLS server says first: is it an answer, after which no plaintext
 //! hello of the client's counts any more, or does it ask for another hello?
 //!
-//! Of an answer only its first 43 octets are read. They may come in any pieces and in any order,
+//! Of an answer only its first 43 bytes are read. They may come in any pieces and in any order,
 //! also twice. What is neither an answer nor a request for another hello is not read on: then the
-//! client's octets are judged until the connection ends.
+//! client's bytes are judged until the connection ends.
 
-use crate::hello::Octets;
+use crate::hello::Bytes;
 
 /// The random of a ServerHello that is a HelloRetryRequest (RFC 8446 section 4.1.3).
 pub const RETRY_RANDOM: [u8; 32] = [
@@ -25,7 +25,7 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const SERVER_HELLO: u8 = 2;
 
-// `Answer::seen`: a bit for each octet of the head, two for what they say, and above them the low bits
+// `Answer::seen`: a bit for each byte of the head, two for what they say, and above them the low bits
 // of the record's sequence number, so that bits of one record are never taken for another's.
 const RECORD_HEADER: u64 = 0b1_1111;
 const WHOLE: u64 = (1 << HEAD) - 1;
@@ -33,11 +33,11 @@ const NO_HELLO: u64 = 1 << 43;
 const NO_RETRY: u64 = 1 << 44;
 const TAG_SHIFT: u32 = 45;
 
-/// How far the server's octets have been read.
+/// How far the server's bytes have been read.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// Octets of the next record's head that came in pieces.
+    /// Bytes of the next record's head that came in pieces.
     seen: u64,
     /// Sequence number at which the next record begins.
     at: u32,
@@ -60,19 +60,19 @@ enum Head {
 }
 
 impl Answer {
-    /// Before the server's first octet, which has this sequence number.
+    /// Before the server's first byte, which has this sequence number.
     pub const fn at(sequence: u32) -> Self {
         Self { seen: 0, at: sequence, length: 0, kind: 0, reserved: 0 }
     }
 
-    /// Reads a segment: `length` octets of payload from `start` on, the first of which has this
+    /// Reads a segment: `length` bytes of payload from `start` on, the first of which has this
     /// sequence number. Whether the server has answered.
     #[inline(always)]
-    pub fn read(&mut self, octets: &impl Octets, start: u32, length: u32, sequence: u32) -> bool {
+    pub fn read(&mut self, bytes: &impl Bytes, start: u32, length: u32, sequence: u32) -> bool {
         // The rest of a head.
         let before = self.at.wrapping_sub(sequence);
         if before >= length {
-            self.collect(octets, start, length, before);
+            self.collect(bytes, start, length, before);
             match self.collected() {
                 Head::Final => return true,
                 Head::Unknown => return false,
@@ -84,11 +84,11 @@ impl Answer {
             if offset >= length {
                 return false;
             }
-            match self.whole(octets, start + offset, length - offset) {
+            match self.whole(bytes, start + offset, length - offset) {
                 Head::Final => return true,
                 Head::Passed => self.pass(),
                 Head::Unknown => {
-                    self.collect(octets, start, length, offset);
+                    self.collect(bytes, start, length, offset);
                     return matches!(self.collected(), Head::Final);
                 }
             }
@@ -104,11 +104,11 @@ impl Answer {
 
     /// Reads a head that lies in one piece.
     #[inline(always)]
-    fn whole(&mut self, octets: &impl Octets, at: u32, left: u32) -> Head {
+    fn whole(&mut self, bytes: &impl Bytes, at: u32, left: u32) -> Head {
         if left < 5 {
             return Head::Unknown;
         }
-        let Some([kind, _, _, high, low]) = octets.load::<5>(at) else { return Head::Unknown };
+        let Some([kind, _, _, high, low]) = bytes.load::<5>(at) else { return Head::Unknown };
         self.kind = kind;
         self.length = (high as u16) << 8 | low as u16;
         if kind == CHANGE_CIPHER_SPEC || kind == ALERT {
@@ -117,12 +117,12 @@ impl Answer {
         if left < HEAD {
             return Head::Unknown;
         }
-        let Some([kind, major, ..]) = octets.load::<2>(at) else { return Head::Unknown };
-        let Some([message]) = octets.load::<1>(at + 5) else { return Head::Unknown };
+        let Some([kind, major, ..]) = bytes.load::<2>(at) else { return Head::Unknown };
+        let Some([message]) = bytes.load::<1>(at + 5) else { return Head::Unknown };
         let mut retry = true;
         let mut index = 0;
         while index < 4 {
-            let Some(word) = octets.load::<8>(at + RANDOM + index * 8) else {
+            let Some(word) = bytes.load::<8>(at + RANDOM + index * 8) else {
                 return Head::Unknown;
             };
             retry &= u64::from_ne_bytes(word) == retry_word(index as usize);
@@ -142,34 +142,34 @@ impl Answer {
         if retry { Head::Passed } else { Head::Final }
     }
 
-    /// Notes those octets of a head that a segment has. `offset` is from the segment's first octet to
+    /// Notes those bytes of a head that a segment has. `offset` is from the segment's first byte to
     /// the head, and wraps where that was in an earlier segment.
     #[inline(always)]
-    fn collect(&mut self, octets: &impl Octets, start: u32, length: u32, offset: u32) {
+    fn collect(&mut self, bytes: &impl Bytes, start: u32, length: u32, offset: u32) {
         let tag = (self.at as u64) << TAG_SHIFT;
         let mut seen = if self.seen >> TAG_SHIFT == tag >> TAG_SHIFT { self.seen } else { tag };
         let mut index = 0;
         while index < HEAD {
             let at = offset.wrapping_add(index);
             if at < length {
-                let Some([octet]) = octets.load::<1>(start + at) else { return };
+                let Some([byte]) = bytes.load::<1>(start + at) else { return };
                 seen |= 1 << index;
                 match index {
-                    0 => self.kind = octet,
-                    3 => self.length = self.length & 0xff | (octet as u16) << 8,
-                    4 => self.length = self.length & 0xff00 | octet as u16,
+                    0 => self.kind = byte,
+                    3 => self.length = self.length & 0xff | (byte as u16) << 8,
+                    4 => self.length = self.length & 0xff00 | byte as u16,
                     _ => {}
                 }
                 let expected = match index {
                     0 => HANDSHAKE,
                     1 => 3,
                     5 => SERVER_HELLO,
-                    _ => octet,
+                    _ => byte,
                 };
-                if octet != expected {
+                if byte != expected {
                     seen |= NO_HELLO;
                 }
-                if index >= RANDOM && octet != retry_octet(index - RANDOM) {
+                if index >= RANDOM && byte != retry_byte(index - RANDOM) {
                     seen |= NO_RETRY;
                 }
             }
@@ -178,7 +178,7 @@ impl Answer {
         self.seen = seen;
     }
 
-    /// What the collected octets say.
+    /// What the collected bytes say.
     #[inline(always)]
     fn collected(&self) -> Head {
         let is_other = self.kind == CHANGE_CIPHER_SPEC || self.kind == ALERT;
@@ -192,7 +192,7 @@ impl Answer {
     }
 }
 
-/// Eight octets of [`RETRY_RANDOM`], as they lie in memory.
+/// Eight bytes of [`RETRY_RANDOM`], as they lie in memory.
 #[inline(always)]
 const fn retry_word(index: usize) -> u64 {
     match RETRY_RANDOM.as_chunks::<8>().0 {
@@ -204,9 +204,9 @@ const fn retry_word(index: usize) -> u64 {
     }
 }
 
-/// One octet of [`RETRY_RANDOM`].
+/// One byte of [`RETRY_RANDOM`].
 #[inline(always)]
-const fn retry_octet(index: u32) -> u8 {
+const fn retry_byte(index: u32) -> u8 {
     // By a shift: of an array on the stack the compiler makes `pointer | index`, which verifiers refuse.
     (u64::from_le(retry_word(index as usize / 8)) >> (index % 8 * 8)) as u8
 }

@@ -53,7 +53,7 @@ pub struct HelloEvent {
     pub hellos: u8,
     /// Zero.
     pub reserved: [u8; 2],
-    /// Octets of the name; 0 without one.
+    /// Bytes of the name; 0 without one.
     pub name_length: u32,
     /// The server name in lower case, and zeros.
     pub name: NameWords,

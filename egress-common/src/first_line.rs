@@ -2,19 +2,19 @@
 //! no server could take for a request. The proxy reads all else (`Beginning` of egress-user); what
 //! passes here is no request there, which a test holds.
 
-use crate::hello::Octets;
+use crate::hello::Bytes;
 
-/// Most octets that are looked at: a longer first line is the proxy's to read.
-pub const LINE_OCTETS: u32 = 64;
+/// Most bytes that are looked at: a longer first line is the proxy's to read.
+pub const LINE_BYTES: u32 = 64;
 
-/// Whether `length` octets of payload from `start` on begin with a whole line that is no request's:
+/// Whether `length` bytes of payload from `start` on begin with a whole line that is no request's:
 /// neither `HTTP/` nor a path nor an address stands in it, and no method that needs none of these; nor
 /// is it a header of the PROXY protocol.
 ///
 /// False also for what is too short to tell.
 #[inline(always)]
-pub fn is_no_request(octets: &impl Octets, start: u32, length: u32) -> bool {
-    let Some([first]) = octets.load::<1>(start) else { return false };
+pub fn is_no_request(bytes: &impl Bytes, start: u32, length: u32) -> bool {
+    let Some([first]) = bytes.load::<1>(start) else { return false };
     // Blanks before a request, and the first letters of GET, CONNECT and OPTIONS.
     if first <= b' ' || first >= 0x7f || matches!(first | 0x20, b'g' | b'c' | b'o') {
         return false;
@@ -23,16 +23,16 @@ pub fn is_no_request(octets: &impl Octets, start: u32, length: u32) -> bool {
         return false;
     }
     // Of the PROXY protocol: what stands behind it is read as a connection's beginning.
-    if octets.load::<5>(start).is_some_and(|word| word == *b"PROXY") {
+    if bytes.load::<5>(start).is_some_and(|word| word == *b"PROXY") {
         return false;
     }
     let mut index = 1;
-    while index < LINE_OCTETS {
+    while index < LINE_BYTES {
         if index >= length {
             return false;
         }
-        let Some([octet]) = octets.load::<1>(start + index) else { return false };
-        match octet {
+        let Some([byte]) = bytes.load::<1>(start + index) else { return false };
+        match byte {
             b'\n' => return true,
             // Of a version, a path, an address, and the target of a whole server.
             b'/' | b':' | b'*' => return false,

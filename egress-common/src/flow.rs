@@ -71,7 +71,7 @@ pub struct SocketState {
     pub tgid: u32,
     /// Its user.
     pub uid: u32,
-    /// Of a direct connection whose SYN has left: sequence number of the first octet that has not been
+    /// Of a direct connection whose SYN has left: sequence number of the first byte that has not been
     /// let out yet.
     pub next: u32,
     /// [`option`].
@@ -85,7 +85,7 @@ pub struct SocketState {
     /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
     /// and after its close.
     pub pin: u64,
-    /// Of a provisional connection: how far the server's octets have been read.
+    /// Of a provisional connection: how far the server's bytes have been read.
     pub answer: Answer,
     /// Sequence number at which the client's next record begins.
     pub record: u32,

@@ -1,6 +1,6 @@
 //! The kernel side's reading of a TLS ClientHello (RFC 8446 section 4.1.2): a walk of small reads,
 //! written so that the verifiers of Linux 5.17 and later accept it, and generic over where the
-//! octets lie, so that user space runs the very same code in tests and fuzzing.
+//! bytes lie, so that user space runs the very same code in tests and fuzzing.
 //!
 //! It reads one record that holds one whole hello. What may be a good hello in another form is
 //! [`Finding::Unreadable`]: the proxy, which can read it, has to judge. Nothing that passes here may
@@ -8,20 +8,20 @@
 
 use core::hint::black_box;
 
-/// Octets of a packet or a slice.
-pub trait Octets {
-    /// `N` octets at this offset; none when they are not all there.
+/// Bytes of a packet or a slice.
+pub trait Bytes {
+    /// `N` bytes at this offset; none when they are not all there.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
-    /// Copies `length` octets (1 to [`NAME_OCTETS`] - 1) at this offset to the front of a zeroed
+    /// Copies `length` bytes (1 to [`NAME_BYTES`] - 1) at this offset to the front of a zeroed
     /// name; false when they are not all there.
     fn load_name(&self, offset: u32, length: u32, name: &mut NameWords) -> bool;
 }
 
-/// Octets of a name with zeros behind it, as words: lower case is made of eight at a time.
-pub type NameWords = [u64; NAME_OCTETS / 8];
+/// Bytes of a name with zeros behind it, as words: lower case is made of eight at a time.
+pub type NameWords = [u64; NAME_BYTES / 8];
 
-/// Room for a name. The longest is 253 octets and a dot (RFC 1035 section 2.3.4).
-pub const NAME_OCTETS: usize = 256;
+/// Room for a name. The longest is 253 bytes and a dot (RFC 1035 section 2.3.4).
+pub const NAME_BYTES: usize = 256;
 
 /// Most extensions that are read; real hellos have about twenty.
 pub const MAX_EXTENSIONS: u32 = 64;
@@ -52,11 +52,11 @@ pub enum Finding {
     NotPinned = 6,
     /// Encrypted ClientHello, or what looks like it.
     Encrypted = 7,
-    /// The program could change the octets after they were read.
+    /// The program could change the bytes after they were read.
     SharedPages = 8,
     /// Urgent data: the server may read another stream than the one that was checked.
     Urgent = 9,
-    /// Not the octets that have to come next.
+    /// Not the bytes that have to come next.
     OutOfOrder = 10,
     /// Not a hello at all: a packet that does not go where the connection goes.
     Diverted = 11,
@@ -85,7 +85,7 @@ impl Finding {
 /// What a hello says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// Octets of the server name. A part of its key: zeros are legal octets of what a client sends.
+    /// Bytes of the server name. A part of its key: zeros are legal bytes of what a client sends.
     pub length: u32,
     /// An extension hides another name, or looks like it.
     pub encrypted: bool,
@@ -116,20 +116,20 @@ fn bounded(offset: u32) -> u32 {
 }
 
 #[inline(always)]
-pub(crate) fn word(octets: [u8; 2]) -> u32 {
-    (octets[0] as u32) << 8 | octets[1] as u32
+pub(crate) fn word(bytes: [u8; 2]) -> u32 {
+    (bytes[0] as u32) << 8 | bytes[1] as u32
 }
 
 impl Walk {
-    /// Reads what stands before the extensions: `length` octets of payload from `start` on.
+    /// Reads what stands before the extensions: `length` bytes of payload from `start` on.
     ///
     /// # Errors
     /// What is wrong with it.
     #[inline(always)]
-    pub fn begin(octets: &impl Octets, start: u32, length: u32) -> Result<Self, Finding> {
+    pub fn begin(bytes: &impl Bytes, start: u32, length: u32) -> Result<Self, Finding> {
         use Finding::{Incomplete, Malformed, NoName, NotTls, Unreadable};
-        let load1 = |offset| octets.load::<1>(offset).map(|[octet]| octet as u32).ok_or(Malformed);
-        let load2 = |offset| octets.load::<2>(offset).map(word).ok_or(Malformed);
+        let load1 = |offset| bytes.load::<1>(offset).map(|[byte]| byte as u32).ok_or(Malformed);
+        let load2 = |offset| bytes.load::<2>(offset).map(word).ok_or(Malformed);
         if load1(start)? != 22 || (length > 1 && load1(start + 1)? != 3) {
             return Err(NotTls);
         }
@@ -147,7 +147,7 @@ impl Walk {
         if record < 4 {
             return Err(Unreadable);
         }
-        let Some([kind, high, middle, low]) = octets.load::<4>(start + 5) else {
+        let Some([kind, high, middle, low]) = bytes.load::<4>(start + 5) else {
             return Err(Malformed);
         };
         if kind != 1 {
@@ -199,11 +199,11 @@ impl Walk {
 
     /// Reads one extension; false when there are no more, or this one is broken.
     #[inline(always)]
-    pub fn step(&mut self, octets: &impl Octets) -> bool {
+    pub fn step(&mut self, bytes: &impl Bytes) -> bool {
         if self.next >= self.end {
             return false;
         }
-        let Some([k1, k2, l1, l2]) = octets.load::<4>(self.next) else { return self.stop() };
+        let Some([k1, k2, l1, l2]) = bytes.load::<4>(self.next) else { return self.stop() };
         let (kind, length) = (word([k1, k2]), word([l1, l2]));
         let data = self.next + 4;
         if data + length > self.end {
@@ -239,7 +239,7 @@ impl Walk {
     /// # Errors
     /// What is wrong with the hello.
     #[inline(always)]
-    pub fn finish(&self, octets: &impl Octets, name: &mut NameWords) -> Result<Said, Finding> {
+    pub fn finish(&self, bytes: &impl Bytes, name: &mut NameWords) -> Result<Said, Finding> {
         use Finding::{Malformed, NoName, Unreadable};
         if self.broken != 0 || self.next > self.end {
             return Err(Malformed);
@@ -250,7 +250,7 @@ impl Walk {
         if self.name == 0 {
             return Err(NoName);
         }
-        let Some([l1, l2, kind, n1, n2]) = octets.load::<5>(self.name) else {
+        let Some([l1, l2, kind, n1, n2]) = bytes.load::<5>(self.name) else {
             return Err(Malformed);
         };
         let (list, length) = (word([l1, l2]), word([n1, n2]));
@@ -259,12 +259,12 @@ impl Walk {
             return Err(Malformed);
         }
         let text = self.name + 5;
-        let Some([last]) = octets.load::<1>(text + length - 1) else { return Err(Malformed) };
+        let Some([last]) = bytes.load::<1>(text + length - 1) else { return Err(Malformed) };
         let length = if last == b'.' { length - 1 } else { length };
-        if length == 0 || length >= NAME_OCTETS as u32 {
+        if length == 0 || length >= NAME_BYTES as u32 {
             return Err(Malformed);
         }
-        if !octets.load_name(text, length, name) {
+        if !bytes.load_name(text, length, name) {
             return Err(Malformed);
         }
         lower(name, length);
@@ -272,18 +272,18 @@ impl Walk {
     }
 }
 
-/// Upper case ASCII to lower case, all else as it is, in the words of a name of `length` octets.
+/// Upper case ASCII to lower case, all else as it is, in the words of a name of `length` bytes.
 #[inline(always)]
 pub fn lower(name: &mut NameWords, length: u32) {
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    const fn each(octet: u8) -> u64 {
-        u64::from_ne_bytes([octet; 8])
+    const fn each(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
     }
     let mut index = 0;
     while index < name.len() && (index as u32) * 8 < length {
         let value = name[index];
         let low = value & !HIGH;
-        // The high bit of each octet: at least 'A', and above 'Z'. No octet carries into the next.
+        // The high bit of each byte: at least 'A', and above 'Z'. No byte carries into the next.
         let from_a = low + each(0x80 - b'A');
         let above_z = low + each(0x7f - b'Z');
         let upper = from_a & !above_z & HIGH & !value;
@@ -293,7 +293,7 @@ pub fn lower(name: &mut NameWords, length: u32) {
 }
 
 /// A slice, for user space.
-impl Octets for &[u8] {
+impl Bytes for &[u8] {
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         self.get(offset as usize..)?.first_chunk().copied()
     }
@@ -306,26 +306,26 @@ impl Octets for &[u8] {
     }
 }
 
-/// A name as the kernel's key has it: its octets, then zeros. What is longer is cut off.
+/// A name as the kernel's key has it: its bytes, then zeros. What is longer is cut off.
 pub fn words(text: &[u8]) -> NameWords {
-    let mut octets = [0; NAME_OCTETS];
-    for (to, from) in octets.iter_mut().zip(text) {
+    let mut bytes = [0; NAME_BYTES];
+    for (to, from) in bytes.iter_mut().zip(text) {
         *to = *from;
     }
-    let mut name = [0; NAME_OCTETS / 8];
-    for (word, chunk) in name.iter_mut().zip(octets.as_chunks().0) {
+    let mut name = [0; NAME_BYTES / 8];
+    for (word, chunk) in name.iter_mut().zip(bytes.as_chunks().0) {
         *word = u64::from_ne_bytes(*chunk);
     }
     name
 }
 
-/// The octets of a name, and the zeros behind it.
-pub fn octets(name: &NameWords) -> [u8; NAME_OCTETS] {
-    let mut octets = [0; NAME_OCTETS];
-    for (chunk, word) in octets.as_chunks_mut().0.iter_mut().zip(name) {
+/// The bytes of a name, and the zeros behind it.
+pub fn bytes(name: &NameWords) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(name) {
         *chunk = word.to_ne_bytes();
     }
-    octets
+    bytes
 }
 
 /// Reads a whole first payload, as the packet hook does it.
@@ -343,7 +343,7 @@ pub fn read(payload: &[u8]) -> Result<(NameWords, Said), Finding> {
             break;
         }
     }
-    let mut name = [0; NAME_OCTETS / 8];
+    let mut name = [0; NAME_BYTES / 8];
     let said = walk.finish(&payload, &mut name)?;
     Ok((name, said))
 }

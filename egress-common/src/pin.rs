@@ -40,7 +40,7 @@ pub struct NameKey {
     pub sandbox: u64,
     /// The pinned address.
     pub address: Address,
-    /// Octets of the name.
+    /// Bytes of the name.
     pub length: u32,
     /// Zero.
     pub reserved: u32,

@@ -1,4 +1,4 @@
-//! Records that may be read from and written to the kernel's maps octet by octet.
+//! Records that may be read from and written to the kernel's maps byte by byte.
 
 use crate::{
     address::Address,
@@ -12,7 +12,7 @@ use crate::{
 /// A plain record: `repr(C)`, `Copy`, no padding, every bit pattern valid.
 ///
 /// # Safety
-/// An implementor has no padding octets (the kernel's verifier refuses to copy uninitialised
+/// An implementor has no padding bytes (the kernel's verifier refuses to copy uninitialised
 /// stack, and user space would read uninitialised memory) and no invalid bit patterns.
 pub unsafe trait Pod: Copy + 'static {}
 

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use crate::hello::{Finding, Octets, word};
+use crate::hello::{Bytes, Finding, word};
 
 /// Every offset of a record is below this: the largest packet is of half a MiB, and the record behind
 /// it begins 64 KiB later at most.
@@ -33,7 +33,7 @@ impl Records {
 
     /// Passes one record; false when there are no more, or this one is a handshake, or none at all.
     #[inline(always)]
-    pub fn step(&mut self, octets: &impl Octets) -> bool {
+    pub fn step(&mut self, bytes: &impl Bytes) -> bool {
         if self.next >= self.end {
             return false;
         }
@@ -41,7 +41,7 @@ impl Records {
             self.broken = Finding::Incomplete as u32;
             return false;
         }
-        let Some([kind, major, _, l1, l2]) = octets.load::<5>(self.next) else {
+        let Some([kind, major, _, l1, l2]) = bytes.load::<5>(self.next) else {
             self.broken = Finding::Malformed as u32;
             return false;
         };

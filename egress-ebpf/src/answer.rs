@@ -5,7 +5,7 @@
 //! says tells the two apart. Every packet of a sandbox comes by here, so all others are let through by
 //! one look at their socket.
 
-use egress_common::{flow::kind, hello::Octets};
+use egress_common::{flow::kind, hello::Bytes};
 
 use crate::{
     context::{IPPROTO_TCP, Packet, Stored},

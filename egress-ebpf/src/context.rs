@@ -30,7 +30,7 @@ use egress_common::{
     Address,
     event::{Held, HelloEvent, Hook},
     flow::{FlowKey, FlowValue},
-    hello::NAME_OCTETS,
+    hello::NAME_BYTES,
     pin::{NameKey, NameValue},
 };
 
@@ -178,11 +178,11 @@ pub fn write_hello(
     }
 }
 
-/// A key without a name: word by word, as `memset` is a loop over octets here.
+/// A key without a name: word by word, as `memset` is a loop over bytes here.
 #[inline(always)]
 pub fn empty_key(key: &mut MaybeUninit<NameKey>, sandbox: u64, address: Address) -> &mut NameKey {
     let key = key.as_mut_ptr();
-    // SAFETY: within the key, of which every octet is written before it is taken for one.
+    // SAFETY: within the key, of which every byte is written before it is taken for one.
     unsafe {
         (&raw mut (*key).sandbox).write(sandbox);
         (&raw mut (*key).address).write(address);
@@ -190,7 +190,7 @@ pub fn empty_key(key: &mut MaybeUninit<NameKey>, sandbox: u64, address: Address)
         (&raw mut (*key).reserved).write(0);
         let name = (&raw mut (*key).name).cast::<u64>();
         let mut index = 0;
-        while index < NAME_OCTETS / 8 {
+        while index < NAME_BYTES / 8 {
             write_volatile(name.add(index), 0);
             index += 1;
         }

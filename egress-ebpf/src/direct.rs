@@ -8,7 +8,7 @@
 //!
 //! A segment that is dropped here fails in the sender's own transmit call, before TCP counts it as
 //! sent: it stays in the write queue, and later writes join it. So TCP is the buffer in which a hello
-//! in pieces becomes whole, and no octet leaves before the verdict (6.1, 6.18).
+//! in pieces becomes whole, and no byte leaves before the verdict (6.1, 6.18).
 
 use core::mem::MaybeUninit;
 
@@ -16,7 +16,7 @@ use egress_common::{
     answer::Answer,
     first_line,
     flow::{kind, option},
-    hello::{Finding, MAX_HELLOS, NAME_OCTETS, Octets, Walk},
+    hello::{Bytes, Finding, MAX_HELLOS, NAME_BYTES, Walk},
     pin::NameKey,
     records::Records,
 };
@@ -77,7 +77,7 @@ pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
 }
 
 // What `examine` comes to, besides the number of a finding: in one word, as the stacks of a hook and of
-// the functions that it calls add up to 512 octets.
+// the functions that it calls add up to 512 bytes.
 const WHAT: u64 = 0x3ff;
 const PASSES: u64 = 0x100;
 const DROP: u64 = 0x101;
@@ -125,7 +125,7 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
         return Ok(DROP);
     }
     let is_first = stored.kind() == kind::DIRECT;
-    // Octets that have been let out, and are sent again.
+    // Bytes that have been let out, and are sent again.
     let again = stored.next().wrapping_sub(sequence);
     if stored.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
         return Err(Finding::OutOfOrder);
@@ -272,7 +272,7 @@ fn named(packet: Packet, stored: Stored, pin: u64) -> i32 {
     PASS
 }
 
-/// What is not TLS passes from its first octet to its last.
+/// What is not TLS passes from its first byte to its last.
 #[inline(always)]
 fn unread(packet: Packet, stored: Stored) -> i32 {
     stored.set_kind(kind::VERIFIED);
@@ -300,7 +300,7 @@ fn refuse_unnamed(packet: Packet, stored: Stored, finding: u32) -> i32 {
         address: stored.original().0,
         length: 0,
         reserved: 0,
-        name: [0; NAME_OCTETS / 8],
+        name: [0; NAME_BYTES / 8],
     };
     if finding == Finding::Incomplete as u32 {
         hold(packet, stored, &key)

@@ -8,7 +8,7 @@ use egress_common::{
     Address, Reason,
     event::Counter,
     flow::{FlowKey, SocketState, kind},
-    hello::{Finding, Octets},
+    hello::{Bytes, Finding},
 };
 
 use crate::{
@@ -176,7 +176,7 @@ fn approved(packet: &Packet, state: &SocketState, headers: &Headers) -> bool {
 /// or UDP packet without IP options, extension headers or fragmentation: those are how a packet gets
 /// elsewhere than its address says.
 ///
-/// A function of its own, and one load a field: stacks add up to 512 octets.
+/// A function of its own, and one load a field: stacks add up to 512 bytes.
 #[inline(never)]
 fn read(packet: Packet, headers: &mut Headers) -> i32 {
     // No early return with `?`: see `decide::sandbox`.
@@ -232,8 +232,8 @@ fn read_v6(packet: &Packet, headers: &mut Headers) -> Option<()> {
 }
 
 #[inline(always)]
-fn v4(octets: [u8; 4]) -> Address {
-    Address::from_v4_word(u32::from_ne_bytes(octets))
+fn v4(bytes: [u8; 4]) -> Address {
+    Address::from_v4_word(u32::from_ne_bytes(bytes))
 }
 
 /// Written before the datagram reaches the listener, so the listener never misses it.

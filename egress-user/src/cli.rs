@@ -171,7 +171,7 @@ struct LogLine(std::io::Stderr);
 
 impl Write for LogLine {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        let line = Printable::of_octets(event.strip_suffix(b"\n").unwrap_or(event));
+        let line = Printable::of_bytes(event.strip_suffix(b"\n").unwrap_or(event));
         self.0.write_all(format!("{line}\n").as_bytes())?;
         Ok(event.len())
     }

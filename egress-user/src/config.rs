@@ -4,6 +4,7 @@
 //! on yet, is an error: a rule that is silently left out would be a hole.
 
 mod assemble;
+mod effective;
 mod error;
 mod flag;
 mod json_schema;
@@ -13,9 +14,11 @@ mod merge;
 mod overrides;
 pub mod presets;
 mod read;
+mod reference;
 mod schema;
 mod show;
 mod value;
+mod values;
 mod written;
 
 use std::{
@@ -25,15 +28,19 @@ use std::{
     time::Duration,
 };
 
+pub use effective::{Effective, EffectiveValues};
 pub(crate) use error::Source;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use flag::Flags;
 pub use json_schema::json_schema;
+pub use keys::{KEYS, Key, Keys};
 pub use links::resolve_links;
+pub use reference::reference;
 pub use show::{show, show_json};
+pub use values::{Value, Values};
 pub use written::{
-    AttachWritten, DnsWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten,
-    RecordType, RefusalCode, UpstreamUrl, UpstreamWritten, Written,
+    AttachWritten, Forward, ListenUrl, Loaded, NetworkWritten, ProfileWritten, RecordType,
+    RefusalCode, UpstreamUrl, Written,
 };
 
 use crate::policy::{Layer, Origin, Policy};
@@ -53,7 +60,12 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
 
 /// Reads the text of a policy file; the name is for messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
-    let loaded = read::read(text, file_name)?;
+    parse_by(KEYS, text, file_name)
+}
+
+/// As [`parse`], by another table of keys.
+pub fn parse_by(keys: Keys, text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
+    let loaded = read::read(keys, text, file_name)?;
     Ok(Loaded { file: file_name.into(), text: text.into(), ..loaded })
 }
 
@@ -65,21 +77,31 @@ pub fn assemble(files: &[PathBuf], flags: &Flags) -> Result<Assembled, ConfigErr
 
 /// As [`assemble`], of files that were read already: the last is the user's, the one above managed
 /// defaults, all above that requirements.
-pub fn assemble_layers(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
+pub fn assemble_layers(layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
+    assemble_layers_by(KEYS, layers, flags)
+}
+
+/// As [`assemble_layers`], by another table of keys.
+pub fn assemble_layers_by(
+    keys: Keys,
+    mut layers: Vec<Loaded>,
+    flags: &Flags,
+) -> Result<Assembled, ConfigErrors> {
     for (height, layer) in layers.iter_mut().rev().enumerate() {
         layer.layer = assemble::layer_of(height);
     }
-    let errors = overrides::apply(&mut layers, flags).err().unwrap_or_default();
-    complete(layers, flags, errors)
+    let errors = overrides::apply(keys, &mut layers, flags).err().unwrap_or_default();
+    complete(keys, layers, flags, errors)
 }
 
 /// The policy of these layers, or every error: those that are known already and its own.
 fn complete(
+    keys: Keys,
     layers: Vec<Loaded>,
     flags: &Flags,
     mut errors: ConfigErrors,
 ) -> Result<Assembled, ConfigErrors> {
-    match assemble::assemble(layers, flags) {
+    match assemble::assemble(keys, layers, flags) {
         Ok(assembled) if errors.is_empty() => Ok(assembled),
         Ok(_) => Err(errors),
         Err(more) => {
@@ -138,7 +160,7 @@ fn assemble_files(
             Err(more) => errors.extend(more),
         }
     }
-    if let Err(more) = overrides::apply(&mut layers, flags) {
+    if let Err(more) = overrides::apply(KEYS, &mut layers, flags) {
         errors.extend(more);
     }
     for loaded in &mut layers {
@@ -150,7 +172,7 @@ fn assemble_files(
         }
     }
     if errors.is_empty() {
-        return complete(layers, flags, errors);
+        return complete(KEYS, layers, flags, errors);
     }
     // What the files come to together cannot be said without all of them.
     if let Err(more) = flags.rules() {
@@ -170,9 +192,8 @@ pub struct Assembled {
     pub enabled_written: Option<bool>,
     /// The keys of `[network]` that no decision depends on.
     pub network: NetworkSettings,
-    /// Where each key that some file writes comes from; `dns.` and `upstream.` stand before the
-    /// keys of these tables.
-    pub origins: Vec<(&'static str, Origin)>,
+    /// Every key of `[network]` and its tables: what holds, and which line says so.
+    pub values: EffectiveValues,
     /// `[[attach]]`, of every file.
     pub attach: Vec<AttachWritten>,
     /// Lines that do not do what they seem to.
@@ -214,24 +235,10 @@ pub struct NetworkSettings {
     pub resolve_at_proxy: bool,
 }
 
+/// What the table of keys says.
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self {
-            allow_own_loopback: false,
-            allow_inbound: false,
-            allow_upstream_proxy: true,
-            enable_socks5: true,
-            enable_socks5_udp: true,
-            proxy_url: None,
-            socks_url: None,
-            proxy_env: false,
-            dangerously_allow_non_loopback_proxy: false,
-            unix_required: true,
-            drain: Duration::from_secs(30),
-            upstream: None,
-            no_proxy: Vec::new(),
-            resolve_at_proxy: false,
-        }
+        EffectiveValues::defaults(KEYS).network()
     }
 }
 
@@ -256,18 +263,10 @@ pub struct DnsSettings {
     pub dnssec: bool,
 }
 
+/// What the table of keys says.
 impl Default for DnsSettings {
     fn default() -> Self {
-        Self {
-            servers: vec![DnsServer::System],
-            forward: Vec::new(),
-            timeout: Duration::from_secs(2),
-            min_ttl: Duration::from_secs(5 * 60),
-            max_ttl: Duration::from_secs(60 * 60),
-            record_types: Vec::new(),
-            refusal: RefusalCode::default(),
-            dnssec: false,
-        }
+        EffectiveValues::defaults(KEYS).dns()
     }
 }
 

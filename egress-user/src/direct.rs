@@ -24,7 +24,7 @@ use crate::{
     proxy::Transparent,
 };
 
-/// How long a hello may take from its first octet to its last. Real programs write it at once.
+/// How long a hello may take from its first byte to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// Those of one sandbox.
@@ -112,7 +112,7 @@ impl Direct {
     fn end(&self, told: &HelloEvent, finding: Finding) {
         let to = SocketAddr::new(told.event.address.into(), told.event.port);
         let length = usize::try_from(told.name_length).unwrap_or_default();
-        let name = hello::octets(&told.name);
+        let name = hello::bytes(&told.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
         self.proxy.direct_refused(

@@ -23,7 +23,7 @@ pub struct Printable(String);
 
 impl Printable {
     /// Of bytes that should be UTF-8 and need not be.
-    pub fn of_octets(bytes: &[u8]) -> Self {
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         let mut text = String::new();
         for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_written_out() {
-        assert_eq!(Printable::of_octets(b"a\xff\x9b2J\n").as_str(), "a\\xff\\x9b2J\\n");
+        assert_eq!(Printable::of_bytes(b"a\xff\x9b2J\n").as_str(), "a\\xff\\x9b2J\\n");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn holds_no_host_paths() {
     const KNOWN: [&str; 3] = ["/rust", "/cargo", "/egress"];
     for text in object().split(|byte| !(b'!'..=b'~').contains(byte)) {
         let text = String::from_utf8_lossy(text);
-        // Octets of code may look like a shorter one.
+        // Bytes of code may look like a shorter one.
         let is_path = text.len() > 8 && text.starts_with('/') && text[1..].contains('/');
         let is_known = KNOWN.iter().any(|known| text.starts_with(&format!("{known}/")));
         assert!(!is_path || is_known, "{OBJECT} holds the path {text}");

@@ -73,7 +73,7 @@ fn every_toml_block_is_read_by_the_code() {
 
 #[test]
 fn every_key_has_an_example_that_is_read() {
-    for key in config::keys::KEYS {
+    for key in config::KEYS.iter() {
         let file = tables::file_of(key);
         config::parse(&file, key.name).unwrap_or_else(|errors| panic!("{file}\n{errors}"));
     }

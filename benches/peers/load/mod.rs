@@ -57,7 +57,7 @@ enum Want {
     Answer = b'c',
     /// Every ping back.
     Ping = b'p',
-    /// Octets without end.
+    /// Bytes without end.
     Down = b'd',
     /// Chunks are read, until one says that it is the last.
     Up = b'u',

@@ -72,7 +72,7 @@ pub(super) fn pings(
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
     bytes: u64,
-    /// Octets a second.
+    /// Bytes a second.
     rate: f64,
 }
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use egress_common::{
-    hello::{MAX_EXTENSIONS, NAME_OCTETS, NameWords, Octets, Walk},
+    hello::{Bytes, MAX_EXTENSIONS, NAME_BYTES, NameWords, Walk},
     records::{MAX_RECORDS, Records},
 };
 
@@ -44,7 +44,7 @@ impl Packet {
         Self { skb: ctx.skb.skb }
     }
 
-    /// Octets from the network header on.
+    /// Bytes from the network header on.
     #[inline(always)]
     pub fn length(&self) -> u32 {
         // SAFETY: the context is valid for the whole program.
@@ -86,7 +86,7 @@ impl Packet {
             return None;
         }
         // SAFETY: within the packet, as the verifier has seen too; its network header is aligned to
-        // four octets, as the kernel's own reads of it need.
+        // four bytes, as the kernel's own reads of it need.
         Some(unsafe { &*words })
     }
 
@@ -108,7 +108,7 @@ impl Packet {
         }
         let (mut head, mut end, mut flags) = (0_u64, 0_u32, 0_u8);
         let skb = self.skb as u64;
-        // SAFETY: the helper copies exactly as many octets as each target has, or fails; it takes
+        // SAFETY: the helper copies exactly as many bytes as each target has, or fails; it takes
         // any kernel address.
         unsafe {
             let at = |address: u64| address as *const c_void;
@@ -190,23 +190,23 @@ extern "C" fn extension(_index: u32, carried: *mut c_void) -> i64 {
     if carried.walk.step(&packet) { 0 } else { 1 }
 }
 
-impl Octets for Packet {
+impl Bytes for Packet {
     /// From the network header on.
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        let mut octets = [0_u8; N];
-        // SAFETY: the helper writes exactly N octets or fails.
+        let mut bytes = [0_u8; N];
+        // SAFETY: the helper writes exactly N bytes or fails.
         let result = unsafe {
-            bpf_skb_load_bytes(self.skb.cast(), offset, octets.as_mut_ptr().cast(), N as u32)
+            bpf_skb_load_bytes(self.skb.cast(), offset, bytes.as_mut_ptr().cast(), N as u32)
         };
-        (result == 0).then_some(octets)
+        (result == 0).then_some(bytes)
     }
 
     #[inline(always)]
     fn load_name(&self, offset: u32, length: u32, name: &mut NameWords) -> bool {
         // 1 to 256 to the verifier, which does not follow the caller's checks this far.
-        let length = (core::hint::black_box(length - 1) & (NAME_OCTETS as u32 - 1)) + 1;
-        // SAFETY: at most the 256 octets that `name` has.
+        let length = (core::hint::black_box(length - 1) & (NAME_BYTES as u32 - 1)) + 1;
+        // SAFETY: at most the 256 bytes that `name` has.
         unsafe {
             bpf_skb_load_bytes(self.skb.cast(), offset, name.as_mut_ptr().cast(), length) == 0
         }

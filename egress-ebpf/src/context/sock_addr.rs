@@ -74,7 +74,7 @@ impl SockAddr {
     #[inline(always)]
     pub fn set(&self, address: &Address, port: u16) {
         let ctx = self.ctx.sock_addr;
-        // SAFETY: as in `address`; the verifier allows four-octet writes to these fields.
+        // SAFETY: as in `address`; the verifier allows four-byte writes to these fields.
         unsafe {
             match self.family {
                 Family::V4 => write_volatile(&raw mut (*ctx).user_ip4, address.words[3]),

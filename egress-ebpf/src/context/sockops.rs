@@ -40,7 +40,7 @@ impl SockOps {
     /// The state that a state change leads to.
     #[inline(always)]
     pub fn new_state(&self) -> u32 {
-        // SAFETY: as above; every member of the union is four octets of arguments.
+        // SAFETY: as above; every member of the union is four bytes of arguments.
         unsafe { read_volatile(&raw const (*self.ops).__bindgen_anon_1.args[1]) }
     }
 
@@ -114,7 +114,7 @@ impl SockOps {
     #[inline(always)]
     pub fn user_timeout(&self) -> Option<u32> {
         let mut value = 0_u32;
-        // SAFETY: the helper writes the four octets that it is given, or fails.
+        // SAFETY: the helper writes the four bytes that it is given, or fails.
         let result = unsafe {
             bpf_getsockopt(
                 self.ops.cast(),
@@ -131,7 +131,7 @@ impl SockOps {
     #[inline(always)]
     pub fn set_reno(&self) {
         let mut name = *b"reno\0\0\0\0";
-        // SAFETY: the helper reads the eight octets that it is given, up to the first zero.
+        // SAFETY: the helper reads the eight bytes that it is given, up to the first zero.
         unsafe {
             bpf_setsockopt(
                 self.ops.cast(),
@@ -146,7 +146,7 @@ impl SockOps {
     #[inline(always)]
     pub fn set_user_timeout(&self, milliseconds: u32) {
         let mut value = milliseconds;
-        // SAFETY: the helper reads the four octets that it is given.
+        // SAFETY: the helper reads the four bytes that it is given.
         unsafe {
             bpf_setsockopt(
                 self.ops.cast(),

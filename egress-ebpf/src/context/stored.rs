@@ -100,7 +100,7 @@ impl Stored {
         unsafe { (*self.0.as_ptr()).pin }
     }
 
-    /// A copy of how far the server's octets have been read.
+    /// A copy of how far the server's bytes have been read.
     #[inline(always)]
     pub fn answer(&self) -> Answer {
         // SAFETY: as in `state`.

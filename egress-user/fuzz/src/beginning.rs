@@ -4,7 +4,7 @@ use egress_user::sniff::{Beginning, Begun, RequestStream, Step};
 /// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 2048;
 
-/// Octets of a connection.
+/// Bytes of a connection.
 pub fn run(bytes: &[u8]) {
     for reads_commands in [false, true] {
         let begun = Beginning::new(reads_commands).feed(bytes);

@@ -17,7 +17,7 @@ use super::{
 const RULES: usize = 12;
 const TARGETS: usize = 12;
 
-/// Octets that [`Scenario`] is made of.
+/// Bytes that [`Scenario`] is made of.
 pub fn run(data: &[u8]) {
     let Ok(mut scenario) = Scenario::arbitrary_take_rest(Unstructured::new(data)) else { return };
     scenario.rules.truncate(RULES);

@@ -14,10 +14,10 @@ use hickory_proto::{
     rr,
 };
 
-/// Octets of a header (RFC 1035 section 4.1.1).
+/// Bytes of a header (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
 
-/// Octets of a message.
+/// Bytes of a message.
 pub fn run(message: &[u8]) {
     match query::parse(message) {
         Asked::Drop => {
@@ -89,7 +89,7 @@ fn is_response(message: &[u8], response: &[u8], head: Head) {
     assert!(!metadata.authoritative && !metadata.authentic_data);
 }
 
-/// Octets of the one question, which stands behind the header and is not compressed.
+/// Bytes of the one question, which stands behind the header and is not compressed.
 fn question(message: &[u8]) -> &[u8] {
     let rest = message.get(HEADER..).unwrap_or_default();
     let mut at = 0;

@@ -47,7 +47,7 @@ pub fn agree(bytes: &[u8]) {
     let kernel = hello::read(bytes);
     let agrees = match (&kernel, &proxy) {
         (Ok((name, said)), Hello(hello)) => {
-            let bytes = hello::octets(name);
+            let bytes = hello::bytes(name);
             let (read, rest) = bytes.split_at(said.length as usize);
             let name = hello.server_name.as_deref().unwrap_or_default();
             read == name.strip_suffix('.').unwrap_or(name).as_bytes()

@@ -10,7 +10,7 @@ use egress_user::{
 /// Longer inputs are cut into pieces instead of bytes: each read costs time.
 const BYTEWISE: usize = 2048;
 
-/// Octets behind a client's preface and its empty SETTINGS.
+/// Bytes behind a client's preface and its empty SETTINGS.
 pub fn run(bytes: &[u8]) {
     let bytes = [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0], bytes].concat();
     let whole = follow(&bytes, bytes.len());

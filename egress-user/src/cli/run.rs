@@ -77,7 +77,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         // clap takes an unknown option for the start of the command.
         return Err(Failure::usage(format!(
             "unknown option {}; `egress run --help` lists them, and the command goes after `--`",
-            Printable::of_octets(program.as_encoded_bytes())
+            Printable::of_bytes(program.as_encoded_bytes())
         )));
     }
     let command = Command { program, arguments: command.collect(), user };

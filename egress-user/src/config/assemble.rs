@@ -2,16 +2,19 @@
 
 mod bounds;
 mod not_built;
-mod origins;
 mod profiles;
-mod settings;
 mod sources;
 mod warnings;
 
 use std::sync::Arc;
 
-use self::{bounds::Bounds, profiles::Chain, settings::Effective, sources::Sources};
-use super::{Assembled, ConfigErrors, Flags, Loaded, NetworkWritten, overrides, presets};
+use self::{bounds::Bounds, profiles::Chain, sources::Sources};
+use super::{
+    Assembled, ConfigErrors, Flags, Loaded, NetworkWritten,
+    effective::EffectiveValues,
+    keys::{Keys, Table},
+    overrides, presets,
+};
 use crate::policy::{Action, Layer, Origin, Pattern, Policy, PortSet, Rule, RuleOptions};
 
 /// Words of a layer in a sentence.
@@ -30,8 +33,12 @@ impl LayerText for Layer {
 }
 
 /// The files, the highest first; each knows its layer.
-pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembled, ConfigErrors> {
-    let mut bounds = Bounds::default();
+pub(super) fn assemble(
+    keys: Keys,
+    mut layers: Vec<Loaded>,
+    flags: &Flags,
+) -> Result<Assembled, ConfigErrors> {
+    let mut bounds = Bounds::new(keys);
     let flag_rules = flags.rules().unwrap_or_else(|more| {
         bounds.errors.extend(more);
         Vec::new()
@@ -61,7 +68,7 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
     }
     lower.push(NetworkWritten { rules: flag_rules, ..NetworkWritten::default() });
     bounds.check(&requirements, &lower);
-    let Bounds { mut errors, rules: beyond } = bounds;
+    let Bounds { mut errors, rules: beyond, .. } = bounds;
     for error in Sources::of(&layers).errors(beyond) {
         errors.push(error);
     }
@@ -69,13 +76,11 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
         return Err(errors);
     }
     let attach: Vec<_> = layers.into_iter().flat_map(|layer| layer.attach).collect();
-    let effective = Effective { requirements: &requirements, lower: &lower };
-    let (settings, network, dns) = (effective.settings(), effective.network(), effective.dns());
-    let enabled_written =
-        effective.written(|n| &n.enabled, |&enabled| enabled).map(|written| written.value);
-    let origins = effective.origins();
-    let mut not_built = not_built::keys(&effective);
-    let mut warnings: Vec<_> = not_built::defaults(&effective).collect();
+    let values = EffectiveValues::of(keys, &requirements, &lower);
+    let (settings, network, dns) = (values.settings(), values.network(), values.dns());
+    let enabled_written = values.enabled_written();
+    let mut not_built = not_built::keys(&values);
+    let mut warnings: Vec<_> = not_built::defaults(&values).collect();
     // The rules move: there may be a hundred thousand.
     let (mut rules, mut unix_rules) = (Vec::new(), Vec::new());
     for layer in requirements.iter_mut().chain(&mut lower) {
@@ -90,7 +95,7 @@ pub(super) fn assemble(mut layers: Vec<Loaded>, flags: &Flags) -> Result<Assembl
     for list in [&mut warnings, &mut not_built] {
         list.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
     }
-    Ok(Assembled { policy, dns, enabled_written, network, origins, attach, warnings, not_built })
+    Ok(Assembled { policy, dns, enabled_written, network, values, attach, warnings, not_built })
 }
 
 /// The layer of each file where nothing says: the last is the user's, the one above managed, all
@@ -105,8 +110,9 @@ pub(super) fn layer_of(height: usize) -> Layer {
 
 /// The rules of the presets that are named, before places are merged: each keeps its line.
 fn add_presets(network: &mut NetworkWritten) {
-    let Some(written) = &network.presets else { return };
-    for preset in written.value.iter().filter_map(|name| presets::find(name)) {
+    let Some(written) = network.values.find(Table::Network, "presets").cloned() else { return };
+    let names = written.value.into_texts();
+    for preset in names.iter().filter_map(|name| presets::find(name)) {
         let origin = Origin { preset: Some(Arc::from(preset.name)), ..written.origin.clone() };
         for entry in preset.entries {
             // A test reads every pattern of every preset.

@@ -1,14 +1,14 @@
 //! The JSON Schema of a policy file, for editors.
 use serde_json::{Map, Value, json};
 
-use super::keys::{Key, Kind, Table};
+use super::keys::{Key, Keys, Kind, Table};
 
 /// The schema (draft 2020-12), made of the table of keys. Editors check by it while a file is
 /// written; it knows less than `egress policy lint`, which also knows hosts, URLs and servers.
-pub fn json_schema() -> Value {
-    let of = |table| (definition(table).to_owned(), object(table));
+pub fn json_schema(keys: Keys) -> Value {
+    let of = |table| (definition(table).to_owned(), object(keys, table));
     let tables = Table::ALL.into_iter().filter(|&table| table != Table::Top);
-    let mut schema = object(Table::Top);
+    let mut schema = object(keys, Table::Top);
     if let Value::Object(entries) = &mut schema {
         entries.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
         entries.insert("title".into(), json!("Policy of egress"));
@@ -17,10 +17,10 @@ pub fn json_schema() -> Value {
     schema
 }
 
-fn object(table: Table) -> Value {
+fn object(keys: Keys, table: Table) -> Value {
     let properties: Map<_, _> =
-        table.keys().map(|key| (key.name.to_owned(), property(key))).collect();
-    let needed: Vec<_> = table.keys().filter(|key| key.is_needed()).map(|key| key.name).collect();
+        keys.of(table).map(|key| (key.name.to_owned(), property(key))).collect();
+    let needed: Vec<_> = keys.of(table).filter(|key| key.is_needed).map(|key| key.name).collect();
     let mut object = json!({
         "type": "object",
         "properties": properties,
@@ -77,7 +77,7 @@ fn kind(kind: Kind) -> Value {
             "items": { "type": "integer", "minimum": 1, "maximum": 65535 },
             "minItems": 1,
         }),
-        Kind::Rules => json!({
+        Kind::Rules(_) => json!({
             "type": "object",
             "additionalProperties": { "anyOf": [action, reference(Table::Rule)] },
         }),
@@ -121,6 +121,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::keys::KEYS;
 
     #[test]
     fn the_schema_of_the_repository_is_this_one() {
@@ -128,7 +129,7 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let kept: Value = serde_json::from_str(&text).unwrap_or_default();
         assert!(
-            kept == json_schema(),
+            kept == json_schema(KEYS),
             "docs/egress.schema.json is old: cargo run --bin egress -- policy schema > \
              docs/egress.schema.json"
         );
@@ -136,11 +137,11 @@ mod tests {
 
     #[test]
     fn every_reference_has_its_definition_and_every_key_its_property() {
-        let schema = json_schema();
+        let schema = json_schema(KEYS);
         let text = schema.to_string();
         for table in Table::ALL.into_iter().filter(|&table| table != Table::Top) {
             let properties = &schema["$defs"][definition(table)]["properties"];
-            for key in table.keys() {
+            for key in KEYS.of(table) {
                 assert_eq!(properties[key.name]["description"], key.text, "{}", key.name);
             }
             assert!(text.contains(&format!("\"#/$defs/{}\"", definition(table))));

@@ -1,5 +1,15 @@
-//! Every key of a policy file, in one table: what the reader knows, what the JSON Schema says, and
-//! what the reference lists.
+//! What a key of a policy file is: declared once, in [`KEYS`], for the reader, the merging of
+//! layers, the administrator's bounds, `--set`, `policy show`, the JSON Schema and the reference.
+
+use toml::de::DeValue;
+
+use super::values::Value;
+use crate::policy::{Action, Pattern, PatternError, RuleOptions};
+
+mod rule_options;
+mod table;
+
+pub use table::KEYS;
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,14 +55,19 @@ impl Table {
         }
     }
 
-    /// Its keys.
-    pub fn keys(self) -> impl Iterator<Item = &'static Key> {
-        KEYS.iter().filter(move |key| key.table == self)
+    /// The heading of its settings, where it has such as layers put together.
+    pub(super) const fn heading(self) -> Option<&'static str> {
+        match self {
+            Table::Network => Some("network"),
+            Table::Dns => Some("network.dns"),
+            Table::Upstream => Some("network.upstream"),
+            Table::Top | Table::Rule | Table::Profile | Table::Attach => None,
+        }
     }
 }
 
 /// What a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// `true` or `false`.
     Boolean,
@@ -71,8 +86,8 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// A list of ports, at least one.
     Ports,
-    /// Rules by pattern.
-    Rules,
+    /// Rules by pattern, and what reads such a pattern.
+    Rules(ReadPattern),
     /// `"allow"` or `"deny"` by unix socket.
     UnixRules,
     /// Lists of DNS servers by domain.
@@ -99,13 +114,72 @@ impl Kind {
             Kind::Texts { .. } => "list of texts".to_owned(),
             Kind::Words(list) => format!("list of {}", words(list)),
             Kind::Ports => "list of ports (1 to 65535)".to_owned(),
-            Kind::Rules => "rules by pattern".to_owned(),
+            Kind::Rules(_) => "rules by pattern".to_owned(),
             Kind::UnixRules => "actions by socket".to_owned(),
             Kind::Servers => "lists of servers by domain".to_owned(),
             Kind::Table(table) | Kind::Tables(table) => format!("table, see {}", table.name()),
             Kind::List(_) => "list of tables".to_owned(),
         }
     }
+}
+
+/// Reads the pattern of a rule with this action.
+pub type ReadPattern = fn(&str, Action) -> Result<Pattern, PatternError>;
+/// Reads a value, or one entry of a list.
+pub type ReadValue = fn(&DeValue<'_>) -> Result<Value, PatternError>;
+
+/// What requirements that write a key do to the layers below them. Without requirements the lowest
+/// layer that writes a key says its value, as managed values are defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The narrower value stays, and holds where nobody below writes the key.
+    Narrow(Narrow),
+    /// The value stays, whatever it is: what holds of a key that says nothing else.
+    Fixed,
+    /// Lists below hold nothing that this one does not.
+    Subset,
+    /// Nothing: each layer's line counts for itself.
+    Free,
+}
+
+/// The narrower value of a key that has two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Narrow {
+    /// Of a boolean.
+    Boolean(bool),
+    /// Of two words.
+    Word(&'static str),
+}
+
+/// Where `policy show` has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// Always, with its default where no file writes it.
+    Effective,
+    /// Where a file writes it: the default asks for nothing.
+    Written,
+    /// Nowhere: what it does stands in other lines.
+    Never,
+}
+
+/// Whether `egress run` acts on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Built {
+    /// It does.
+    Yes,
+    /// Not yet: another value than the default is refused.
+    No,
+    /// Nor on this place of an explicit listener, whose default is worth a warning only.
+    Listener,
+}
+
+/// An option of a rule: its place in [`RuleOptions`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RuleOption {
+    /// Puts the value there.
+    pub(super) set: fn(&mut RuleOptions, Value),
+    /// The value, where it is not the default.
+    pub(super) get: fn(&RuleOptions) -> Option<Value>,
 }
 
 /// One key.
@@ -123,29 +197,29 @@ pub struct Key {
     pub text: &'static str,
     /// A line that has it.
     pub example: &'static str,
-}
-
-impl Key {
+    /// What it was called before; a file with the old word is told the new one.
+    pub former: Option<&'static str>,
+    /// What requirements that write it do to lower layers.
+    pub bound: Bound,
+    /// Whether it means something in requirements alone.
+    pub is_for_requirements: bool,
     /// Whether its table cannot be without it.
-    pub fn is_needed(&self) -> bool {
-        match self.table {
-            Table::Rule => self.name == "action",
-            Table::Attach => true,
-            Table::Top | Table::Network | Table::Dns | Table::Upstream | Table::Profile => false,
-        }
-    }
+    pub is_needed: bool,
+    /// Where `policy show` has it.
+    pub show: Show,
+    /// Whether `egress run` acts on it.
+    pub built: Built,
+    /// Reads the value, or an entry of the list, where the kind does not say enough.
+    pub(super) read: Option<ReadValue>,
+    /// Why a time cannot be nothing; none where it can.
+    pub(super) never_zero: Option<&'static str>,
+    /// Whether what cannot be read may be a password, and is never shown.
+    pub(super) is_secret: bool,
+    /// Its place in a rule, for the options of rules.
+    pub(super) option: Option<RuleOption>,
 }
 
-/// Keys that had another name: the table, the old word, the new one.
-const FORMER: [(Table, &str, &str); 1] = [(Table::Rule, "path", "via")];
-
-/// What a key of this table is called now that was called so.
-pub(super) fn renamed(table: Table, name: &str) -> Option<&'static str> {
-    let former = FORMER.iter().find(|(of, old, _)| *of == table && *old == name)?;
-    Some(former.2)
-}
-
-const fn key(
+pub(super) const fn key(
     table: Table,
     name: &'static str,
     kind: Kind,
@@ -153,70 +227,132 @@ const fn key(
     text: &'static str,
     example: &'static str,
 ) -> Key {
-    Key { table, name, kind, default, text, example }
+    Key {
+        table,
+        name,
+        kind,
+        default,
+        text,
+        example,
+        former: None,
+        bound: Bound::Fixed,
+        is_for_requirements: false,
+        is_needed: false,
+        show: Show::Effective,
+        built: Built::Yes,
+        read: None,
+        never_zero: None,
+        is_secret: false,
+        option: None,
+    }
 }
 
-/// Every key, table by table.
-#[rustfmt::skip]
-pub const KEYS: &[Key] = {
-    use Kind::{Boolean, List, Ports, Rules, Servers, Tables, Text, Texts, Time, UnixRules, Word, Words};
-    use Table::{Attach, Dns, Network, Profile, Rule, Top, Upstream};
-    &[
-        key(Top, "network", Kind::Table(Network), "", "The policy.", "[network]"),
-        key(Top, "profiles", Tables(Profile), "", "Policies by name; `--profile` picks one.", "[profiles.ci]"),
-        key(Top, "default_profile", Text, "\"default\"", "The profile that is taken where none is named; `default` is `[network]`.", "default_profile = \"ci\""),
-        key(Top, "attach", List(Attach), "", "Which cgroups of a machine get which profile. `egress run` does not read it.", "[[attach]]"),
+/// What most keys do not need to say.
+impl Key {
+    pub(super) const fn formerly(self, name: &'static str) -> Self {
+        Self { former: Some(name), ..self }
+    }
 
-        key(Network, "network_access", Boolean, "true", "`false` gives no network at all, whatever follows.", "network_access = false"),
-        key(Network, "enabled", Boolean, "true", "The filter. `false` would leave the command unrestricted, and `egress run` refuses to start so.", "enabled = true"),
-        key(Network, "mode", Word(&["full", "limited"]), "\"full\"", "`\"limited\"` lets GET, HEAD and OPTIONS of plain HTTP pass, and nothing that cannot be read.", "mode = \"limited\""),
-        key(Network, "allow_local_binding", Boolean, "false", "`true` opens local and private destinations to whatever the rules allow.", "allow_local_binding = true"),
-        key(Network, "allow_own_loopback", Boolean, "false", "Reach loopback listeners that this same sandbox opened.", "allow_own_loopback = true"),
-        key(Network, "allow_inbound", Boolean, "false", "Answer connections that others open to this sandbox's listeners.", "allow_inbound = true"),
-        key(Network, "allow_upstream_proxy", Boolean, "true", "Take a proxy to leave by from the environment.", "allow_upstream_proxy = false"),
-        key(Network, "enable_socks5", Boolean, "true", "The explicit SOCKS5 listener.", "enable_socks5 = false"),
-        key(Network, "enable_socks5_udp", Boolean, "true", "UDP ASSOCIATE at that listener.", "enable_socks5_udp = false"),
-        key(Network, "proxy_url", Text, "\"http://127.0.0.1:3128\"", "Where the explicit HTTP listener listens; port 0 is any free port.", "proxy_url = \"http://127.0.0.1:0\""),
-        key(Network, "socks_url", Text, "\"socks5h://127.0.0.1:8081\"", "Where the explicit SOCKS5 listener listens; a taken port falls back to a free one.", "socks_url = \"socks5h://127.0.0.1:0\""),
-        key(Network, "proxy_env", Boolean, "false", "Set proxy variables for the command; nothing needs them.", "proxy_env = true"),
-        key(Network, "dangerously_allow_non_loopback_proxy", Boolean, "false", "Let the explicit listeners listen beyond loopback.", "dangerously_allow_non_loopback_proxy = true"),
-        key(Network, "dangerously_allow_all_unix_sockets", Boolean, "false", "Every unix socket that no rule denies may be reached.", "dangerously_allow_all_unix_sockets = true"),
-        key(Network, "unix_enforcement", Word(&["required", "off"]), "\"required\"", "`\"off\"`: start also where the kernel cannot hold the rules for unix sockets.", "unix_enforcement = \"off\""),
-        key(Network, "ech", Word(&["refuse", "allow"]), "\"refuse\"", "`\"allow\"` lets Encrypted ClientHello pass; only its outer name is checked then.", "ech = \"allow\""),
-        key(Network, "drain", Time, "\"30s\"", "After the command's end, what it wrote is still delivered; a connection whose receiver takes nothing for this long is given up. `\"0s\"` gives up at once.", "drain = \"2m\""),
-        key(Network, "presets", Texts { empty: true }, "[]", "Lists of rules that come with egress; `egress policy presets` shows them.", "presets = [\"common-dependencies\"]"),
-        key(Network, "managed_allowed_domains_only", Boolean, "false", "In `requirements.toml` only: what lower layers allow must be covered by a rule of that file.", "managed_allowed_domains_only = true"),
-        key(Network, "domains", Rules, "", "Rules for names: `example.com`, `*.example.com` (below), `**.example.com` (both), `*` (every public host).", "\"**.example.com\" = \"allow\""),
-        key(Network, "addresses", Rules, "", "Rules for addresses and CIDR blocks, IPv4 and IPv6.", "\"10.20.0.0/16\" = { action = \"allow\", ports = [5432] }"),
-        key(Network, "unix_sockets", UnixRules, "", "Absolute paths, or `@name` for abstract ones.", "\"/run/postgresql/.s.PGSQL.5432\" = \"allow\""),
-        key(Network, "dns", Kind::Table(Dns), "", "How names are looked up.", "[network.dns]"),
-        key(Network, "upstream", Kind::Table(Upstream), "", "A proxy to leave by.", "[network.upstream]"),
+    pub(super) const fn narrow(self, to: bool) -> Self {
+        Self { bound: Bound::Narrow(Narrow::Boolean(to)), ..self }
+    }
 
-        key(Rule, "action", Word(&["allow", "deny"]), "", "Needed. A deny wins over every allow, and takes no options.", "action = \"allow\""),
-        key(Rule, "ports", Ports, "every port", "Ports that it opens.", "ports = [22, 443]"),
-        key(Rule, "transport", Words(&["tcp", "udp"]), "TCP for names, both for addresses", "Transports that it opens.", "transport = [\"tcp\"]"),
-        key(Rule, "protocol", Word(&["any"]), "TLS and HTTP", "`\"any\"` lets other payloads pass on ports 80, 443, 8080 and 8443.", "protocol = \"any\""),
-        key(Rule, "methods", Texts { empty: false }, "every method", "Methods of plain HTTP requests, case-sensitive. TLS is refused then, as nothing can be read in it.", "methods = [\"GET\", \"HEAD\"]"),
-        key(Rule, "paths", Texts { empty: false }, "every path", "Prefixes of the paths of plain HTTP requests, each up to a `/`. Dot segments and escaped slashes match none.", "paths = [\"/openai/\"]"),
-        key(Rule, "via", Word(&["kernel", "proxy"]), "what suits the port", "The way of the bytes: judged in the kernel and straight out, or through the proxy (docs/kernel-path.md).", "via = \"proxy\""),
+    pub(super) const fn narrow_word(self, to: &'static str) -> Self {
+        Self { bound: Bound::Narrow(Narrow::Word(to)), ..self }
+    }
 
-        key(Dns, "servers", Texts { empty: false }, "[\"system\"]", "Asked in this order: `system`, an address, `tls://ADDRESS#NAME` or `https://ADDRESS/PATH#NAME`.", "servers = [\"tls://9.9.9.9#dns.quad9.net\"]"),
-        key(Dns, "forward", Servers, "", "Servers of single domains and all below them; the longest domain wins.", "forward = { \"corp.example\" = [\"10.0.0.53\"] }"),
-        key(Dns, "timeout", Time, "\"2s\"", "For one lookup; above 0, at most a year.", "timeout = \"5s\""),
-        key(Dns, "min_ttl", Time, "\"5m\"", "A pin lives at least this long.", "min_ttl = \"1m\""),
-        key(Dns, "max_ttl", Time, "\"1h\"", "A pin lives at most this long, unless a connection made under it lives longer.", "max_ttl = \"30m\""),
-        key(Dns, "record_types", Texts { empty: true }, "[]", "Types answered beyond A, AAAA, HTTPS, SVCB and PTR of pins: a name, or `TYPE` and a number.", "record_types = [\"TXT\", \"SRV\"]"),
-        key(Dns, "refusal", Word(&["nxdomain", "refused"]), "\"nxdomain\"", "How refused names are answered.", "refusal = \"refused\""),
-        key(Dns, "dnssec", Boolean, "false", "Validate answers; what does not validate has failed.", "dnssec = true"),
+    pub(super) const fn free(self) -> Self {
+        Self { bound: Bound::Free, ..self }
+    }
 
-        key(Upstream, "url", Text, "", "`http://`, `https://`, `socks5://` or `socks5h://`, with user and password or without.", "url = \"http://proxy.corp.example:3128\""),
-        key(Upstream, "no_proxy", Texts { empty: true }, "[]", "Names, `.suffixes`, addresses and blocks that are dialled directly.", "no_proxy = [\".corp.example\"]"),
-        key(Upstream, "resolve", Word(&["local", "proxy"]), "\"local\"", "Who looks names up.", "resolve = \"proxy\""),
+    pub(super) const fn subset(self) -> Self {
+        Self { bound: Bound::Subset, ..self }
+    }
 
-        key(Profile, "extends", Text, "", "Another profile, or `default` for `[network]`. Without it only denies and requirements are inherited.", "extends = \"default\""),
-        key(Profile, "network", Kind::Table(Network), "", "As [network].", "[profiles.ci.network]"),
+    pub(super) const fn for_requirements(self) -> Self {
+        Self { is_for_requirements: true, ..self }
+    }
 
-        key(Attach, "cgroup", Text, "", "Needed. A path below the cgroup root; `*` stands for any text without a slash.", "cgroup = \"/system.slice/docker-*.scope\""),
-        key(Attach, "profile", Text, "", "Needed. The profile that it gets.", "profile = \"ci\""),
-    ]
-};
+    pub(super) const fn needed(self) -> Self {
+        Self { is_needed: true, ..self }
+    }
+
+    pub(super) const fn shown(self, show: Show) -> Self {
+        Self { show, ..self }
+    }
+
+    pub(super) const fn built(self, built: Built) -> Self {
+        Self { built, ..self }
+    }
+
+    pub(super) const fn read_by(self, read: ReadValue) -> Self {
+        Self { read: Some(read), ..self }
+    }
+
+    pub(super) const fn never_zero(self, why: &'static str) -> Self {
+        Self { never_zero: Some(why), ..self }
+    }
+
+    pub(super) const fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
+    }
+
+    pub(super) const fn option(
+        self,
+        set: fn(&mut RuleOptions, Value),
+        get: fn(&RuleOptions) -> Option<Value>,
+    ) -> Self {
+        Self { option: Some(RuleOption { set, get }), ..self }
+    }
+
+    /// As `[network]` names it: `mode`, `dns.timeout`, `upstream.url`.
+    pub fn path(&self) -> String {
+        let heading = self.table.heading().and_then(|heading| heading.strip_prefix("network."));
+        match heading {
+            Some(inner) => format!("{inner}.{}", self.name),
+            None => self.name.to_owned(),
+        }
+    }
+
+    /// Whether it is a setting: one value, which the layers come to together.
+    pub(super) fn is_setting(&self) -> bool {
+        let is_value = !matches!(self.kind, Kind::Table(_) | Kind::Rules(_) | Kind::UnixRules);
+        is_value && self.table.heading().is_some()
+    }
+}
+
+/// A table of keys, as a value: all that is done with keys is done with the one that is handed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys(&'static [Key]);
+
+impl Keys {
+    /// Of these keys.
+    pub const fn new(keys: &'static [Key]) -> Self {
+        Self(keys)
+    }
+
+    /// Every key, table by table.
+    pub fn iter(self) -> impl Iterator<Item = &'static Key> {
+        self.0.iter()
+    }
+
+    /// The keys of one table.
+    pub fn of(self, table: Table) -> impl Iterator<Item = &'static Key> {
+        self.iter().filter(move |key| key.table == table)
+    }
+
+    /// The key of this name.
+    pub fn find(self, table: Table, name: &str) -> Option<&'static Key> {
+        self.of(table).find(|key| key.name == name)
+    }
+
+    /// The key that was called so.
+    pub(super) fn renamed(self, table: Table, name: &str) -> Option<&'static Key> {
+        self.of(table).find(|key| key.former == Some(name))
+    }
+
+    /// The settings, table by table.
+    pub(super) fn settings(self) -> impl Iterator<Item = &'static Key> {
+        self.iter().filter(|key| key.is_setting())
+    }
+}

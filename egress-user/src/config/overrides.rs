@@ -2,8 +2,8 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    ConfigError, ConfigErrors, DnsWritten, Flags, Loaded, NetworkWritten, UpstreamWritten, Written,
-    keys::{Kind, Table},
+    ConfigError, ConfigErrors, Flags, Loaded, NetworkWritten, Written,
+    keys::{Keys, Kind, Table},
     read,
 };
 use crate::policy::{Layer, PatternError};
@@ -17,12 +17,16 @@ pub(super) fn chosen<'a>(layers: &'a [Loaded], flags: &'a Flags) -> Option<&'a s
 
 /// Puts what each `--set` says into the user's layer, the lowest; where there is none, it becomes
 /// one. A later flag replaces what an earlier one says.
-pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &Flags) -> Result<(), ConfigErrors> {
+pub(super) fn apply(
+    keys: Keys,
+    layers: &mut Vec<Loaded>,
+    flags: &Flags,
+) -> Result<(), ConfigErrors> {
     let mut errors = ConfigErrors::default();
     let mut said = Vec::new();
     let profile = chosen(layers, flags).map(str::to_owned).filter(|name| name != "default");
     for flag in &flags.set {
-        match read_flag(flag, profile.as_deref()) {
+        match read_flag(keys, flag, profile.as_deref()) {
             Ok(over) => said.push(over),
             Err(more) => errors.extend(more),
         }
@@ -43,7 +47,9 @@ pub(super) fn apply(layers: &mut Vec<Loaded>, flags: &Flags) -> Result<(), Confi
         // Each half was right alone.
         let profiles = user.profiles.iter().map(|profile| &profile.network);
         for network in std::iter::once(&user.network).chain(profiles) {
-            if let (Some(error), Some(min)) = (network.dns.ttl_conflict(), &network.dns.min_ttl) {
+            if let (Some(error), Some(min)) =
+                (network.values.ttl_conflict(), network.values.find(Table::Dns, "min_ttl"))
+            {
                 let PatternError { message, suggestion } = error;
                 let (file, place) = (min.origin.file.to_string(), min.place.clone());
                 errors.push(ConfigError { file, place, message, suggestion });
@@ -76,55 +82,8 @@ impl Loaded {
 
 impl NetworkWritten {
     fn override_with(&mut self, over: Self) {
-        // Without `..`: a new key cannot be forgotten here.
-        let Self {
-            network_access,
-            enabled,
-            mode,
-            allow_local_binding,
-            allow_own_loopback,
-            allow_inbound,
-            allow_upstream_proxy,
-            enable_socks5,
-            enable_socks5_udp,
-            proxy_url,
-            socks_url,
-            proxy_env,
-            dangerously_allow_non_loopback_proxy,
-            dangerously_allow_all_unix_sockets,
-            unix_required,
-            allow_ech,
-            drain,
-            managed_allowed_domains_only,
-            presets,
-            rules,
-            unix_rules,
-            dns,
-            upstream,
-        } = over;
-        for (own, new) in [
-            (&mut self.network_access, network_access),
-            (&mut self.enabled, enabled),
-            (&mut self.allow_local_binding, allow_local_binding),
-            (&mut self.allow_own_loopback, allow_own_loopback),
-            (&mut self.allow_inbound, allow_inbound),
-            (&mut self.allow_upstream_proxy, allow_upstream_proxy),
-            (&mut self.enable_socks5, enable_socks5),
-            (&mut self.enable_socks5_udp, enable_socks5_udp),
-            (&mut self.proxy_env, proxy_env),
-            (&mut self.dangerously_allow_non_loopback_proxy, dangerously_allow_non_loopback_proxy),
-            (&mut self.dangerously_allow_all_unix_sockets, dangerously_allow_all_unix_sockets),
-            (&mut self.unix_required, unix_required),
-            (&mut self.allow_ech, allow_ech),
-            (&mut self.managed_allowed_domains_only, managed_allowed_domains_only),
-        ] {
-            replace(own, new);
-        }
-        replace(&mut self.mode, mode);
-        replace(&mut self.drain, drain);
-        replace(&mut self.proxy_url, proxy_url);
-        replace(&mut self.socks_url, socks_url);
-        replace(&mut self.presets, presets);
+        let Self { values, rules, unix_rules } = over;
+        self.values.override_with(values);
         for rule in rules {
             self.rules.retain(|own| own.text != rule.text);
             self.rules.push(rule);
@@ -133,33 +92,6 @@ impl NetworkWritten {
             self.unix_rules.retain(|own| own.text != rule.text);
             self.unix_rules.push(rule);
         }
-        self.dns.override_with(dns);
-        let UpstreamWritten { url, no_proxy, resolve_at_proxy } = upstream;
-        replace(&mut self.upstream.url, url);
-        replace(&mut self.upstream.no_proxy, no_proxy);
-        replace(&mut self.upstream.resolve_at_proxy, resolve_at_proxy);
-    }
-}
-
-impl DnsWritten {
-    fn override_with(&mut self, over: Self) {
-        let Self { servers, forward, timeout, min_ttl, max_ttl, record_types, refusal, dnssec } =
-            over;
-        replace(&mut self.servers, servers);
-        match (&mut self.forward, forward) {
-            // Its keys are domains, each a key of its own.
-            (Some(own), Some(new)) => {
-                own.value.retain(|own| new.value.iter().all(|new| new.domain != own.domain));
-                own.value.extend(new.value);
-            }
-            (own, new) => replace(own, new),
-        }
-        replace(&mut self.timeout, timeout);
-        replace(&mut self.min_ttl, min_ttl);
-        replace(&mut self.max_ttl, max_ttl);
-        replace(&mut self.record_types, record_types);
-        replace(&mut self.refusal, refusal);
-        replace(&mut self.dnssec, dnssec);
     }
 }
 
@@ -171,7 +103,7 @@ fn replace<T>(own: &mut Option<Written<T>>, new: Option<Written<T>>) {
 
 /// One `KEY=VALUE`, read as the line of a file. Messages name the key alone: the value may hold a
 /// password.
-fn read_flag(flag: &str, profile: Option<&str>) -> Result<Loaded, ConfigErrors> {
+fn read_flag(keys: Keys, flag: &str, profile: Option<&str>) -> Result<Loaded, ConfigErrors> {
     let at = |key: &str, error: PatternError| {
         let PatternError { message, suggestion } = error;
         let file = if key.is_empty() { "--set".to_owned() } else { format!("--set {key}") };
@@ -189,11 +121,11 @@ fn read_flag(flag: &str, profile: Option<&str>) -> Result<Loaded, ConfigErrors> 
         let error = PatternError::new("there is a control character in it", "write one line");
         return Err(at(&key.replace(char::is_control, " "), error));
     }
-    let value = check_key(key, value)
+    let value = check_key(keys, key, value)
         .and_then(|()| profile.map_or(Ok(()), |profile| check_profile(key, profile)))
         .and_then(|()| toml_value(value));
     match value {
-        Ok(value) => read::read_flag(&format!("{key} = {value}"), &format!("--set {key}")),
+        Ok(value) => read::read_flag(keys, &format!("{key} = {value}"), &format!("--set {key}")),
         Err(error) => Err(at(key, error)),
     }
 }
@@ -229,7 +161,7 @@ fn toml_value(value: &str) -> Result<String, PatternError> {
 }
 
 /// Whether the key is a single one. What else is wrong with it the reader says.
-fn check_key(key: &str, value: &str) -> Result<(), PatternError> {
+fn check_key(keys: Keys, key: &str, value: &str) -> Result<(), PatternError> {
     let quoted = |key: &str| {
         let (before, name) =
             ["domains", "addresses", "unix_sockets", "forward"].into_iter().find_map(|table| {
@@ -250,7 +182,7 @@ fn check_key(key: &str, value: &str) -> Result<(), PatternError> {
     let mut path = path.iter().map(String::as_str);
     let mut table = Table::Top;
     while let Some(name) = path.next() {
-        let Some(known) = table.keys().find(|known| known.name == name) else { return Ok(()) };
+        let Some(known) = keys.find(table, name) else { return Ok(()) };
         let whole = |example: &str| {
             let message = format!("{name} is a whole table, and --set takes one key");
             Err(PatternError::new(message, format!("write --set '{key}.{example}', for instance")))
@@ -269,14 +201,18 @@ fn check_key(key: &str, value: &str) -> Result<(), PatternError> {
                 let message = format!("{name} is a list of tables, and --set takes one key");
                 return Err(PatternError::new(message, format!("write [[{name}]] in a file")));
             }
-            Kind::Rules | Kind::UnixRules | Kind::Servers => {
+            Kind::Rules(_) | Kind::UnixRules | Kind::Servers => {
                 let rest: Vec<_> = path.collect();
                 return match rest.as_slice() {
-                    [] if known.kind == Kind::Servers => whole("\"corp.example\"=[\"10.0.0.53\"]"),
-                    [] if known.kind == Kind::UnixRules => whole("\"/run/a.sock\"=\"allow\""),
+                    [] if matches!(known.kind, Kind::Servers) => {
+                        whole("\"corp.example\"=[\"10.0.0.53\"]")
+                    }
+                    [] if matches!(known.kind, Kind::UnixRules) => {
+                        whole("\"/run/a.sock\"=\"allow\"")
+                    }
                     [] => whole("\"example.com\"=\"allow\""),
                     [_] => Ok(()),
-                    [rule, option] if Table::Rule.keys().any(|key| key.name == *option) => {
+                    [rule, option] if keys.find(Table::Rule, option).is_some() => {
                         Err(PatternError::new(
                             "a rule is set as a whole",
                             format!(

@@ -7,30 +7,30 @@ use toml::{
 };
 
 use super::{
-    ConfigError, ConfigErrors, Loaded, Place, Written, error::Source, keys, keys::Table, schema,
-    value,
+    ConfigError, ConfigErrors, Loaded, Place, Written,
+    error::Source,
+    keys::{KEYS, Keys, Table},
+    schema, value,
 };
 use crate::policy::{Origin, PatternError};
 
-mod dns;
 mod network;
 mod profiles;
 mod rules;
 mod syntax;
+mod values;
 
-pub(super) fn read(text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
-    read_as(text, file_name, true)
+pub(super) fn read(keys: Keys, text: &str, file_name: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(keys, text, file_name, true)
 }
 
 /// A line that a flag makes: it has no place in a file.
-pub(super) fn read_flag(text: &str, flag: &str) -> Result<Loaded, ConfigErrors> {
-    read_as(text, flag, false)
+pub(super) fn read_flag(keys: Keys, text: &str, flag: &str) -> Result<Loaded, ConfigErrors> {
+    read_as(keys, text, flag, false)
 }
 
-fn read_as(text: &str, file_name: &str, is_file: bool) -> Result<Loaded, ConfigErrors> {
-    let source = Source::new(text, file_name);
-    let errors = ConfigErrors::default();
-    let mut reader = Reader { source, file: file_name.into(), is_file, has_slips: false, errors };
+fn read_as(keys: Keys, text: &str, file_name: &str, is_file: bool) -> Result<Loaded, ConfigErrors> {
+    let mut reader = Reader { keys, is_file, ..Reader::of(text, file_name) };
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     let slips = syntax::explain(text, &syntax_errors);
     let mut loaded = None;
@@ -55,6 +55,7 @@ type Node<'t, 'i> = &'t Spanned<DeValue<'i>>;
 type Entry<'t, 'i> = (&'t Spanned<DeString<'i>>, Node<'t, 'i>);
 
 struct Reader<'a> {
+    keys: Keys,
     source: Source<'a>,
     file: Arc<str>,
     /// Whether lines and columns mean anything to the user.
@@ -64,10 +65,24 @@ struct Reader<'a> {
     errors: ConfigErrors,
 }
 
+impl<'a> Reader<'a> {
+    /// Of a file that was not looked at yet.
+    fn of(text: &'a str, file_name: &'a str) -> Self {
+        Self {
+            keys: KEYS,
+            source: Source::new(text, file_name),
+            file: file_name.into(),
+            is_file: true,
+            has_slips: false,
+            errors: ConfigErrors::default(),
+        }
+    }
+}
+
 impl Reader<'_> {
     fn file(&mut self, root: &DeTable<'_>) -> Loaded {
         let mut loaded = Loaded::default();
-        for (key, node) in self.known(root, schema::TOP) {
+        for (key, node) in self.known(root, Table::Top) {
             match key.get_ref().as_ref() {
                 "network" => loaded.network = self.network(node),
                 "profiles" => loaded.profiles = self.profiles(node),
@@ -85,13 +100,14 @@ impl Reader<'_> {
         let mut known = Vec::new();
         for (key, node) in in_order(table) {
             let name = key.get_ref();
-            if let Some(now) = keys::renamed(of, name) {
+            if let Some(known) = self.keys.renamed(of, name) {
+                let now = known.name;
                 let suggestion = format!("write {now} = {}", self.source.written(node.span()));
                 let message = format!("`{name}` is now `{now}`");
                 self.report(key.span(), PatternError::new(message, suggestion));
                 continue;
             }
-            let Some(suggestion) = schema::unknown(of, name) else {
+            let Some(suggestion) = schema::unknown(self.keys, of, name) else {
                 known.push((key, node));
                 continue;
             };
@@ -168,15 +184,6 @@ impl Reader<'_> {
         read: impl Fn(&DeValue<'_>) -> Result<T, PatternError>,
     ) -> Option<Written<T>> {
         let value = self.value(node, read)?;
-        Some(self.said(value, node))
-    }
-
-    fn written_list<T>(
-        &mut self,
-        node: Node<'_, '_>,
-        read: impl Fn(&DeValue<'_>) -> Result<T, PatternError>,
-    ) -> Option<Written<Vec<T>>> {
-        let value = self.list(node, read)?;
         Some(self.said(value, node))
     }
 

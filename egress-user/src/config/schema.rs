@@ -1,14 +1,6 @@
 //! Whether a table of the file has a key, and what may have been meant where it has not.
-use super::keys::{KEYS, Table};
+use super::keys::{Keys, Table};
 use crate::policy::Pattern;
-
-pub(super) const TOP: Table = Table::Top;
-pub(super) const NETWORK: Table = Table::Network;
-pub(super) const DNS: Table = Table::Dns;
-pub(super) const RULE: Table = Table::Rule;
-pub(super) const UPSTREAM: Table = Table::Upstream;
-pub(super) const PROFILE: Table = Table::Profile;
-pub(super) const ATTACH: Table = Table::Attach;
 
 /// Keys of other tools, and of older forms of this file's model.
 const FOREIGN: [&str; 18] = [
@@ -33,8 +25,8 @@ const FOREIGN: [&str; 18] = [
 ];
 
 /// What to do about a key that the table does not have; none where it has it.
-pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
-    if table.keys().any(|known| known.name == key) {
+pub(super) fn unknown(keys: Keys, table: Table, key: &str) -> Option<String> {
+    if keys.find(table, key).is_some() {
         return None;
     }
     if FOREIGN.contains(&key) {
@@ -43,23 +35,23 @@ pub(super) fn unknown(table: Table, key: &str) -> Option<String> {
     if let Some(place) = place_of_rule(table, key) {
         return Some(place);
     }
-    if table == Table::Profile && Table::Network.keys().any(|known| known.name == key) {
+    if table == Table::Profile && keys.find(Table::Network, key).is_some() {
         return Some(format!("{key} belongs in the profile's [profiles.NAME.network]"));
     }
     // A slip of one letter is likelier than the wrong table.
-    if let Some(known) = nearest_within(key, table.keys().map(|known| known.name), 1) {
+    if let Some(known) = nearest_within(key, keys.of(table).map(|known| known.name), 1) {
         return Some(format!("write {known}"));
     }
     // The one other table that has it; `network` is in two, and belongs in either.
-    let others = KEYS.iter().filter(|known| known.name == key && known.table != table);
+    let others = keys.iter().filter(|known| known.name == key && known.table != table);
     let mut others = others.map(|known| known.table).filter(|&other| other != Table::Rule);
     if let (Some(other), None) = (others.next(), others.next()) {
         return Some(format!("{key} belongs in {}", other.name()));
     }
-    Some(match nearest(key, table.keys().map(|known| known.name)) {
+    Some(match nearest(key, keys.of(table).map(|known| known.name)) {
         Some(known) => format!("write {known}"),
         None => {
-            let names: Vec<_> = table.keys().map(|known| known.name).collect();
+            let names: Vec<_> = keys.of(table).map(|known| known.name).collect();
             format!("the keys of {} are {}", table.name(), names.join(", "))
         }
     })
@@ -132,6 +124,12 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::KEYS;
+
+    const TOP: Table = Table::Top;
+    const NETWORK: Table = Table::Network;
+    const RULE: Table = Table::Rule;
+    const PROFILE: Table = Table::Profile;
 
     #[test]
     fn near_keys_are_suggested() {
@@ -156,10 +154,10 @@ mod tests {
                 "`egress policy import FILE` converts the settings of other tools",
             ),
         ] {
-            assert_eq!(unknown(table, key).as_deref(), Some(expected), "{key}");
+            assert_eq!(unknown(KEYS, table, key).as_deref(), Some(expected), "{key}");
         }
-        assert_eq!(unknown(NETWORK, "dns"), None);
-        assert!(unknown(RULE, "zzz").unwrap().contains("action, ports"));
+        assert_eq!(unknown(KEYS, NETWORK, "dns"), None);
+        assert!(unknown(KEYS, RULE, "zzz").unwrap().contains("action, ports"));
     }
 
     #[test]

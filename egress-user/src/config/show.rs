@@ -5,8 +5,13 @@
 use std::{cmp::Reverse, collections::HashSet, net::SocketAddr, time::Duration};
 
 use self::line::{Line, Value};
-use super::{Assembled, DnsServer, Forward, ListenUrl, RecordType, RefusalCode};
-use crate::policy::{Action, Name, Origin, PortSet, Rule, RuleOptions, UnixAddress, UnixRule};
+use super::{
+    Assembled, DnsServer, Forward, RecordType,
+    effective::Effective,
+    keys::{KEYS, Key, Show, Table},
+    values::Value as Setting,
+};
+use crate::policy::{Action, Name, Origin, Rule, RuleOptions, UnixAddress, UnixRule};
 
 mod line;
 
@@ -22,9 +27,9 @@ pub fn show_json(assembled: &Assembled) -> serde_json::Value {
 
 fn lines(assembled: &Assembled) -> Vec<Line<'_>> {
     let mut page = Page { lines: Vec::new(), assembled };
-    page.network();
-    page.dns();
-    page.upstream();
+    for table in [Table::Network, Table::Dns, Table::Upstream] {
+        page.settings(table);
+    }
     page.rules("network.domains", false);
     page.rules("network.addresses", true);
     page.unix_sockets();
@@ -37,74 +42,23 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn network(&mut self) {
-        let settings = self.assembled.policy.settings();
-        let network = &self.assembled.network;
-        let listen = |url: &Option<ListenUrl>| url.as_ref().map(|url| text(&url.text));
-        for (key, value) in [
-            ("network_access", Some(Value::Switch(settings.network_access))),
-            ("enabled", Some(Value::Switch(settings.enabled))),
-            ("mode", Some(text(settings.mode.as_str()))),
-            ("allow_local_binding", Some(Value::Switch(settings.allow_local_binding))),
-            ("allow_own_loopback", Some(Value::Switch(network.allow_own_loopback))),
-            ("allow_inbound", Some(Value::Switch(network.allow_inbound))),
-            ("allow_upstream_proxy", Some(Value::Switch(network.allow_upstream_proxy))),
-            ("enable_socks5", Some(Value::Switch(network.enable_socks5))),
-            ("enable_socks5_udp", Some(Value::Switch(network.enable_socks5_udp))),
-            ("proxy_url", listen(&network.proxy_url)),
-            ("socks_url", listen(&network.socks_url)),
-            ("proxy_env", Some(Value::Switch(network.proxy_env))),
-            (
-                "dangerously_allow_non_loopback_proxy",
-                Some(Value::Switch(network.dangerously_allow_non_loopback_proxy)),
-            ),
-            ("dangerously_allow_all_unix_sockets", Some(Value::Switch(settings.all_unix_sockets))),
-            (
-                "unix_enforcement",
-                Some(text(if network.unix_required { "required" } else { "off" })),
-            ),
-            ("ech", Some(text(if settings.allow_ech { "allow" } else { "refuse" }))),
-            ("drain", Some(time(network.drain))),
-        ] {
-            if let Some(value) = value {
-                self.key("network", key, value);
-            }
-        }
-    }
-
-    fn dns(&mut self) {
-        const TABLE: &str = "network.dns";
-        let dns = &self.assembled.dns;
-        self.key(TABLE, "servers", list(dns.servers.iter().map(server)));
-        if !dns.forward.is_empty() {
-            let one = |forward: &Forward| {
-                (forward.domain.to_string(), list(forward.servers.iter().map(server)))
-            };
-            self.key(TABLE, "forward", Value::Table(dns.forward.iter().map(one).collect()));
-        }
-        self.key(TABLE, "timeout", time(dns.timeout));
-        self.key(TABLE, "min_ttl", time(dns.min_ttl));
-        self.key(TABLE, "max_ttl", time(dns.max_ttl));
-        let types = dns.record_types.iter();
-        let types = types.map(|RecordType(number)| text(&format!("TYPE{number}")));
-        self.key(TABLE, "record_types", list(types));
-        let refusal = if dns.refusal == RefusalCode::Refused { "refused" } else { "nxdomain" };
-        self.key(TABLE, "refusal", text(refusal));
-        self.key(TABLE, "dnssec", Value::Switch(dns.dnssec));
-    }
-
-    fn upstream(&mut self) {
-        const TABLE: &str = "network.upstream";
-        let network = &self.assembled.network;
-        if let Some(url) = &network.upstream {
-            self.key(TABLE, "url", text(&without_password(&url.text)));
-        }
+    /// The keys of one table, in the order of the reference.
+    fn settings(&mut self, table: Table) {
+        let settings: Vec<_> = self.assembled.values.of_table(table).collect();
         // Without a proxy the rest is of interest only where somebody wrote it.
-        let by_default = network.no_proxy.is_empty() && !network.resolve_at_proxy;
-        if network.upstream.is_some() || !by_default {
-            self.key(TABLE, "no_proxy", list(network.no_proxy.iter().map(|host| text(host))));
-            let resolve = if network.resolve_at_proxy { "proxy" } else { "local" };
-            self.key(TABLE, "resolve", text(resolve));
+        let is_default = |setting: &&Effective| setting.value == setting.key.default_value();
+        if table == Table::Upstream && settings.iter().all(is_default) {
+            return;
+        }
+        for setting in settings {
+            let (Some(table), Some(value)) = (table.heading(), setting.value.as_ref()) else {
+                continue;
+            };
+            let is_empty = matches!(value, Setting::Forward(forward) if forward.is_empty());
+            if !is_empty && setting.key.show != Show::Never {
+                let (key, value) = (setting.key.name.to_owned(), shown(value));
+                self.lines.push(Line { table, key, value, origin: setting.origin.as_ref() });
+            }
         }
     }
 
@@ -145,16 +99,6 @@ impl Page<'_> {
             });
         }
     }
-
-    fn key(&mut self, table: &'static str, key: &str, value: Value) {
-        let name = match table.strip_prefix("network.") {
-            Some(inner) => format!("{inner}.{key}"),
-            None => key.to_owned(),
-        };
-        let origins = &self.assembled.origins;
-        let origin = origins.iter().find(|(known, _)| **known == name).map(|(_, origin)| origin);
-        self.lines.push(Line { table, key: key.to_owned(), value, origin });
-    }
 }
 
 fn value(rule: &Rule) -> Value {
@@ -162,27 +106,34 @@ fn value(rule: &Rule) -> Value {
     if rule.options == RuleOptions::default() {
         return action;
     }
-    let RuleOptions { ports, transport, any_protocol, methods, paths, via } = &rule.options;
-    let mut fields = vec![("action".to_owned(), action)];
-    let mut field = |key: &str, value| fields.push((key.to_owned(), value));
-    if let PortSet::Only(ports) = ports {
-        field("ports", list(ports.iter().map(|&port| Value::Number(port))));
-    }
-    if let Some(transport) = transport {
-        field("transport", list(transport.iter().map(|one| text(one.as_str()))));
-    }
-    if *any_protocol {
-        field("protocol", text("any"));
-    }
-    for (key, words) in [("methods", methods), ("paths", paths)] {
-        if let Some(words) = words {
-            field(key, list(words.iter().map(|word| text(word))));
+    let option = |key: &'static Key| {
+        let value = (key.option?.get)(&rule.options)?;
+        Some((key.name.to_owned(), shown(&value)))
+    };
+    let options = KEYS.of(Table::Rule).filter_map(option);
+    Value::Table([("action".to_owned(), action)].into_iter().chain(options).collect())
+}
+
+/// As a file writes it; without the password of a proxy.
+fn shown(value: &Setting) -> Value {
+    match value {
+        Setting::Boolean(value) => Value::Switch(*value),
+        Setting::Number(number) => Value::Number(*number),
+        Setting::Word(word) => text(word),
+        Setting::Text(value) => text(value),
+        Setting::Time(value) => time(*value),
+        Setting::Listen(url) => text(&url.text),
+        Setting::Upstream(url) => text(&without_password(&url.text)),
+        Setting::Server(one) => server(one),
+        Setting::RecordType(RecordType(number)) => text(&format!("TYPE{number}")),
+        Setting::List(entries) => list(entries.iter().map(shown)),
+        Setting::Forward(forward) => {
+            let one = |forward: &Forward| {
+                (forward.domain.to_string(), list(forward.servers.iter().map(server)))
+            };
+            Value::Table(forward.iter().map(one).collect())
         }
     }
-    if let Some(via) = via {
-        field("via", text(via.as_str()));
-    }
-    Value::Table(fields)
 }
 
 fn server(server: &DnsServer) -> Value {

@@ -1,5 +1,10 @@
+use super::keys::Table;
 use super::*;
 use crate::policy::{Action, Layer, Name, PortSet, Transport};
+
+mod flags;
+mod keys;
+mod show;
 
 fn errors(text: &str) -> Vec<String> {
     parse(text, "p.toml").unwrap_err().iter().map(ToString::to_string).collect()
@@ -252,68 +257,6 @@ fn a_block_with_private_addresses_among_public_ones_is_warned_of() {
     }
 }
 
-fn flag(allow: &str) -> Result<(String, PortSet), String> {
-    let flags = Flags { allow: vec![allow.to_owned()], ..Flags::default() };
-    let mut rules = flags.rules().map_err(|errors| errors.to_string())?;
-    let rule = rules.remove(0);
-    assert_eq!((rule.action, rule.origin.to_string()), (Action::Allow, "--allow".to_owned()));
-    Ok((rule.pattern.to_string(), rule.options.ports))
-}
-
-#[test]
-fn flags_take_names_addresses_and_blocks_with_ports() {
-    let only = |ports: &[u16]| PortSet::only(ports.to_vec());
-    for (text, pattern, ports) in [
-        ("example.org", "example.org", PortSet::All),
-        ("*", "*", PortSet::All),
-        ("**.Example.org:443,80", "**.example.org", only(&[80, 443])),
-        ("[2606::1]:443", "2606::1", only(&[443])),
-        ("2606::1", "2606::1", PortSet::All),
-        ("2606::443", "2606::443", PortSet::All),
-        ("10.0.0.0/8", "10.0.0.0/8", PortSet::All),
-        ("10.0.0.0/8:5432", "10.0.0.0/8", only(&[5432])),
-        ("2001:db8::/32", "2001:db8::/32", PortSet::All),
-        ("2001:db8::/32:22", "2001:db8::/32", only(&[22])),
-        ("[2001:db8::/32]:22", "2001:db8::/32", only(&[22])),
-        ("127.1:22", "127.0.0.1", only(&[22])),
-    ] {
-        assert_eq!(flag(text), Ok((pattern.to_owned(), ports)), "{text}");
-    }
-    for (text, suggestion) in [
-        ("", "host name"),
-        ("https://example.org/x", "write \"example.org\""),
-        ("https://example.org:8443/x", "write \"example.org:8443\""),
-        ("example.org/x", "write \"example.org\" alone"),
-        ("example.org:", "write --allow example.org:443"),
-        ("example.org:0", "write --allow example.org:443"),
-        ("example.org:443,", "write --allow example.org:443"),
-        ("example.org:+443", "write --allow example.org:443"),
-        ("example.org:65536", "write --allow example.org:443"),
-        ("10.0.0.1/8", "\"10.0.0.0/8\""),
-        ("a*.org", "one line for each"),
-    ] {
-        let error = flag(text).unwrap_err();
-        assert!(error.contains(suggestion), "{text}: {error}");
-    }
-    let deny = Flags { deny: vec!["a.test:1".into(), "*".into()], ..Flags::default() };
-    assert_eq!(deny.rules().unwrap_err().iter().count(), 2);
-}
-
-#[test]
-fn flags_and_files_add_up_and_denies_win() {
-    let higher = "[network]\nnetwork_access = true\n[network.domains]\n\"**.b.com\" = \"deny\"\n\"a.com\" = { action = \"allow\", ports = [22] }";
-    let lower = "[network]\nallow_local_binding = true\n[network.domains]\n\"x.b.com\" = \"allow\"";
-    let layers = vec![parse(higher, "h.toml").unwrap(), parse(lower, "l.toml").unwrap()];
-    let flags = Flags { allow: vec!["a.com:443".into()], ..Flags::default() };
-    let assembled = assemble_layers(layers, &flags).unwrap();
-    let grant = assembled.policy.name(&name("a.com")).unwrap();
-    assert!(grant.opens(22, Transport::Tcp) && grant.opens(443, Transport::Tcp));
-    assert!(!grant.opens(80, Transport::Tcp));
-    let refusal = assembled.policy.name(&name("x.b.com")).unwrap_err();
-    assert_eq!(refusal.rule.unwrap().origin.layer, Layer::Managed);
-    assert_eq!(assembled.warnings.len(), 1);
-}
-
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,29 +302,29 @@ fn a_password_is_in_no_error() {
 
 #[test]
 fn every_key_has_an_example_that_is_read() {
-    for key in keys::KEYS {
+    for key in KEYS.iter() {
         let example = key.example;
         let text = match key.table {
-            keys::Table::Top | keys::Table::Profile if example.starts_with("[[") => {
+            Table::Top | Table::Profile if example.starts_with("[[") => {
                 "[[attach]]\ncgroup = \"/a\"\nprofile = \"ci\"".to_owned()
             }
-            keys::Table::Top => example.to_owned(),
-            keys::Table::Network if example.starts_with('[') => example.to_owned(),
-            keys::Table::Network if example.starts_with('"') => {
+            Table::Top => example.to_owned(),
+            Table::Network if example.starts_with('[') => example.to_owned(),
+            Table::Network if example.starts_with('"') => {
                 format!("[network.{}]\n{example}", key.name)
             }
-            keys::Table::Network => format!("[network]\n{example}"),
-            keys::Table::Rule if key.name == "action" => {
+            Table::Network => format!("[network]\n{example}"),
+            Table::Rule if key.name == "action" => {
                 format!("[network.domains]\n\"a.com\" = {{ {example} }}")
             }
-            keys::Table::Rule => {
+            Table::Rule => {
                 format!("[network.domains]\n\"a.com\" = {{ action = \"allow\", {example} }}")
             }
-            keys::Table::Dns => format!("[network.dns]\n{example}"),
-            keys::Table::Upstream => format!("[network.upstream]\n{example}"),
-            keys::Table::Profile if example.starts_with('[') => example.to_owned(),
-            keys::Table::Profile => format!("[profiles.ci]\n{example}"),
-            keys::Table::Attach => {
+            Table::Dns => format!("[network.dns]\n{example}"),
+            Table::Upstream => format!("[network.upstream]\n{example}"),
+            Table::Profile if example.starts_with('[') => example.to_owned(),
+            Table::Profile => format!("[profiles.ci]\n{example}"),
+            Table::Attach => {
                 let others =
                     if key.name == "cgroup" { "profile = \"ci\"" } else { "cgroup = \"/a\"" };
                 format!("[[attach]]\n{example}\n{others}")
@@ -389,41 +332,5 @@ fn every_key_has_an_example_that_is_read() {
         };
         let read = parse(&text, "p.toml");
         assert!(read.is_ok(), "{text}\n{}", read.unwrap_err());
-    }
-}
-
-const LARGE: &str = "[network]\nmode = \"limited\"\nech = \"allow\"\npresets = [\"all\"]\n\
-    [network.domains]\n\"B\u{fc}cher.example\" = \"allow\"\n\"**.a.com\" = \"deny\"\n\
-    \"x.com\" = { action = \"allow\", ports = [443, 80], methods = [\"GET\"], paths = [\"/a\"] }\n\
-    \"y.com\" = { action = \"allow\", protocol = \"any\", transport = [\"tcp\", \"udp\"], via = \"proxy\" }\n\
-    [network.addresses]\n\"10.0.0.0/8\" = \"deny\"\n\"fd00::1\" = { action = \"allow\", ports = [22] }\n\
-    [network.unix_sockets]\n\"/run/a.sock\" = \"allow\"\n\"@bus\" = \"deny\"\n\
-    [network.dns]\nservers = [\"system\", \"tls://9.9.9.9#dns.test\", \"https://[2620:fe::fe]/q#dns.test\"]\n\
-    timeout = \"1500ms\"\nrecord_types = [\"TXT\", \"TYPE257\"]\nrefusal = \"refused\"\n\
-    forward = { \"corp.test\" = [\"10.0.0.53\"] }\n\
-    [network.upstream]\nurl = \"http://user:secret@proxy.test:3128\"\nno_proxy = [\".corp.test\"]\n";
-
-#[test]
-fn what_is_shown_reads_back_as_the_same() {
-    let flags = Flags { allow: vec!["x.com:8080".into()], ..Flags::default() };
-    let assembled = assemble_layers(vec![parse(LARGE, "p.toml").unwrap()], &flags).unwrap();
-    let shown = show(&assembled, false);
-    assert!(!shown.contains("secret"), "{shown}");
-    let again = one(&shown);
-    assert_eq!(show(&again, false), shown);
-    let with_origins = show(&assembled, true);
-    assert_eq!(show(&one(&with_origins), false), shown);
-    assert_eq!((&again.dns, again.network.no_proxy.len()), (&assembled.dns, 1));
-    let grant = again.policy.name(&name("x.com")).unwrap();
-    assert!(grant.opens(8080, Transport::Tcp) && grant.opens(443, Transport::Tcp));
-    for line in [
-        "mode = \"limited\"  # user p.toml:2",
-        "network_access = true  # default",
-        "\"*\" = \"allow\"  # user p.toml:4, preset all",
-        "\"x.com \" = { action = \"allow\", ports = [80, 443], methods = [\"GET\"], paths = [\"/a\"] }  # user p.toml:8",
-        "\"x.com\" = { action = \"allow\", ports = [8080] }  # user --allow",
-        "url = \"http://proxy.test:3128\"  # user p.toml:23",
-    ] {
-        assert!(with_origins.contains(line), "{line}\n{with_origins}");
     }
 }

@@ -6,8 +6,8 @@ use std::{
 
 use toml::de::DeValue;
 
-use super::{DnsServer, RecordType, RefusalCode};
-use crate::policy::{Action, Host, Mode, Name, PatternError, Route, Transport};
+use super::{DnsServer, RecordType, presets, values::Value};
+use crate::policy::{Action, Host, Name, PatternError, Transport};
 
 mod url;
 
@@ -79,10 +79,10 @@ pub(super) fn transport(value: &DeValue<'_>) -> Result<Transport, PatternError> 
     }
 }
 
-/// Whether payloads of any protocol pass.
-pub(super) fn any_protocol(value: &DeValue<'_>) -> Result<bool, PatternError> {
+/// The word for payloads of any protocol.
+pub(super) fn any_protocol(value: &DeValue<'_>) -> Result<&'static str, PatternError> {
     match value.as_str() {
-        Some("any") => Ok(true),
+        Some("any") => Ok("any"),
         _ => error(
             format!("{} is not a protocol", kind(value)),
             "write \"any\", or leave it out for TLS and HTTP on their ports",
@@ -118,16 +118,16 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, PatternError> {
 }
 
 /// One word of a few.
-pub(super) fn word<T: Copy>(
+pub(super) fn word(
     value: &DeValue<'_>,
     key: &str,
-    words: &[(&str, T)],
-) -> Result<T, PatternError> {
+    words: &[&'static str],
+) -> Result<Value, PatternError> {
     let text = value.as_str();
-    match words.iter().find(|(word, _)| Some(*word) == text) {
-        Some((_, meant)) => Ok(*meant),
+    match words.iter().find(|word| Some(**word) == text) {
+        Some(word) => Ok(Value::Word(word)),
         None => {
-            let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let list: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
             error(
                 format!("{key} cannot be {}", kind(value)),
                 format!("write {}", list.join(" or ")),
@@ -136,27 +136,25 @@ pub(super) fn word<T: Copy>(
     }
 }
 
-pub(super) fn mode(value: &DeValue<'_>) -> Result<Mode, PatternError> {
-    word(value, "mode", &[("full", Mode::Full), ("limited", Mode::Limited)])
+/// A text of which the key asks nothing.
+pub(super) fn text(value: &DeValue<'_>, key: &str) -> Result<Value, PatternError> {
+    match value.as_str() {
+        Some(text) => Ok(Value::Text(text.to_owned())),
+        None => error(format!("{key} cannot be {}", kind(value)), "write a text in quotes"),
+    }
 }
 
-/// Whether ECH passes.
-pub(super) fn ech(value: &DeValue<'_>) -> Result<bool, PatternError> {
-    word(value, "ech", &[("refuse", false), ("allow", true)])
-}
-
-/// Whether enforcement is required.
-pub(super) fn unix_enforcement(value: &DeValue<'_>) -> Result<bool, PatternError> {
-    word(value, "unix_enforcement", &[("required", true), ("off", false)])
-}
-
-pub(super) fn refusal(value: &DeValue<'_>) -> Result<RefusalCode, PatternError> {
-    let words = [("nxdomain", RefusalCode::NxDomain), ("refused", RefusalCode::Refused)];
-    word(value, "refusal", &words)
-}
-
-pub(super) fn route(value: &DeValue<'_>) -> Result<Route, PatternError> {
-    word(value, "via", &[("kernel", Route::Kernel), ("proxy", Route::Proxy)])
+/// The name of a preset.
+pub(super) fn preset(value: &DeValue<'_>) -> Result<&'static str, PatternError> {
+    match value.as_str() {
+        Some(name) => presets::find(name).map(|preset| preset.name).ok_or_else(|| {
+            PatternError::new(
+                format!("there is no preset {name:?}"),
+                format!("write one of {}", presets::names()),
+            )
+        }),
+        None => error("a preset is a text", "write \"common-dependencies\""),
+    }
 }
 
 /// The action of a unix socket; other tools also know "none".
@@ -168,7 +166,7 @@ pub(super) fn unix_action(value: &DeValue<'_>) -> Result<Action, PatternError> {
 }
 
 /// An HTTP method (RFC 9110 section 9.1).
-pub(super) fn method(value: &DeValue<'_>) -> Result<Box<str>, PatternError> {
+pub(super) fn method(value: &DeValue<'_>) -> Result<String, PatternError> {
     const KNOWN: [&str; 9] =
         ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
     let suggestion = "write a method such as \"GET\"";
@@ -190,7 +188,7 @@ pub(super) fn method(value: &DeValue<'_>) -> Result<Box<str>, PatternError> {
 }
 
 /// A prefix of paths, in the one spelling that every server reads alike.
-pub(super) fn path_prefix(value: &DeValue<'_>) -> Result<Box<str>, PatternError> {
+pub(super) fn path_prefix(value: &DeValue<'_>) -> Result<String, PatternError> {
     let Some(text) = value.as_str() else {
         return error(format!("{} is not a path", kind(value)), "write a prefix such as \"/api/\"");
     };

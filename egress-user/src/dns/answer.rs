@@ -21,20 +21,20 @@ use crate::{
     text::Printable,
 };
 
-/// Octets of the largest response over UDP, and the size that responses advertise: fits every
+/// Bytes of the largest response over UDP, and the size that responses advertise: fits every
 /// path's packets unfragmented (DNS flag day 2020).
 pub const UDP_SIZE: u16 = 1232;
 
-/// Octets of a UDP response to a query without EDNS (RFC 1035 section 4.2.1).
+/// Bytes of a UDP response to a query without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_UDP_SIZE: u16 = 512;
 
-/// Octets of the largest message over TCP.
+/// Bytes of the largest message over TCP.
 const TCP_SIZE: usize = u16::MAX as usize;
 
 /// EDNS option code of the Extended DNS Error (RFC 8914).
 const EXTENDED_ERROR: u16 = 15;
 
-/// Most octets of an extended error's text; what is longer is cut. Nothing in it is a control
+/// Most bytes of an extended error's text; what is longer is cut. Nothing in it is a control
 /// character.
 const EXTENDED_TEXT: usize = 300;
 

@@ -25,11 +25,11 @@ pub const REFUSALS_PER_SECOND: u32 = 1000;
 /// Refusals at once on top.
 pub const REFUSALS_AT_ONCE: u32 = 4000;
 
-/// Octets of new names below one registered domain, per minute. A content network names a host in
+/// Bytes of new names below one registered domain, per minute. A content network names a host in
 /// 20 to 30 bytes: some 600 new hosts of one company a minute.
 pub const NAME_BYTES_PER_MINUTE: u32 = 16 << 10;
 
-/// Octets of new names below one registered domain at once.
+/// Bytes of new names below one registered domain at once.
 pub const NAME_BYTES_AT_ONCE: u32 = 16 << 10;
 
 /// Names that are remembered as asked already, at least; each costs 8 bytes, twice. What is asked

@@ -9,7 +9,7 @@ use hickory_proto::{
 
 use crate::policy::{HostError, Name};
 
-/// Octets of a DNS header (RFC 1035 section 4.1.1).
+/// Bytes of a DNS header (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
 
 /// The fields of a query's header that its response repeats.
@@ -28,7 +28,7 @@ pub struct Head {
 /// What the asker's OPT record says (RFC 6891).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedEdns {
-    /// Octets of the largest UDP answer that the asker takes.
+    /// Bytes of the largest UDP answer that the asker takes.
     pub udp_size: u16,
     /// DO, which the response repeats.
     pub dnssec_ok: bool,

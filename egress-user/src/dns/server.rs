@@ -11,7 +11,7 @@ use crate::{flow::PeerAddress, record::Limit};
 /// a task and its message, at most 64 KiB and commonly under 4. Beyond it queries get SERVFAIL.
 pub const MAX_QUERIES: usize = 512;
 
-/// Octets of the largest datagram.
+/// Bytes of the largest datagram.
 const DATAGRAM: usize = u16::MAX as usize;
 
 /// Wait after a failed receive or accept: what makes them fail (no memory, no descriptors) does

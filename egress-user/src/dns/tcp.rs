@@ -28,10 +28,10 @@ pub const IDLE: Duration = Duration::from_secs(10);
 /// Queries of one connection that are answered at once; further ones wait in the socket.
 const PIPELINE: usize = 32;
 
-/// Octets of the length before each message.
+/// Bytes of the length before each message.
 const PREFIX: usize = 2;
 
-/// Octets of the largest message with its length.
+/// Bytes of the largest message with its length.
 const FRAME: usize = PREFIX + u16::MAX as usize;
 
 impl Service {
@@ -137,7 +137,7 @@ impl Service {
 #[derive(Default)]
 struct Arrived {
     bytes: Vec<u8>,
-    /// Octets of messages that were taken. They go with the next read, not with each message:
+    /// Bytes of messages that were taken. They go with the next read, not with each message:
     /// moving the rest for every one of 30,000 empty messages would be a cheap way to burn time.
     taken: usize,
 }

@@ -24,12 +24,12 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// Octets of datagrams that wait for DNS, before the kernel doubles it: about 2700 queries. The
+/// Bytes of datagrams that wait for DNS, before the kernel doubles it: about 2700 queries. The
 /// default holds 270, and each query beyond costs its program the five seconds of a resolver's
 /// patience.
 const DNS_QUEUE: usize = 1 << 20;
 
-/// Octets that a program may be ahead of its proxy, before the kernel doubles it. On loopback more than
+/// Bytes that a program may be ahead of its proxy, before the kernel doubles it. On loopback more than
 /// this only makes what is relayed fall out of the processor's caches (an upload with the default of
 /// several MiB is a tenth slower).
 const FROM_PROGRAM: usize = 384 << 10;

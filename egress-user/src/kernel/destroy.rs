@@ -115,16 +115,16 @@ fn request(source: (Address, u16), destination: (Address, u16), cookie: u64) -> 
     message.extend(source.1.to_be_bytes());
     message.extend(destination.1.to_be_bytes());
     for (address, _) in [source, destination] {
-        let octets = match IpAddr::from(address) {
+        let bytes = match IpAddr::from(address) {
             IpAddr::V4(v4) => {
-                let mut octets = [0; 16];
-                let (first, _) = octets.split_at_mut(4);
+                let mut bytes = [0; 16];
+                let (first, _) = bytes.split_at_mut(4);
                 first.copy_from_slice(&v4.octets());
-                octets
+                bytes
             }
             IpAddr::V6(v6) => v6.octets(),
         };
-        message.extend(octets);
+        message.extend(bytes);
     }
     // Any interface; the cookie keeps a later socket of the same addresses from harm.
     message.extend(0_u32.to_ne_bytes());

@@ -1,6 +1,6 @@
 //! The end of a sandbox's programs. What they hold back must not leave when they go: a connection
 //! whose program has ended lives on in the kernel as long as it has something to send, and would send
-//! it as soon as nothing judges it (seen on 6.18: 200 octets of a refused hello at the far side).
+//! it as soon as nothing judges it (seen on 6.18: 200 bytes of a refused hello at the far side).
 
 use std::{fs, path::Path};
 

@@ -78,7 +78,7 @@ fn structs(btf: &[u8], wanted: &[&str], mut tell: impl FnMut(&str, &str, u32)) -
     Some(())
 }
 
-/// Octets behind a type's first twelve (Documentation/bpf/btf.rst, "Type Encoding").
+/// Bytes behind a type's first twelve (Documentation/bpf/btf.rst, "Type Encoding").
 fn extra(kind: u32, count: usize) -> Option<usize> {
     Some(match kind {
         // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG

@@ -54,7 +54,7 @@ impl KernelPins {
         Some(Wire(NameKey {
             sandbox: self.sandbox,
             address: key_of(address),
-            length: u32::try_from(text.len()).ok().filter(|&n| n < hello::NAME_OCTETS as u32)?,
+            length: u32::try_from(text.len()).ok().filter(|&n| n < hello::NAME_BYTES as u32)?,
             reserved: 0,
             name: hello::words(text),
         }))

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Octets held at most for a sandbox of what its clients send before the answer to an upgrade.
+/// Bytes held at most for a sandbox of what its clients send before the answer to an upgrade.
 pub(super) const EARLY_BYTES: usize = 4 << 20;
 
 /// An amount of bytes that is given away in shares.

@@ -41,7 +41,7 @@ enum Stage {
 pub struct GivenUp {
     /// Where the program wanted to go.
     pub to: SocketAddr,
-    /// Octets that the program's kernel took as delivered, and the far side did not get. There may be
+    /// Bytes that the program's kernel took as delivered, and the far side did not get. There may be
     /// more that never came as far as here.
     pub bytes: u64,
 }

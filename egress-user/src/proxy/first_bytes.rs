@@ -25,7 +25,7 @@ pub(super) const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 /// but TLS and HTTP is refused for what it is.
 const OPAQUE_AFTER: Duration = Duration::from_secs(2);
 
-/// Octets read at once while a verdict is pending.
+/// Bytes read at once while a verdict is pending.
 const CHUNK: usize = 8 * 1024;
 
 /// A judged beginning.

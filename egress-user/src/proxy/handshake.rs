@@ -28,7 +28,7 @@ use crate::{
 /// From the first byte of a record's header or a hello to its last.
 const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Octets read at once; a hello may need several reads.
+/// Bytes read at once; a hello may need several reads.
 const CHUNK: usize = 8 * 1024;
 
 /// Watches the server's bytes for its answer to a hello.

@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// Octets read at once; a head may need several reads.
+/// Bytes read at once; a head may need several reads.
 const CHUNK: usize = 16 * 1024;
 
-/// Octets held at most of what a client sends before the answer to its upgrade; a connection's share
+/// Bytes held at most of what a client sends before the answer to its upgrade; a connection's share
 /// of [`super::budget::EARLY_BYTES`]. What is more waits in its socket.
 const EARLY: usize = 16 * 1024;
 
-/// Octets read at once of these.
+/// Bytes read at once of these.
 const EARLY_CHUNK: usize = 4 * 1024;
 
 /// How long a server may think about an upgrade once the client has ended its stream: until then what is
@@ -120,7 +120,7 @@ pub(super) struct Requests<'a> {
     pub(super) tap: &'a Tap,
     pub(super) stream: RequestStream,
     pub(super) held: Vec<u8>,
-    /// Octets at the front of the first head that the server has already.
+    /// Bytes at the front of the first head that the server has already.
     pub(super) forwarded: usize,
     /// The last head's offer to upgrade was taken out.
     pub(super) offer_withdrawn: bool,

@@ -13,7 +13,7 @@ use crate::{
     sniff::{Http2Step, Http2Stream},
 };
 
-/// Octets read at once.
+/// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
 
 /// Forwards until the client has sent all, or a request is refused. The server, at `address`, has

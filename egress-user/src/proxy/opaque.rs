@@ -18,7 +18,7 @@ use crate::{
     sniff::{Beginning, Begun as Verdict, RequestStream, Step, http1::HEAD_LIMIT_BYTES},
 };
 
-/// Octets read at once.
+/// Bytes read at once.
 const CHUNK: usize = 8 * 1024;
 
 /// What the bytes turned out to be.
@@ -26,7 +26,7 @@ pub(super) struct Became {
     pub(super) then: Then,
     /// From the connection's first byte on for a request, else what was not forwarded.
     pub(super) held: Vec<u8>,
-    /// Octets of these that the server has.
+    /// Bytes of these that the server has.
     pub(super) forwarded: usize,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Begun<'a> {
     address: IpAddr,
     beginning: Beginning,
     held: Vec<u8>,
-    /// Octets of the connection before those in `held`: no head is so long.
+    /// Bytes of the connection before those in `held`: no head is so long.
     dropped: usize,
-    /// Octets of the connection that were forwarded.
+    /// Bytes of the connection that were forwarded.
     forwarded: usize,
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use super::Event;
 
-/// Most distinct refusals kept; later ones are counted together. Each costs about 400 octets.
+/// Most distinct refusals kept; later ones are counted together. Each costs about 400 bytes.
 pub const MAX_DISTINCT: usize = 1024;
 
 /// Most refusals that the summary lists; the rest are counted.

@@ -125,7 +125,7 @@ impl Sandbox {
             Arc::new(Self { state, name, begun_ns, record, proxy, dns, keeper, direct, listeners });
         // Its keeper is told of the machine's own addresses before anything is open.
         supervisor.add(&sandbox);
-        let program = Printable::of_octets(command.program.as_encoded_bytes());
+        let program = Printable::of_bytes(command.program.as_encoded_bytes());
         let mut handle = Handle {
             supervisor: supervisor.clone(),
             status: tell_status(supervisor, &sandbox, held.cgroup(), program),

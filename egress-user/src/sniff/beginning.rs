@@ -25,7 +25,7 @@ pub const LINE_LIMIT_BYTES: usize = 2 << 20;
 /// section 2.1).
 const PROXY_HEADER: &[u8] = b"PROXY";
 
-/// Octets of the signature that the second version begins with: blank lines, NUL, `QUIT` (section
+/// Bytes of the signature that the second version begins with: blank lines, NUL, `QUIT` (section
 /// 2.2).
 const PROXY_SIGNATURE_BYTES: usize = 12;
 
@@ -47,7 +47,7 @@ pub enum Begun {
 pub struct Beginning {
     verdict: Begun,
     seen: usize,
-    /// Octets since the first that is not white space of C.
+    /// Bytes since the first that is not white space of C.
     line: usize,
     /// Words so far, the present one counted; more than three are alike.
     words: u8,

@@ -90,7 +90,7 @@ struct Section {
     stream: u32,
     ends_stream: bool,
     block: Vec<u8>,
-    /// Octets of whole frames that were looked at.
+    /// Bytes of whole frames that were looked at.
     taken: usize,
 }
 

@@ -13,7 +13,7 @@ use super::{ENDING, report::Report};
 /// Longest wait for the next part of a report.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Octets of the largest report: some 20 times what full tables make.
+/// Bytes of the largest report: some 20 times what full tables make.
 const LARGEST: u64 = 64 << 20;
 
 /// Why a sandbox does not tell.

@@ -46,10 +46,10 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 ///
 /// # Errors
 /// ENOENT where no path leads there: it is removed, outside of this root, or in another mount
-/// namespace. ENAMETOOLONG from PATH_MAX (4096) octets on.
+/// namespace. ENAMETOOLONG from PATH_MAX (4096) bytes on.
 pub fn working_directory() -> io::Result<PathBuf> {
     let mut path = vec![0_u8; libc::PATH_MAX.unsigned_abs() as usize];
-    // SAFETY: the kernel writes at most the given number of octets to a live buffer.
+    // SAFETY: the kernel writes at most the given number of bytes to a live buffer.
     let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     let Ok(length) = usize::try_from(length) else { return Err(io::Error::last_os_error()) };
     // With the terminating zero.

@@ -45,7 +45,7 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(cookie) }
 }
 
-/// Octets that a TCP socket has carried.
+/// Bytes that a TCP socket has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// Received and acknowledged, whether read or not; the peer's end of stream counts as one.
@@ -84,7 +84,7 @@ pub fn carried(socket: BorrowedFd<'_>) -> io::Result<Carried> {
     Ok(Carried { received: number(BYTES_RECEIVED), acknowledged: number(BYTES_ACKED) })
 }
 
-/// Octets in a TCP socket's send queue that its peer has not acknowledged (SIOCOUTQ of tcp(7)); an end
+/// Bytes in a TCP socket's send queue that its peer has not acknowledged (SIOCOUTQ of tcp(7)); an end
 /// of stream counts as one.
 ///
 /// # Errors

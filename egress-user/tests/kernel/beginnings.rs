@@ -6,7 +6,7 @@ use super::support::{Finished, PYTHON, World, slowness};
 use super::{SITE, two_sites};
 
 /// `beginnings.py PORT SPLIT NAME...`: sends the requests of these names, each over its own connection, whole or
-/// octet by octet, and prints how each ended.
+/// byte by byte, and prints how each ended.
 const SCRIPT: &str = r#"
 import socket, sys
 HOST = b'Host: denied.test\r\n\r\n'
@@ -22,7 +22,7 @@ ATTEMPTS = {
     'long-method': b'X' * 33 + b' /long HTTP/1.1\r\n' + HOST,
     'very-long-method': b'X' * 100000 + b' /very HTTP/1.1\r\n' + HOST,
     'odd-method': b'G@T(){} /odd HTTP/1.1\r\n' + HOST,
-    'octets-method': b'\x01\xff\x80 /octets HTTP/1.1\r\n' + HOST,
+    'bytes-method': b'\x01\xff\x80 /bytes HTTP/1.1\r\n' + HOST,
     'lower-case': b'get /lower http/1.1\r\n' + HOST,
     'tabs-between': b'GET\t/tabs\tHTTP/1.1\r\n' + HOST,
     'vertical-tabs': b'G@T\x0b/vt\x0cHTTP/1.1\r\n' + HOST,
@@ -49,14 +49,14 @@ ATTEMPTS = {
 port, split = int(sys.argv[1]), sys.argv[2] == 'split'
 for name in sys.argv[3:] or ATTEMPTS:
     data = ATTEMPTS[name]
-    # Octet by octet around the first line's end; what stands far before it at once.
+    # Byte by byte around the first line's end; what stands far before it at once.
     at = max(0, len(data) - 100) if split else len(data)
     with socket.create_connection(('allowed.test', port), 20) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             s.sendall(data[:at])
-            for octet in data[at:]:
-                s.send(bytes([octet]))
+            for byte in data[at:]:
+                s.send(bytes([byte]))
             s.shutdown(socket.SHUT_WR)
             got = s.recv(100)
             print(name, got.split(b'\r\n')[0].decode('latin1') or 'closed')
@@ -191,7 +191,7 @@ fn what_may_still_become_a_request_does_not_wait() {
     world.direct().run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
 }
 
-/// Half of a version behind more than a head's octets, in the segment that makes them more, then the rest of it, by
+/// Half of a version behind more than a head's bytes, in the segment that makes them more, then the rest of it, by
 /// itself: it is held, so that only the proxy's turn of reading parts it from what follows. Many times for that.
 const HALVES: &str = "import socket\n\
     def exchange(s, said, answer):\n  \

@@ -61,7 +61,7 @@ fn a_hello_is_judged_alike_wherever_it_is_cut() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_name_that_is_not_pinned_there_is_ended_before_an_octet_leaves() {
+fn a_name_that_is_not_pinned_there_is_ended_before_a_byte_leaves() {
     let world = two_sites();
     let hows = ["whole", "bytes", "pieces=100", "cork", "two-processes"];
     for name in ["shared.test", "refused.test", "allowed.test.refused.test", "xallowed.test"] {
@@ -255,7 +255,7 @@ fn what_is_held_does_not_leave_when_the_filter_is_killed() {
 #[ignore = "kernel: needs root"]
 fn what_is_held_does_not_leave_when_its_program_ends() {
     let world = two_sites();
-    // The socket outlives its program, with octets that it has not sent: half a hello, and a whole
+    // The socket outlives its program, with bytes that it has not sent: half a hello, and a whole
     // one behind a SYN that must not carry it.
     let leaves = |how: &str| {
         let line = format!(

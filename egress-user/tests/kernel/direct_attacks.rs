@@ -137,7 +137,7 @@ fn both_ends_may_open_at_once() {
         let out = running.finish();
         out.said("open");
         if expected.is_empty() {
-            assert!(heard.trim().parse().is_ok_and(|octets: usize| octets > 200), "{heard}{out}");
+            assert!(heard.trim().parse().is_ok_and(|bytes: usize| bytes > 200), "{heard}{out}");
         } else {
             assert_eq!(heard, expected, "{out}");
         }
@@ -203,7 +203,7 @@ fn where_the_machine_changes_packets_the_proxy_takes_them() {
     out.printed("whole => none aborted\nwhole => proxy answer\nwhole => proxy answer\n");
 }
 
-/// Sends `judged-later`'s octets once the client's machine turns what goes to `site` to `elsewhere`.
+/// Sends `judged-later`'s bytes once the client's machine turns what goes to `site` to `elsewhere`.
 fn turned(client: Client<'_>, world: &World, name: &str, site: &str, elsewhere: &str) -> String {
     let family = if site.contains(':') { "ip6" } else { "ip" };
     let line = format!(
@@ -237,7 +237,7 @@ fn a_judged_connection_goes_nowhere_else() {
     }
 }
 
-/// From outside of the sandbox, with every right: makes the socket believe that it has sent 100 octets.
+/// From outside of the sandbox, with every right: makes the socket believe that it has sent 100 bytes.
 const REPAIR: &str = "\
 import ctypes, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -251,7 +251,7 @@ sock.setsockopt(socket.IPPROTO_TCP, 19, 0)
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_good_hello_behind_other_octets_is_none() {
+fn a_good_hello_behind_other_bytes_is_none() {
     let world = two_sites();
     let line = line("allowed.test", SITE, "repaired.test", &["fresh-later"]);
     let running = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", &line]);

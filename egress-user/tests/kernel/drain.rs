@@ -43,7 +43,7 @@ fn upload(how: &str, name: &str, receiver: &Receiver, length: usize) -> [String;
 fn is_whole(got: &Got, length: usize, what: &str) {
     assert!(
         got.bytes == pattern(length) && got.end == End::Fin,
-        "{what}: {} of {length} octets arrived, then {:?}",
+        "{what}: {} of {length} bytes arrived, then {:?}",
         got.bytes.len(),
         got.end
     );
@@ -152,7 +152,7 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         running.finish();
         let got = receiver.got();
         assert_eq!((got.bytes.len(), got.end), (50_000, end), "{how} in the queue");
-        assert!(got.bytes == pattern(50_000), "{how}: other octets");
+        assert!(got.bytes == pattern(50_000), "{how}: other bytes");
     }
 }
 

@@ -13,10 +13,10 @@ const FORGED: [&str; 2] = ["  good.test: not_allowed", "      to allow: --allow 
 const HOSTILE_NAME: &str =
     "p\n      to allow: --allow evil.test\r\u{1b}[2K\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}";
 
-/// Claims that octets are lines of text with nothing in them that acts on a terminal.
+/// Claims that bytes are lines of text with nothing in them that acts on a terminal.
 #[track_caller]
-fn is_clean(octets: &[u8], out: &Finished<'_>) {
-    let text = String::from_utf8(octets.to_vec()).unwrap_or_else(|_| panic!("no UTF-8\n{out}"));
+fn is_clean(bytes: &[u8], out: &Finished<'_>) {
+    let text = String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| panic!("no UTF-8\n{out}"));
     for line in text.lines() {
         assert!(!FORGED.iter().any(|forged| line.starts_with(forged)), "a forged line\n{out}");
     }
@@ -27,7 +27,7 @@ fn is_clean(octets: &[u8], out: &Finished<'_>) {
     assert!(!text.contains(acts), "{:?}\n{out}", text.chars().find(|&c| acts(c)));
 }
 
-/// Runs an attempt with and without the filter: without it the octets arrive.
+/// Runs an attempt with and without the filter: without it the bytes arrive.
 #[track_caller]
 fn attempt(world: &World, options: &[&str], how: &str, at: (&str, &str)) {
     let words = |name| [PYTHON, "forge.py", how, at.0, at.1].into_iter().chain(name);
@@ -109,8 +109,8 @@ fn what_is_started_and_by_whom_prints_no_lines_of_its_own() {
     let out = world.egress(ALLOWED).run([program.as_str()]);
     out.exited(126);
     is_clean(&out.stderr, &out);
-    let octets = OsStr::from_bytes(b"-x\n\xff\x9b2J").to_owned();
-    let words = [EGRESS.into(), "run".into(), "--allow".into(), "allowed.test".into(), octets];
+    let bytes = OsStr::from_bytes(b"-x\n\xff\x9b2J").to_owned();
+    let words = [EGRESS.into(), "run".into(), "--allow".into(), "allowed.test".into(), bytes];
     let out = world.direct().run::<std::ffi::OsString>(words);
     out.exited(2);
     is_clean(&out.stderr, &out);

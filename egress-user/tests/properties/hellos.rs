@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::bodies::hello::agree;
 use egress_common::{
-    hello::{self, Finding, NAME_OCTETS},
+    hello::{self, Finding, NAME_BYTES},
     records::{MAX_RECORDS, Records},
 };
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn real_hellos_are_read_alike() {
     for (file, bytes) in hellos {
         agree(&bytes);
         let read = hello::read(&bytes).map(|(name, said)| {
-            String::from_utf8(hello::octets(&name)[..said.length as usize].to_vec()).unwrap()
+            String::from_utf8(hello::bytes(&name)[..said.length as usize].to_vec()).unwrap()
         });
         // Nothing but these is left to the proxy.
         match file.as_str() {
@@ -76,7 +76,7 @@ fn a_zero_behind_a_name_is_a_part_of_it() {
     assert_eq!((plain.length, said.length), (9, 9));
     assert_ne!(name, shorter);
     assert_eq!(shorter, hello::words(b"curl.tes"), "only the length tells them apart");
-    assert_eq!(hello::octets(&shorter).len(), NAME_OCTETS);
+    assert_eq!(hello::bytes(&shorter).len(), NAME_BYTES);
 }
 
 proptest! {

@@ -10,7 +10,12 @@ use egress_user::config::{
 
 /// Each by the name of its mark.
 pub(crate) fn all() -> [(&'static str, String); 4] {
-    [("keys", keys()), ("reasons", reasons()), ("presets", presets()), ("not built", not_built())]
+    [
+        ("keys", config::reference(KEYS)),
+        ("reasons", reasons()),
+        ("presets", presets()),
+        ("not built", not_built()),
+    ]
 }
 
 /// A file with the example of the key, and what it needs around it.
@@ -43,31 +48,6 @@ fn rule(options: &str) -> String {
     format!("[network.domains]\n\"example.com\" = {{ {options} }}\n")
 }
 
-fn keys() -> String {
-    let mut text = String::new();
-    for table in Table::ALL {
-        let heading = match table {
-            Table::Top => "The file".to_owned(),
-            Table::Rule => "A rule of `[network.domains]` or `[network.addresses]`".to_owned(),
-            table => format!("`{}`", table.name()),
-        };
-        write!(text, "\n**{heading}**\n\n| key | value | default | meaning | example |\n").unwrap();
-        text.push_str("|---|---|---|---|---|\n");
-        for Key { name, kind, default, text: meaning, example, .. } in table.keys() {
-            let default = match *default {
-                "" => "none".to_owned(),
-                // Words rather than a value.
-                words if words.contains(' ') && !words.starts_with(['"', '[']) => words.to_owned(),
-                value => format!("`{value}`"),
-            };
-            let kind = kind.text();
-            writeln!(text, "| `{name}` | {kind} | {default} | {meaning} | `{example}` |").unwrap();
-        }
-    }
-    text.push('\n');
-    text
-}
-
 fn presets() -> String {
     let mut text = "| preset | version | rules | what |\n|---|---|---|---|\n".to_owned();
     for preset in presets::all() {
@@ -80,7 +60,7 @@ fn presets() -> String {
 /// The keys whose example is noted as not built.
 fn not_built() -> String {
     let mut text = "| line | why |\n|---|---|\n".to_owned();
-    for key in KEYS {
+    for key in KEYS.iter() {
         let Ok(layer) = config::parse(&file_of(key), key.name) else { continue };
         let Ok(assembled) = config::assemble_layers(vec![layer], &Flags::default()) else {
             continue;

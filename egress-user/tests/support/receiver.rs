@@ -33,7 +33,7 @@ pub(crate) struct Got {
 pub(crate) struct Manner {
     /// Said before anything is read.
     pub(crate) greeting: Vec<u8>,
-    /// Octets of the receive buffer, before the kernel doubles it; the kernel's own choice without.
+    /// Bytes of the receive buffer, before the kernel doubles it; the kernel's own choice without.
     pub(crate) buffer: Option<i32>,
     /// Reads at most so many bytes, then pauses.
     pub(crate) pause: Option<(usize, Duration)>,

@@ -10,6 +10,6 @@ pub(super) struct Schema {}
 
 impl Schema {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        crate::cli::print(&format!("{:#}\n", config::json_schema()))
+        crate::cli::print(&format!("{:#}\n", config::json_schema(config::KEYS)))
     }
 }

@@ -69,7 +69,7 @@ impl Chain {
         }
         let mut network = std::mem::take(&mut file.network);
         if file.layer == Layer::Requirements {
-            bounds.keys(&network, &by_height.iter().collect::<Vec<_>>());
+            bounds.settings(&network, &by_height.iter().collect::<Vec<_>>());
         }
         // The administrator's bounds hold under every profile.
         if !self.ends_in_network && file.layer != Layer::Requirements {

@@ -1,7 +1,9 @@
 use crate::{
-    config::{Assembled, Flags, Loaded, assemble_below, assemble_layers, parse},
+    config::{Assembled, Flags, KEYS, Loaded, assemble_below, assemble_layers, keys::Table, parse},
     policy::{Layer, Name},
 };
+
+mod warnings;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -207,7 +209,7 @@ fn two_requirements(first: &str, second: &str) -> Result<Assembled, String> {
         file(Layer::Requirements, "s.toml", second),
         file(Layer::User, "u.toml", ""),
     ];
-    super::assemble(layers, &Flags::default()).map_err(|errors| errors.to_string())
+    super::assemble(KEYS, layers, &Flags::default()).map_err(|errors| errors.to_string())
 }
 
 #[test]
@@ -306,7 +308,7 @@ fn a_profile_of_requirements_stays_within_them() {
             file(Layer::User, "u.toml", "[profiles.ci.network.domains]\n\"b.test\" = \"allow\""),
         ];
         let flags = Flags { profile: Some(profile.into()), ..Flags::default() };
-        super::assemble(layers, &flags).map_err(|errors| errors.to_string())
+        super::assemble(KEYS, layers, &flags).map_err(|errors| errors.to_string())
     };
     // What they add themselves bounds others too.
     let ci = under("ci").unwrap();
@@ -352,7 +354,7 @@ fn the_user_says_what_a_managed_profile_extends_and_requirements_fix_it() {
     let flags = Flags { profile: Some("ci".into()), ..Flags::default() };
     let under = |high: Layer| {
         let layers = vec![layer(high, "h.toml", "a"), layer(Layer::User, "u.toml", "default")];
-        super::assemble(layers, &flags)
+        super::assemble(KEYS, layers, &flags)
     };
     assert!(under(Layer::Managed).unwrap().policy.name(&name("base.test")).is_ok());
     let error = under(Layer::Requirements).unwrap_err().to_string();
@@ -366,7 +368,8 @@ fn each_line_of_a_profile_says_whose_it_is() {
         [profiles.ci.network]\nech = \"allow\"\npresets = [\"common-dependencies\"]\n";
     let flags = Flags { profile: Some("ci".into()), ..Flags::default() };
     let assembled = assemble_layers(vec![parse(text, "p.toml").unwrap()], &flags).unwrap();
-    let (_, ech) = assembled.origins.iter().find(|(key, _)| *key == "ech").unwrap();
+    let ech = assembled.values.find(Table::Network, "ech").and_then(|ech| ech.origin.as_ref());
+    let ech = ech.unwrap();
     assert_eq!((ech.line, ech.profile.as_deref()), (Some(6), Some("ci")));
     let of = |preset: &str| {
         let found =
@@ -391,64 +394,4 @@ fn a_link_that_leads_nowhere_is_not_an_absent_file() {
     assert!(read().is_ok());
     std::os::unix::fs::symlink("nowhere", folder.join("requirements.toml")).unwrap();
     assert!(read().unwrap_err().contains("requirements.toml: cannot be read"));
-}
-
-#[test]
-fn what_run_cannot_hold_is_listed_with_its_line() {
-    let text = "[network]\nproxy_url = \"http://127.0.0.1:9\"\nsocks_url = \"socks5h://localhost:8081\"\n\
-        allow_inbound = true\nallow_own_loopback = false\n[network.unix_sockets]\n\"/a\" = \"deny\"\n\
-        [network.dns]\nrecord_types = [\"TXT\"]\nrefusal = \"refused\"\ndnssec = true\n\
-        [network.upstream]\nno_proxy = [\"a.test\"]\n";
-    let assembled =
-        assemble_layers(vec![parse(text, "p.toml").unwrap()], &Flags::default()).unwrap();
-    let lines: Vec<_> = assembled.not_built.iter().map(|line| line.origin.line.unwrap()).collect();
-    assert_eq!(lines, [2, 4, 7, 13]);
-    // What is written with its default refuses nothing, and is not passed over.
-    let warnings: Vec<_> = assembled.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings.iter().any(|line| line.starts_with("p.toml:3: socks_url has no effect")));
-}
-
-#[test]
-fn lines_that_mislead_are_warned_of() {
-    for (text, expected) in [
-        (
-            "[network.domains]\n\"localhost\" = \"allow\"",
-            &["p.toml:2: \"localhost\" opens the name alone"][..],
-        ),
-        (
-            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [80], via = \"kernel\" }",
-            &["p.toml:2: via = \"kernel\" of \"a.test\" has no effect"],
-        ),
-        (
-            "[network.domains]\n\"a.test\" = { action = \"allow\", ports = [5432], via = \"kernel\" }",
-            &[],
-        ),
-        (
-            "[network.addresses]\n\"127.0.0.1\" = \"allow\"",
-            &["p.toml:2: \"127.0.0.1\" opens the address alone"],
-        ),
-        (
-            "[network.domains]\n\"localhost\" = \"allow\"\n[network.addresses]\n\"127.0.0.0/8\" = \"allow\"",
-            &[],
-        ),
-        (
-            "[network.domains]\n\"localhost\" = \"allow\"\n[network.addresses]\n\"::1\" = \"deny\"",
-            &["p.toml:2: \"localhost\" allows nothing, as the deny of ::1 (p.toml:4)"],
-        ),
-        (
-            "[network]\nmode = \"limited\"\npresets = [\"common-dependencies\"]",
-            &["rules of the preset \"common-dependencies\" allow nothing"],
-        ),
-        (
-            "[profiles.a]\n[[attach]]\ncgroup = \"/x\"\nprofile = \"a\"\n[[attach]]\ncgroup = \"/x\"\nprofile = \"default\"",
-            &["p.toml:6: \"/x\" has the profile \"a\" already (p.toml:3)"],
-        ),
-    ] {
-        let layers = vec![parse(text, "p.toml").unwrap()];
-        let warnings = assemble_layers(layers, &Flags::default()).unwrap().warnings;
-        assert_eq!(warnings.len(), expected.len(), "{text} {warnings:?}");
-        for (warning, expected) in warnings.iter().zip(expected) {
-            assert!(warning.to_string().contains(expected), "{warning}");
-        }
-    }
 }

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use super::*;
 use crate::{
-    config::{Assembled, Flags, assemble_layers, parse},
+    config::{Assembled, Flags, KEYS, UpstreamUrl, assemble_layers, parse, values::Value},
     policy::{Layer, Mode, Name},
 };
 
@@ -14,17 +16,23 @@ fn with(file: &str, flags: &[&str]) -> Result<Assembled, String> {
     assemble_layers(layers, &set(flags)).map_err(|errors| errors.to_string())
 }
 
+/// What is written to a key.
+fn written(network: &NetworkWritten, table: Table, key: &str) -> Written<Value> {
+    network.values.find(table, key).unwrap().clone()
+}
+
 fn user(file: &str, flags: &[&str]) -> Loaded {
     let mut layers = vec![parse(file, "p.toml").unwrap()];
-    apply(&mut layers, &set(flags)).unwrap();
+    apply(KEYS, &mut layers, &set(flags)).unwrap();
     layers.remove(0)
 }
 
 #[test]
 fn a_value_is_toml_or_else_a_text() {
     for flag in ["network.mode=limited", "network.mode = \"limited\"", "network.mode='limited'"] {
-        let mode = user("[network]\nmode = \"full\"", &[flag]).network.mode.unwrap();
-        assert_eq!(mode.value, Mode::Limited, "{flag}");
+        let mode = user("[network]\nmode = \"full\"", &[flag]).network;
+        let mode = written(&mode, Table::Network, "mode");
+        assert_eq!(mode.value, Value::Word("limited"), "{flag}");
         assert_eq!(mode.origin.to_string(), "--set network.mode");
     }
     let loaded = user(
@@ -36,10 +44,12 @@ fn a_value_is_toml_or_else_a_text() {
             "network.upstream.url=http://u:a=b@proxy.test:1",
         ],
     );
-    assert_eq!(loaded.network.dns.timeout.unwrap().value.as_secs(), 5);
-    assert_eq!(loaded.network.dns.servers.unwrap().value.len(), 1);
-    assert!(loaded.network.allow_inbound.unwrap().value);
-    assert_eq!(loaded.network.upstream.url.unwrap().value.text, "http://u:a=b@proxy.test:1");
+    let value = |table, key| written(&loaded.network, table, key).value;
+    assert_eq!(value(Table::Dns, "timeout"), Value::Time(Duration::from_secs(5)));
+    assert_eq!(value(Table::Dns, "servers").into_list().len(), 1);
+    assert_eq!(value(Table::Network, "allow_inbound"), Value::Boolean(true));
+    let url = UpstreamUrl { text: "http://u:a=b@proxy.test:1".to_owned() };
+    assert_eq!(value(Table::Upstream, "url"), Value::Upstream(url));
 }
 
 #[test]
@@ -73,12 +83,14 @@ fn the_same_key_is_replaced_and_others_stay() {
         ]
     );
     assert_eq!(loaded.network.unix_rules.len(), 1);
-    let forward = loaded.network.dns.forward.unwrap().value;
+    let forward = written(&loaded.network, Table::Dns, "forward").value;
+    let Value::Forward(forward) = forward else { panic!("{forward:?}") };
     let domains: Vec<_> = forward.iter().map(|forward| forward.domain.to_string()).collect();
     assert_eq!(domains, ["y.test", "x.test"]);
     assert_eq!(loaded.profiles.len(), 2);
     let ci = &loaded.profiles[0];
-    assert!(ci.extends.is_some() && ci.network.mode.as_ref().unwrap().value == Mode::Limited);
+    assert!(ci.extends.is_some());
+    assert_eq!(written(&ci.network, Table::Network, "mode").value, Value::Word("limited"));
 
     let policy = with(file, &flags).unwrap().policy;
     assert!(policy.name(&Name::parse("a.com").unwrap()).is_ok());
@@ -97,17 +109,19 @@ fn a_deny_of_a_higher_layer_stays() {
 #[test]
 fn a_later_flag_wins_and_no_file_is_needed() {
     let flags = ["network.mode=limited", "network.mode=full"];
-    assert_eq!(user("", &flags).network.mode.unwrap().value, Mode::Full);
+    let network = user("", &flags).network;
+    assert_eq!(written(&network, Table::Network, "mode").value, Value::Word("full"));
     let mut none = Vec::new();
-    apply(&mut none, &set(&["network.domains.\"a.com\"=allow"])).unwrap();
+    apply(KEYS, &mut none, &set(&["network.domains.\"a.com\"=allow"])).unwrap();
     assert_eq!(none.len(), 1);
     // The administrator's file is not the user's.
     let mut managed = parse("[network]\nmode = \"full\"", "m.toml").unwrap();
     managed.layer = Layer::Managed;
     let mut layers = vec![managed];
-    apply(&mut layers, &set(&flags)).unwrap();
+    apply(KEYS, &mut layers, &set(&flags)).unwrap();
     assert_eq!(layers.len(), 2);
-    assert_eq!(layers[0].network.mode.as_ref().unwrap().origin.to_string(), "m.toml:2");
+    let mode = written(&layers[0].network, Table::Network, "mode");
+    assert_eq!(mode.origin.to_string(), "m.toml:2");
 }
 
 #[test]

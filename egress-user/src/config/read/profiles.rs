@@ -1,7 +1,7 @@
 //! `[profiles.NAME]` and `[[attach]]`.
 use super::{Node, Reader, in_order};
 use crate::{
-    config::{AttachWritten, ProfileWritten, schema, value},
+    config::{AttachWritten, ProfileWritten, keys::Table, value},
     policy::PatternError,
 };
 
@@ -24,7 +24,7 @@ impl Reader<'_> {
                 extends: None,
                 network: Default::default(),
             };
-            for (key, node) in self.known(inner, schema::PROFILE) {
+            for (key, node) in self.known(inner, Table::Profile) {
                 match key.get_ref().as_ref() {
                     "extends" => profile.extends = self.written(node, value::profile),
                     "network" => profile.network = self.network(node),
@@ -55,7 +55,7 @@ impl Reader<'_> {
         for node in array.iter() {
             let Some(table) = self.table(node) else { continue };
             let (mut cgroup, mut profile) = (None, None);
-            for (key, node) in self.known(table, schema::ATTACH) {
+            for (key, node) in self.known(table, Table::Attach) {
                 match key.get_ref().as_ref() {
                     "cgroup" => cgroup = self.written(node, value::cgroup),
                     "profile" => profile = self.written(node, value::profile),

@@ -6,8 +6,12 @@ use toml::{
 
 use super::{Node, Reader, in_order};
 use crate::{
-    config::{NetworkWritten, schema, value},
-    policy::{Action, Pattern, PatternError, PortSet, Rule, RuleOptions, Transport},
+    config::{
+        NetworkWritten,
+        keys::{ReadPattern, Table},
+        value,
+    },
+    policy::{Action, PatternError, Route, Rule, RuleOptions, Transport},
 };
 
 impl Reader<'_> {
@@ -16,7 +20,7 @@ impl Reader<'_> {
         network: &mut NetworkWritten,
         name: &str,
         node: Node<'_, '_>,
-        parse: impl Fn(&str, Action) -> Result<Pattern, PatternError>,
+        parse: ReadPattern,
     ) {
         if let Some(array) = node.get_ref().as_array() {
             let is_heading = array.iter().any(|entry| entry.get_ref().is_table());
@@ -66,7 +70,7 @@ impl Reader<'_> {
                 self.bare_names(pattern.get_ref(), table);
                 return None;
             }
-            self.known(table, schema::RULE);
+            self.known(table, Table::Rule);
             if self.has_slips {
                 return None;
             }
@@ -79,7 +83,7 @@ impl Reader<'_> {
         };
         let action = self.value(action, value::action);
         let mut options = RuleOptions::default();
-        for (key, node) in self.known(table, schema::RULE) {
+        for (key, node) in self.known(table, Table::Rule) {
             if action == Some(Action::Deny) && key.get_ref() != "action" {
                 let error = PatternError::new(
                     "a deny closes every port and protocol of the host, and takes no options",
@@ -88,19 +92,11 @@ impl Reader<'_> {
                 self.report(key.span(), error);
                 continue;
             }
-            match key.get_ref().as_ref() {
-                "ports" => {
-                    let ports = self.list(node, value::port);
-                    options.ports = PortSet::only(ports.unwrap_or_default());
-                }
-                "transport" => options.transport = self.list::<Transport>(node, value::transport),
-                "protocol" => {
-                    options.any_protocol = self.value(node, value::any_protocol).unwrap_or(false);
-                }
-                "methods" => options.methods = self.words(node, value::method),
-                "paths" => options.paths = self.words(node, value::path_prefix),
-                "via" => options.via = self.value(node, value::route),
-                _ => {}
+            let Some(known) = self.keys.find(Table::Rule, key.get_ref()) else { continue };
+            if let Some(option) = known.option
+                && let Some(value) = self.value_of(known, node)
+            {
+                (option.set)(&mut options, value);
             }
         }
         self.contradictions(table, &options);
@@ -128,18 +124,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A list of words, sorted, each once.
-    fn words(
-        &mut self,
-        node: Node<'_, '_>,
-        read: impl Fn(&DeValue<'_>) -> Result<Box<str>, PatternError>,
-    ) -> Option<Box<[Box<str>]>> {
-        let mut words = self.list(node, read)?;
-        words.sort_unstable();
-        words.dedup();
-        Some(words.into())
-    }
-
     /// Options that cannot hold together.
     fn contradictions(&mut self, table: &DeTable<'_>, options: &RuleOptions) {
         let reads = [("methods", options.methods.is_some()), ("paths", options.paths.is_some())];
@@ -156,7 +140,7 @@ impl Reader<'_> {
         if options.any_protocol {
             report("protocol", "\"any\" lets every payload pass", remove("protocol"));
         }
-        if options.via == Some(crate::policy::Route::Kernel) {
+        if options.via == Some(Route::Kernel) {
             report("via", "the kernel reads no requests", remove("via"));
         }
     }

@@ -31,7 +31,7 @@ pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub(super) trait Value: Clone + Send + Sync + 'static {
     /// The value so many seconds later.
     fn aged(&self, seconds: u32) -> Self;
-    /// Octets of memory, roughly.
+    /// Bytes of memory, roughly.
     fn weight(&self) -> u32;
 }
 

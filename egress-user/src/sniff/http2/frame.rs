@@ -27,7 +27,7 @@ const PRIORITY: u8 = 0x20;
 /// The head of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    /// Octets behind the head.
+    /// Bytes behind the head.
     pub(super) length: usize,
     pub(super) kind: u8,
     flags: u8,

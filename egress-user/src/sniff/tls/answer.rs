@@ -17,14 +17,14 @@ const MESSAGE_HEADER_LEN: u32 = 4;
 /// RFC 8446 section 4.1.4), and servers act on the name in that one.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerWatch {
-    /// Octets of the record's header that have come.
+    /// Bytes of the record's header that have come.
     header: u8,
     kind: u8,
     /// The record's length, as far as it has come.
     length: u16,
-    /// Octets of the record that are to come.
+    /// Bytes of the record that are to come.
     left: u16,
-    /// Octets of the handshake message that have come.
+    /// Bytes of the handshake message that have come.
     message: u32,
     message_kind: u8,
     message_length: u32,

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 
 use super::{super::LayerText, super::sources::Beyond, Bounds};
 use crate::{
-    config::NetworkWritten,
+    config::{NetworkWritten, keys::Table, values::Value},
     policy::{Action, MatchedRules, Origin, Policy, Rule, Settings},
 };
 
@@ -19,8 +19,9 @@ impl Bounds {
         requirements: &[NetworkWritten],
         below: &[&NetworkWritten],
     ) {
-        let Some(only) = &bound.managed_allowed_domains_only else { return };
-        if !only.value {
+        const ONLY: &str = "managed_allowed_domains_only";
+        let Some(only) = bound.values.find(Table::Network, ONLY) else { return };
+        if only.value != Value::Boolean(true) {
             return;
         }
         let allows = requirements.iter().flat_map(|layer| &layer.rules);
