@@ -116,7 +116,7 @@ impl Receiver {
     }
 }
 
-/// Says so many octets again and again, until the connection breaks.
+/// Says so many bytes again and again, until the connection breaks.
 fn talk(stream: &TcpStream, (length, pause): (usize, Duration)) {
     let mut speaks = stream.try_clone().expect("copy the connection");
     std::thread::spawn(move || {
