@@ -6,7 +6,7 @@ mod machine;
 pub(crate) mod mounts;
 mod writer;
 
-pub use cgroup::{Cgroup, CgroupError};
+pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
 pub use listeners::{Family, ListenError, Listeners};
 pub(crate) use machine::{
     BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, kernel_version,

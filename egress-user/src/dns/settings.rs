@@ -18,9 +18,6 @@ pub struct Settings {
     pub refuse: Refuse,
     /// Types answered beyond A, AAAA, HTTPS, SVCB and the PTR of pins. Default none.
     pub record_types: Vec<RecordType>,
-    /// Whether HTTPS and SVCB records keep their `ech`. Default false: it hides the name by which a
-    /// client is judged.
-    pub allow_ech: bool,
     /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
     /// answered nor pinned, as nothing could be dialled there.
     pub has_ipv6: bool,
@@ -41,7 +38,6 @@ impl Settings {
                 RefusalCode::Refused => Refuse::Refused,
             },
             record_types: dns.record_types.iter().map(|number| number.0.into()).collect(),
-            allow_ech: false,
             has_ipv6: true,
             reuse: Duration::from_millis(500),
         }

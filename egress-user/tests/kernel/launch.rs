@@ -153,8 +153,8 @@ fn nobody_gets_an_init_by_hand() {
     refused(world.egress(&["--user", "root"]).run([EGRESS, "egress-init", "5"]));
 }
 
-/// A cgroup without programs, with an init that was started by a thread that has ended.
-fn started_elsewhere(host: &Host) -> (Cgroup, Init) {
+/// An init that was started by a thread that has ended, in a cgroup without programs.
+fn started_elsewhere(host: &Host) -> (Init, Cgroup) {
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins).expect("make a cgroup");
     let command = Command { program: "true".into(), arguments: Vec::new(), user: None };
     let (sender, receiver) = mpsc::channel();
@@ -167,7 +167,7 @@ fn started_elsewhere(host: &Host) -> (Cgroup, Init) {
     // The kernel tells a thread's children of its death before it is gone from here.
     let thread_id = thread_id.to_string();
     eventually("the thread is gone", || !Path::new("/proc/self/task").join(&thread_id).exists());
-    (cgroup, init)
+    (init, cgroup)
 }
 
 fn host() -> Host {
@@ -188,7 +188,7 @@ fn is_alive(init: &mut Init) {
 #[ignore = "kernel: needs root"]
 fn a_sandbox_outlives_the_thread_that_started_it() {
     let host = host();
-    let (_cgroup, mut init) = started_elsewhere(&host);
+    let (mut init, _cgroup) = started_elsewhere(&host);
     is_alive(&mut init);
 }
 
@@ -202,7 +202,7 @@ fn many_threads_start_sandboxes_at_once() {
             starts.into_iter().map(|start| start.join().expect("it starts")).collect();
         // One that ends takes no other with it.
         drop(inits.pop());
-        inits.iter_mut().for_each(|(_, init)| is_alive(init));
+        inits.iter_mut().for_each(|(init, _)| is_alive(init));
     });
 }
 
@@ -212,8 +212,8 @@ fn the_end_of_one_init_is_waited_for() {
     let host = host();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("start a runtime");
-    let (_cgroup, killed) = started_elsewhere(&host);
-    let (_other_cgroup, other) = started_elsewhere(&host);
+    let (killed, _cgroup) = started_elsewhere(&host);
+    let (other, _other_cgroup) = started_elsewhere(&host);
     assert_eq!(killed.ended(), None);
     killed.signal(Signal::SIGKILL);
     let ended = runtime.block_on(async {
@@ -230,7 +230,7 @@ fn the_end_of_one_init_is_waited_for() {
 #[ignore = "kernel: needs root"]
 fn an_init_ends_with_its_handle() {
     let host = host();
-    let (_cgroup, init) = started_elsewhere(&host);
+    let (init, _cgroup) = started_elsewhere(&host);
     let process = init.proc();
     let process = process.ancestors().nth(2).expect("/proc/ID");
     assert!(process.exists());

@@ -14,6 +14,7 @@ mod support;
 
 mod addresses;
 mod beginnings;
+mod cgroups;
 mod config;
 mod death;
 mod descriptors;

@@ -136,12 +136,12 @@ impl Service {
         if let Some(refusal) = chain.iter().find_map(|alias| policy.denied_name(alias)) {
             return self.refuse(Subject::lookup(name, record_type), refusal);
         }
-        let Settings { allow_ech, max_ttl, .. } = self.settings;
+        let allow_ech = policy.settings().allow_ech;
         let data = records::passed(&policy, allow_ech, record_type, records);
         if data.is_empty() {
             return Reply::NoData;
         }
-        let longest = u32::try_from(max_ttl.as_secs()).unwrap_or(u32::MAX);
+        let longest = u32::try_from(self.settings.max_ttl.as_secs()).unwrap_or(u32::MAX);
         Reply::Records { data, ttl: ttl.min(longest) }
     }
 }
