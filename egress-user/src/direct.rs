@@ -15,12 +15,11 @@ use std::{
 use egress_common::{
     event::HelloEvent,
     hello::{self, Finding},
-    sandbox::{Sandbox, flags},
 };
 
 use self::{ender::Ender, waiting::Waiting};
 use crate::{
-    kernel::{self, Maps},
+    kernel::{self, Maps, SandboxRecord},
     proxy::Transparent,
 };
 
@@ -31,8 +30,7 @@ pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 pub struct Direct {
     proxy: Arc<Transparent>,
     maps: Arc<Maps>,
-    /// As the kernel knows it but for [`flags::DIRECT`].
-    sandbox: Sandbox,
+    sandbox: Arc<SandboxRecord>,
     ender: Arc<Ender>,
     waiting: Waiting,
 }
@@ -40,7 +38,7 @@ pub struct Direct {
 impl Direct {
     /// Those of this sandbox. The kernel has to be able to end sockets of this network namespace
     /// ([`kernel::Destroyer::open`]): else no connection may be direct.
-    pub fn new(proxy: Arc<Transparent>, maps: Arc<Maps>, sandbox: Sandbox) -> Arc<Self> {
+    pub fn new(proxy: Arc<Transparent>, maps: Arc<Maps>, sandbox: Arc<SandboxRecord>) -> Arc<Self> {
         let ender = Ender::new(maps.clone());
         Arc::new(Self { proxy, maps, sandbox, ender, waiting: Waiting::default() })
     }
@@ -55,8 +53,7 @@ impl Direct {
             }
             Some(Finding::Diverted) => {
                 // The next connections, to wherever, would fare no better.
-                let flags = self.sandbox.flags & !flags::DIRECT;
-                if let Err(error) = self.maps.add_sandbox(Sandbox { flags, ..self.sandbox }) {
+                if let Err(error) = self.sandbox.set_diverted() {
                     tracing::debug!(%error, "connections are still direct");
                 }
                 self.end(&told, Finding::Diverted);
@@ -76,7 +73,7 @@ impl Direct {
 
     /// Ends those that are for such an address and of which no payload has left.
     pub fn end_where(&self, is_closed: impl Fn(IpAddr) -> bool) {
-        for (cookie, held) in self.maps.all_held() {
+        for (cookie, held) in self.maps.all_held(self.sandbox.id) {
             if is_closed(held.destination.into()) {
                 self.ender.end(cookie);
             }
@@ -85,7 +82,7 @@ impl Direct {
 
     /// Ends all of this sandbox that are for such a destination, whatever has passed by them.
     pub fn end_everything_where(&self, is_closed: impl Fn(SocketAddr) -> bool) {
-        for (cookie, held) in self.maps.all_held() {
+        for (cookie, held) in self.maps.all_held(self.sandbox.id) {
             let to = SocketAddr::new(held.destination.into(), held.destination_port);
             if is_closed(to) {
                 self.ender.end(cookie);

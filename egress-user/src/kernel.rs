@@ -11,6 +11,7 @@ mod maps;
 mod object;
 mod own;
 mod pins;
+mod record;
 mod sockets;
 
 pub use destroy::Destroyer;
@@ -21,4 +22,5 @@ pub use events::{Events, KernelEvent, datagram_connect, describe};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;
+pub use record::SandboxRecord;
 pub use sockets::{Connected, of_cgroup as connections_of};

@@ -112,7 +112,8 @@ impl Maps {
         self.events.take().map(Events::new)
     }
 
-    /// Makes the kernel know a sandbox: from now on its cgroup is judged by `sandbox`.
+    /// Makes the kernel know a sandbox: from now on its cgroup is judged by `sandbox`. For
+    /// [`super::SandboxRecord`], the one writer, and for tests.
     ///
     /// # Errors
     /// When the map is full.
@@ -189,9 +190,10 @@ impl Maps {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every direct connection of which no payload has left, by its socket's cookie.
-    pub fn all_held(&self) -> Vec<(u64, Held)> {
-        self.held.iter().flatten().map(|(cookie, held)| (cookie, held.0)).collect()
+    /// Every direct connection of a sandbox of which no payload has left, by its socket's cookie.
+    pub fn all_held(&self, sandbox: u64) -> Vec<(u64, Held)> {
+        let held = self.held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
+        held.filter(|(_, held)| held.sandbox == sandbox).collect()
     }
 
     /// A counter, summed over the processors; 0 when it cannot be read.

@@ -30,7 +30,7 @@ impl Sandbox {
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
         let ended = self.state.set_policy(policy);
         self.dns.forget_answers();
-        self.write_record(&supervisor.maps)?;
+        self.write_record()?;
         self.keeper.write_rules();
         let now = rights(&self.state);
         let lost: Vec<_> = pinned

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use egress_common::{
-    event::Event,
-    sandbox::{Sandbox as Record, flags},
-};
+use egress_common::event::Event;
 
 use super::SandboxState;
 use crate::{
     direct::Direct,
     dns::Service,
-    kernel::{self, KernelError, KernelEvent, Maps},
+    kernel::{self, KernelError, KernelEvent, SandboxRecord},
     own::Keeper,
     policy::Mode,
     proxy::Transparent,
@@ -25,8 +22,7 @@ pub struct Sandbox {
     pub name: String,
     /// When its path was proved, in CLOCK_BOOTTIME nanoseconds: what the kernel tells of before is no news.
     pub begun_ns: u64,
-    /// As the kernel side knows it, without [`flags`].
-    pub(super) record: Record,
+    pub(super) record: Arc<SandboxRecord>,
     pub(crate) proxy: Arc<Transparent>,
     pub(crate) dns: Arc<Service>,
     pub(crate) keeper: Arc<Keeper>,
@@ -50,17 +46,11 @@ impl Sandbox {
     }
 
     /// Writes what the policy of now says into the kernel's record.
-    pub(super) fn write_record(&self, maps: &Maps) -> Result<(), KernelError> {
+    pub(super) fn write_record(&self) -> Result<(), KernelError> {
         let policy = self.state.policy();
         let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
-        let flags = [
-            (policy.allows_public(), flags::PUBLIC),
-            (policy.settings().allow_ech, flags::ECH),
-            (may_be_direct, flags::DIRECT),
-        ];
-        let flags =
-            flags.into_iter().filter(|(holds, _)| *holds).fold(0, |all, (_, flag)| all | flag);
-        maps.add_sandbox(Record { flags, ..self.record })
+        let (is_public, allows_ech) = (policy.allows_public(), policy.settings().allow_ech);
+        self.record.set_policy_flags(is_public, allows_ech, may_be_direct)
     }
 
     fn refused(&self, event: &Event) {

@@ -15,7 +15,7 @@ use crate::{
     direct::Direct,
     dns::ServersError,
     host::{Cgroup, CgroupError, ListenError, Listeners},
-    kernel::{Devices, KernelError},
+    kernel::{Devices, KernelError, SandboxRecord},
     launch::{Init, InitError, PROBE_TARGET, StdioError, User, check_stdio, check_stdio_devices},
     own::Keeper,
     pins::{NEVER_NS, Opening},
@@ -89,17 +89,17 @@ impl Sandbox {
         let attached = supervisor.programs.attach(cgroup.id()?, cgroup.outer(), &pins)?;
         let held = Held::new(cgroup, attached, maps.clone())?;
         let policy = Arc::new(policy);
-        let record = describe(held.id(), &listeners)?;
+        let described = describe(held.id(), &listeners)?;
         // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that the
         // probe tries.
-        maps.add_sandbox(record)?;
+        let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
         let writer = User::writer(command.user.as_ref())
             .map_err(failed("look up the groups of the command's user"))?;
         let mut init = Init::spawn(held.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
-        let store = Arc::new(maps.pin_sink(record.id, watched.clone()));
-        let state = SandboxState::new(record.id, watched, store);
+        let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
+        let state = SandboxState::new(described.id, watched, store);
         let served = serve(supervisor, &state, listeners, &dns, writer)?;
         prove(&state, &mut init)?;
         // By the init's /proc where ours shows processes alone.
@@ -110,11 +110,12 @@ impl Sandbox {
         check_stdio_devices(devices)?;
         let Served { proxy, dns, upstream, tasks, listeners } = served;
         proxy.proved();
-        maps.add_rules(record.id, &policy)?;
+        maps.add_rules(described.id, &policy)?;
         state.watch_own(supervisor.own.clone());
         let keeper = Arc::new(Keeper::new(state.clone(), maps.clone()));
         let may_be_direct = supervisor.can_end && policy.settings().mode != Mode::Limited;
-        let direct = may_be_direct.then(|| Direct::new(proxy.clone(), maps.clone(), record));
+        let direct =
+            may_be_direct.then(|| Direct::new(proxy.clone(), maps.clone(), record.clone()));
         if let Some(direct) = &direct {
             keeper.set_direct(direct.clone());
             tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());
@@ -136,7 +137,7 @@ impl Sandbox {
             held: Some(held),
             _tasks: tasks,
         };
-        handle.sandbox.write_record(&maps)?;
+        handle.sandbox.write_record()?;
         if !supervisor.share_out() {
             return Err(StartError::Descriptors { limit: supervisor.descriptor_limit() });
         }

@@ -90,7 +90,7 @@ fn a_flood_of_refusals_costs_the_program_alone() {
     world.arrived_at(SITE).without("shared.test");
 }
 
-type Table = HashMap<MapData, u64, [u8; 48]>;
+type Table = HashMap<MapData, u64, [u8; 56]>;
 
 /// The kernel's table of connections that hold something back, of the run with this process.
 fn table(egress: Pid) -> Table {
@@ -151,7 +151,7 @@ fn where_the_table_is_full_connections_are_given_up() {
     let mut table = table(running.pid());
     let fill = (1..=100_000).map(|number| u64::MAX - number);
     let filled: Vec<u64> =
-        fill.take_while(|cookie| table.insert(cookie, [0; 48], 0).is_ok()).collect();
+        fill.take_while(|cookie| table.insert(cookie, [0; 56], 0).is_ok()).collect();
     assert!(filled.len() > 16_000, "{}", filled.len());
     running.tell("go");
     running.says("whole => none ETIMEDOUT");

@@ -38,6 +38,7 @@ pub(super) fn run(scenario: &str, world: &Path) {
             let gone: std::net::IpAddr = address(1).parse().unwrap();
             handle.revoke(|to| to.ip() == gone);
         }),
+        "held" => held(&supervisor, world),
         "thread_ends" => thread_ends(&supervisor, world),
         other => panic!("no scenario {other}"),
     }
@@ -108,11 +109,33 @@ fn one_ends(supervisor: &Arc<Supervisor>, world: &Path) {
     finish(supervisor, 1, living);
 }
 
+/// Two hold a silent connection to one address; one loses its right, and ends.
+fn held(supervisor: &Arc<Supervisor>, world: &Path) {
+    let [revoked, other] = ["revoked", "other"].map(|me| {
+        let pipe = fifo_named(world, me);
+        let words = ["/usr/bin/python3", "silent.py", me, &name(0), pipe.to_str().unwrap()];
+        let spec = spec(&[0], words.map(str::to_owned));
+        let handle = Sandbox::start(spec, supervisor).unwrap();
+        // Only now: its program has connected.
+        (handle, open(&pipe))
+    });
+    let gone: std::net::IpAddr = address(0).parse().unwrap();
+    revoked.0.revoke(|to| to.ip() == gone);
+    drop(revoked.1);
+    finish(supervisor, 0, revoked.0);
+    drop(other.1);
+    finish(supervisor, 1, other.0);
+}
+
 /// Name of the pipe that a program opens when it has come so far, and reads to its end.
 const GO: &str = "go";
 
 fn fifo(world: &Path) -> PathBuf {
-    let path = world.join(GO);
+    fifo_named(world, GO)
+}
+
+fn fifo_named(world: &Path, name: &str) -> PathBuf {
+    let path = world.join(name);
     // A scenario of before may have left one.
     let _ = std::fs::remove_file(&path);
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -1,0 +1,132 @@
+//! The one writer of a sandbox's kernel record. What several parts of user space know of it is put
+//! together under one lock: nobody writes from a copy that another has changed since.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egress_common::sandbox::{Sandbox, flags};
+
+use super::{KernelError, Maps};
+
+/// Writes one sandbox's record.
+pub struct SandboxRecord {
+    /// [`Sandbox::id`].
+    pub id: u64,
+    maps: Arc<Maps>,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    record: Sandbox,
+    /// [`SandboxRecord::set_policy_flags`] has been here: until then the record has no flag.
+    is_open: bool,
+    may_be_direct: bool,
+    was_diverted: bool,
+}
+
+impl SandboxRecord {
+    /// Makes the kernel know a sandbox, without any flag: from now on its cgroup is judged by its pins and
+    /// rules alone.
+    ///
+    /// # Errors
+    /// When there are as many sandboxes as the object has room for.
+    pub fn new(maps: Arc<Maps>, record: Sandbox) -> Result<Self, KernelError> {
+        let record = Sandbox { flags: 0, ..record };
+        maps.add_sandbox(record)?;
+        Ok(Self { id: record.id, maps, now: Mutex::new(Now::new(record)) })
+    }
+
+    /// Writes what the policy says: [`flags::PUBLIC`], [`flags::ECH`], and whether connections may be
+    /// direct, which they are no more once one was diverted.
+    ///
+    /// # Errors
+    /// When the kernel refuses it; it keeps the record of before.
+    pub fn set_policy_flags(
+        &self,
+        is_public: bool,
+        allows_ech: bool,
+        may_be_direct: bool,
+    ) -> Result<(), KernelError> {
+        self.change(|now| now.set_policy(is_public, allows_ech, may_be_direct))
+    }
+
+    /// The machine has changed a direct connection's packets: from now on all take the proxy, whatever
+    /// policy comes.
+    ///
+    /// # Errors
+    /// When the kernel refuses it; connections are direct as before.
+    pub fn set_diverted(&self) -> Result<(), KernelError> {
+        self.change(|now| now.was_diverted = true)
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Now)) -> Result<(), KernelError> {
+        let mut now = self.lock();
+        how(&mut now);
+        now.record.flags = now.flags();
+        // Under the lock: two changes arrive in the order in which they were made.
+        self.maps.add_sandbox(now.record)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Now {
+    fn new(record: Sandbox) -> Self {
+        Self { record, is_open: false, may_be_direct: false, was_diverted: false }
+    }
+
+    fn set_policy(&mut self, is_public: bool, allows_ech: bool, may_be_direct: bool) {
+        self.record.flags = 0;
+        if is_public {
+            self.record.flags |= flags::PUBLIC;
+        }
+        if allows_ech {
+            self.record.flags |= flags::ECH;
+        }
+        self.is_open = true;
+        self.may_be_direct = may_be_direct;
+    }
+
+    fn flags(&self) -> u32 {
+        let others = self.record.flags & !flags::DIRECT;
+        let direct = self.is_open && self.may_be_direct && !self.was_diverted;
+        if direct { others | flags::DIRECT } else { others }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(changes: &[&dyn Fn(&mut Now)]) -> u32 {
+        let mut now = Now::new(Sandbox { id: 1, ..Sandbox::NONE });
+        for change in changes {
+            change(&mut now);
+            now.record.flags = now.flags();
+        }
+        now.record.flags
+    }
+
+    #[test]
+    fn neither_writer_undoes_the_other() {
+        let policy = |now: &mut Now| now.set_policy(true, true, true);
+        let diverted = |now: &mut Now| now.was_diverted = true;
+        assert_eq!(after(&[]), 0);
+        assert_eq!(after(&[&policy]), flags::PUBLIC | flags::ECH | flags::DIRECT);
+        // Diverted: what the policy says of other things stays.
+        assert_eq!(after(&[&policy, &diverted]), flags::PUBLIC | flags::ECH);
+        // Another policy: what the machine does to packets stays.
+        assert_eq!(after(&[&policy, &diverted, &policy]), flags::PUBLIC | flags::ECH);
+        // Diverted while nothing is open opens nothing.
+        assert_eq!(after(&[&diverted]), 0);
+    }
+
+    #[test]
+    fn a_policy_takes_back_what_another_gave() {
+        let open = |now: &mut Now| now.set_policy(true, true, true);
+        let closed = |now: &mut Now| now.set_policy(false, false, false);
+        assert_eq!(after(&[&open, &closed]), 0);
+        assert_eq!(after(&[&closed, &open]), flags::PUBLIC | flags::ECH | flags::DIRECT);
+    }
+}
