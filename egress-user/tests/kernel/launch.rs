@@ -160,6 +160,11 @@ fn started_elsewhere(host: &Host) -> (Init, Cgroup) {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let init = Init::spawn(&cgroup, &command).expect("start an init");
+        // From where on its parent's death would kill it.
+        let comm = init.proc().ancestors().nth(2).expect("/proc/ID").join("comm");
+        eventually("the init has begun", || {
+            std::fs::read(&comm).is_ok_and(|name| name == b"egress-init\n")
+        });
         sender.send((gettid(), cgroup, init)).expect("hand the init over");
     });
     let (thread_id, cgroup, init) = receiver.recv().expect("an init");
