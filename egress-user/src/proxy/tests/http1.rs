@@ -118,10 +118,10 @@ async fn what_looks_like_a_request_in_a_body_is_none() {
     server.expect(&whole).await;
     // And behind the body the next one is judged.
     client.write(ELSEWHERE).await;
+    assert_eq!(server.rest().await.0, b"");
     server.finish().await;
     let (text, _) = client.text().await;
     assert!(is_refusal(&text, "denied"), "{text}");
-    assert_eq!(server.rest().await.0, b"");
     assert_eq!(world.reasons(), ["denied"]);
 }
 

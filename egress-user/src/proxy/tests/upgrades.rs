@@ -49,10 +49,10 @@ async fn where_the_server_does_not_switch_the_next_request_is_judged() {
     server.expect(OFFER).await;
     server.write(NOT_SWITCHED).await;
     client.expect(NOT_SWITCHED).await;
+    assert_eq!(server.rest().await.0, b"");
     server.finish().await;
     let (text, _) = client.text().await;
     assert!(text.starts_with("HTTP/1.1 403 "), "{text}");
-    assert_eq!(server.rest().await.0, b"");
     assert_eq!(world.reasons(), ["denied"]);
 }
 
