@@ -90,9 +90,11 @@ impl Direct {
         }
         match kernel::connections_of(self.sandbox.id) {
             Ok(connections) => {
-                for connection in connections.into_iter().filter(|one| is_closed(one.destination)) {
-                    self.ender.end_connection(connection);
-                }
+                // What goes to loopback is the proxy's, or the sandbox's own: never direct.
+                let direct = connections.into_iter().filter(|one| {
+                    !one.destination.ip().is_loopback() && is_closed(one.destination)
+                });
+                direct.for_each(|connection| self.ender.end_connection(connection));
             }
             Err(error) => tracing::warn!(%error, "direct connections could not be looked through"),
         }

@@ -146,7 +146,7 @@ impl Sandbox {
     }
 }
 
-/// Without [`flags`].
+/// Its ports; its flags come from the policy, once the path is proved.
 fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
     let mut record = Record { id, ..Record::NONE };
     listeners.describe(&mut record).map_err(failed("read the listeners' ports"))?;
