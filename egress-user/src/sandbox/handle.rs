@@ -1,6 +1,6 @@
 //! A sandbox, as whoever started it holds it.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use egress_common::event::Counter;
 use nix::sys::signal::Signal;
@@ -131,7 +131,8 @@ impl Handle {
     /// Puts another policy in the place of the one of now, for everything that lives and that is to come.
     ///
     /// # Errors
-    /// When it does not fit into the kernel's table: then the policy of before holds.
+    /// When it does not fit into the kernel's table: then the policy of before holds. When the kernel's record
+    /// of the sandbox cannot be written, the new one holds in all else.
     pub fn reload(&self, policy: Policy) -> Result<Reloaded, KernelError> {
         self.sandbox.reload(policy, &self.supervisor)
     }
@@ -139,7 +140,7 @@ impl Handle {
     /// Ends the connections to, and the pins of, the addresses for which `which` holds: a program that has
     /// looked the name up anew may connect again, if the policy lets it. Gives how many connections by way
     /// of the proxy were ended.
-    pub fn revoke(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
+    pub fn revoke(&self, which: impl Fn(IpAddr) -> bool) -> usize {
         self.sandbox.revoke(which)
     }
 

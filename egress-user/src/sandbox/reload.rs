@@ -1,6 +1,6 @@
 //! What is done to a sandbox that lives: another policy, or rights that are taken back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Reloaded, Sandbox};
 use crate::{
@@ -30,7 +30,8 @@ impl Sandbox {
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
         let ended = self.state.set_policy(policy);
         self.dns.forget_answers();
-        self.write_record()?;
+        // Told at the end: what has lost its right ends all the same.
+        let written = self.write_record();
         self.keeper.write_rules();
         let now = rights(&self.state);
         let lost: Vec<_> = pinned
@@ -51,23 +52,20 @@ impl Sandbox {
             is_other || of_pin || policy.denied_address(to.ip()).is_some()
         };
         self.end_direct(is_gone);
+        written?;
         Ok(Reloaded { generation: self.state.policy.generation(), ended })
     }
 
     /// Ends pins and connections of some addresses.
-    pub(super) fn revoke(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
+    pub(super) fn revoke(&self, which: impl Fn(IpAddr) -> bool) -> usize {
         let _changing = self.state.change();
         let now_ns = boottime_ns();
         let mut pins = self.state.pins();
-        let is_closed = |address| {
-            // Pins have no port.
-            which(SocketAddr::new(address, 0)) || which(SocketAddr::new(address, 443))
-        };
-        pins.end(self.state.store(), is_closed, now_ns);
+        pins.end(self.state.store(), &which, now_ns);
         drop(pins);
         self.dns.forget_answers();
-        let ended = self.state.connections.end_where(&which);
-        self.end_direct(which);
+        let ended = self.state.connections.end_where(|to| which(to.ip()));
+        self.end_direct(|to| which(to.ip()));
         ended
     }
 

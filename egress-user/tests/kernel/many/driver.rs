@@ -36,7 +36,7 @@ pub(super) fn run(scenario: &str, world: &Path) {
         }),
         "revoke" => change(&supervisor, world, |handle| {
             let gone: std::net::IpAddr = address(1).parse().unwrap();
-            handle.revoke(|to| to.ip() == gone);
+            handle.revoke(|address| address == gone);
         }),
         "held" => held(&supervisor, world),
         "thread_ends" => thread_ends(&supervisor, world),
@@ -122,7 +122,7 @@ fn held(supervisor: &Arc<Supervisor>, world: &Path) {
         (handle, open(&pipe))
     });
     let gone: std::net::IpAddr = address(0).parse().unwrap();
-    revoked.0.revoke(|to| to.ip() == gone);
+    revoked.0.revoke(|address| address == gone);
     drop(revoked.1);
     finish(supervisor, 0, revoked.0);
     drop(other.1);
