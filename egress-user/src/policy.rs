@@ -4,6 +4,7 @@
 //! [`Policy`] answers. Every door asks the same [`Policy`], or a map made of its
 //! [`Policy::kernel_rules`].
 
+mod answers;
 mod class;
 mod compile;
 mod decide;
@@ -21,7 +22,7 @@ mod rule;
 mod settings;
 mod unix;
 
-pub use class::{carried_forms, class_blocks, is_public};
+pub use class::{carried_forms, class_blocks, is_all_near, is_public};
 pub use compile::KernelRule;
 pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request};
 pub use host::{Host, HostError, Name};

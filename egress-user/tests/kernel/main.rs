@@ -49,6 +49,7 @@ mod proxy;
 mod rebinding;
 mod rebinding_moves;
 mod requests;
+mod resolves_to;
 mod second_hello;
 mod sockets;
 mod source_ports;

@@ -42,7 +42,7 @@ impl Service {
             Ok(grant) => grant,
             Err(refusal) => return Some(Outcome::Refused(refusal)),
         };
-        let judged = match policy.judge_lookup(name, &looked.answer) {
+        let (grant, judged) = match policy.judge_lookup(name, &grant, &looked.answer) {
             Ok(judged) => judged,
             Err(refusal) if refusal.reason == Reason::DnsFailed => {
                 return Some(Outcome::Failed(refusal, passed_on(&looked.answer)));
@@ -53,7 +53,7 @@ impl Service {
     }
 
     /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
-    /// that of `generation`: looked at under the lock of the pins, which whoever changes the policy takes
+    /// that of `generation`, or an address has become the machine's own: looked at under the lock of the pins, which whoever changes the policy takes
     /// behind the change.
     fn open(
         &self,
@@ -84,7 +84,9 @@ impl Service {
             }
         }
         let mut pins = self.sandbox.pins();
-        if self.sandbox.policy.generation() != generation {
+        let policy = self.sandbox.policy();
+        let has_become_own = |address: &IpAddr| policy.is_own_to(grant, *address);
+        if self.sandbox.policy.generation() != generation || judged.iter().any(has_become_own) {
             return None;
         }
         let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);
