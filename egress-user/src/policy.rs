@@ -20,6 +20,7 @@ mod refusal;
 mod remedy;
 mod route;
 mod rule;
+mod search;
 mod settings;
 mod unix;
 
@@ -35,5 +36,6 @@ pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
 pub use rule::{Action, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
+pub use search::SearchDomains;
 pub use settings::Settings;
 pub use unix::{UnixAddress, UnixRule};

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     Action, Host, MatchedRules, Name, Pattern, Payload, Refusal, Remedy, Rule, Settings, Transport,
-    UnixAddress, UnixRule, index::Index, own::Known,
+    UnixAddress, UnixRule, index::Index, own::Known, search,
 };
 
 /// The policy of one sandbox. Immutable but for the machine's own addresses; shared behind an `Arc`.
@@ -20,6 +20,7 @@ pub struct Policy {
     index: Index,
     unix: Vec<UnixRule>,
     own: Known,
+    search: search::Known,
     /// Addresses that `resolves_to` of some rule has by themselves.
     alone: Arc<HashSet<IpAddr>>,
 }
@@ -94,8 +95,8 @@ impl Policy {
         let blocks = rules.iter().flat_map(|rule| &rule.options.resolves_to);
         let alone = blocks.filter(|block| block.prefix_len() == block.max_prefix_len());
         let alone = Arc::new(alone.map(IpNet::addr).collect());
-        let (index, unix, own) = (Index::new(rules), Vec::new(), Known::default());
-        Self { settings, index, unix, own, alone }
+        let (own, search) = (Known::default(), search::Known::default());
+        Self { settings, index: Index::new(rules), unix: Vec::new(), own, search, alone }
     }
 
     /// With these rules for unix sockets. Links in their paths are resolved, as a policy asks no
@@ -303,6 +304,10 @@ impl Policy {
     /// Whether `resolves_to` of some rule has the address by itself.
     pub(super) fn has_alone(&self, address: IpAddr) -> bool {
         self.alone.contains(&address.to_canonical())
+    }
+
+    pub(super) fn known_search(&self) -> &search::Known {
+        &self.search
     }
 
     pub(super) fn known_own(&self) -> &Known {

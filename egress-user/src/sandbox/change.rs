@@ -21,6 +21,7 @@ impl SandboxState {
     /// under [`SandboxState::change`].
     pub(super) fn set_policy(&self, policy: Policy) -> usize {
         policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
+        policy.set_search_domains(self.policy().search_domains().as_ref().clone());
         let policy = Arc::new(policy);
         let generation = self.policy.set(Arc::clone(&policy));
         let now_ns = boottime_ns();

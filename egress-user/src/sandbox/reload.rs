@@ -30,6 +30,7 @@ impl Sandbox {
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
         let ended = self.state.set_policy(policy);
         self.dns.forget_answers();
+        self.dns.pin_hosts();
         // Told at the end: what has lost its right ends all the same.
         let written = self.write_record();
         self.keeper.write_rules();
