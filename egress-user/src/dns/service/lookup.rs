@@ -79,8 +79,8 @@ impl Service {
     }
 
     /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
-    /// that of `generation`, or an address has become the machine's own: looked at under the lock of the pins, which whoever changes the policy takes
-    /// behind the change.
+    /// that of `generation`, or an address has become the machine's own: looked at under the lock of the pins,
+    /// which whoever changes the policy takes behind the change.
     fn open(
         &self,
         name: &Name,

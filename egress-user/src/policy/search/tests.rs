@@ -28,9 +28,9 @@ fn a_name_without_its_search_domain_is_its_short_form() {
 #[test]
 fn as_many_dots_as_are_completed_are_short() {
     let search = &["svc.cluster.local", "cluster.local"];
-    let looked_up = "api.blue.svc.cluster.local";
-    assert_eq!(forms("**.cluster.local", search, 5, looked_up), ["api.blue", "api.blue.svc"]);
-    assert_eq!(forms("**.cluster.local", search, 2, looked_up), ["api.blue"]);
+    let looked_up = "api.ns1.svc.cluster.local";
+    assert_eq!(forms("**.cluster.local", search, 5, looked_up), ["api.ns1", "api.ns1.svc"]);
+    assert_eq!(forms("**.cluster.local", search, 2, looked_up), ["api.ns1"]);
     assert_eq!(forms("**.cluster.local", search, 1, looked_up), [""; 0]);
 }
 
