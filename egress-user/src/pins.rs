@@ -13,5 +13,6 @@ mod table;
 pub use list::Listed;
 pub use store::{Naming, Opening, PinStore};
 pub use table::{
-    MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinTable, Pinned, expiry_ns,
+    Ends, MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinTable, Pinned,
+    expiry_ns,
 };

@@ -33,6 +33,10 @@ const LEAST_LIFE: Duration = Duration::from_secs(1);
 /// How often expired pins are swept out while pins are added.
 const SWEEP_NS: u64 = 10_000_000_000;
 
+/// A pin that an answer would give this much more time, or less, stands as it is: a stub resolver asks for A and
+/// AAAA one behind the other, and each answer of its many processes would write all the name's pins again.
+const SAME_NS: u64 = 500_000_000;
+
 /// When a pin made at `now_ns` for an answer of this TTL ends: after max(TTL, `min_ttl`), bounded
 /// by `max_ttl`, and never in less than a second. CLOCK_BOOTTIME nanoseconds.
 pub fn expiry_ns(now_ns: u64, ttl_seconds: u32, min_ttl: Duration, max_ttl: Duration) -> u64 {
@@ -73,6 +77,26 @@ pub enum PinError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// When the first of an answer's pins ends, of each family, in CLOCK_BOOTTIME nanoseconds; [`NEVER_NS`] where
+/// there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Of the IPv4 addresses.
+    pub v4_ns: u64,
+    /// Of the IPv6 addresses.
+    pub v6_ns: u64,
+}
+
+impl Ends {
+    fn of(ends: impl Iterator<Item = (IpAddr, u64)>) -> Self {
+        let none = Self { v4_ns: NEVER_NS, v6_ns: NEVER_NS };
+        ends.fold(none, |Self { v4_ns, v6_ns }, (address, ends_ns)| match address {
+            IpAddr::V4(_) => Self { v4_ns: v4_ns.min(ends_ns), v6_ns },
+            IpAddr::V6(_) => Self { v4_ns, v6_ns: v6_ns.min(ends_ns) },
+        })
+    }
 }
 
 /// All pins of one sandbox. Time is the caller's, in CLOCK_BOOTTIME nanoseconds.
@@ -127,7 +151,8 @@ impl PinTable {
 
     /// Pins the addresses for the name, each until its own expiry, all or none: writes them to
     /// the sink first, then to the table. An earlier pin of the same name and address lives on
-    /// until the later of both expiries, under the new grant.
+    /// until the later of both expiries, under the new grant. Where all are there already, and would
+    /// get half a second more at most, nothing is written.
     ///
     /// # Errors
     /// [`PinError`]; then every earlier pin stands as it stood.
@@ -138,8 +163,11 @@ impl PinTable {
         grant: &MatchedRules,
         addresses: &[(IpAddr, u64)],
         now_ns: u64,
-    ) -> Result<(), PinError> {
+    ) -> Result<Ends, PinError> {
         let wanted = distinct(addresses);
+        if let Some(ends) = self.standing_pins(name, grant, &wanted, now_ns) {
+            return Ok(ends);
+        }
         let new = self.new_among(name, &wanted);
         let full = |table: &Self, new: usize| {
             let of_name = table.by_name.get(name).map_or(0, Vec::len);
@@ -154,11 +182,33 @@ impl PinTable {
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
         let pins = self.write(sink, name, grant, &wanted, now_ns)?;
+        let ends = Ends::of(pins.iter().map(|(address, pin)| (*address, pin.expires_ns)));
         // Backwards, because each goes to the front.
         for (address, pin) in pins.into_iter().rev() {
             self.insert(address, pin);
         }
-        Ok(())
+        Ok(ends)
+    }
+
+    /// The ends of these pins, where all stand by the same right, and for about as long.
+    fn standing_pins(
+        &self,
+        name: &Name,
+        grant: &MatchedRules,
+        wanted: &[(IpAddr, u64)],
+        now_ns: u64,
+    ) -> Option<Ends> {
+        let mut standing = Vec::with_capacity(wanted.len());
+        for &(address, expires_ns) in wanted {
+            let pin = self.pins_of(address).iter().find(|pin| pin.name == *name)?;
+            let missing_ns = expires_ns.saturating_sub(pin.expires_ns);
+            let left_ns = pin.expires_ns.saturating_sub(now_ns);
+            if missing_ns > SAME_NS.min(left_ns) || left_ns == 0 || !pin.grant.opens_as(grant) {
+                return None;
+            }
+            standing.push((address, pin.expires_ns));
+        }
+        Some(Ends::of(standing.into_iter()))
     }
 
     /// Live pins of this address, the latest first: the names that vouch for it.
