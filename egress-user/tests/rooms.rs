@@ -153,6 +153,14 @@ fn files_stay_short() {
     }
 }
 
+/// Arguments, specification, wait, print: what is more belongs into the library.
+#[test]
+fn the_command_run_is_thin() {
+    let file = root().join("egress-user/src/cli/run.rs");
+    let count = fs::read_to_string(file).unwrap().lines().count();
+    assert!(count < 150, "cli/run.rs has {count} lines; a sandbox's life is `sandbox`'s");
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }

@@ -22,7 +22,7 @@ use super::{
     admission::{Admission, Permit},
     budget::{Budget, EARLY_BYTES},
     connection::Connection,
-    drain::{Drain, GivenUp, Owed},
+    drain::{Drain, Owed},
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -34,7 +34,7 @@ use crate::{
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{PinStore, PinTable},
     policy::Policy,
-    record::{Event, Limit, Subject},
+    record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
     sys::descriptors::is_readable,
 };
