@@ -8,7 +8,7 @@ use std::{
 
 use egress_common::pin::PortList;
 
-use super::{PinStore, direct_ports};
+use super::{Ends, PinStore, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
@@ -32,10 +32,6 @@ const LEAST_LIFE: Duration = Duration::from_secs(1);
 
 /// How often expired pins are swept out while pins are added.
 const SWEEP_NS: u64 = 10_000_000_000;
-
-/// A pin that an answer would give this much more time, or less, stands as it is: a stub resolver asks for A and
-/// AAAA one behind the other, and each answer of its many processes would write all the name's pins again.
-const SAME_NS: u64 = 500_000_000;
 
 /// When a pin made at `now_ns` for an answer of this TTL ends: after max(TTL, `min_ttl`), bounded
 /// by `max_ttl`, and never in less than a second. CLOCK_BOOTTIME nanoseconds.
@@ -77,26 +73,6 @@ pub enum PinError {
         #[source]
         source: std::io::Error,
     },
-}
-
-/// When the first of an answer's pins ends, of each family, in CLOCK_BOOTTIME nanoseconds; [`NEVER_NS`] where
-/// there are none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    /// Of the IPv4 addresses.
-    pub v4_ns: u64,
-    /// Of the IPv6 addresses.
-    pub v6_ns: u64,
-}
-
-impl Ends {
-    fn of(ends: impl Iterator<Item = (IpAddr, u64)>) -> Self {
-        let none = Self { v4_ns: NEVER_NS, v6_ns: NEVER_NS };
-        ends.fold(none, |Self { v4_ns, v6_ns }, (address, ends_ns)| match address {
-            IpAddr::V4(_) => Self { v4_ns: v4_ns.min(ends_ns), v6_ns },
-            IpAddr::V6(_) => Self { v4_ns, v6_ns: v6_ns.min(ends_ns) },
-        })
-    }
 }
 
 /// All pins of one sandbox. Time is the caller's, in CLOCK_BOOTTIME nanoseconds.
@@ -188,27 +164,6 @@ impl PinTable {
             self.insert(address, pin);
         }
         Ok(ends)
-    }
-
-    /// The ends of these pins, where all stand by the same right, and for about as long.
-    fn standing_pins(
-        &self,
-        name: &Name,
-        grant: &MatchedRules,
-        wanted: &[(IpAddr, u64)],
-        now_ns: u64,
-    ) -> Option<Ends> {
-        let mut standing = Vec::with_capacity(wanted.len());
-        for &(address, expires_ns) in wanted {
-            let pin = self.pins_of(address).iter().find(|pin| pin.name == *name)?;
-            let missing_ns = expires_ns.saturating_sub(pin.expires_ns);
-            let left_ns = pin.expires_ns.saturating_sub(now_ns);
-            if missing_ns > SAME_NS.min(left_ns) || left_ns == 0 || !pin.grant.opens_as(grant) {
-                return None;
-            }
-            standing.push((address, pin.expires_ns));
-        }
-        Some(Ends::of(standing.into_iter()))
     }
 
     /// Live pins of this address, the latest first: the names that vouch for it.

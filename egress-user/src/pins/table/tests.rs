@@ -2,7 +2,10 @@ use std::{net::IpAddr, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{super::lease::LEASE_NS, *};
+use super::{
+    super::{ends::SAME_NS, lease::LEASE_NS},
+    *,
+};
 use crate::dns::support::{Diary, Entry, address, grant, name};
 
 const A: &str = "198.51.100.1";
