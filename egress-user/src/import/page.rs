@@ -1,6 +1,6 @@
 //! The policy that is being written.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Page<'a> {
     pub(super) sections: BTreeMap<String, Section>,
     pub(super) default_profile: Option<Line>,
     pub(super) told: Vec<Told>,
+    /// The same, by place and text: a list may be long.
+    told_before: HashSet<(String, String)>,
     pub(super) notes: Vec<String>,
     pub(super) is_requirements: bool,
     /// Ports that are closed at every host, each with its line.
@@ -55,6 +57,7 @@ impl<'a> Page<'a> {
             sections: BTreeMap::new(),
             default_profile: None,
             told: Vec::new(),
+            told_before: HashSet::new(),
             notes: Vec::new(),
             is_requirements: false,
             closed_ports: BTreeMap::new(),
@@ -146,9 +149,9 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn tell(&mut self, difference: Difference, place: &str, why: impl Into<String>) {
-        let told = Told { place: place.to_owned(), why: why.into(), difference };
-        if !self.told.contains(&told) {
-            self.told.push(told);
+        let why = why.into();
+        if self.told_before.insert((place.to_owned(), why.clone())) {
+            self.told.push(Told { place: place.to_owned(), why, difference });
         }
     }
 
