@@ -4,7 +4,6 @@
 //! and nodes of a cluster have no form here; what is about them is told.
 use super::{
     Source, failed,
-    harden_runner::profile_name,
     page::Page,
     patterns::{self, Dialect, Ports},
     rules::Rule,
@@ -58,16 +57,9 @@ pub(super) fn read(
             "Each policy is a profile: egress run --profile NAME. Without one nothing is open.",
         );
     }
-    let mut taken: Vec<String> = Vec::new();
     for (name, spec) in specs {
-        let mut profile = profile_name(&name);
-        let mut number = 2;
-        while taken.contains(&profile) {
-            profile = format!("{}-{number}", profile_name(&name));
-            number += 1;
-        }
-        taken.push(profile.clone());
-        file.spec(if is_one { "" } else { &profile }, spec)?;
+        let profile = if is_one { String::new() } else { file.page.new_profile(&name) };
+        file.spec(&profile, spec)?;
     }
     Ok(())
 }

@@ -61,21 +61,16 @@ pub(super) fn read(
     }
     let mut seen: Vec<&str> = Vec::new();
     for (job, with) in found {
-        let profile = if is_one { String::new() } else { profile_name(job) };
         if seen.contains(&job) {
             // Which one counts there is a matter of the time.
             let message = format!("the job {job:?} has two steps of harden-runner");
             return Err(failed(source.name, with.line, message, "keep the one that is meant"));
         }
         seen.push(job);
+        let profile = if is_one { String::new() } else { file.page.new_profile(job) };
         file.step(&profile, with)?;
     }
     Ok(())
-}
-
-/// A name for a profile; `default` is `[network]` itself.
-pub(super) fn profile_name(name: &str) -> String {
-    if name == "default" { "default-profile".to_owned() } else { name.to_owned() }
 }
 
 /// The settings of each step that uses the action; a step without any stands for itself.

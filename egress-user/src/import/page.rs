@@ -73,6 +73,25 @@ impl<'a> Page<'a> {
         self.sections.entry(profile.to_owned()).or_default()
     }
 
+    /// A profile for what is of this name elsewhere, and of no other profile here.
+    pub(super) fn new_profile(&mut self, name: &str) -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+        // `default` is `[network]` itself.
+        let base = if matches!(plain.as_str(), "" | "default") { "profile" } else { &plain };
+        let mut profile = base.to_owned();
+        let mut number = 2;
+        while self.sections.contains_key(&profile) {
+            profile = format!("{base}-{number}");
+            number += 1;
+        }
+        if profile != name {
+            self.note(format!("{name:?} is the profile {profile}."));
+        }
+        self.section(&profile);
+        profile
+    }
+
     /// A key of a table. Of two values the narrower counts, else the first; what the language does
     /// not take is left out.
     pub(super) fn set(

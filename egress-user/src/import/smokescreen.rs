@@ -4,7 +4,6 @@
 //! are about is closed.
 use super::{
     Source, failed,
-    harden_runner::profile_name,
     page::Page,
     patterns::{self, Dialect},
     rules::Rule,
@@ -49,15 +48,17 @@ pub(super) fn read(
             patterns::deny(file.page, "", text, Dialect::Smokescreen, &place);
         }
     }
-    let mut profiles = Vec::new();
+    let (mut names, mut profiles) = (Vec::new(), Vec::new());
     for service in services {
         let name = service.get("name").and_then(Node::text).unwrap_or_default();
-        if name.is_empty() || profiles.iter().any(|known| known == name) {
+        if name.is_empty() || names.contains(&name) {
             let message = "a service without a name, or with that of another";
             return Err(failed(source.name, service.line, message, "name each once"));
         }
-        profiles.push(name.to_owned());
-        file.rule(&profile_name(name), service)?;
+        names.push(name);
+        let profile = file.page.new_profile(name);
+        file.rule(&profile, service)?;
+        profiles.push(profile);
     }
     let has_default = match get(top, "default").filter(|entry| entry.node.table().is_some()) {
         Some(entry) => {
@@ -71,9 +72,7 @@ pub(super) fn read(
     );
     if let Some(entry) = get(top, "global_allow_list") {
         for (text, place) in file.texts(entry)? {
-            for profile in
-                profiles.iter().map(|name| profile_name(name)).chain(has_default.then(String::new))
-            {
+            for profile in profiles.iter().cloned().chain(has_default.then(String::new)) {
                 file.allow(&profile, text, &place);
             }
         }

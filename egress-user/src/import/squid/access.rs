@@ -227,7 +227,10 @@ impl<'a, 'p> Access<'a, 'p> {
             self.allowed.push(Pattern::Any);
             return what.clients.is_empty() && what.has_no_target();
         };
-        for (text, place) in within(first, others) {
+        // These match nothing there, and say so wherever they meet another list.
+        let (stars, names): (Vec<_>, Vec<_>) =
+            first.iter().cloned().partition(|(text, _)| text.contains('*'));
+        for (text, place) in stars.into_iter().chain(within(&names, others)) {
             let pattern = patterns::allow_at(self.page, "", &text, Dialect::Squid, &ports, &place);
             self.allowed.extend(pattern);
         }
@@ -332,7 +335,8 @@ impl<'a, 'p> Access<'a, 'p> {
 fn within(first: &[(String, String)], others: &[Vec<(String, String)>]) -> Vec<(String, String)> {
     let mut left = first.to_vec();
     for other in others {
-        let pairs = left.iter().flat_map(|one| other.iter().map(move |two| (one, two)));
+        let names = other.iter().filter(|(text, _)| !text.contains('*'));
+        let pairs = left.iter().flat_map(|one| names.clone().map(move |two| (one, two)));
         let narrower = pairs.filter_map(|(one, two)| {
             let (a, b) = (patterns::denied(&one.0)?, patterns::denied(&two.0)?);
             if b.covers(&a) {

@@ -136,7 +136,7 @@ const ROWS: &[Row] = &[
          egressDeny:\n  - toCIDR: [203.0.113.0/24]\n    toPorts: [{ports: [{port: \"443\"}]}]\n",
         Some("two"),
         &[("a.example:443", true), ("a.example:80", false), ("203.0.113.1:443", false)],
-        &["two.yaml:7: \"Deployment\" is no policy of Cilium", "two.yaml:16: the ports of a deny"],
+        &["two.yaml:7: \"Deployment\" is no policy of Cilium", "two.yaml:17: the ports of a deny"],
     ),
     (
         "rules.json",
@@ -180,7 +180,7 @@ const ROWS: &[Row] = &[
             ("bad.example:443", false),
             ("worse.example:443", false),
         ],
-        &["firewall.sh:11: the list BLOCKED_DOMAINS: denied"],
+        &["firewall.sh:10: the list BLOCKED_DOMAINS: denied"],
     ),
 ];
 

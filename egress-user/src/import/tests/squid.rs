@@ -80,6 +80,11 @@ fn the_order_and_the_end_of_lines_are_kept() {
             "acl b dstdomain .example\nacl c dstdomain a.example\nhttp_access allow b !c\nhttp_access deny all\n",
             [("a.example:443", false), ("b.example:443", true)],
         ),
+        // A star matches nothing, also where two lists meet.
+        (
+            "acl b dstdomain *.a.example\nacl c dstdomain x.a.example\nhttp_access deny !c\nhttp_access allow b\n",
+            [("x.a.example:443", false), ("y.a.example:443", false)],
+        ),
         (
             "acl a src 10.0.0.1\nacl b src 10.0.0.2\nacl x dstdomain a.example\nacl y dstdomain b.example\nhttp_access allow a x\nhttp_access allow b \
              y\nhttp_access deny all\n",
@@ -107,5 +112,5 @@ fn what_is_not_known_of_a_deny_is_an_error() {
         let error = conf(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
-    assert!(conf("include /x\nhttp_access deny all\n").unwrap().has_losses());
+    assert!(imported("squid.conf", "include /x\nhttp_access deny all\n").has_losses());
 }
