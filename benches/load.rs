@@ -33,7 +33,7 @@ fn load(criterion: &mut Criterion) {
         group.bench_function(id("reload"), |bencher| {
             bencher.iter_with_large_drop(|| {
                 let assembled = assemble(parse(black_box(&text)));
-                (assembled.policy.kernel_rules(), assembled)
+                (assembled.policy.address_entries(), assembled)
             });
         });
         let loaded = parse(&text);
@@ -49,8 +49,8 @@ fn load(criterion: &mut Criterion) {
             bencher.iter_batched(rules, index, BatchSize::PerIteration);
         });
         let policy = assemble(loaded.clone()).policy;
-        group.bench_function(id("part: kernel_rules"), |bencher| {
-            bencher.iter_with_large_drop(|| black_box(&policy).kernel_rules());
+        group.bench_function(id("part: address_entries"), |bencher| {
+            bencher.iter_with_large_drop(|| black_box(&policy).address_entries());
         });
     }
     group.finish();

@@ -47,8 +47,8 @@ fn decision(criterion: &mut Criterion) {
             bencher.iter(|| policy.address(black_box(address)));
         });
         group.sample_size(10);
-        group.bench_function(BenchmarkId::new("kernel_rules", count), |bencher| {
-            bencher.iter(|| black_box(&policy).kernel_rules());
+        group.bench_function(BenchmarkId::new("address_entries", count), |bencher| {
+            bencher.iter(|| black_box(&policy).address_entries());
         });
         group.sample_size(100);
     }

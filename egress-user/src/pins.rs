@@ -6,11 +6,13 @@
 mod direct;
 mod lease;
 mod list;
+mod ports;
 mod rejudge;
 mod store;
 mod table;
 
 pub use list::Listed;
+pub use ports::{direct_ports, ports_of};
 pub use store::{Naming, Opening, PinStore};
 pub use table::{
     MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinTable, Pinned, expiry_ns,

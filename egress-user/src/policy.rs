@@ -2,7 +2,7 @@
 //!
 //! [`Host`] reads what a person or a program wrote, [`Pattern`] and [`Rule`] what a policy says, and
 //! [`Policy`] answers. Every door asks the same [`Policy`], or a map made of its
-//! [`Policy::kernel_rules`].
+//! [`Policy::address_entries`].
 
 mod class;
 mod compile;
@@ -14,6 +14,7 @@ mod own;
 mod path;
 mod pattern;
 mod payload;
+mod ports;
 mod refusal;
 mod remedy;
 mod route;
@@ -22,15 +23,16 @@ mod settings;
 mod unix;
 
 pub use class::{carried_forms, class_blocks, is_public};
-pub use compile::KernelRule;
+pub use compile::{AddressAction, AddressEntry};
 pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request};
 pub use host::{Host, HostError, Name};
 pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
+pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
-pub use rule::{Action, Layer, Mode, Origin, PortSet, Route, Rule, RuleOptions, Transport};
+pub use rule::{Action, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
 pub use settings::Settings;
 pub use unix::{UnixAddress, UnixRule};

@@ -22,7 +22,6 @@ mod outbound;
 mod refuse;
 
 pub use accept::{MAX_CONNECTIONS, Transparent};
-pub use drain::GivenUp;
 pub use outbound::Outbound;
 
 /// Writes everything to a shared stream.

@@ -20,4 +20,4 @@ pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
 pub use remedy::short;
 pub use subject::{Limit, Seen, Subject};
-pub use summary::Summary;
+pub use summary::{GivenUp, Summary};

@@ -3,6 +3,7 @@
 
 mod change;
 mod connections;
+mod ending;
 mod handle;
 mod policy_watch;
 mod reload;
@@ -13,7 +14,8 @@ mod start;
 mod state;
 
 pub use connections::{Connections, Ending, Judged, Live};
-pub use handle::{Handle, Reloaded, Stopped};
+pub use ending::Ended;
+pub use handle::{Handle, Reloaded};
 pub use policy_watch::{PolicyVersion, PolicyWatch};
 pub use running::Sandbox;
 pub use spec::Spec;

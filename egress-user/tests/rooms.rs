@@ -47,6 +47,7 @@ const IMPURE: [&str; 8] = [
 type Pure = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const PURE: [Pure; 4] = [
+    // What it uses of `egress_common` is in `policy_knows_no_kernel_types`.
     ("policy", &["egress_common", "foldhash", "idna", "ipnet", "thiserror"], &[]),
     ("sniff", &["egress_common", "httparse", "loona_hpack", "rustls", "thiserror"], &[]),
     // `time` is the standard library's, whose name within braces looks like that of the crate.
@@ -79,6 +80,40 @@ fn pure_rooms_use_only_what_they_may() {
                     "{file} uses {impure}: this room does no I/O"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn policy_knows_no_kernel_types() {
+    // Its tests neither: what the kernel is told is for `pins` and `kernel` to make of it.
+    for (file, code) in sources_of("policy") {
+        for (head, next) in source::paths(&code) {
+            assert!(head != "egress_common" || next == "Reason", "{file} uses {head}::{next}");
+        }
+    }
+}
+
+#[test]
+fn one_room_tells_the_kernels_time() {
+    for (file, code) in sources("egress-user/src") {
+        if file == "egress-user/src/clock.rs" {
+            continue;
+        }
+        let words: BTreeSet<&str> = source::words(&code).collect();
+        assert!(!words.contains("CLOCK_BOOTTIME"), "{file} reads the clock itself: use clock");
+        assert!(!code.contains("fn boottime_ns"), "{file} has a clock of its own: use clock");
+        for uses in code.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+            assert!(!uses.contains("boottime_ns"), "{file} gives the clock on: use clock");
+        }
+    }
+}
+
+#[test]
+fn kernel_knows_no_dns() {
+    for (file, code) in sources_of("kernel") {
+        for (head, next) in source::paths(&code) {
+            assert!(head != "crate" || next != "dns", "{file} uses crate::dns");
         }
     }
 }
@@ -151,6 +186,14 @@ fn files_stay_short() {
         let count = fs::read_to_string(&file).unwrap().lines().count();
         assert!(count <= LINES, "{} has {count} lines; split it", file.display());
     }
+}
+
+/// Arguments, specification, wait, print: what is more belongs into the library.
+#[test]
+fn the_command_run_is_thin() {
+    let file = root().join("egress-user/src/cli/run.rs");
+    let count = fs::read_to_string(file).unwrap().lines().count();
+    assert!(count < 150, "cli/run.rs has {count} lines; a sandbox's life is `sandbox`'s");
 }
 
 fn root() -> PathBuf {

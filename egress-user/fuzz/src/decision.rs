@@ -3,9 +3,12 @@ use std::net::IpAddr;
 
 use arbitrary::{Arbitrary, Unstructured};
 use egress_common::Reason;
-use egress_user::policy::{
-    Action, Answer, Decision, Host, KernelRule, LOCALHOST_ADDRESSES, Lookup, Name, Payload, Policy,
-    Request, Rule, Settings, Transport,
+use egress_user::{
+    pins::ports_of,
+    policy::{
+        Action, AddressEntry, Answer, Decision, Host, LOCALHOST_ADDRESSES, Lookup, Name, Payload,
+        Policy, Request, Rule, Settings, Transport,
+    },
 };
 
 use super::{
@@ -159,7 +162,7 @@ fn added_rule(
 /// cannot know better: ports under `*`.
 pub fn agrees_with_kernel(scenario: &Scenario) {
     let policy = scenario.policy(&scenario.rules());
-    let rules = policy.kernel_rules();
+    let rules = policy.address_entries();
     for address in scenario.edges() {
         address_agrees_with_kernel(&policy, &rules, address, 80);
     }
@@ -178,7 +181,7 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
                 };
                 let Ok(grant) = policy.name(&name) else { continue };
                 let Ok(pins) = policy.judge_lookup(&name, &answer) else { continue };
-                let ports = grant.kernel_ports();
+                let ports = ports_of(&grant.tcp_ports());
                 let allowed = grant.opens(port, Transport::Tcp);
                 for &pin in pins {
                     let reaches = kernel::pinned_reaches_proxy(&rules, pin, ports, port);
@@ -189,7 +192,7 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
     }
 }
 
-fn address_agrees_with_kernel(policy: &Policy, rules: &[KernelRule], address: IpAddr, port: u16) {
+fn address_agrees_with_kernel(policy: &Policy, rules: &[AddressEntry], address: IpAddr, port: u16) {
     let reaches = kernel::reaches_proxy(policy, rules, address, port);
     let allowed = policy.address(address).is_ok_and(|grant| grant.opens(port, Transport::Tcp));
     let by_rule = kernel::longest_match(rules, address).is_some();

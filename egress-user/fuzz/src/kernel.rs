@@ -1,12 +1,15 @@
 //! What the kernel does with a compiled policy: the longest prefix among v4-mapped keys.
 use std::net::{IpAddr, Ipv6Addr};
 
-use egress_common::pin::{Ports, RuleAction};
-use egress_user::policy::{KernelRule, Policy};
+use egress_common::pin::Ports;
+use egress_user::{
+    pins::ports_of,
+    policy::{AddressAction, AddressEntry, Policy},
+};
 use ipnet::IpNet;
 
 /// What the map says to an address.
-pub fn longest_match(rules: &[KernelRule], address: IpAddr) -> Option<&KernelRule> {
+pub fn longest_match(rules: &[AddressEntry], address: IpAddr) -> Option<&AddressEntry> {
     let key = key(address);
     let matching = rules.iter().filter(|rule| {
         let (block, length) = block_key(rule.block);
@@ -17,17 +20,24 @@ pub fn longest_match(rules: &[KernelRule], address: IpAddr) -> Option<&KernelRul
 }
 
 /// Whether a TCP connection to an address that nothing pinned gets to the proxy.
-pub fn reaches_proxy(policy: &Policy, rules: &[KernelRule], address: IpAddr, port: u16) -> bool {
+pub fn reaches_proxy(policy: &Policy, rules: &[AddressEntry], address: IpAddr, port: u16) -> bool {
     match longest_match(rules, address) {
         None => policy.allows_public(),
-        Some(KernelRule { action: RuleAction::Allow, ports, .. }) => ports.opens(port),
+        Some(AddressEntry { action: AddressAction::Allow, ports, .. }) => {
+            ports_of(ports).opens(port)
+        }
         Some(_) => false,
     }
 }
 
 /// Whether one to a pinned address does.
-pub fn pinned_reaches_proxy(rules: &[KernelRule], address: IpAddr, pin: Ports, port: u16) -> bool {
-    let denied = |rule: &KernelRule| rule.action == RuleAction::Deny;
+pub fn pinned_reaches_proxy(
+    rules: &[AddressEntry],
+    address: IpAddr,
+    pin: Ports,
+    port: u16,
+) -> bool {
+    let denied = |rule: &AddressEntry| rule.action == AddressAction::Deny;
     pin.opens(port) && !longest_match(rules, address).is_some_and(denied)
 }
 

@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(first.warnings, second.warnings);
     assert_eq!(first.not_built, second.not_built);
     assert_eq!((&first.network, &first.dns), (&second.network, &second.dns));
-    assert_eq!(first.policy.kernel_rules(), second.policy.kernel_rules());
+    assert_eq!(first.policy.address_entries(), second.policy.address_entries());
     shown_says_the_same(&first);
     for rule in loaded.network.rules.iter().take(PROBED) {
         assert_eq!(answers(&first, &rule.pattern), answers(&second, &rule.pattern));
@@ -51,7 +51,7 @@ fn shown_says_the_same(assembled: &Assembled) {
         };
         let again = again.unwrap_or_else(|errors| panic!("{shown} is refused:\n{errors}"));
         assert_eq!(config::show(&again, false), config::show(assembled, false));
-        assert_eq!(again.policy.kernel_rules(), assembled.policy.kernel_rules(), "{shown}");
+        assert_eq!(again.policy.address_entries(), assembled.policy.address_entries(), "{shown}");
         assert_eq!(again.dns, assembled.dns, "{shown}");
     }
 }

@@ -1,25 +1,20 @@
 //! `egress run`: a command in a sandbox of its own.
 
-use std::{ffi::OsString, io::Write, process::ExitCode, time::Duration};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
 use egress_user::{
     config::Assembled,
-    launch::{Arrived, Command, InitError, Signals, User, exit},
-    proxy::GivenUp,
-    sandbox::{Handle, Sandbox, Spec, StartError, Stopped},
+    launch::{Command, InitError, Signals, User, exit},
+    sandbox::{Sandbox, Spec, StartError},
     supervisor::Supervisor,
     sys,
     text::{self, Printable},
 };
 use nix::unistd::geteuid;
-use tokio::time::timeout;
 
 use super::{Failure, LaidOut, complain as say, policy_args::PolicyArgs};
-
-/// How long resets are waited for, when a signal ends the wait for deliveries.
-const RESET_WITHIN: Duration = Duration::from_secs(2);
 
 /// Run a command that can reach only what the policy allows.
 ///
@@ -97,68 +92,16 @@ fn in_sandbox(assembled: Assembled, command: Command) -> anyhow::Result<ExitCode
     if let Some(error) = handle.status_error() {
         say(&format!("warning: `egress status` will not show this sandbox: {error}"));
     }
-    let (code, interrupted) = supervisor.block_on(end(&handle, &signals))?;
+    let ended = supervisor.block_on(handle.pass_until_ended(&signals));
+    let ended = ended.context("wait for the command")?;
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and what
     // the command wrote is delivered.
     if handle.kill() {
-        handle.drain();
-        if interrupted {
-            handle.give_up();
-        }
         // Whoever reads the command's output is not to wait for this.
         sys::descriptors::leave_output();
-        supervisor.block_on(deliver(&handle, &signals));
-        for GivenUp { to, bytes } in handle.given_up() {
-            say(&format!("given up: at least {bytes} bytes to tcp {to} were not delivered"));
-        }
+        supervisor.block_on(handle.deliver(ended, &signals));
     }
-    tell(&handle.stop());
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(exit::NOT_STARTED)))
-}
-
-/// Passes signals on until the command has ended; its exit code, and whether a signal came that it had no
-/// time to get.
-async fn end(handle: &Handle, signals: &Signals) -> anyhow::Result<(i32, bool)> {
-    let mut ended = std::pin::pin!(handle.wait());
-    loop {
-        tokio::select! {
-            biased;
-            arrived = signals.next() => match (arrived.context("wait for a signal")?, handle.ended()) {
-                (Arrived::Pass(_), Some(code)) => return Ok((code, true)),
-                (Arrived::Pass(signal), None) => handle.signal(signal),
-                (Arrived::Terminal | Arrived::Child, _) => {}
-            },
-            code = &mut ended => return Ok((code.context("wait for the command")?, false)),
-        }
-    }
-}
-
-/// Waits until what the command wrote is delivered, at the latest until a signal comes.
-async fn deliver(handle: &Handle, signals: &Signals) {
-    tokio::select! {
-        biased;
-        () = handle.drained() => return,
-        _ = signals.next() => handle.give_up(),
-    }
-    // Resets take no time; but nothing is to keep a signal waiting.
-    let _ = timeout(RESET_WITHIN, handle.drained()).await;
-}
-
-/// The summary.
-fn tell(Stopped { is_empty, summary, left_unread }: &Stopped) {
-    if !is_empty {
-        say(
-            "some of the command's processes do not die; they stay filtered, and the next run removes what is left",
-        );
-    }
-    if !summary.is_empty() {
-        // Nobody reads stderr: nobody to tell.
-        let _ = std::io::stderr().write_all(text::lines(&summary.to_string()).as_bytes());
-    }
-    if let Some(path) = left_unread {
-        say(&format!(
-            "{} has changed and was not read again: the command could have written it (`--user NAME` runs it as a user who cannot)",
-            path.display()
-        ));
-    }
+    // Nobody reads stderr: nobody to tell.
+    let _ = std::io::stderr().write_all(text::lines(&handle.stop().to_string()).as_bytes());
+    Ok(ExitCode::from(u8::try_from(ended.code).unwrap_or(exit::NOT_STARTED)))
 }

@@ -8,13 +8,11 @@ use super::{
 };
 use crate::{
     policy::{
-        Host, HttpRequest, LIMITED_METHODS, MatchedRules, Payload, Policy, PortSet, Rule, Transport,
+        Host, HttpRequest, LIMITED_METHODS, MatchedRules, Payload, Policy, PortSet, Rule,
+        Transport, WEB_PORTS,
     },
     target::{NetworkTarget, Target, Verdict, judge},
 };
-
-/// Ports where the engine expects a protocol.
-const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
 /// The words of a payload that is not known. It is judged as TLS or as neither, by its port.
 const BY_PORT: &str = "judged by the port alone";

@@ -2,10 +2,7 @@
 use std::collections::BTreeSet;
 
 use super::page::one_line;
-use crate::policy::Action;
-
-/// Ports on which a payload is TLS or HTTP, or refused.
-const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
+use crate::policy::{Action, WEB_PORTS};
 
 /// A line of `[network.domains]` or `[network.addresses]`.
 #[derive(Clone, Debug)]

@@ -13,12 +13,11 @@ use egress_common::Reason;
 
 use crate::{
     pins::{PinTable, Pinned},
-    policy::{Host, MatchedRules, Name, Payload, Policy, Refusal, Remedy, Rule, Transport},
+    policy::{
+        Host, MatchedRules, Name, Payload, Policy, Refusal, Remedy, Rule, Transport, WEB_PORTS,
+    },
     record::{Event, Grounds, MAX_NAMES, Seen, Subject},
 };
-
-/// Ports where TLS or HTTP is expected: anything else there needs `protocol = "any"`.
-const WEB_PORTS: [u16; 4] = [80, 443, 8080, 8443];
 
 /// Ports of Redis, its Sentinel, and memcached, whose text commands look like HTTP/0.9.
 const COMMAND_PORTS: [u16; 3] = [6379, 26379, 11211];

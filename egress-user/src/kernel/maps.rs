@@ -18,7 +18,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Held},
     flow::{FlowKey, FlowValue, kind},
-    pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
+    pin::{NameKey, NameValue, PinKey, PinValue, RuleAction, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
@@ -27,7 +27,8 @@ use ipnet::IpNet;
 use super::{devices::Devices, error::KernelError, events::Events};
 use crate::{
     flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
-    policy::{KernelRule, Policy},
+    pins::ports_of,
+    policy::{AddressAction, AddressEntry, Policy},
     sys::{self, bpf::SizedMap, pod::Wire},
 };
 
@@ -148,7 +149,7 @@ impl Maps {
     /// When they do not fit.
     pub fn add_rules(&self, sandbox: u64, policy: &Policy) -> Result<(), KernelError> {
         let mut map = self.addresses();
-        for rule in policy.kernel_rules() {
+        for rule in policy.address_entries() {
             write_rule(&mut map, sandbox, &rule).map_err(|_| KernelError::PolicyTooLarge)?;
         }
         Ok(())
@@ -165,7 +166,7 @@ impl Maps {
         before: &Policy,
         policy: &Policy,
     ) -> Result<(), KernelError> {
-        let (old, new) = (before.kernel_rules(), policy.kernel_rules());
+        let (old, new) = (before.address_entries(), policy.address_entries());
         let mut map = self.addresses();
         for rule in &new {
             if write_rule(&mut map, sandbox, rule).is_err() {
@@ -236,8 +237,17 @@ pub(super) fn rule_key(sandbox: u64, block: IpNet) -> Key<Wire<RuleKey>> {
     Key::new(RuleKey::SANDBOX_BITS + bits, Wire(RuleKey { sandbox, address: key_of(address) }))
 }
 
-pub(super) fn write_rule(map: &mut Rules, sandbox: u64, rule: &KernelRule) -> Result<(), MapError> {
-    let value = RuleValue { action: rule.action as u32, reserved: 0, ports: rule.ports };
+pub(super) fn write_rule(
+    map: &mut Rules,
+    sandbox: u64,
+    rule: &AddressEntry,
+) -> Result<(), MapError> {
+    let action = match rule.action {
+        AddressAction::Allow => RuleAction::Allow,
+        AddressAction::Deny => RuleAction::Deny,
+        AddressAction::Local => RuleAction::Local,
+    };
+    let value = RuleValue { action: action as u32, reserved: 0, ports: ports_of(&rule.ports) };
     map.insert(&rule_key(sandbox, rule.block), Wire(value), 0)
 }
 

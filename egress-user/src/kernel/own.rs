@@ -5,14 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use ipnet::IpNet;
 
 use super::maps::{Maps, rule_key, write_rule};
-use crate::policy::KernelRule;
+use crate::policy::AddressEntry;
 
 /// What stands there of them. Without an entry a connection is the proxy's to refuse, so that a map which
 /// is full opens nothing.
 pub struct OwnRules {
     maps: Arc<Maps>,
     sandbox: u64,
-    standing: HashMap<IpNet, KernelRule>,
+    standing: HashMap<IpNet, AddressEntry>,
 }
 
 impl OwnRules {
@@ -22,8 +22,8 @@ impl OwnRules {
     }
 
     /// Writes these and takes the others away.
-    pub fn set(&mut self, rules: Vec<KernelRule>) {
-        let wanted: HashMap<IpNet, KernelRule> =
+    pub fn set(&mut self, rules: Vec<AddressEntry>) {
+        let wanted: HashMap<IpNet, AddressEntry> =
             rules.into_iter().map(|rule| (rule.block, rule)).collect();
         let mut map = self.maps.addresses();
         for rule in wanted.values().filter(|rule| !self.standing.contains_key(&rule.block)) {

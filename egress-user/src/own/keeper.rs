@@ -35,8 +35,8 @@ impl Keeper {
 
     /// Writes what the policy of now says of the machine's own addresses into the kernel.
     pub fn write_rules(&self) {
-        let rules = self.sandbox.policy().own_rules();
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).set(rules);
+        let entries = self.sandbox.policy().own_entries();
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).set(entries);
     }
 }
 

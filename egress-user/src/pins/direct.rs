@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use egress_common::pin::{PortList, Ports};
 
-use super::{Naming, Opening, PinStore, PinTable, table::Pin};
+use super::{Naming, Opening, PinStore, PinTable, ports_of, table::Pin};
 use crate::policy::Transport;
 
 impl PinTable {
@@ -34,7 +34,7 @@ impl PinTable {
         let mut candidates: Vec<u16> = Vec::new();
         for pin in &pins {
             opening.expires_ns = opening.expires_ns.max(pin.ends_ns());
-            opening.ports = opening.ports.union(pin.grant.kernel_ports());
+            opening.ports = opening.ports.union(ports_of(&pin.grant.tcp_ports()));
             for port in pin.direct.iter() {
                 if !candidates.contains(&port) {
                     candidates.push(port);

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{PinStore, PinTable};
+use egress_common::pin::PortList;
+
+use super::{PinStore, PinTable, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 impl PinTable {
@@ -47,17 +49,13 @@ impl PinTable {
             (Some(grant), Some(pin)) => {
                 let before = pin.clone();
                 pin.grant = grant.clone();
-                pin.direct = grant.direct_ports();
+                pin.direct = direct_ports(grant);
                 let renewed = Self::named(store, address, pin.clone());
-                if renewed.direct == egress_common::pin::PortList::NONE {
+                if renewed.direct == PortList::NONE {
                     store.unname(address, name, before.id);
                 }
                 *pin = super::table::Pin {
-                    id: if renewed.direct == egress_common::pin::PortList::NONE {
-                        0
-                    } else {
-                        renewed.id
-                    },
+                    id: if renewed.direct == PortList::NONE { 0 } else { renewed.id },
                     ..renewed
                 };
             }

@@ -8,7 +8,7 @@ use std::{
 
 use egress_common::pin::PortList;
 
-use super::PinStore;
+use super::{PinStore, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
@@ -324,7 +324,7 @@ impl PinTable {
             expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
             lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
             id: earlier.map_or(0, |pin| pin.id),
-            direct: grant.direct_ports(),
+            direct: direct_ports(grant),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A policy's address rules in the form that the kernel asks: the longest prefix is the answer.
+//! A policy's address rules as a table of which the longest prefix is the answer: the form that the kernel asks.
 //!
 //! The kernel's map holds IPv6 keys, IPv4 being written as v4-mapped, and takes the entry with the
 //! longest prefix. A policy does not work so (a short deny wins over a long allow), and neither does
@@ -10,80 +10,91 @@ use std::{
     sync::LazyLock,
 };
 
-use egress_common::pin::{Ports, RuleAction};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::{
-    Policy,
+    Policy, PortSet,
     class::{self, Class},
 };
 
-/// An entry of the kernel's longest-prefix map; the longest match is the policy's answer.
+/// What a policy says of the addresses of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KernelRule {
-    /// Block; IPv4 blocks are to be written in v4-mapped form.
+pub enum AddressAction {
+    /// An address rule allows.
+    Allow,
+    /// A deny rule refuses, pinned or not.
+    Deny,
+    /// Not public and without an exception: refused unless pinned.
+    Local,
+}
+
+/// An entry of [`Policy::address_entries`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressEntry {
+    /// Block; an IPv4 block stands for the v4-mapped one too.
     pub block: IpNet,
-    /// Allow, or deny, or local.
-    pub action: RuleAction,
+    /// What is said of it.
+    pub action: AddressAction,
     /// TCP ports that an allow opens; every port for the others.
-    pub ports: Ports,
+    pub ports: PortSet,
 }
 
 impl Policy {
-    /// Address rules and non-public ranges for the kernel, sorted. An address without an entry is
-    /// public and in no rule: pins, and [`Policy::allows_public`], say whether it is reached.
+    /// Address rules and non-public ranges, sorted; of the entries that hold an address, the one with the
+    /// longest prefix is the answer. An address without an entry is public and in no rule: pins, and
+    /// [`Policy::allows_public`], say whether it is reached.
     /// Without network nothing is pinned or allowed, and the list is empty.
-    pub fn kernel_rules(&self) -> Vec<KernelRule> {
+    pub fn address_entries(&self) -> Vec<AddressEntry> {
         if self.disabled().is_some() {
             return Vec::new();
         }
         let index = self.index();
         let mut entries = HashMap::new();
         entries.extend(
-            self.own_rules()
+            self.own_entries()
                 .into_iter()
-                .map(|KernelRule { block, action, ports }| (block, (action, ports))),
+                .map(|AddressEntry { block, action, ports }| (block, (action, ports))),
         );
         if !self.settings().allow_local_binding {
             let overruled =
                 |block| index.denies_block(block).is_some() || index.allows_block(block).is_some();
             let local = LOCAL_BLOCKS.iter().copied().filter(|&block| !overruled(block));
-            entries.extend(local.map(|block| (block, (RuleAction::Local, Ports::ALL))));
+            entries.extend(local.map(|block| (block, (AddressAction::Local, PortSet::All))));
         }
         let allowed = index.allowed_blocks().filter(|&block| index.denies_block(block).is_none());
         for block in allowed {
             // Blocks around IPv4 have parts in common, each of which a longer rule may open.
             entries.extend(apart_from_ipv4(block).into_iter().map(|part| {
                 let rule = index.allows_block(part);
-                let ports = rule.map_or(Ports::NONE, |rule| rule.kernel_ports());
-                (part, (RuleAction::Allow, ports))
+                let ports = rule.map_or_else(|| PortSet::only(Vec::new()), |rule| rule.tcp_ports());
+                (part, (AddressAction::Allow, ports))
             }));
         }
-        let deny = (RuleAction::Deny, Ports::ALL);
+        let deny = (AddressAction::Deny, PortSet::All);
         for block in index.denied_blocks() {
-            entries.extend(apart_from_ipv4(block).into_iter().map(|part| (part, deny)));
+            entries.extend(apart_from_ipv4(block).into_iter().map(|part| (part, deny.clone())));
             if let IpNet::V4(block) = block {
                 let carriers = class::carriers_of(block).map(IpNet::V6);
-                entries.extend(carriers.map(|carrier| (carrier, deny)));
+                entries.extend(carriers.map(|carrier| (carrier, deny.clone())));
             }
         }
         // Another address reached, as `Policy::denied_address` says.
         for address in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
             if self.denied_address(address).is_some() {
-                entries.insert(IpNet::from(address), deny);
+                entries.insert(IpNet::from(address), deny.clone());
             }
         }
         let mut rules: Vec<_> = entries
             .into_iter()
-            .map(|(block, (action, ports))| KernelRule { block, action, ports })
+            .map(|(block, (action, ports))| AddressEntry { block, action, ports })
             .collect();
         rules.sort_unstable_by_key(|rule| rule.block);
         rules
     }
 
-    /// Those of [`Policy::kernel_rules`] that are there for the machine's own addresses, and change with
+    /// Those of [`Policy::address_entries`] that are there for the machine's own addresses, and change with
     /// them. None has the block of another.
-    pub fn own_rules(&self) -> Vec<KernelRule> {
+    pub fn own_entries(&self) -> Vec<AddressEntry> {
         if self.disabled().is_some() || self.settings().allow_local_binding {
             return Vec::new();
         }
@@ -98,7 +109,7 @@ impl Policy {
             .filter(|&block| {
                 index.denies_block(block).is_none() && index.allows_block(block).is_none()
             })
-            .map(|block| KernelRule { block, action: RuleAction::Local, ports: Ports::ALL })
+            .map(|block| AddressEntry { block, action: AddressAction::Local, ports: PortSet::All })
             .collect();
         rules.sort_unstable_by_key(|rule| rule.block);
         rules.dedup();

@@ -1,18 +1,9 @@
 //! The lines of a policy that match something most closely, and what they open.
 use std::sync::Arc;
 
-use egress_common::{
-    Reason,
-    pin::{PortList, Ports},
-};
+use egress_common::Reason;
 
-use super::{Mode, Payload, PortSet, Route, Rule, Transport};
-
-/// Ports of TLS, which go straight out where nothing needs the proxy.
-const TLS_PORTS: [u16; 2] = [443, 8443];
-
-/// Ports where every request has to be read: always the proxy's.
-const HTTP_PORTS: [u16; 2] = [80, 8080];
+use super::{HTTP_PORTS, Mode, Payload, PortSet, Route, Rule, TLS_PORTS, Transport};
 
 /// The lines of one pattern, the most specific that matched, all allows or all denies. Cheap to clone. Where they
 /// allow, values of it are called `grant`: that is what pins keep.
@@ -110,31 +101,25 @@ impl MatchedRules {
         Err(nearest)
     }
 
-    /// The TCP ports that the lines open together, in the form that the kernel asks.
-    pub fn kernel_ports(&self) -> Ports {
-        let ports = self.rules().iter().map(|rule| rule.kernel_ports());
-        ports.reduce(Ports::union).unwrap_or(Ports::NONE)
+    /// The TCP ports that the lines open together.
+    pub fn tcp_ports(&self) -> PortSet {
+        let [first, others @ ..] = self.rules() else { return PortSet::only(Vec::new()) };
+        others.iter().fold(first.tcp_ports(), |all, rule| all.union(&rule.tcp_ports()))
     }
 
     /// The TCP ports of a name that its connections may reach without the proxy, the kernel judging
-    /// the name in their TLS hello: 443 and 8443, and what lines with `via = "kernel"` list (the
-    /// first eight in all), unless a line asks for more than a name.
+    /// the name in their TLS hello: 443 and 8443, and what lines with `via = "kernel"` list, in this
+    /// order, unless a line asks for more than a name. A port may be there twice.
     ///
     /// In limited mode there are none, which is not asked here.
-    pub fn direct_ports(&self) -> PortList {
-        let mut ports = PortList::NONE;
+    pub fn direct_ports(&self) -> impl Iterator<Item = u16> {
         let listed = self.rules().iter().filter(|rule| rule.options.via == Some(Route::Kernel));
         let listed = listed.filter_map(|rule| match &rule.options.ports {
             PortSet::Only(ports) => Some(ports.iter().copied()),
             PortSet::All => None,
         });
-        for port in TLS_PORTS.into_iter().chain(listed.flatten()) {
-            if self.route(Mode::Full, port) == Route::Kernel {
-                // The ninth takes the proxy.
-                ports.insert(port);
-            }
-        }
-        ports
+        let candidates = TLS_PORTS.into_iter().chain(listed.flatten());
+        candidates.filter(|&port| self.route(Mode::Full, port) == Route::Kernel)
     }
 
     /// The way that connections to a name's address take on a TCP port, as far as its lines say.

@@ -1,14 +1,10 @@
 //! What a connection carries, and whether a rule lets it pass (rows 5 and 11).
 use egress_common::Reason;
 
-use super::{Mode, Rule, Transport, path};
+use super::{HTTP_PORTS, Mode, Rule, TLS_PORTS, Transport, path};
 
 /// Methods that `mode = "limited"` lets pass.
 pub const LIMITED_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
-/// Ports on which TLS is expected.
-pub(super) const TLS_PORTS: [u16; 2] = [443, 8443];
-/// Ports on which plain HTTP is expected.
-const HTTP_PORTS: [u16; 2] = [80, 8080];
 
 /// What is known of the bytes of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! Rules, and what a matching rule opens.
 use std::{fmt, sync::Arc};
 
-use egress_common::pin::Ports;
-
-use super::Pattern;
+use super::{Pattern, PortSet};
 
 /// Allow or deny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,52 +37,6 @@ impl Transport {
         match self {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
-        }
-    }
-}
-
-/// Ports that a rule opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortSet {
-    /// Every port but 0.
-    All,
-    /// These ports, sorted.
-    Only(Box<[u16]>),
-}
-
-impl PortSet {
-    /// These ports, sorted and each once.
-    pub fn only(mut ports: Vec<u16>) -> Self {
-        ports.sort_unstable();
-        ports.dedup();
-        PortSet::Only(ports.into())
-    }
-
-    /// Whether the port is one of the set; 0 never is.
-    pub fn contains(&self, port: u16) -> bool {
-        port != 0
-            && match self {
-                PortSet::All => true,
-                PortSet::Only(ports) => ports.binary_search(&port).is_ok(),
-            }
-    }
-
-    /// Whether every port of the other is one of this.
-    pub fn covers(&self, other: &PortSet) -> bool {
-        match (self, other) {
-            (PortSet::All, _) => true,
-            (PortSet::Only(_), PortSet::All) => false,
-            (PortSet::Only(_), PortSet::Only(ports)) => {
-                ports.iter().all(|&port| self.contains(port))
-            }
-        }
-    }
-
-    /// The form that the kernel asks.
-    fn kernel(&self) -> Ports {
-        match self {
-            PortSet::Only(ports) => Ports::only(ports),
-            PortSet::All => Ports::ALL,
         }
     }
 }
@@ -252,12 +204,12 @@ impl Rule {
         self.permits_transport(transport) && self.options.ports.contains(port)
     }
 
-    /// The TCP ports that an allow opens, in the form that the kernel asks.
-    pub fn kernel_ports(&self) -> Ports {
+    /// The TCP ports that an allow opens.
+    pub fn tcp_ports(&self) -> PortSet {
         if self.permits_transport(Transport::Tcp) {
-            self.options.ports.kernel()
+            self.options.ports.clone()
         } else {
-            Ports::NONE
+            PortSet::only(Vec::new())
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     admission::{Admission, Permit},
     budget::{Budget, EARLY_BYTES},
     connection::Connection,
-    drain::{Drain, GivenUp, Owed},
+    drain::{Drain, Owed},
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -32,9 +32,9 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
-    pins::{PinStore, PinTable},
+    pins::{PinStore, PinTable, direct_ports},
     policy::Policy,
-    record::{Event, Limit, Subject},
+    record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
     sys::descriptors::is_readable,
 };
@@ -243,10 +243,9 @@ impl Transparent {
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            pin.grant
-                .direct_ports()
-                .iter()
-                .for_each(|port| self.sandbox.journal.note_attempt(port));
+            for port in direct_ports(&pin.grant).iter() {
+                self.sandbox.journal.note_attempt(port);
+            }
         }
     }
 

@@ -21,7 +21,10 @@ use tokio::{
 };
 
 use super::refuse::reset;
-use crate::sys::sockets::{Carried, carried};
+use crate::{
+    record::GivenUp,
+    sys::sockets::{Carried, carried},
+};
 
 /// Longest time between two looks at how far a connection is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -34,16 +37,6 @@ enum Stage {
     Draining(Duration),
     /// Everything is given up.
     Over,
-}
-
-/// A connection that did not get rid of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GivenUp {
-    /// Where the program wanted to go.
-    pub to: SocketAddr,
-    /// Bytes that the program's kernel took as delivered, and the far side did not get. There may be
-    /// more that never came as far as here.
-    pub bytes: u64,
 }
 
 /// What one sandbox's connections still owe.

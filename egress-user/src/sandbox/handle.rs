@@ -1,6 +1,6 @@
 //! A sandbox, as whoever started it holds it.
 
-use std::{io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use egress_common::event::Counter;
 use nix::sys::signal::Signal;
@@ -12,10 +12,10 @@ use crate::{
     kernel::{Attached, KernelError, Maps},
     launch::Init,
     policy::Policy,
-    proxy::GivenUp,
-    record::Summary,
+    record::{GivenUp, Summary},
     status::{Report, StatusServer},
     supervisor::Supervisor,
+    text::Printable,
 };
 
 /// The cgroup and the programs at it, which on every way out, an error's too, go in this order: nothing may be
@@ -172,7 +172,8 @@ impl Handle {
 
     /// Ends it: whatever runs is killed, the programs go, and with them everything that the kernel has of
     /// it. Gives what there is to tell.
-    pub fn stop(mut self) -> Stopped {
+    pub fn stop(mut self) -> Summary {
+        let given_up = self.given_up();
         let is_empty = self.held.take().is_none_or(Held::end);
         self.supervisor.remove(&self.sandbox);
         let maps = &self.supervisor.maps;
@@ -182,14 +183,17 @@ impl Handle {
         }
         let journal = &self.sandbox.state.journal;
         journal.flush_deferred();
-        let summary = Summary {
+        let path = |path: &Path| Printable::of_bytes(path.as_os_str().as_encoded_bytes());
+        Summary {
+            given_up,
+            is_left: !is_empty,
             refused: journal.to_string(),
             // What no full ring can lose.
             lost: counter(Counter::EventsLost),
             packets: counter(Counter::PacketsDropped),
             full: counter(Counter::MapFull),
-        };
-        Stopped { is_empty, summary, left_unread: self.upstream.left_unread().map(Into::into) }
+            left_unread: self.upstream.left_unread().map(path),
+        }
     }
 }
 
@@ -200,16 +204,4 @@ impl Drop for Handle {
         self.supervisor.remove(&self.sandbox);
         self.sandbox.state.connections.close();
     }
-}
-
-/// What remains to be told of a sandbox that was stopped.
-#[derive(Debug)]
-pub struct Stopped {
-    /// False when some of the command's processes do not die: they stay filtered.
-    pub is_empty: bool,
-    /// What was refused.
-    pub summary: Summary,
-    /// A file of the system's configuration that has changed and was not read again, as the command could
-    /// have written it.
-    pub left_unread: Option<PathBuf>,
 }

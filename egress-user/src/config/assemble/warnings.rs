@@ -1,8 +1,6 @@
 //! Lines that do not do what they seem to.
 use std::{collections::HashMap, sync::Arc};
 
-use egress_common::pin::PortList;
-
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
@@ -109,7 +107,7 @@ fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
         "connections to addresses carry no name that the kernel could judge"
     } else if rule.reads_requests(mode) {
         "requests have to be read"
-    } else if MatchedRules::from(Arc::new(rule.clone())).direct_ports() == PortList::NONE {
+    } else if MatchedRules::from(Arc::new(rule.clone())).direct_ports().next().is_none() {
         "it opens no port of TLS"
     } else {
         return None;

@@ -30,11 +30,11 @@ fn key(block: IpNet) -> Ipv6Net {
 }
 
 /// What the kernel does with the entries.
-fn longest_match(rules: &[KernelRule], address: IpAddr) -> Option<RuleAction> {
+fn longest_match(rules: &[AddressEntry], address: IpAddr) -> Option<AddressAction> {
     longest_entry(rules, address).map(|rule| rule.action)
 }
 
-fn longest_entry(rules: &[KernelRule], address: IpAddr) -> Option<&KernelRule> {
+fn longest_entry(rules: &[AddressEntry], address: IpAddr) -> Option<&AddressEntry> {
     let address = match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -45,12 +45,12 @@ fn longest_entry(rules: &[KernelRule], address: IpAddr) -> Option<&KernelRule> {
         .max_by_key(|rule| key(rule.block).prefix_len())
 }
 
-fn expected(policy: &Policy, address: IpAddr) -> Option<RuleAction> {
+fn expected(policy: &Policy, address: IpAddr) -> Option<AddressAction> {
     match policy.address(address) {
-        Ok(_) => Some(RuleAction::Allow),
+        Ok(_) => Some(AddressAction::Allow),
         Err(refusal) => match refusal.reason {
-            Reason::Denied => Some(RuleAction::Deny),
-            Reason::NotAllowedLocal => Some(RuleAction::Local),
+            Reason::Denied => Some(AddressAction::Deny),
+            Reason::NotAllowedLocal => Some(AddressAction::Local),
             Reason::NotAllowed => None,
             other => panic!("{other:?}"),
         },
@@ -59,25 +59,29 @@ fn expected(policy: &Policy, address: IpAddr) -> Option<RuleAction> {
 
 #[test]
 fn an_empty_policy_closes_what_is_local_and_nothing_else() {
-    let rules = policy(false, Vec::new()).kernel_rules();
+    let rules = policy(false, Vec::new()).address_entries();
     for text in ["127.0.0.1", "::1", "64:ff9b::10.0.0.1", "2001:db8::1", "ff02::1", "::8.8.8.8"] {
-        assert_eq!(longest_match(&rules, text.parse().unwrap()), Some(RuleAction::Local), "{text}");
+        assert_eq!(
+            longest_match(&rules, text.parse().unwrap()),
+            Some(AddressAction::Local),
+            "{text}"
+        );
     }
     for text in ["8.8.8.8", "2606:4700::1", "64:ff9b::8.8.8.8", "2001:1::2"] {
         assert_eq!(longest_match(&rules, text.parse().unwrap()), None, "{text}");
     }
-    assert_eq!(policy(true, Vec::new()).kernel_rules(), []);
+    assert_eq!(policy(true, Vec::new()).address_entries(), []);
     // The kernel's map is shared by sandboxes: each brings about this many entries.
     assert!(rules.len() < 500, "{}", rules.len());
 }
 
 #[test]
 fn a_rule_for_all_of_ipv6_leaves_ipv4_alone() {
-    let rules = policy(false, vec![rule("::/0".parse().unwrap(), Action::Allow)]).kernel_rules();
+    let rules = policy(false, vec![rule("::/0".parse().unwrap(), Action::Allow)]).address_entries();
     let ask = |text: &str| longest_match(&rules, text.parse().unwrap());
-    assert_eq!(ask("::1"), Some(RuleAction::Allow));
+    assert_eq!(ask("::1"), Some(AddressAction::Allow));
     assert_eq!(ask("8.8.8.8"), None);
-    assert_eq!(ask("10.0.0.1"), Some(RuleAction::Local));
+    assert_eq!(ask("10.0.0.1"), Some(AddressAction::Local));
 }
 
 #[test]
@@ -91,11 +95,11 @@ fn parts_around_ipv4_open_the_ports_of_the_longest_rule() {
     for _ in 0..8 {
         let rules = [("::/0", 22), ("::/4", 80), ("::/64", 443)];
         let rules = rules.map(|(block, port)| with_port(block, port)).to_vec();
-        let rules = policy(true, rules).kernel_rules();
+        let rules = policy(true, rules).address_entries();
         for (text, port) in [("::1:0:0:1", 443), ("::1:0:0:0:1", 80), ("2001:db8::1", 22)] {
             let address = text.parse().unwrap();
             let entry = longest_entry(&rules, address).unwrap();
-            assert_eq!(entry.ports, Ports::only(&[port]), "{text}");
+            assert_eq!(entry.ports, PortSet::only(vec![port]), "{text}");
         }
     }
 }
@@ -143,7 +147,7 @@ proptest! {
         let policy = policy(local, rules);
         let given = own.iter().map(|&block| (block, "eth0".into()));
         policy.set_own_addresses(OwnAddresses::new(given));
-        let compiled = policy.kernel_rules();
+        let compiled = policy.address_entries();
         // Edges of the blocks too: off by one shows there.
         let all = blocks.iter().map(|(block, _)| block).chain(&own);
         let edges = all.flat_map(|block| [block.network(), block.broadcast()]);
@@ -160,7 +164,7 @@ proptest! {
 
     #[test]
     fn without_rules_local_is_what_is_not_public(address in address()) {
-        let rules = policy(false, Vec::new()).kernel_rules();
+        let rules = policy(false, Vec::new()).address_entries();
         prop_assert_eq!(longest_match(&rules, address).is_none(), is_public(address));
     }
 }

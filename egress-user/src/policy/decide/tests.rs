@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{Action, Origin, PortSet, RuleOptions};
+use crate::policy::{Action, AddressAction, Origin, PortSet, RuleOptions};
 
 fn rule(text: &str, action: Action) -> Rule {
     let pattern =
@@ -275,10 +275,10 @@ fn a_deny_of_loopback_is_one_of_the_unspecified_address() {
     for text in ["0.0.0.0", "::", "::ffff:0.0.0.0", "127.0.0.1", "::1"] {
         assert_eq!(refused(policy.address(text.parse().unwrap())), Some(Reason::Denied), "{text}");
         assert!(
-            policy.kernel_rules().iter().any(|rule| {
+            policy.address_entries().iter().any(|rule| {
                 let address: IpAddr = text.parse().unwrap();
                 rule.block == IpNet::from(address.to_canonical())
-                    && rule.action == egress_common::pin::RuleAction::Deny
+                    && rule.action == AddressAction::Deny
             }),
             "{text}"
         );

@@ -1,6 +1,6 @@
 //! Whether one rule allows nothing that another does not.
 use super::Pattern;
-use crate::policy::{Mode, Name, PortSet, Rule, Transport, class, payload::TLS_PORTS};
+use crate::policy::{Mode, Name, PortSet, Rule, TLS_PORTS, Transport, class};
 
 impl Pattern {
     /// Whether whatever `other` matches is matched by this one.

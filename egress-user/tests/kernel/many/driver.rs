@@ -70,7 +70,7 @@ fn finish(supervisor: &Supervisor, number: usize, handle: Handle) -> String {
     handle.drain();
     supervisor.block_on(handle.drained());
     println!("ended {number}: {code}");
-    handle.stop().summary.to_string()
+    handle.stop().to_string()
 }
 
 fn ten(supervisor: &Arc<Supervisor>) {
