@@ -55,6 +55,7 @@ mod requests;
 mod resolves_to;
 mod search;
 mod second_hello;
+mod shares;
 mod sockets;
 mod source_ports;
 mod status;
