@@ -8,7 +8,6 @@
 
 pub mod answer;
 mod counters;
-mod flight;
 mod hosts_file;
 mod limits;
 pub mod query;
