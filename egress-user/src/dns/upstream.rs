@@ -38,6 +38,7 @@ mod servers;
 mod system;
 mod tls;
 mod value;
+mod ways;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
 pub use error::ServersError;

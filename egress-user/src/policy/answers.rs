@@ -20,7 +20,9 @@ impl Answer {
                 Answer::Found { mut chain, mut addresses },
                 Answer::Found { chain: other, addresses: more },
             ) => {
-                chain.extend(other.into_iter().filter(|name| !chain.contains(name)).collect::<Vec<_>>());
+                chain.extend(
+                    other.into_iter().filter(|name| !chain.contains(name)).collect::<Vec<_>>(),
+                );
                 addresses.extend(more);
                 Answer::Found { chain, addresses }
             }
