@@ -4,6 +4,8 @@
 pub mod access;
 pub mod bpf;
 pub mod descriptors;
+mod file_systems;
+pub mod handed;
 pub mod inherited;
 pub mod landlock;
 pub mod mounts;

@@ -92,6 +92,9 @@ fn in_sandbox(assembled: Assembled, command: Command) -> anyhow::Result<ExitCode
     if let Some(error) = handle.status_error() {
         say(&format!("warning: `egress status` will not show this sandbox: {error}"));
     }
+    for note in handle.notes() {
+        say(&note.to_string());
+    }
     let ended = supervisor.block_on(handle.pass_until_ended(&signals));
     let ended = ended.context("wait for the command")?;
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and what

@@ -10,11 +10,11 @@ use nix::{
 };
 
 use super::user::User;
-use crate::sys::{descriptors, seccomp};
+use crate::sys::{handed, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
 pub(super) fn drop_all(user: Option<&User>) -> io::Result<()> {
-    descriptors::close_inherited()?;
+    handed::close_the_rest()?;
     // The bounding set first: what is not in it can never come back, whoever the user is.
     for capability in caps::all() {
         match caps::drop(None, CapSet::Bounding, capability) {

@@ -1,10 +1,10 @@
 //! Whose rights the command gets.
 
-use std::{ffi::CString, path::PathBuf};
+use std::{ffi::CString, io, path::PathBuf};
 
 use nix::unistd::{Gid, Uid, User as Account, getgrouplist};
 
-use crate::host::Writer;
+use crate::{host::Writer, sys::handed::writable_files};
 
 /// A user of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +42,16 @@ impl User {
         }
     }
 
-    /// Who the command is to the machine's files: this user, in the groups that initgroups(3) gives, or root.
+    /// Who the command is to the machine's files: this user, in the groups that initgroups(3) gives and with
+    /// the files that this process hands it, or root.
     ///
     /// # Errors
-    /// When the group database cannot be read.
-    pub fn writer(user: Option<&Self>) -> nix::Result<Writer> {
+    /// When the group database, or the list of open files, cannot be read.
+    pub fn writer(user: Option<&Self>) -> io::Result<Writer> {
         let Some(user) = user.filter(|user| !user.uid.is_root()) else { return Ok(Writer::Root) };
         let groups = getgrouplist(&user.name, user.gid)?;
-        Ok(Writer::User { uid: user.uid, gid: user.gid, groups })
+        let handed = writable_files()?;
+        Ok(Writer::User { uid: user.uid, gid: user.gid, groups, handed })
     }
 
     fn find(wanted: &str) -> Result<Self, UserError> {

@@ -16,7 +16,9 @@ use crate::{
     dns::ServersError,
     host::{Cgroup, CgroupError, ListenError, Listeners},
     kernel::{Devices, KernelError, SandboxRecord},
-    launch::{Init, InitError, PROBE_TARGET, StdioError, User, check_stdio, check_stdio_devices},
+    launch::{
+        Init, InitError, Note, PROBE_TARGET, StdioError, User, check_stdio, check_stdio_devices,
+    },
     own::Keeper,
     pins::{NEVER_NS, Opening},
     policy::Mode,
@@ -95,13 +97,13 @@ impl Sandbox {
         let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
         let writer = User::writer(command.user.as_ref())
-            .map_err(failed("look up the groups of the command's user"))?;
+            .map_err(failed("find out what the command's user may write"))?;
         let mut init = Init::spawn(held.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
         let state = SandboxState::new(described.id, watched, store);
         let served = serve(supervisor, &state, listeners, &dns, writer)?;
-        prove(&state, &mut init)?;
+        let notes = prove(&state, &mut init)?;
         // By the init's /proc where ours shows processes alone.
         let devices = match devices {
             Some(_) => supervisor.open_devices(Path::new("/proc"))?,
@@ -134,6 +136,7 @@ impl Sandbox {
             upstream,
             init,
             drain,
+            notes,
             held: Some(held),
             _tasks: tasks,
         };
@@ -154,7 +157,7 @@ fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.
-fn prove(state: &SandboxState, init: &mut Init) -> Result<(), StartError> {
+fn prove(state: &SandboxState, init: &mut Init) -> Result<Vec<Note>, StartError> {
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     state
         .store()

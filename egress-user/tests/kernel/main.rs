@@ -32,6 +32,7 @@ mod drain;
 mod escape;
 mod files;
 mod forging;
+mod handed;
 mod http2;
 mod inbound;
 mod inherited;
@@ -53,6 +54,7 @@ mod second_hello;
 mod sockets;
 mod source_ports;
 mod status;
+mod terminal;
 mod transfer;
 mod world;
 
