@@ -89,6 +89,8 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`]: nothing is left then.
     pub fn start() -> Result<Arc<Self>, SupervisorError> {
+        // First: what the caller leaves may be too few to load by.
+        let descriptors = Descriptors::raise();
         let host = Host::prepare()?;
         let (programs, mut maps) = Loaded::load()?.take()?;
         sys::process::return_freed_memory();
@@ -96,7 +98,6 @@ impl Supervisor {
             .take_events()
             .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
-        let descriptors = Descriptors::raise();
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
