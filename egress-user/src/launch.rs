@@ -1,6 +1,7 @@
 //! From a process made anew to the command: its namespaces, its privileges, its signals, and the proof that
 //! the path works before it starts.
 
+mod capabilities;
 mod command;
 pub mod entry;
 mod environment;
@@ -18,6 +19,7 @@ mod temporary;
 mod user;
 mod working_directory;
 
+pub use capabilities::{CONTAINER, Capabilities};
 pub use command::{Command, exit};
 pub use init::{Init, InitError, set_executable};
 pub use note::Note;

@@ -1,8 +1,9 @@
 //! What is to run in a sandbox.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, io};
 
-use super::user::User;
+use super::{capabilities::Capabilities, user::User};
+use crate::{host::Writer, sys::handed::writable_files};
 
 /// What to run. Environment, working directory, umask, limits, signals and standard streams are this
 /// process's, as it was started.
@@ -12,8 +13,28 @@ pub struct Command {
     pub program: OsString,
     /// Arguments.
     pub arguments: Vec<OsString>,
-    /// As whom; none = as the caller, root without capabilities.
+    /// As whom; none = as the caller, root.
     pub user: Option<User>,
+    /// What it may do beyond that.
+    pub capabilities: Capabilities,
+}
+
+impl Command {
+    /// Who the command is to the machine's files, with those that this process hands it. A set-user-ID program
+    /// makes root of any user where it has capabilities.
+    ///
+    /// # Errors
+    /// When the list of open files cannot be read.
+    pub fn writer(&self) -> io::Result<Writer> {
+        let user = self.user.as_ref().filter(|user| !user.uid.is_root());
+        Ok(match (user, self.capabilities) {
+            (Some(User { uid, gid, groups, .. }), Capabilities::None) => {
+                let handed = writable_files()?;
+                Writer::User { uid: *uid, gid: *gid, groups: groups.clone(), handed }
+            }
+            (None, _) | (_, Capabilities::Container) => Writer::Root,
+        })
+    }
 }
 
 /// Exit codes of `run` that are not the command's own.

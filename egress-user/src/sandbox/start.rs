@@ -16,9 +16,7 @@ use crate::{
     dns::ServersError,
     host::{Cgroup, CgroupError, ListenError, Listeners},
     kernel::{Devices, KernelError, SandboxRecord},
-    launch::{
-        Init, InitError, Note, PROBE_TARGET, StdioError, User, check_stdio, check_stdio_devices,
-    },
+    launch::{Init, InitError, Note, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
     own::Keeper,
     pins::{NEVER_NS, Opening},
     policy::Mode,
@@ -96,8 +94,8 @@ impl Sandbox {
         // probe tries.
         let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
-        let writer = User::writer(command.user.as_ref())
-            .map_err(failed("find out what the command's user may write"))?;
+        let writer =
+            command.writer().map_err(failed("find out which files the command is handed"))?;
         let mut init = Init::spawn(held.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));

@@ -99,7 +99,8 @@ fn no_soft_limit_of_the_callers_keeps_it_from_starting() {
     for soft in [12, 20, 64, 1024] {
         let limit = format!("--nofile={soft}:4096");
         let words = ["prlimit", &limit, EGRESS, "run", "--allow", "allowed.test", "--"];
-        let line = "ulimit -Sn; ulimit -Hn; curl -sS https://allowed.test/ >/dev/null && echo reached";
+        let line =
+            "ulimit -Sn; ulimit -Hn; curl -sS https://allowed.test/ >/dev/null && echo reached";
         let out = world.direct().run(words.into_iter().chain(["sh", "-c", line]));
         // What curl does with so few is its own affair.
         let reached = if soft >= 64 { "reached\n" } else { "" };

@@ -14,6 +14,7 @@ mod support;
 
 mod addresses;
 mod beginnings;
+mod capabilities;
 mod cgroups;
 mod config;
 mod death;
@@ -44,6 +45,7 @@ mod mounts;
 mod names;
 mod outage;
 mod own;
+mod packages;
 mod pins;
 mod place;
 mod proxy;
@@ -56,6 +58,9 @@ mod source_ports;
 mod status;
 mod terminal;
 mod transfer;
+mod unable;
+mod unrestricted;
+mod users;
 mod world;
 
 use support::World;
