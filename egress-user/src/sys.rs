@@ -8,6 +8,7 @@ mod file_systems;
 pub mod handed;
 pub mod inherited;
 pub mod landlock;
+pub mod mapped;
 pub mod mounts;
 pub mod pod;
 pub mod process;
