@@ -21,7 +21,7 @@ use crate::{
     flow::Flows,
     policy::{MatchedRules, Name, Refusal},
     record::{Event, Limit, Subject},
-    sandbox::SandboxState,
+    sandbox::{PolicyVersion, SandboxState},
 };
 
 mod lookup;
@@ -121,19 +121,17 @@ impl Service {
                 self.counters.rejected();
                 return answer::reject(head, code);
             }
-            Asked::Answer(query) if self.is_kept(&query) => {
-                self.limits().uncount(admission);
-                let reply = self.reply(&query).await;
+            Asked::RejectQuery(query, _) if !may_ask => {
+                let reply = self.too_many();
                 (query, reply)
             }
-            Asked::RejectQuery(query, _) | Asked::Answer(query) if !may_ask => {
-                self.note_limit(Limit::QueriesPerSecond);
-                let limit = self.settings.queries_per_second;
-                (query, Reply::Limited(format!("more than {limit} queries a second")))
+            Asked::Answer(query) if !may_ask && !self.is_kept(&query) => {
+                let reply = self.too_many();
+                (query, reply)
             }
             Asked::RejectQuery(query, code) => (query, Reply::Error(code)),
             Asked::Answer(query) => {
-                let reply = self.reply(&query).await;
+                let reply = self.reply(&query, admission).await;
                 (query, reply)
             }
         };
@@ -141,7 +139,14 @@ impl Service {
         answer::respond(&query, &reply, self.settings.refuse, carrier)
     }
 
-    /// Whether it is for an allowed name, and nobody has to be asked for the answer.
+    fn too_many(&self) -> Reply {
+        self.note_limit(Limit::QueriesPerSecond);
+        let limit = self.settings.queries_per_second;
+        Reply::Limited(format!("more than {limit} queries a second"))
+    }
+
+    /// Whether it is for an allowed name, and nobody has to be asked for the answer. Looked at before, of
+    /// queries beyond the limit alone: of others it is found out on the way to the answer.
     fn is_kept(&self, query: &Query) -> bool {
         let record_type = query.question.query_type();
         query::policy_name(query.question.name()).is_ok_and(|name| {
@@ -167,7 +172,7 @@ impl Service {
         self.sandbox.journal.refused(limit);
     }
 
-    async fn reply(&self, query: &Query) -> Reply {
+    async fn reply(&self, query: &Query, admission: Admission) -> Reply {
         let (wire, record_type) = (query.question.name(), query.question.query_type());
         if record_type == RecordType::PTR
             && let Some(reverse) = query::reverse(wire)
@@ -181,24 +186,28 @@ impl Service {
                 return self.refuse(asked, Refusal::new(Reason::InvalidHost));
             }
         };
-        let grant = match self.sandbox.policy().name(&name) {
+        let version = self.sandbox.policy.now();
+        let grant = match version.policy.name(&name) {
             Ok(grant) => grant,
             Err(refusal) => return self.refuse(Subject::lookup(&name, record_type), refusal),
         };
-        self.reply_allowed(&name, &grant, record_type).await
+        self.reply_allowed(&name, (version, grant), record_type, admission).await
     }
 
     /// The reply to a query for a name that a rule allows.
     async fn reply_allowed(
         &self,
         name: &Name,
-        grant: &MatchedRules,
+        (version, grant): (PolicyVersion, MatchedRules),
         record_type: RecordType,
+        admission: Admission,
     ) -> Reply {
         let is_address = matches!(record_type, RecordType::A | RecordType::AAAA);
         let reply = if name.is_localhost() && is_address {
-            self.localhost(name, grant)
+            self.limits().uncount(admission);
+            self.localhost(name, &grant)
         } else if let Some(answer) = self.sandbox.hosts().answer(name) {
+            self.limits().uncount(admission);
             if is_address {
                 let outcome = self.look_up_in_file(name, answer);
                 match self.addresses_of(name, record_type, outcome) {
@@ -218,11 +227,15 @@ impl Service {
                 return Reply::Limited(format!("too many new names below {domain}"));
             }
             if is_address {
-                match self.addresses(name, record_type).await {
+                let outcome = self.look_up(name, (version, grant.clone()), admission).await;
+                match self.addresses_of(name, record_type, outcome) {
                     Ok(addresses) => Reply::Addresses(addresses),
                     Err(noted) => return noted,
                 }
             } else {
+                if self.upstream.is_kept(name, record_type) {
+                    self.limits().uncount(admission);
+                }
                 self.other(name, record_type).await
             }
         };
@@ -239,11 +252,6 @@ impl Service {
     }
 
     /// The addresses that are pinned, or the reply to a failure that is noted.
-    async fn addresses(&self, name: &Name, record_type: RecordType) -> Result<Addresses, Reply> {
-        let outcome = self.look_up(name).await;
-        self.addresses_of(name, record_type, outcome)
-    }
-
     fn addresses_of(
         &self,
         name: &Name,

@@ -143,6 +143,11 @@ impl PinStore for Diary {
 }
 
 impl Upstream for Diary {
+    fn kept(&self, name: &Name) -> Option<Looked> {
+        let is_kept = self.is_kept(name, RecordType::A);
+        is_kept.then(|| self.answers.lock().unwrap().get(name.as_str()).cloned()).flatten()
+    }
+
     fn is_kept(&self, name: &Name, _record_type: RecordType) -> bool {
         self.kept.lock().unwrap().as_deref() == Some(name.as_str())
     }

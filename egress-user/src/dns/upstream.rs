@@ -75,6 +75,11 @@ pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
 
+    /// What is kept of a lookup of A and AAAA, where nobody would be asked.
+    fn kept(&self, _name: &Name) -> Option<Looked> {
+        None
+    }
+
     /// Whether an answer to this is kept, so that nobody would be asked.
     fn is_kept(&self, _name: &Name, _record_type: RecordType) -> bool {
         false
@@ -353,6 +358,10 @@ impl Upstream for NameServers {
             };
             current.looked.get(name, ask).await
         })
+    }
+
+    fn kept(&self, name: &Name) -> Option<Looked> {
+        self.current().looked.fresh(name)
     }
 
     fn is_kept(&self, name: &Name, record_type: RecordType) -> bool {

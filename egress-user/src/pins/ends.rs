@@ -22,10 +22,15 @@ pub struct Ends {
 impl Ends {
     pub(super) fn of(ends: impl Iterator<Item = (IpAddr, u64)>) -> Self {
         let none = Self { v4_ns: NEVER_NS, v6_ns: NEVER_NS };
-        ends.fold(none, |Self { v4_ns, v6_ns }, (address, ends_ns)| match address {
+        ends.fold(none, |ends, (address, ends_ns)| ends.and(address, ends_ns))
+    }
+
+    fn and(self, address: IpAddr, ends_ns: u64) -> Self {
+        let Self { v4_ns, v6_ns } = self;
+        match address {
             IpAddr::V4(_) => Self { v4_ns: v4_ns.min(ends_ns), v6_ns },
             IpAddr::V6(_) => Self { v4_ns, v6_ns: v6_ns.min(ends_ns) },
-        })
+        }
     }
 }
 
@@ -38,7 +43,7 @@ impl PinTable {
         wanted: &[(IpAddr, u64)],
         now_ns: u64,
     ) -> Option<Ends> {
-        let mut standing = Vec::with_capacity(wanted.len());
+        let mut ends = Ends::of(std::iter::empty());
         for &(address, expires_ns) in wanted {
             let pin = self.pins_of(address).iter().find(|pin| pin.name == *name)?;
             let missing_ns = expires_ns.saturating_sub(pin.expires_ns);
@@ -46,8 +51,8 @@ impl PinTable {
             if missing_ns > SAME_NS.min(left_ns) || left_ns == 0 || !pin.grant.opens_as(grant) {
                 return None;
             }
-            standing.push((address, pin.expires_ns));
+            ends = ends.and(address, pin.expires_ns);
         }
-        Some(Ends::of(standing.into_iter()))
+        Some(ends)
     }
 }

@@ -360,9 +360,15 @@ impl PinTable {
 
 /// Canonical addresses, each once, in the order given.
 fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
-    let mut seen = HashSet::new();
-    let canonical = addresses.iter().map(|&(address, at)| (address.to_canonical(), at));
-    canonical.filter(|&(address, _)| seen.insert(address)).collect()
+    // An answer has few: comparing them all costs less than a table.
+    let mut distinct: Vec<(IpAddr, u64)> = Vec::with_capacity(addresses.len());
+    for &(address, at) in addresses {
+        let address = address.to_canonical();
+        if !distinct.iter().any(|&(other, _)| other == address) {
+            distinct.push((address, at));
+        }
+    }
+    distinct
 }
 
 /// The last name of addresses that were pinned once, the oldest forgotten first.

@@ -11,6 +11,7 @@ use crate::{
     dns::{
         answer::{Addresses, Reply},
         hosts_file::HOSTS_TTL,
+        limits::Admission,
         records,
         settings::Settings,
         upstream::{Looked, Records},
@@ -28,24 +29,30 @@ impl Service {
     /// One lookup of an allowed name: asked, judged as a whole, pinned. Whoever asks for the name at the same
     /// time, in this sandbox or another, shares what the name servers say and nothing else: the one place for
     /// that is [`crate::dns::upstream`].
-    pub(super) async fn look_up(&self, name: &Name) -> Outcome {
-        let looked = self.upstream.lookup(name).await;
-        loop {
-            if let Some(outcome) = self.judge(name, &looked, false) {
-                return outcome;
+    pub(super) async fn look_up(
+        &self,
+        name: &Name,
+        allowed: (PolicyVersion, MatchedRules),
+        admission: Admission,
+    ) -> Outcome {
+        let looked = match self.upstream.kept(name) {
+            Some(looked) => {
+                self.limits().uncount(admission);
+                looked
             }
-            // The policy has changed since it was asked.
+            None => self.upstream.lookup(name).await,
+        };
+        if let Some(outcome) = self.judge_by(name, &looked, false, allowed) {
+            return outcome;
         }
+        // The policy has changed since it allowed the name.
+        self.judge(name, &looked, false)
     }
 
     /// The same of a name of the hosts file, which lasts.
     pub(super) fn look_up_in_file(&self, name: &Name, answer: Answer) -> Outcome {
         let looked = Looked { answer, v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL };
-        loop {
-            if let Some(outcome) = self.judge(name, &looked, true) {
-                return outcome;
-            }
-        }
+        self.judge(name, &looked, true)
     }
 
     /// Pins what the hosts file has of the names that the policy allows, for good: programs find them there and
@@ -63,13 +70,30 @@ impl Service {
         }
     }
 
-    /// None where a newer policy has to be asked. `lasts`: pins of it never end.
-    fn judge(&self, name: &Name, looked: &Looked, lasts: bool) -> Option<Outcome> {
-        let PolicyVersion { generation, policy } = self.sandbox.policy.now();
-        let grant = match policy.name(name) {
-            Ok(grant) => grant,
-            Err(refusal) => return Some(Outcome::Refused(refusal)),
-        };
+    /// By the policy of now; until it has not changed meanwhile.
+    fn judge(&self, name: &Name, looked: &Looked, lasts: bool) -> Outcome {
+        loop {
+            let version = self.sandbox.policy.now();
+            let grant = match version.policy.name(name) {
+                Ok(grant) => grant,
+                Err(refusal) => return Outcome::Refused(refusal),
+            };
+            if let Some(outcome) = self.judge_by(name, looked, lasts, (version, grant)) {
+                return outcome;
+            }
+        }
+    }
+
+    /// By this version of the policy, which allows the name by these rules. None where a newer one has to be
+    /// asked. `lasts`: pins of it never end.
+    fn judge_by(
+        &self,
+        name: &Name,
+        looked: &Looked,
+        lasts: bool,
+        (version, grant): (PolicyVersion, MatchedRules),
+    ) -> Option<Outcome> {
+        let PolicyVersion { generation, policy } = version;
         let (grant, judged) = match policy.judge_lookup(name, &grant, &looked.answer) {
             Ok(judged) => judged,
             Err(refusal) if refusal.reason == Reason::DnsFailed => {

@@ -103,7 +103,8 @@ where
         self.store.get(key).is_some_and(|entry| (self.clock)() < entry.expires_ns)
     }
 
-    fn fresh(&self, key: &K) -> Option<V> {
+    /// What is kept, with the time that is left.
+    pub(super) fn fresh(&self, key: &K) -> Option<V> {
         let entry = self.store.get(key)?;
         let now_ns = (self.clock)();
         if now_ns >= entry.expires_ns {

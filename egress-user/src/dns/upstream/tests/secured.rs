@@ -73,9 +73,14 @@ impl Secured {
         F: Future<Output = ()> + Send + 'static,
     {
         let (acceptor, roots) = certificate(certified, protocols);
-        let listener = TcpListener::bind((ip, 0)).await.unwrap();
-        let at = listener.local_addr().unwrap();
-        let plain = UdpSocket::bind(at).unwrap();
+        // The port that TCP has free may be another test's of UDP.
+        let (listener, at, plain) = loop {
+            let listener = TcpListener::bind((ip, 0)).await.unwrap();
+            let at = listener.local_addr().unwrap();
+            if let Ok(plain) = UdpSocket::bind(at) {
+                break (listener, at, plain);
+            }
+        };
         plain.set_nonblocking(true).unwrap();
         let answered = Arc::<AtomicUsize>::default();
         let count = answered.clone();
