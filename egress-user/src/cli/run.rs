@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use egress_user::{
     config::Assembled,
-    launch::{Command, InitError, Signals, exit},
+    launch::{Command, InitError, Signals, Terminal, exit},
     sandbox::{Sandbox, Spec, StartError},
     supervisor::Supervisor,
     sys,
@@ -88,6 +88,7 @@ fn in_sandbox(assembled: Assembled, command: Command) -> anyhow::Result<ExitCode
     let Assembled { policy, dns, network, .. } = assembled;
     // Before there are threads, which then do not get them.
     let signals = Signals::block().context("block signals")?;
+    let terminal = Terminal::of_caller();
     let supervisor = Supervisor::start()?;
     let spec = Spec { policy, dns, drain: network.drain, command };
     let handle = Sandbox::start(spec, &supervisor)?;
@@ -97,11 +98,12 @@ fn in_sandbox(assembled: Assembled, command: Command) -> anyhow::Result<ExitCode
     for note in handle.notes() {
         say(&note.to_string());
     }
-    let ended = supervisor.block_on(handle.pass_until_ended(&signals));
+    let ended = supervisor.block_on(handle.pass_until_ended(&signals, terminal.as_ref()));
     let ended = ended.context("wait for the command")?;
     // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and what
     // the command wrote is delivered.
     if handle.kill() {
+        drop(terminal);
         // Whoever reads the command's output is not to wait for this.
         sys::descriptors::leave_output();
         supervisor.block_on(handle.deliver(ended, &signals));
