@@ -61,6 +61,7 @@ mod sockets;
 mod source_ports;
 mod status;
 mod terminal;
+mod told;
 mod transfer;
 mod unable;
 mod unrestricted;
