@@ -95,6 +95,13 @@ const FOREGROUND: &str = "import os, signal, sys, time\n\
     signal.signal(signal.SIGTTOU, signal.SIG_IGN); os.setpgid(0, 0); os.tcsetpgrp(0, os.getpgrp())\n\
     print('in front', flush=True)\n";
 
+/// Python that ends with a number once its child is in front, and stands where it is to.
+const PARENT: &str = "import os, subprocess, sys\n\
+    child = subprocess.Popen([sys.executable, sys.argv[1]], stdout=subprocess.PIPE)\n\
+    print(child.stdout.readline().decode(), flush=True)\n\
+    if sys.argv[1] == 'stopped.py': os.waitpid(child.pid, os.WUNTRACED)\n\
+    os._exit(int(sys.argv[2]))";
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn the_terminal_comes_back_however_the_command_ends() {
@@ -102,16 +109,12 @@ fn the_terminal_comes_back_however_the_command_ends() {
     world.file("killed.py", format!("{FOREGROUND}os.kill(os.getpid(), 9)"));
     world.file("stopped.py", format!("{FOREGROUND}os.kill(os.getpid(), signal.SIGSTOP)"));
     world.file("stays.py", format!("{FOREGROUND}time.sleep(1000)"));
+    world.file("parent.py", PARENT);
     // The command itself; one of its children that stands, or runs on, when the command ends.
     for (command, ended) in [
         (format!("{PYTHON} killed.py"), "wait ended 137"),
-        (format!("sh -c 'set -m; {PYTHON} stopped.py; exit 3'"), "wait ended 3"),
-        (
-            format!(
-                "sh -c '{PYTHON} stays.py & while ! ps -o stat= -C python3 | grep -q +; do :; done; exit 4'"
-            ),
-            "wait ended 4",
-        ),
+        (format!("{PYTHON} parent.py stopped.py 3"), "wait ended 3"),
+        (format!("{PYTHON} parent.py stays.py 4"), "wait ended 4"),
     ] {
         let command = format!("{EGRESS} run -- {command}");
         reads_behind(&world, &["wait in front"], &command, ended).succeeded();
