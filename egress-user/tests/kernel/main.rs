@@ -63,6 +63,7 @@ mod sockets;
 mod source_ports;
 mod status;
 mod terminal;
+mod told;
 mod transfer;
 mod unable;
 mod unrestricted;
