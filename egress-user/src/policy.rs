@@ -1,7 +1,7 @@
 //! The policy engine: pure, typed, no I/O, no clock.
 //!
 //! [`Host`] reads what a person or a program wrote, [`Pattern`] and [`Rule`] what a policy says, and
-//! [`Policy`] answers. Every door asks the same [`Policy`], or a map made of its
+//! [`Policy`] answers. Everyone asks the same [`Policy`], or a map made of its
 //! [`Policy::address_entries`].
 
 mod class;

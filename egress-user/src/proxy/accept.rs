@@ -1,4 +1,4 @@
-//! The transparent door: connections that the kernel side has redirected.
+//! The transparent proxy: connections that the kernel side has redirected.
 
 use std::{
     convert::Infallible,
@@ -120,12 +120,12 @@ impl Transparent {
                 }
             };
             let permit = self.permit().await;
-            let door = Arc::clone(&self);
+            let proxy = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
             tokio::spawn(async move {
                 let _permit = permit;
-                door.connection(client, peer, door.drain.owed()).await;
+                proxy.connection(client, peer, proxy.drain.owed()).await;
             });
         }
     }
@@ -148,7 +148,7 @@ impl Transparent {
             Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
                 let connection =
-                    Connection { door: self, client, server, policy, live, evidence, owed };
+                    Connection { proxy: self, client, server, policy, live, evidence, owed };
                 let Connection { client, server, live, owed, .. } = &connection;
                 tokio::select! {
                     biased;

@@ -47,7 +47,7 @@ const EARLIER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection whose destination may be dialled.
 pub(super) struct Connection<'a> {
-    pub(super) door: &'a Transparent,
+    pub(super) proxy: &'a Transparent,
     pub(super) client: TcpStream,
     /// Set once it is dialled.
     pub(super) server: OnceLock<TcpStream>,
@@ -75,14 +75,14 @@ impl Connection<'_> {
                 Err(stop) => return Box::pin(self.stop(stop)).await,
             };
         let reached = SocketAddr::new(address, self.evidence.target().port());
-        if let Some(refused) = self.door.became_own(reached) {
+        if let Some(refused) = self.proxy.became_own(reached) {
             drop(stream);
             return Box::pin(self.stop(Stop::Refused { refused, http: false })).await;
         }
         let server = self.server.get_or_init(|| stream);
         relay::prepare(server);
         let (tap, answer) = (Tap::default(), Answer::default());
-        let (moved, pipes) = (AtomicU64::new(0), &self.door.outbound.pipes);
+        let (moved, pipes) = (AtomicU64::new(0), &self.proxy.outbound.pipes);
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
@@ -111,7 +111,7 @@ impl Connection<'_> {
             }
         };
         drop(judging);
-        if !self.may_serve(&self.door.pins(), address, first.name.as_ref())
+        if !self.may_serve(&self.proxy.pins(), address, first.name.as_ref())
             || !self.live.judged(first.judged())
         {
             return reset(&self.client);
@@ -136,8 +136,8 @@ impl Connection<'_> {
     fn hold(&self, address: IpAddr) -> Held<'_> {
         // What no name vouches for needs no pin.
         let is_named = self.evidence.names().next().is_some();
-        let is_held = is_named && self.door.pins().hold(self.door.sink(), address, boottime_ns());
-        Held { door: self.door, address, is_held }
+        let is_held = is_named && self.proxy.pins().hold(self.proxy.sink(), address, boottime_ns());
+        Held { proxy: self.proxy, address, is_held }
     }
 
     /// Runs both directions to their end.
@@ -259,7 +259,7 @@ impl Connection<'_> {
                     judging: self.judging(),
                     answer,
                     may_serve: |name: Option<&Name>| {
-                        self.may_serve(&self.door.pins(), address, name)
+                        self.may_serve(&self.proxy.pins(), address, name)
                     },
                     held,
                 };
@@ -283,7 +283,7 @@ impl Connection<'_> {
                     held,
                     forwarded,
                     offer_withdrawn: false,
-                    early: self.door.early.share(),
+                    early: self.proxy.early.share(),
                 };
                 let forward = requests.forward((*head, length));
                 match Box::pin(self.while_alive(forward)).await.map_err(broken)? {
@@ -298,7 +298,7 @@ impl Connection<'_> {
                 }
             }
         };
-        let pipes = &self.door.outbound.pipes;
+        let pipes = &self.proxy.outbound.pipes;
         write_all(server, &rest).await.map_err(broken)?;
         drop(rest);
         pump(&self.client, server, &AtomicU64::new(0), pipes).await?;
@@ -323,7 +323,7 @@ impl Connection<'_> {
             Stop::Refused { refused, http } => {
                 // Noted first: the program may end as soon as it has its answer, and the summary
                 // is written then.
-                self.door.sandbox.journal.refused(Event::clone(&refused));
+                self.proxy.sandbox.journal.refused(Event::clone(&refused));
                 if http {
                     refuse::forbidden(&self.client, &refused).await;
                 } else {
@@ -343,7 +343,7 @@ impl Connection<'_> {
                 self.stop(stop).await;
             }
             End::Refused(refused) => {
-                self.door.sandbox.journal.refused(Event::clone(&refused));
+                self.proxy.sandbox.journal.refused(Event::clone(&refused));
                 refuse::forbidden(&self.client, &refused).await;
             }
             End::Malformed(why) => self.malformed(why).await,
@@ -353,7 +353,7 @@ impl Connection<'_> {
 
     async fn malformed(&self, why: &'static str) {
         let refused = self.evidence.refused(Seen::BadHttp(why), Reason::ProtocolNotAllowed);
-        self.door.sandbox.journal.refused(*refused);
+        self.proxy.sandbox.journal.refused(*refused);
         refuse::malformed(&self.client, why).await;
     }
 }
@@ -379,7 +379,7 @@ impl Watch for Watched<'_> {
 
 /// Pins that a live connection holds.
 struct Held<'a> {
-    door: &'a Transparent,
+    proxy: &'a Transparent,
     address: IpAddr,
     is_held: bool,
 }
@@ -387,7 +387,7 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if self.is_held {
-            self.door.pins().release(self.door.sink(), self.address, boottime_ns());
+            self.proxy.pins().release(self.proxy.sink(), self.address, boottime_ns());
         }
     }
 }
