@@ -11,6 +11,7 @@ mod rejudge;
 mod store;
 mod table;
 
+pub use lease::RENEW_EVERY;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};
 pub use store::{Naming, Opening, PinStore};

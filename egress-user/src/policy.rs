@@ -25,7 +25,7 @@ mod unix;
 pub use class::{carried_forms, class_blocks, is_public};
 pub use compile::{AddressAction, AddressEntry};
 pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request};
-pub use host::{Host, HostError, Name};
+pub use host::{Host, HostError, LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES, Name};
 pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};

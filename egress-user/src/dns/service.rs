@@ -14,7 +14,7 @@ use super::{
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
-    tcp::MAX_CONNECTIONS,
+    tcp::MAX_DNS_CONNECTIONS,
     upstream::Upstream,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Service {
             limits: Mutex::new(Limits::new(boottime_ns())),
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(MAX_DNS_CONNECTIONS)),
         })
     }
 

@@ -32,7 +32,7 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
-    pins::{PinStore, PinTable, direct_ports},
+    pins::{PinStore, PinTable, RENEW_EVERY, direct_ports},
     policy::Policy,
     record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -48,9 +48,6 @@ const AT_START: usize = 8;
 
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// How often [`PinTable::renew`] is to be called.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
