@@ -56,7 +56,7 @@ pub(super) enum End {
 pub(super) struct Tap {
     watch: Mutex<Option<ResponseWatch>>,
     verdict: Mutex<Option<ResponseState>>,
-    told: Notify,
+    answered: Notify,
 }
 
 impl Tap {
@@ -68,7 +68,7 @@ impl Tap {
         if state != ResponseState::Need {
             *watch = None;
             *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
-            self.told.notify_one();
+            self.answered.notify_one();
         }
     }
 
@@ -82,7 +82,7 @@ impl Tap {
     pub(super) fn end(&self) {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         verdict.get_or_insert(ResponseState::Need);
-        self.told.notify_one();
+        self.answered.notify_one();
     }
 
     fn arm(&self) {
@@ -96,7 +96,7 @@ impl Tap {
             if let Some(verdict) = verdict {
                 return verdict;
             }
-            self.told.notified().await;
+            self.answered.notified().await;
         }
     }
 }
