@@ -8,7 +8,6 @@
 
 pub mod answer;
 mod counters;
-mod flight;
 mod limits;
 pub mod query;
 mod records;

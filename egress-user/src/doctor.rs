@@ -17,7 +17,7 @@ use nix::{
 
 use crate::{
     host::{
-        BPFFS, CGROUP2, HostError, MINIMUM, Mount, OWN_BPFFS, check_version, is_really,
+        BPFFS, CGROUP2, HostError, LOCKDOWN, MINIMUM, Mount, OWN_BPFFS, check_version, is_really,
         kernel_version, mount_of, mounts,
     },
     kernel::Loaded,
@@ -116,7 +116,7 @@ impl Survey {
                     .advise("mount -t proc proc /proc"),
             ),
         }
-        findings.push(rights::lockdown(fs::read_to_string(rights::LOCKDOWN)));
+        findings.push(rights::lockdown(fs::read_to_string(LOCKDOWN)));
         findings.extend(object(is_root));
         findings.extend(sandbox::all());
         findings.extend(network::all());

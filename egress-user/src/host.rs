@@ -4,6 +4,7 @@ mod cgroup;
 mod listeners;
 mod machine;
 pub(crate) mod mounts;
+mod rights;
 mod writer;
 
 pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
@@ -14,5 +15,7 @@ pub(crate) use machine::{
 pub use machine::{Host, HostError};
 pub(crate) use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};
+pub use rights::Barred;
+pub(crate) use rights::{LOCKDOWN, NEEDED, chosen, lacking};
 pub(crate) use writer::Traced;
 pub use writer::Writer;

@@ -1,6 +1,7 @@
 //! From a process made anew to the command: its namespaces, its privileges, its signals, and the proof that
 //! the path works before it starts.
 
+mod capabilities;
 mod command;
 pub mod entry;
 mod init;
@@ -15,6 +16,7 @@ mod stdio;
 mod user;
 mod working_directory;
 
+pub use capabilities::{CONTAINER, Capabilities};
 pub use command::{Command, exit};
 pub use init::{Init, InitError, set_executable};
 pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};

@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod direct;
+mod ends;
 mod lease;
 mod list;
 mod ports;
@@ -11,6 +12,7 @@ mod rejudge;
 mod store;
 mod table;
 
+pub use ends::Ends;
 pub use lease::RENEW_EVERY;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};

@@ -27,7 +27,7 @@ use self::{
 use crate::{
     config::DnsSettings,
     dns::{NameServers, ServersError},
-    host::{Host, HostError, Writer},
+    host::{Barred, Host, HostError, Writer},
     kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
     own as own_addresses,
     sandbox::Sandbox,
@@ -43,6 +43,15 @@ pub enum SupervisorError {
     /// The kernel side cannot be put in place.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Nothing may be loaded, whatever it is.
+    #[error("{barred}")]
+    NotPermitted {
+        /// By what, as far as it is known.
+        barred: Barred,
+        /// What was tried.
+        #[source]
+        source: KernelError,
+    },
     /// Something else that the kernel refused.
     #[error("{what}")]
     System {
@@ -56,6 +65,13 @@ pub enum SupervisorError {
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> SupervisorError {
     move |source| SupervisorError::System { what, source }
+}
+
+fn not_loaded(error: KernelError) -> SupervisorError {
+    match error.is_not_permitted() {
+        true => SupervisorError::NotPermitted { barred: Barred::of_this_process(), source: error },
+        false => error.into(),
+    }
 }
 
 /// What all sandboxes of this process share.
@@ -90,7 +106,7 @@ impl Supervisor {
     /// [`SupervisorError`]: nothing is left then.
     pub fn start() -> Result<Arc<Self>, SupervisorError> {
         let host = Host::prepare()?;
-        let (programs, mut maps) = Loaded::load()?.take()?;
+        let (programs, mut maps) = Loaded::load().map_err(not_loaded)?.take()?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()

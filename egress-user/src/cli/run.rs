@@ -1,28 +1,31 @@
 //! `egress run`: a command in a sandbox of its own.
 
+mod rights;
+mod unrestricted;
+
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
 use egress_user::{
     config::Assembled,
-    launch::{Command, InitError, Signals, User, exit},
+    launch::{Command, InitError, Signals, exit},
     sandbox::{Sandbox, Spec, StartError},
     supervisor::Supervisor,
     sys,
     text::{self, Printable},
 };
-use nix::unistd::geteuid;
 
+use self::rights::{Rights, RightsArgs};
 use super::{Failure, LaidOut, complain as say, policy_args::PolicyArgs};
 
 /// Run a command that can reach only what the policy allows.
 ///
 /// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
-/// Needs root; the command itself runs as the user that called sudo, or as --user says, and never
-/// with capabilities. It stands in the caller's working directory, unless that is hidden from it
-/// (/run/user, /run/docker): nothing is started then. Prints nothing but the command's own output, and at the end, on stderr, what
-/// was refused and what would allow it.
+/// Needs root; the command itself runs as the user that called sudo, or as --user says, and without
+/// capabilities but those of --capabilities. It stands in the caller's working directory, unless that
+/// is hidden from it (/run/user, /run/docker): nothing is started then. Prints nothing but the
+/// command's own output, and at the end, on stderr, what was refused and what would allow it.
 ///
 /// After the command's end it stays until what the command wrote is handed on, for as long as that makes
 /// progress (`network.drain`); a signal ends that at once. The exit code is the command's all the same.
@@ -33,9 +36,12 @@ use super::{Failure, LaidOut, complain as say, policy_args::PolicyArgs};
 pub(crate) struct RunArgs {
     #[command(flatten)]
     policy: PolicyArgs,
-    /// Run the command as this user (login name or number)
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
+    #[command(flatten)]
+    rights: RightsArgs,
+    /// Run the command without a filter, as a policy with `enabled = false` says: as the same user, and
+    /// with all of that user's rights
+    #[arg(long, conflicts_with = "capabilities")]
+    unrestricted: bool,
     /// The command and its arguments
     #[arg(
         required = true,
@@ -48,24 +54,7 @@ pub(crate) struct RunArgs {
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let assembled = args.policy.assemble()?;
-    if assembled.enabled_written == Some(false) {
-        return Err(Failure::usage(
-            "the policy says `enabled = false`, which would leave the command unrestricted; remove \
-             the line (`--unrestricted`, which insists on it, is not built yet)",
-        ));
-    }
-    if !assembled.not_built.is_empty() {
-        return Err(Failure::usage(LaidOut::of(assembled.not_built.iter())));
-    }
-    for warning in &assembled.warnings {
-        say(&format!("warning: {warning}"));
-    }
-    let sudo_uid = std::env::var("SUDO_UID").ok();
-    let user = User::choose(args.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)?;
-    let as_root = user.as_ref().map_or_else(geteuid, |user| user.uid).is_root();
-    if as_root && args.user.is_none() {
-        say("running as root, without capabilities; `--user NAME` runs the command as NAME");
-    }
+    let is_unrestricted = unrestricted::is_unrestricted(&assembled, args.unrestricted)?;
     let mut command = args.command.into_iter();
     let program = command.next().unwrap_or_default();
     if program.as_encoded_bytes().starts_with(b"-") {
@@ -75,7 +64,18 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             Printable::of_bytes(program.as_encoded_bytes())
         )));
     }
-    let command = Command { program, arguments: command.collect(), user };
+    if is_unrestricted {
+        let user = args.rights.user()?;
+        return Err(unrestricted::become_command(&program, command.collect(), user.as_ref()));
+    }
+    if !assembled.not_built.is_empty() {
+        return Err(Failure::usage(LaidOut::of(assembled.not_built.iter())));
+    }
+    for warning in &assembled.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let Rights { user, capabilities } = args.rights.choose()?;
+    let command = Command { program, arguments: command.collect(), user, capabilities };
     in_sandbox(assembled, command).map_err(|error| match error.downcast_ref() {
         Some(StartError::Init(InitError::Failed { code, .. })) => Failure { code: *code, error },
         _ => Failure { code: exit::NOT_STARTED, error },

@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 use super::{
     answer::{self, Addresses, Carrier, Reply},
     counters::Counters,
-    flight::Flights,
     limits::{Admission, Limits, QUERIES_PER_SECOND},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
@@ -36,18 +35,18 @@ pub struct Service {
     settings: Settings,
     upstream: Arc<dyn Upstream>,
     pub(super) flows: Arc<dyn Flows>,
-    flights: Flights<Outcome>,
     limits: Mutex<Limits>,
     counters: Counters,
     pub(super) queries: Arc<Semaphore>,
     pub(super) connections: Arc<Semaphore>,
 }
 
-/// How a lookup ended, for all who wait for it.
+/// How a lookup ended, for whoever asked: its name servers' word may be that of many, what follows from it
+/// is judged for each.
 #[derive(Debug)]
 enum Outcome {
     /// Judged and pinned.
-    Pinned { addresses: Addresses, v4_expires_ns: u64, v6_expires_ns: u64 },
+    Pinned(Addresses),
     /// The policy refuses what the lookup gave.
     Refused(Refusal),
     /// There was nothing to judge, or it could not be pinned.
@@ -63,13 +62,11 @@ impl Service {
         upstream: Arc<dyn Upstream>,
         flows: Arc<dyn Flows>,
     ) -> Arc<Self> {
-        let reuse_ns = u64::try_from(settings.reuse.as_nanos()).unwrap_or(u64::MAX);
         Arc::new(Self {
             sandbox,
             settings,
             upstream,
             flows,
-            flights: Flights::new(reuse_ns),
             limits: Mutex::new(Limits::new(boottime_ns())),
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
@@ -87,11 +84,6 @@ impl Service {
         let Ok(grant) = self.sandbox.policy().name(&name) else { return Ok(false) };
         self.pin_loopback(&name, &grant).map_err(std::io::Error::other)?;
         Ok(true)
-    }
-
-    /// Pins were ended: what was answered just now is looked up, and pinned, anew when it is asked for again.
-    pub(crate) fn forget_answers(&self) {
-        self.flights.clear();
     }
 
     /// What was asked of this sandbox's DNS, and how it was answered.
@@ -222,24 +214,17 @@ impl Service {
 
     /// The addresses that are pinned, or the reply to a failure that is noted.
     async fn addresses(&self, name: &Name, record_type: RecordType) -> Result<Addresses, Reply> {
-        let look_up = || self.look_up(name);
-        match &*self.flights.join(name, boottime_ns, look_up).await {
-            Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns } => {
-                let now_ns = boottime_ns();
-                let mut addresses = addresses.clone();
-                addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(*v4_expires_ns, now_ns));
-                addresses.v6_ttl = addresses.v6_ttl.min(seconds_left(*v6_expires_ns, now_ns));
-                Ok(addresses)
-            }
+        match self.look_up(name).await {
+            Outcome::Pinned(addresses) => Ok(addresses),
             Outcome::Refused(refusal) => {
-                Err(self.refuse(Subject::lookup(name, record_type), refusal.clone()))
+                Err(self.refuse(Subject::lookup(name, record_type), refusal))
             }
             Outcome::Failed(refusal, reply) => {
                 match refusal.reason {
                     Reason::RateLimited => self.note_limit(Limit::Pins),
-                    _ => self.note(Subject::lookup(name, record_type), refusal),
+                    _ => self.note(Subject::lookup(name, record_type), &refusal),
                 }
-                Err(reply.clone())
+                Err(reply)
             }
         }
     }

@@ -21,10 +21,6 @@ pub struct Settings {
     /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
     /// answered nor pinned, as nothing could be dialled there.
     pub has_ipv6: bool,
-    /// For how long after a lookup those who ask for the same name get its outcome. Default
-    /// half a second: longer than a stub resolver takes for its second query, shorter than
-    /// anybody's patience with a stale failure.
-    pub reuse: Duration,
 }
 
 impl Settings {
@@ -39,7 +35,6 @@ impl Settings {
             },
             record_types: dns.record_types.iter().map(|number| number.0.into()).collect(),
             has_ipv6: true,
-            reuse: Duration::from_millis(500),
         }
     }
 

@@ -195,10 +195,25 @@ impl World {
 
     pub(crate) fn with(rules: &[&str], settings: Settings, knows_peers: bool) -> Self {
         let diary = Arc::new(Diary::default());
+        Self::of(rules, settings, knows_peers, diary.clone(), diary)
+    }
+
+    /// Asks these name servers, which other sandboxes may ask too.
+    pub(crate) fn asking(rules: &[&str], upstream: Arc<dyn Upstream>) -> Self {
+        Self::of(rules, Settings::default(), true, Arc::default(), upstream)
+    }
+
+    fn of(
+        rules: &[&str],
+        settings: Settings,
+        knows_peers: bool,
+        diary: Arc<Diary>,
+        upstream: Arc<dyn Upstream>,
+    ) -> Self {
         let policy = Arc::new(PolicyWatch::new(Arc::new(policy(rules))));
         let sandbox = SandboxState::new(1, policy, diary.clone());
         let peers = Arc::new(Everybody(knows_peers));
-        let service = Service::new(sandbox.clone(), settings, diary.clone(), peers);
+        let service = Service::new(sandbox.clone(), settings, upstream, peers);
         Self { diary, service, sandbox }
     }
 

@@ -318,8 +318,9 @@ impl Current {
             forward,
             timeout: settings.timeout,
             max_ttl: u32::try_from(settings.max_ttl.as_secs()).unwrap_or(u32::MAX),
-            looked: Cache::new(cache::BUDGET, surroundings.clock.clone()),
-            records: Cache::new(cache::BUDGET, surroundings.clock.clone()),
+            looked: Cache::new(cache::BUDGET, cache::SAME_LOOKUP, surroundings.clock.clone()),
+            // One question is one lookup.
+            records: Cache::new(cache::BUDGET, Duration::ZERO, surroundings.clock.clone()),
             system,
         })
     }
@@ -394,4 +395,4 @@ fn is_of_records(record_type: RecordType) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

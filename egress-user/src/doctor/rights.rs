@@ -5,33 +5,13 @@ use std::io;
 use caps::{CapSet, Capability};
 
 use super::{Finding, SUDO, read};
-
-/// Where the kernel says how far it is locked; securityfs has to be mounted for it.
-pub(super) const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
-
-/// Rights that a start needs, with what for.
-const NEEDED: [(Capability, &str); 6] = [
-    (Capability::CAP_BPF, "loading programs"),
-    (Capability::CAP_NET_ADMIN, "attaching programs that refuse connections"),
-    (Capability::CAP_SYS_ADMIN, "making the sandbox's namespaces and mounts"),
-    (Capability::CAP_SETPCAP, "taking every right from the command"),
-    (Capability::CAP_SETUID, "running the command as its user"),
-    (Capability::CAP_SETGID, "running the command as its user"),
-];
-
-/// To bpf(2), CAP_SYS_ADMIN is as good as both of these: kept from the time before CAP_BPF.
-const IMPLIED: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+use crate::host::{LOCKDOWN, NEEDED, chosen, lacking};
 
 pub(super) fn all() -> Vec<Finding> {
     let has = |right: Capability| caps::has_cap(None, CapSet::Effective, right).unwrap_or(false);
     let is_root = nix::unistd::geteuid().is_root();
     let map = read("/proc/self/uid_map").unwrap_or_default();
     vec![root(is_root), capabilities(is_root, &lacking(has)), user_namespace(&map)]
-}
-
-fn lacking(has: impl Fn(Capability) -> bool) -> Vec<(Capability, &'static str)> {
-    let implied = |right| IMPLIED.contains(&right) && has(Capability::CAP_SYS_ADMIN);
-    NEEDED.into_iter().filter(|(right, _)| !has(*right) && !implied(*right)).collect()
 }
 
 fn root(is_root: bool) -> Finding {
@@ -93,8 +73,7 @@ pub(super) fn lockdown(text: io::Result<String>) -> Finding {
                 .advise(SUDO);
         }
     };
-    let chosen = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
-    match chosen {
+    match chosen(&text) {
         Some("none") => Finding::ok(CHECK, "none"),
         Some(level) => {
             Finding::ok(CHECK, format!("{level}; the programs that egress uses load under it"))
@@ -117,14 +96,6 @@ mod tests {
         assert!(finding.lost.unwrap().contains("attaching"));
         assert!(finding.advice.unwrap().contains("container"));
         assert_eq!(capabilities(true, &[]).status, Status::Ok);
-    }
-
-    #[test]
-    fn sys_admin_stands_in_for_the_rights_that_bpf_asks_for() {
-        assert_eq!(lacking(|right| !IMPLIED.contains(&right)), []);
-        assert_eq!(lacking(|_| false), NEEDED);
-        let names = lacking(|right| right != Capability::CAP_SYS_ADMIN);
-        assert_eq!(names, NEEDED[2..3]);
     }
 
     #[test]

@@ -35,12 +35,25 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a cgroup could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {}; is the cgroup file system writable, and are you root outside any container?", path.display())]
+#[error("{what} {}{}", path.display(), remedy(.source))]
 pub struct CgroupError {
     what: &'static str,
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; cgroup v2 is mounted read-only, as in a container: run egress outside, around the container, or \
+             make it writable (`mount -o remount,rw` it, `--privileged` for the container)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; this cgroup is not yours to change: is root the machine's own, outside of any container?"
+        }
+        _ => "",
+    }
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CgroupError + 'a {

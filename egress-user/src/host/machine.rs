@@ -10,7 +10,10 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs},
 };
 
-use super::mounts::{mount_of, mounts};
+use super::{
+    mounts::{mount_of, mounts},
+    rights::Rights,
+};
 
 /// Where cgroup v2 is on most systems.
 pub(crate) const CGROUP2: &str = "/sys/fs/cgroup";
@@ -38,6 +41,27 @@ pub enum HostError {
         "must be root to attach to a cgroup; run it again with sudo (the command then runs as you)"
     )]
     NotRoot,
+    /// Within a sandbox of ours.
+    #[error(
+        "this is inside of an `egress run`, which holds already all that is started here; a sandbox cannot make \
+         another one: start the command as it is, without a second `egress run`"
+    )]
+    InSandbox,
+    /// Root of a user namespace, which is not the machine's.
+    #[error(
+        "this root is one of a user namespace, as in a rootless container, and may not load programs; run \
+         egress as the machine's own root, outside of the container"
+    )]
+    UserNamespace,
+    /// Root with less than it needs.
+    #[error(
+        "this root lacks {lacking}, as in a container with default capabilities; run egress outside, around the \
+         container, or start the container with `--privileged` (`egress doctor` says what each is for)"
+    )]
+    Lacking {
+        /// Their names.
+        lacking: String,
+    },
     /// An old kernel.
     #[error(
         "Linux {found} is too old: egress needs {}.{} or newer; boot a newer kernel (Debian 12 has 6.1)",
@@ -59,8 +83,9 @@ pub enum HostError {
     MountTable(#[source] io::Error),
     /// No bpffs, and none can be mounted.
     #[error(
-        "no bpffs is mounted and none can be mounted at {}; try `mount -t bpf bpf {BPFFS}`",
-        path.display()
+        "no bpffs is mounted, and none can be mounted at {}{}",
+        path.display(),
+        remedy_of_bpffs(.source)
     )]
     NoBpffs {
         /// Where it was tried.
@@ -77,9 +102,7 @@ impl Host {
     /// # Errors
     /// Each names what is missing and what to do.
     pub fn prepare() -> Result<Self, HostError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(HostError::NotRoot);
-        }
+        Rights::of_this_process().check()?;
         check_version(&kernel_version())?;
         let mounts = mounts().map_err(HostError::MountTable)?;
         let cgroup2 =
@@ -91,6 +114,20 @@ impl Host {
         };
         make_private(&pins).map_err(|source| HostError::NoBpffs { path: pins.clone(), source })?;
         Ok(Self { cgroup2, pins })
+    }
+}
+
+fn remedy_of_bpffs(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        // mount(2): the file system is not configured in the kernel.
+        Some(libc::ENODEV) => "; boot a kernel with CONFIG_BPF_SYSCALL".to_owned(),
+        Some(libc::EROFS) => format!(
+            "; mount it yourself (`mount -t bpf bpf {BPFFS}`), or make /run writable: in a container, hand the \
+             machine's own in (`-v {BPFFS}:{BPFFS}`)"
+        ),
+        _ => format!(
+            "; mount it yourself (`mount -t bpf bpf {BPFFS}`), outside of the container where this is one"
+        ),
     }
 }
 

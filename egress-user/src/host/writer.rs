@@ -25,7 +25,7 @@ const MOST_LINKS: usize = 40;
 /// Most steps on the way to a file.
 const MOST_STEPS: usize = 256;
 
-/// Who could write files while a sandbox runs: its command. It has no capabilities.
+/// Who could write files while a sandbox runs: its command. One with capabilities is root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Writer {
     /// There is no command.

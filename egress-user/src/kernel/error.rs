@@ -2,14 +2,14 @@
 
 use std::{io, path::PathBuf};
 
-use aya::{EbpfError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use egress_common::abi;
 
 /// Why the kernel side could not be put in place.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The object as a whole.
-    #[error("load egress's kernel object{}", hint_object(.0))]
+    #[error("load egress's kernel object")]
     Object(#[source] Box<EbpfError>),
     /// One program.
     #[error("load the program {program}, which enforces {enforces}")]
@@ -57,7 +57,7 @@ pub enum KernelError {
         map: &'static str,
         /// Why.
         #[source]
-        source: Box<aya::maps::MapError>,
+        source: Box<MapError>,
     },
     /// An address set of the policy does not fit the kernel's map.
     #[error("the policy's addresses do not fit the kernel's map of {}", abi::capacity::ADDRESSES)]
@@ -73,14 +73,27 @@ pub enum KernelError {
     },
 }
 
+impl KernelError {
+    /// Whether the kernel does not let this process load anything, whatever it is.
+    pub fn is_not_permitted(&self) -> bool {
+        match self {
+            Self::Object(error) => match &**error {
+                EbpfError::MapError(MapError::CreateError { io_error, .. }) => {
+                    io_error.raw_os_error() == Some(libc::EPERM)
+                }
+                _ => false,
+            },
+            Self::Load { source, .. } => matches!(**source, Rejected::NotPermitted),
+            _ => false,
+        }
+    }
+}
+
 /// What the kernel said of a program, without the hundreds of lines of the verifier's log.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
     /// A right is missing.
-    #[error(
-        "not permitted: root with CAP_BPF and CAP_NET_ADMIN is needed, and a kernel whose lockdown \
-         lets cgroup programs load (see /sys/kernel/security/lockdown)"
-    )]
+    #[error("not permitted")]
     NotPermitted,
     /// The verifier did not accept it.
     #[error(
@@ -109,17 +122,5 @@ impl From<ProgramError> for Rejected {
             .rev()
             .find(|line| !line.is_empty() && !statistics.iter().any(|word| line.starts_with(word)));
         Self::Verifier(format!("{io_error}: {}", said.unwrap_or("no reason given")))
-    }
-}
-
-fn hint_object(error: &EbpfError) -> &'static str {
-    match error {
-        EbpfError::MapError(aya::maps::MapError::CreateError { io_error, .. })
-            if io_error.raw_os_error() == Some(libc::EPERM) =>
-        {
-            ": not permitted; root with CAP_BPF is needed, outside any container (`egress doctor` says what \
-             is missing)"
-        }
-        _ => "",
     }
 }

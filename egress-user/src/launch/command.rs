@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use super::user::User;
+use super::{capabilities::Capabilities, user::User};
+use crate::host::Writer;
 
 /// What to run. Environment, working directory, umask, limits, signals and standard streams are this
 /// process's, as it was started.
@@ -12,8 +13,24 @@ pub struct Command {
     pub program: OsString,
     /// Arguments.
     pub arguments: Vec<OsString>,
-    /// As whom; none = as the caller, root without capabilities.
+    /// As whom; none = as the caller, root.
     pub user: Option<User>,
+    /// What it may do beyond that.
+    pub capabilities: Capabilities,
+}
+
+impl Command {
+    /// Who the command is to the machine's files. A set-user-ID program makes root of any user where it has
+    /// capabilities.
+    pub fn writer(&self) -> Writer {
+        let user = self.user.as_ref().filter(|user| !user.uid.is_root());
+        match (user, self.capabilities) {
+            (Some(User { uid, gid, groups, .. }), Capabilities::None) => {
+                Writer::User { uid: *uid, gid: *gid, groups: groups.clone() }
+            }
+            (None, _) | (_, Capabilities::Container) => Writer::Root,
+        }
+    }
 }
 
 /// Exit codes of `run` that are not the command's own.

@@ -112,7 +112,7 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
         let (user, place) = (user.clone(), pending.clone());
         move || {
             spec.inherited.restore()?;
-            drop_all(user.as_ref())?;
+            drop_all(user.as_ref(), spec.capabilities)?;
             let entered = place.as_ref().map_or(Ok(()), Place::enter);
             entered.map_err(|errno| io::Error::from_raw_os_error(errno as i32 | NOT_ENTERED))
         }
@@ -149,8 +149,7 @@ fn spawn(
     pending: Option<&Place>,
 ) -> Result<Pid, Failure> {
     if let Some(user) = user {
-        let name = user.name.to_string_lossy().into_owned();
-        command.env("HOME", &user.home).env("USER", &name).env("LOGNAME", name);
+        user.name_in(&mut command);
     }
     let not_entered = |error: &io::Error| {
         let code = error.raw_os_error().filter(|code| code & NOT_ENTERED != 0)?;

@@ -9,7 +9,7 @@ use std::{
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{command::Command, user::User};
+use super::{capabilities::Capabilities, command::Command, user::User};
 use crate::sys::inherited::Inherited;
 
 /// Bytes of a message: the kernel takes 6 MiB of arguments and environment (execve(2)), and JSON writes a
@@ -25,6 +25,7 @@ pub(super) struct Spec {
     pub(super) program: OsString,
     pub(super) arguments: Vec<OsString>,
     pub(super) user: Option<Account>,
+    pub(super) capabilities: Capabilities,
     /// For the command, not for the init.
     pub(super) inherited: Inherited,
 }
@@ -34,6 +35,7 @@ pub(super) struct Spec {
 pub(super) struct Account {
     uid: u32,
     gid: u32,
+    groups: Vec<u32>,
     name: CString,
     home: OsString,
 }
@@ -65,23 +67,25 @@ pub(super) enum Report {
 
 impl Spec {
     pub(super) fn new(cgroup: OsString, command: &Command) -> Self {
-        let Command { program, arguments, user } = command.clone();
+        let Command { program, arguments, user, capabilities } = command.clone();
         let inherited = Inherited::of_this_process();
-        Self { cgroup, program, arguments, user: user.map(Account::from), inherited }
+        Self { cgroup, program, arguments, user: user.map(Account::from), capabilities, inherited }
     }
 }
 
 impl From<User> for Account {
     fn from(user: User) -> Self {
-        let User { uid, gid, name, home } = user;
-        Self { uid: uid.as_raw(), gid: gid.as_raw(), name, home: home.into() }
+        let User { uid, gid, groups, name, home } = user;
+        let groups = groups.into_iter().map(Gid::as_raw).collect();
+        Self { uid: uid.as_raw(), gid: gid.as_raw(), groups, name, home: home.into() }
     }
 }
 
 impl From<Account> for User {
     fn from(account: Account) -> Self {
-        let Account { uid, gid, name, home } = account;
-        Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), name, home: home.into() }
+        let Account { uid, gid, groups, name, home } = account;
+        let groups = groups.into_iter().map(Gid::from_raw).collect();
+        Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups, name, home: home.into() }
     }
 }
 
@@ -135,6 +139,7 @@ mod tests {
         let user = User {
             uid: Uid::from_raw(7),
             gid: Gid::from_raw(8),
+            groups: vec![Gid::from_raw(8), Gid::from_raw(u32::MAX - 1)],
             name: CString::new(all.clone()).unwrap(),
             home: OsString::from_vec(all.clone()).into(),
         };
@@ -142,6 +147,7 @@ mod tests {
             program: OsString::from_vec(all.clone()),
             arguments: vec![OsString::new(), OsString::from_vec(all.clone()), "\n".into()],
             user: Some(user.clone()),
+            capabilities: Capabilities::Container,
         };
         let spec = Spec::new(OsString::from_vec(all), &command);
         let arrived: Spec = receive(&mut &sent(&spec)[..]).unwrap();

@@ -1,22 +1,27 @@
-//! What the command may do: nothing that its user could not, and no capabilities even as root.
+//! What the command may do: nothing that its user could not, and no capabilities even as root, unless it is
+//! given some.
 
 use std::io;
 
 use caps::{CapSet, CapsHashSet};
-use landlock::{ABI, Access, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    ABI, Access, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+};
 use nix::{
     sys::prctl,
-    unistd::{initgroups, setgid, setuid},
+    unistd::{setgid, setgroups, setuid},
 };
 
-use super::user::User;
+use super::{capabilities::Capabilities, user::User};
 use crate::sys::{descriptors, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
-pub(super) fn drop_all(user: Option<&User>) -> io::Result<()> {
+pub(super) fn drop_all(user: Option<&User>, capabilities: Capabilities) -> io::Result<()> {
     descriptors::close_inherited()?;
-    // The bounding set first: what is not in it can never come back, whoever the user is.
-    for capability in caps::all() {
+    let kept = capabilities.kept().map_err(io::Error::other)?;
+    // The bounding set first: what is not in it can never come back, whoever the user is, and whatever a
+    // program's file says.
+    for capability in caps::all().into_iter().filter(|capability| !kept.contains(capability)) {
         match caps::drop(None, CapSet::Bounding, capability) {
             Ok(()) => {}
             // A capability that this kernel does not know.
@@ -24,21 +29,32 @@ pub(super) fn drop_all(user: Option<&User>) -> io::Result<()> {
             Err(error) => return Err(io::Error::other(error)),
         }
     }
+    if capabilities == Capabilities::None {
+        prctl::set_no_new_privs()?;
+    }
+    // Without no_new_privs these two need CAP_SYS_ADMIN, which is still there. Nothing that is executed
+    // later takes them off, set-user-ID or not.
+    scope()?;
+    seccomp::install()?;
     if let Some(user) = user {
-        initgroups(&user.name, user.gid)?;
+        setgroups(&user.groups)?;
         setgid(user.gid)?;
         setuid(user.uid)?;
     }
-    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        match set {
-            CapSet::Ambient => caps::clear(None, set),
-            _ => caps::set(None, set, &CapsHashSet::new()),
-        }
-        .map_err(io::Error::other)?;
+    // Of another user than root, setuid(2) has left nothing to keep.
+    let kept = match user {
+        Some(user) if !user.uid.is_root() => CapsHashSet::new(),
+        _ => kept,
+    };
+    caps::clear(None, CapSet::Ambient).map_err(io::Error::other)?;
+    for (set, value) in [
+        (CapSet::Inheritable, &CapsHashSet::new()),
+        (CapSet::Effective, &kept),
+        (CapSet::Permitted, &kept),
+    ] {
+        caps::set(None, set, value).map_err(io::Error::other)?;
     }
-    prctl::set_no_new_privs()?;
-    scope()?;
-    seccomp::install()
+    Ok(())
 }
 
 /// No signals to, and no abstract unix sockets of, anything outside the sandbox (Landlock ABI 6,
@@ -48,6 +64,7 @@ fn scope() -> io::Result<()> {
         .set_compatibility(CompatLevel::BestEffort)
         .scope(Scope::from_all(ABI::V6))
         .and_then(|ruleset| ruleset.create())
-        .and_then(|ruleset| ruleset.restrict_self());
+        // Who has no capabilities has been given it above.
+        .and_then(|ruleset| ruleset.no_new_privs(false).restrict_self());
     ruleset.map(drop).map_err(io::Error::other)
 }

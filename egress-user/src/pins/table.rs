@@ -8,7 +8,7 @@ use std::{
 
 use egress_common::pin::PortList;
 
-use super::{PinStore, direct_ports};
+use super::{Ends, PinStore, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
@@ -127,7 +127,8 @@ impl PinTable {
 
     /// Pins the addresses for the name, each until its own expiry, all or none: writes them to
     /// the sink first, then to the table. An earlier pin of the same name and address lives on
-    /// until the later of both expiries, under the new grant.
+    /// until the later of both expiries, under the new grant. Where all are there already, and would
+    /// get half a second more at most, nothing is written.
     ///
     /// # Errors
     /// [`PinError`]; then every earlier pin stands as it stood.
@@ -138,8 +139,11 @@ impl PinTable {
         grant: &MatchedRules,
         addresses: &[(IpAddr, u64)],
         now_ns: u64,
-    ) -> Result<(), PinError> {
+    ) -> Result<Ends, PinError> {
         let wanted = distinct(addresses);
+        if let Some(ends) = self.standing_pins(name, grant, &wanted, now_ns) {
+            return Ok(ends);
+        }
         let new = self.new_among(name, &wanted);
         let full = |table: &Self, new: usize| {
             let of_name = table.by_name.get(name).map_or(0, Vec::len);
@@ -154,11 +158,12 @@ impl PinTable {
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
         let pins = self.write(sink, name, grant, &wanted, now_ns)?;
+        let ends = Ends::of(pins.iter().map(|(address, pin)| (*address, pin.expires_ns)));
         // Backwards, because each goes to the front.
         for (address, pin) in pins.into_iter().rev() {
             self.insert(address, pin);
         }
-        Ok(())
+        Ok(ends)
     }
 
     /// Live pins of this address, the latest first: the names that vouch for it.

@@ -29,7 +29,6 @@ impl Sandbox {
         // The kernel's rules are judged again by the proxy: first what is new, then what is gone.
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
         let ended = self.state.set_policy(policy);
-        self.dns.forget_answers();
         // Told at the end: what has lost its right ends all the same.
         let written = self.write_record();
         self.keeper.write_rules();
@@ -63,7 +62,6 @@ impl Sandbox {
         let mut pins = self.state.pins();
         pins.end(self.state.store(), &which, now_ns);
         drop(pins);
-        self.dns.forget_answers();
         let ended = self.state.connections.end_where(|to| which(to.ip()));
         self.end_direct(|to| which(to.ip()));
         ended

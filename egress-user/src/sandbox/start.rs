@@ -16,7 +16,7 @@ use crate::{
     dns::ServersError,
     host::{Cgroup, CgroupError, ListenError, Listeners},
     kernel::{Devices, KernelError, SandboxRecord},
-    launch::{Init, InitError, PROBE_TARGET, StdioError, User, check_stdio, check_stdio_devices},
+    launch::{Init, InitError, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
     own::Keeper,
     pins::{NEVER_NS, Opening},
     policy::Mode,
@@ -94,8 +94,7 @@ impl Sandbox {
         // probe tries.
         let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
-        let writer = User::writer(command.user.as_ref())
-            .map_err(failed("look up the groups of the command's user"))?;
+        let writer = command.writer();
         let mut init = Init::spawn(cgroup.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));

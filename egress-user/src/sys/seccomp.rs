@@ -58,7 +58,7 @@ const ABSENT: [libc::c_long; 6] = [
     libc::SYS_keyctl,
 ];
 
-/// Installs the filter for this thread and all that it will execute. Needs no_new_privs.
+/// Installs the filter for this thread and all that it will execute. Needs no_new_privs, or CAP_SYS_ADMIN.
 ///
 /// # Errors
 /// What seccomp(2) gives.

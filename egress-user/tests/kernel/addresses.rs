@@ -6,7 +6,7 @@ use super::{
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn raw_addresses_are_refused_at_once() {
+pub(super) fn raw_addresses_are_refused_at_once() {
     let world = two_sites();
     let probes = [
         // The allowed site's own address, but before any lookup.
@@ -62,7 +62,7 @@ fn curl_to_an_address_is_refused() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_hosts_own_services_are_refused() {
+pub(super) fn the_hosts_own_services_are_refused() {
     let world = two_sites();
     let port = world.host_port();
     let ways = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1", CLIENT];
@@ -79,7 +79,7 @@ fn the_hosts_own_services_are_refused() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn datagrams_are_refused_wherever_they_go() {
+pub(super) fn datagrams_are_refused_wherever_they_go() {
     let world = two_sites();
     let probes = [
         format!("udp {OTHER} 9999"),

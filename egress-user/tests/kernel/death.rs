@@ -93,7 +93,7 @@ pub(super) fn cgroup_is_a_box(process: i32) -> bool {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn killing_it_kills_everything_inside_and_opens_nothing() {
+pub(super) fn killing_it_kills_everything_inside_and_opens_nothing() {
     let world = two_sites();
     let reaper = token(&world);
     let token = reaper.token.as_str();
@@ -179,7 +179,7 @@ fn open_connections_end_with_it() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn its_listeners_serve_nobody_else() {
+pub(super) fn its_listeners_serve_nobody_else() {
     let world = two_sites();
     let running = world.egress(ALLOWED).idle_stdin().start([
         "sh",

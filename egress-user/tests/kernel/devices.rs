@@ -96,7 +96,7 @@ impl Tunnel {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_tun_device_is_refused_wherever_its_node_lies() {
+pub(super) fn a_tun_device_is_refused_wherever_its_node_lies() {
     let Some(tunnel) = Tunnel::new() else { return };
     let own = tunnel.node.display().to_string();
     tunnel.hold("true", "open", &own);
@@ -119,7 +119,7 @@ fn a_tun_device_is_refused_wherever_its_node_lies() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn namespaces_of_the_programs_own_open_no_device() {
+pub(super) fn namespaces_of_the_programs_own_open_no_device() {
     let Some(tunnel) = Tunnel::new() else { return };
     let own = tunnel.node.display().to_string();
     let code = tunnel
@@ -142,7 +142,7 @@ fn namespaces_of_the_programs_own_open_no_device() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn an_open_tun_descriptor_becomes_no_network() {
+pub(super) fn an_open_tun_descriptor_becomes_no_network() {
     let Some(tunnel) = Tunnel::new() else { return };
     let world = &tunnel.world;
     let open = || {
@@ -179,7 +179,7 @@ fn an_open_tun_descriptor_becomes_no_network() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_macvtap_device_is_refused() {
+pub(super) fn a_macvtap_device_is_refused() {
     let world = two_sites();
     let add = "ip link add link client0 name tap7 type macvtap mode bridge && ip link set tap7 up";
     let told = world.direct().shell(&format!(
@@ -240,7 +240,7 @@ const OPEN: &str = "import os, sys\n\
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn networks_by_their_numbers_and_unknown_drivers_are_refused() {
+pub(super) fn networks_by_their_numbers_and_unknown_drivers_are_refused() {
     let world = World::new().build();
     let mut names = vec![PYTHON.to_owned(), "-c".to_owned(), OPEN.to_owned()];
     for (kind, major, minor) in OTHERS {

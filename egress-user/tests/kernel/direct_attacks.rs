@@ -285,7 +285,7 @@ fn a_changed_source_keeps_no_refusal_from_its_program() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_namespace_of_the_programs_own_has_no_direct_way() {
+pub(super) fn a_namespace_of_the_programs_own_has_no_direct_way() {
     let world = two_sites();
     let options = [ALLOWED, &["--user", "nobody"]].concat();
     let line = line("allowed.test", SITE, "shared.test", &["foreign"]);

@@ -9,12 +9,12 @@ use super::{ALLOWED, OTHER, OTHER_V6, PRIVATE, REFUSED, SECRET, two_sites};
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_new_network_namespace_reaches_nothing() {
+pub(super) fn a_new_network_namespace_reaches_nothing() {
     let world = two_sites();
     let probes = format!(
         "'connect {OTHER} 443' 'udp {OTHER} 9999' 'connect {OTHER_V6} 443' 'ping {OTHER}' 'raw {OTHER}'"
     );
-    for options in BOTH {
+    for options in ALL {
         for inside in ["unshare -Urn", "unshare -Un", "unshare -UrnmpCf"] {
             let out =
                 world.egress(options).shell(&format!("{inside} {PYTHON} probe.py {probes}; true"));
@@ -27,11 +27,11 @@ fn a_new_network_namespace_reaches_nothing() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_new_user_namespace_gives_no_rights_here() {
+pub(super) fn a_new_user_namespace_gives_no_rights_here() {
     let world = two_sites();
     let probes =
         format!("'packet client0 {PRIVATE}' 'raw {OTHER}' 'raw-ip {OTHER}' 'connect {OTHER} 443'");
-    for options in BOTH {
+    for options in ALL {
         let inside = format!("unshare -Ur {PYTHON} probe.py {probes}; true");
         let out = world.egress(options).shell(&inside);
         assert!(!out.text().contains("=> ok"), "{options:?}\n{out}");
@@ -42,22 +42,23 @@ fn a_new_user_namespace_gives_no_rights_here() {
     world.arrived().none();
 }
 
-/// As root a sandbox may not map itself into a user namespace; as another user it may, and then has
-/// every capability in there.
-const BOTH: [&[&str]; 2] = [ALLOWED, &["--allow", "allowed.test", "--user", "nobody"]];
+/// As root a sandbox may not map itself into a user namespace; as another user, or with a container's
+/// capabilities, it may, and then has every capability in there.
+const ALL: [&[&str]; 3] =
+    [ALLOWED, &["--allow", "allowed.test", "--user", "nobody"], super::capabilities::CONTAINER];
 
 /// An attempt that never got into its namespaces proves nothing. Hosts may forbid them to users.
 fn entered(out: &Finished<'_>, options: &[&str], attempt: &str) {
     let forbidden = std::fs::read_to_string("/proc/sys/user/max_user_namespaces")
         .is_ok_and(|most| most.trim() == "0");
-    if options.contains(&"nobody") && !forbidden {
+    if options.len() > ALLOWED.len() && !forbidden {
         assert!(out.text().contains("=>"), "the probes did not run: {attempt}\n{out}");
     }
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn no_process_moves_itself_out() {
+pub(super) fn no_process_moves_itself_out() {
     let world = two_sites();
     let connect = format!("connect {OTHER} 443");
     // Others' groups are opened only, and nothing is written: a filter that fails here must not disturb the host.
@@ -72,7 +73,7 @@ fn no_process_moves_itself_out() {
     let own = format!(
         "mount -t cgroup2 none /mnt && echo 0 >/mnt/cgroup.procs; {PYTHON} probe.py '{connect}'"
     );
-    for options in BOTH {
+    for options in ALL {
         let out = world.egress(options).run(["unshare", "-UrmC", "sh", "-c", &own]);
         assert!(!out.text().contains("=> ok"), "{options:?}\n{out}");
         entered(&out, options, &own);
@@ -82,7 +83,7 @@ fn no_process_moves_itself_out() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_kernels_own_files_are_closed() {
+pub(super) fn the_kernels_own_files_are_closed() {
     let world = World::new().build();
     world.egress(&[]).shell("ls -A /sys/fs/bpf 2>/dev/null; true").succeeded().printed("");
     // Opened and not written, made and removed: a filter that fails here must not disturb the host.
@@ -109,7 +110,7 @@ fn no_capability_is_left() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn processes_outside_are_out_of_sight() {
+pub(super) fn processes_outside_are_out_of_sight() {
     let world = World::new().build();
     let own = "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]))";
     let seen = world.egress(&[]).run([PYTHON, "-c", own]);
@@ -126,7 +127,7 @@ fn processes_outside_are_out_of_sight() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn inherited_sockets_are_closed() {
+pub(super) fn inherited_sockets_are_closed() {
     let world = two_sites();
     let connected = world
         .client_netns()
@@ -166,7 +167,7 @@ const SERVICES: &[&str] = &[
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_hosts_well_known_sockets_are_hidden() {
+pub(super) fn the_hosts_well_known_sockets_are_hidden() {
     let world = World::new().build();
     let run = world.path("run");
     let reached = Arc::new(AtomicUsize::new(0));
@@ -198,7 +199,7 @@ fn the_hosts_well_known_sockets_are_hidden() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_users_multiplexer_and_agent_are_hidden() {
+pub(super) fn a_users_multiplexer_and_agent_are_hidden() {
     let world = World::new().build();
     let reached = Arc::new(AtomicUsize::new(0));
     // The names that tmux and ssh-agent give, made unlike anybody's real ones.
@@ -243,7 +244,7 @@ pub(super) fn listen(path: &Path, reached: &Arc<AtomicUsize>) {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn abstract_sockets_of_the_host_are_refused() {
+pub(super) fn abstract_sockets_of_the_host_are_refused() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
     let world = World::new().build();

@@ -84,7 +84,7 @@ fn not_followed(world: &World, out: &Finished<'_>) {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_command_that_runs_as_root_does_not_choose_our_name_server() {
+pub(super) fn a_command_that_runs_as_root_does_not_choose_our_name_server() {
     let world = world();
     let chosen = format!("nameserver {CHOSEN}");
     let ways = [
@@ -215,7 +215,7 @@ fn a_user_that_may_write_the_file_or_its_way_does_not_choose_either() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nothing_is_read_behind_the_start_that_root_could_have_written() {
+pub(super) fn nothing_is_read_behind_the_start_that_root_could_have_written() {
     let world = world();
     // Everything that libraries might read late is broken while the command runs; the lookups go on.
     let etc = Etc::new(&world, "others");

@@ -37,7 +37,7 @@ const ANSWERED: Duration = Duration::from_secs(60);
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn who_connects_from_outside_gets_no_answer() {
+pub(super) fn who_connects_from_outside_gets_no_answer() {
     let world = two_sites();
     let inside = world.egress(ALLOWED).start([PYTHON, "-c", &server()]);
     let at: SocketAddr = format!("{CLIENT}:{}", port(&inside)).parse().expect("an address");
@@ -89,7 +89,7 @@ const OTHER_ABIS: &str = "import ctypes, mmap, os\n\
 #[cfg(target_arch = "x86_64")]
 #[test]
 #[ignore = "kernel: needs root"]
-fn system_calls_of_other_abis_end_the_process() {
+pub(super) fn system_calls_of_other_abis_end_the_process() {
     let world = World::new().build();
     let out = world.egress(&[]).run([PYTHON, "-c", OTHER_ABIS]);
     // SIGSYS; a kernel without the ABI does not come so far.

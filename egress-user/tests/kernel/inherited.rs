@@ -65,7 +65,7 @@ impl Paths {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn no_path_descriptor_survives() {
+pub(super) fn no_path_descriptor_survives() {
     let services = Services::new();
     let world = &services.world;
     let fifo = services.run.join("podman/fifo");
@@ -90,7 +90,7 @@ fn no_path_descriptor_survives() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_handle_on_a_process_outside_is_refused() {
+pub(super) fn a_handle_on_a_process_outside_is_refused() {
     let world = two_sites();
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
     let holder = format!(

@@ -26,7 +26,7 @@ const JOIN: &str = "import socket, struct, os\n\
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn joining_a_group_tells_the_network_nothing() {
+pub(super) fn joining_a_group_tells_the_network_nothing() {
     let world = two_sites();
     let out = world.egress(ALLOWED).run([PYTHON, "-c", JOIN]);
     out.succeeded();
@@ -41,7 +41,7 @@ fn joining_a_group_tells_the_network_nothing() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nothing_is_typed_into_a_terminal_or_joined_to_a_network() {
+pub(super) fn nothing_is_typed_into_a_terminal_or_joined_to_a_network() {
     let world = World::new().build();
     // EPERM from the filter; a file that is no terminal would give ENOTTY. The kernel ignores the
     // request's upper half, and so must the filter.
@@ -60,7 +60,7 @@ fn nothing_is_typed_into_a_terminal_or_joined_to_a_network() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn keyrings_are_absent() {
+pub(super) fn keyrings_are_absent() {
     let world = World::new().build();
     let attempt = format!(
         "import ctypes\n\
@@ -78,7 +78,7 @@ fn keyrings_are_absent() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn second_mounts_of_the_kernels_controls_are_closed() {
+pub(super) fn second_mounts_of_the_kernels_controls_are_closed() {
     let world = World::new().build();
     let points = ["groups", "processes", "kernel"].map(|name| world.path(name));
     for point in &points {
@@ -97,7 +97,7 @@ fn second_mounts_of_the_kernels_controls_are_closed() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_service_that_restarts_stays_hidden() {
+pub(super) fn a_service_that_restarts_stays_hidden() {
     let world = World::new().build();
     let run = world.path("run");
     let sockets = ["docker.sock", "podman/podman.sock", "new.sock"].map(|name| run.join(name));
@@ -142,7 +142,7 @@ fn a_caller_that_ignores_its_children_is_no_reason_to_hang() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nobody_else_can_lock_the_groups() {
+pub(super) fn nobody_else_can_lock_the_groups() {
     let world = World::new().build();
     // Every run takes this lock when it starts: who holds it would keep them all waiting.
     let attempt = "import fcntl, os, sys\n\

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use egress_user::host::{Cgroup, Host};
-use egress_user::launch::{Command, Init, InitError, set_executable};
+use egress_user::launch::{Capabilities, Command, Init, InitError, set_executable};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
 
@@ -135,7 +135,7 @@ pub(super) fn init_of(process: i32) -> i32 {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nobody_gets_an_init_by_hand() {
+pub(super) fn nobody_gets_an_init_by_hand() {
     let world = World::new().build();
     let refused = |out: super::support::Finished<'_>| {
         out.exited(2).printed("").complained("`egress run`");
@@ -150,13 +150,19 @@ fn nobody_gets_an_init_by_hand() {
     let alone = ["unshare", "--pid", "--fork", "--kill-child", EGRESS, "egress-init", "5"];
     refused(world.direct().run(alone));
     // From inside, where there is one already.
-    refused(world.egress(&["--user", "root"]).run([EGRESS, "egress-init", "5"]));
+    let options = &["--user", "root", "--capabilities", "none"];
+    refused(world.egress(options).run([EGRESS, "egress-init", "5"]));
 }
 
 /// An init that was started by a thread that has ended, in a cgroup without programs.
 fn started_elsewhere(host: &Host) -> (Init, Cgroup) {
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins).expect("make a cgroup");
-    let command = Command { program: "true".into(), arguments: Vec::new(), user: None };
+    let command = Command {
+        program: "true".into(),
+        arguments: Vec::new(),
+        user: None,
+        capabilities: Capabilities::None,
+    };
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         let init = Init::spawn(&cgroup, &command).expect("start an init");

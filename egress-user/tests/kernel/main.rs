@@ -14,6 +14,7 @@ mod support;
 
 mod addresses;
 mod beginnings;
+mod capabilities;
 mod cgroups;
 mod config;
 mod death;
@@ -43,6 +44,7 @@ mod mounts;
 mod names;
 mod outage;
 mod own;
+mod packages;
 mod pins;
 mod place;
 mod proxy;
@@ -54,6 +56,9 @@ mod sockets;
 mod source_ports;
 mod status;
 mod transfer;
+mod unable;
+mod unrestricted;
+mod users;
 mod world;
 
 use support::World;

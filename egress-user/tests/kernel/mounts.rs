@@ -48,7 +48,7 @@ impl Mounted {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn names_of_any_bytes_are_mount_points_like_others() {
+pub(super) fn names_of_any_bytes_are_mount_points_like_others() {
     let mounted = Mounted::new();
     // In the words of printf(1).
     for name in [
@@ -73,7 +73,7 @@ fn names_of_any_bytes_are_mount_points_like_others() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn single_files_of_the_kernel_are_hidden() {
+pub(super) fn single_files_of_the_kernel_are_hidden() {
     let mounted = Mounted::new();
     let groups = "mkdir -p x && mount -t cgroup2 none x && : >file";
     mounted.hold(&format!("{groups} && mount --bind x/cgroup.procs file && FILES=$PWD/file"));
@@ -114,7 +114,7 @@ fn mounts_below_others_keep_no_run_from_starting() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_newer_sysfs_over_the_old_one_is_closed_too() {
+pub(super) fn a_newer_sysfs_over_the_old_one_is_closed_too() {
     let mounted = Mounted::new();
     let newer = "mount -t sysfs none /sys && mount -t cgroup2 none /sys/fs/cgroup";
     mounted.hold(&format!("{newer} && FILES=/sys/fs/cgroup/cgroup.procs"));

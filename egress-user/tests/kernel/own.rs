@@ -32,7 +32,7 @@ const OWN: [&str; 10] = [
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn no_own_address_is_public() {
+pub(super) fn no_own_address_is_public() {
     let world = two_sites();
     world.client_netns().ip(MORE);
     let port = world.host_port();

@@ -66,7 +66,7 @@ impl Services {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_command_started_in_run_stands_in_its_own() {
+pub(super) fn a_command_started_in_run_stands_in_its_own() {
     let services = Services::new();
     services.hold("cd /run", "docker.sock", None);
     services.hold("cd /run", "./podman/podman.sock", None);
@@ -93,7 +93,7 @@ fn a_hidden_directory_is_no_place_to_start_in() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn other_mounts_of_run_show_no_more_than_it() {
+pub(super) fn other_mounts_of_run_show_no_more_than_it() {
     let services = Services::new();
     let make = "cd $(dirname $(readlink -f .)) && mkdir -p x y && : >f";
     let world = services.world.path(".").display().to_string();
@@ -120,7 +120,7 @@ fn other_mounts_of_run_show_no_more_than_it() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn other_mounts_of_what_is_hidden_elsewhere_show_nothing() {
+pub(super) fn other_mounts_of_what_is_hidden_elsewhere_show_nothing() {
     let services = Services::new();
     let made = tempfile::Builder::new().prefix("tmux-egress-").tempdir_in("/tmp");
     let made = made.expect("make a directory in /tmp");
@@ -179,7 +179,7 @@ fn a_directory_of_another_mount_namespace_leads_nowhere() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_hosts_processes_are_not_behind_the_working_directory() {
+pub(super) fn the_hosts_processes_are_not_behind_the_working_directory() {
     let services = Services::new();
     let world = &services.world;
     let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -219,7 +219,7 @@ pub(super) fn moving(path: &str) -> String {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn no_group_is_behind_the_working_directory() {
+pub(super) fn no_group_is_behind_the_working_directory() {
     let world = two_sites();
     let groups = world.path("groups");
     std::fs::create_dir_all(groups.join("inner")).expect("make a mount point");
@@ -239,7 +239,7 @@ fn no_group_is_behind_the_working_directory() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_working_directory_is_as_read_only_as_its_path() {
+pub(super) fn the_working_directory_is_as_read_only_as_its_path() {
     let world = World::new().build();
     // Opened and not written: a filter that fails here must not disturb the host.
     let attempt =

@@ -8,7 +8,7 @@ use super::{
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn sockets_besides_tcp_and_udp_are_refused() {
+pub(super) fn sockets_besides_tcp_and_udp_are_refused() {
     let world = two_sites();
     let (stream, datagram, raw) = (1, 2, 3);
     let mut probes = vec![
@@ -46,7 +46,7 @@ fn sockets_besides_tcp_and_udp_are_refused() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn ping_is_refused() {
+pub(super) fn ping_is_refused() {
     let world = two_sites();
     world.egress(ALLOWED).run(["ping", "-c1", "-W2", "8.8.8.8"]).failed();
     world.egress(ALLOWED).run(["ping", "-c1", "-W2", "allowed.test"]).failed();
@@ -57,7 +57,7 @@ fn ping_is_refused() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn source_routes_go_nowhere() {
+pub(super) fn source_routes_go_nowhere() {
     let world = two_sites();
     // The destinations are ones that the policy redirects or allows; the hops are not.
     let probes = [
@@ -79,7 +79,7 @@ fn source_routes_go_nowhere() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn routing_headers_go_nowhere() {
+pub(super) fn routing_headers_go_nowhere() {
     let world = two_sites();
     let probe = format!("routing-header {OTHER_V6} {SITE_V6} 9999");
     let through_dns = format!("routing-header {OTHER_V6} 2001:4860:4860::8888 53");
@@ -93,7 +93,7 @@ fn routing_headers_go_nowhere() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn a_chosen_device_opens_nothing() {
+pub(super) fn a_chosen_device_opens_nothing() {
     let world = two_sites();
     let device = CLIENT_DEVICE;
     let refused = [
@@ -140,7 +140,7 @@ fn payload_on_web_ports_has_to_say_its_name() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn nothing_is_exempt_by_a_mark() {
+pub(super) fn nothing_is_exempt_by_a_mark() {
     let world = World::new().site("allowed.test", SITE).build();
     let attempt = format!(
         "import socket; s = socket.socket()\n\
@@ -158,7 +158,7 @@ fn nothing_is_exempt_by_a_mark() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn families_without_a_hook_and_io_uring_are_absent() {
+pub(super) fn families_without_a_hook_and_io_uring_are_absent() {
     let world = World::new().build();
     // AF_KEY, AF_TIPC, AF_ALG, AF_VSOCK, AF_SMC, AF_XDP; netlink but for ROUTE; io_uring_setup. A
     // family that the kernel lacks gives EAFNOSUPPORT, so each answer here is the filter's own.

@@ -51,7 +51,7 @@ fn pins_and_refusals_of_a_running_sandbox_are_shown() {
 
 #[test]
 #[ignore = "kernel: needs root"]
-fn the_socket_is_out_of_the_sandboxs_reach() {
+pub(super) fn the_socket_is_out_of_the_sandboxs_reach() {
     let world = two_sites();
     let other = world.egress(ALLOWED).idle_stdin().start(["sh", "-c", "echo up; read x"]);
     other.says("up");

@@ -43,4 +43,4 @@ pub(crate) use services::BANNER;
 pub(crate) use tools::{
     EGRESS, PYTHON, RESOLVERS, TLS_SERVERS, cgroup2, landlock_version, skip, slowness,
 };
-pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World};
+pub(crate) use world::{CLIENT, CLIENT_DEVICE, NAME_SERVER, SILENT, World, with_options_for_root};

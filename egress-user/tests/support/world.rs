@@ -1,4 +1,5 @@
 //! The test world: a client's network, a far side full of servers, and one link between them.
+use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -148,6 +149,18 @@ fn raise_descriptor_limit() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raise the limit of descriptors");
 }
 
+thread_local! {
+    /// What [`World::egress`] adds in this test's thread, where the command runs as root.
+    static ROOTS_OPTIONS: Cell<&'static [&'static str]> = const { Cell::new(&[]) };
+}
+
+/// Tells a test once more, with these options wherever a command runs as root. For tests that tell their story in
+/// one thread.
+pub(crate) fn with_options_for_root(options: &'static [&'static str], story: impl FnOnce()) {
+    ROOTS_OPTIONS.set(options);
+    story();
+}
+
 /// The running world. Fields are dropped in this order: servers first, the network last.
 pub(crate) struct World {
     _servers: [Servers; 2],
@@ -180,7 +193,10 @@ impl World {
 
     /// The client under `egress run` with these options.
     pub(crate) fn egress(&self, options: &[&str]) -> Client<'_> {
-        let words = [tools::EGRESS, "run"].into_iter().chain(options.iter().copied()).chain(["--"]);
+        let is_root = !options.iter().any(|option| ["--user", "--capabilities"].contains(option));
+        let added = if is_root { ROOTS_OPTIONS.get() } else { &[] };
+        let words = [tools::EGRESS, "run"].into_iter().chain(added.iter().copied());
+        let words = words.chain(options.iter().copied()).chain(["--"]);
         Client::new(self, words.map(Into::into).collect())
     }
 

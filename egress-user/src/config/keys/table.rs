@@ -18,7 +18,7 @@ const LIST: &[Key] = {
 
         key(Network, "network_access", Boolean, "true", "`false` gives no network at all, whatever follows.", "network_access = false")
             .narrow(false),
-        key(Network, "enabled", Boolean, "true", "The filter. `false` would leave the command unrestricted, and `egress run` refuses to start so.", "enabled = true")
+        key(Network, "enabled", Boolean, "true", "The filter. `false` leaves the command unrestricted, and `egress run` starts it only with `--unrestricted`.", "enabled = true")
             .narrow(true),
         key(Network, "mode", Word(&["full", "limited"]), "\"full\"", "`\"limited\"` lets GET, HEAD and OPTIONS of plain HTTP pass, and nothing that cannot be read.", "mode = \"limited\"")
             .narrow_word("limited"),

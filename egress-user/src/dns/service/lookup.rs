@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use egress_common::Reason;
 use hickory_proto::rr::RecordType;
 
-use super::{Outcome, Service};
+use super::{Outcome, Service, seconds_left};
 use crate::{
     clock::boottime_ns,
     dns::{
@@ -24,7 +24,9 @@ use crate::{
 const LOCALHOST_TTL: u32 = 3600;
 
 impl Service {
-    /// One lookup of an allowed name: asked, judged as a whole, pinned.
+    /// One lookup of an allowed name: asked, judged as a whole, pinned. Whoever asks for the name at the same
+    /// time, in this sandbox or another, shares what the name servers say and nothing else: the one place for
+    /// that is [`crate::dns::upstream`].
     pub(super) async fn look_up(&self, name: &Name) -> Outcome {
         let looked = self.upstream.lookup(name).await;
         loop {
@@ -90,7 +92,11 @@ impl Service {
         let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);
         drop(pins);
         Some(match pinned {
-            Ok(()) => Outcome::Pinned { addresses, v4_expires_ns, v6_expires_ns },
+            Ok(ends) => {
+                addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(ends.v4_ns, now_ns));
+                addresses.v6_ttl = addresses.v6_ttl.min(seconds_left(ends.v6_ns, now_ns));
+                Outcome::Pinned(addresses)
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "DNS answer withheld");
                 let reason = match error {
@@ -118,7 +124,8 @@ impl Service {
     pub(super) fn pin_loopback(&self, name: &Name, grant: &MatchedRules) -> Result<(), PinError> {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
-        self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, boottime_ns())
+        let now_ns = boottime_ns();
+        self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, now_ns).map(drop)
     }
 
     /// Records of another type of an allowed name. They pin nothing.

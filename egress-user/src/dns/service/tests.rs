@@ -6,6 +6,7 @@ use hickory_proto::{
 };
 
 mod other;
+mod shared;
 
 use super::*;
 use crate::{
@@ -81,47 +82,8 @@ async fn an_observer_hears_of_every_lookup() {
 }
 
 #[tokio::test]
-async fn questions_sent_together_share_one_lookup() {
-    let world = World::new(&["allow example.org"]).knows("example.org", &[HOME, HOME6]);
-    let open = world.diary.gate();
-    let both = async {
-        tokio::join!(
-            world.ask("example.org.", RecordType::A),
-            world.ask("example.org.", RecordType::AAAA),
-            // Polled last, so that both wait for the one lookup by then.
-            async { open.send(true).unwrap() }
-        )
-    };
-    let (a, aaaa, ()) = both.await;
-    assert_eq!(addresses(&a), [address(HOME)]);
-    assert_eq!(addresses(&aaaa), [address(HOME6)]);
-    assert_eq!(world.diary.lookups(), 1);
-    // And so does the one that comes a moment later.
-    world.ask("example.org.", RecordType::AAAA).await;
-    assert_eq!(world.diary.lookups(), 1);
-}
-
-#[tokio::test]
-async fn who_waits_takes_over_when_the_leader_is_dropped() {
+async fn every_question_is_judged_by_what_the_name_servers_say_then() {
     let world = World::new(&["allow example.org"]).knows("example.org", &[HOME]);
-    let open = world.diary.gate();
-    let mut leader = Box::pin(world.ask("example.org.", RecordType::A));
-    let mut second = Box::pin(world.ask("example.org.", RecordType::A));
-    tokio::select! {
-        biased;
-        _ = &mut leader => panic!("the gate is closed"),
-        _ = &mut second => panic!("the gate is closed"),
-        () = std::future::ready(()) => {}
-    }
-    drop(leader);
-    open.send(true).unwrap();
-    assert_eq!(addresses(&second.await), [address(HOME)]);
-}
-
-#[tokio::test]
-async fn later_questions_are_looked_up_anew() {
-    let settings = Settings { reuse: Duration::ZERO, ..Settings::default() };
-    let world = World::with(&["allow example.org"], settings, true).knows("example.org", &[HOME]);
     world.ask("example.org.", RecordType::A).await;
     let world = world.knows("example.org", &["10.0.0.1"]);
     let flipped = world.ask("example.org.", RecordType::A).await;

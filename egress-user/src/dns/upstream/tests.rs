@@ -15,7 +15,7 @@ mod dnssec;
 mod forged;
 mod forward;
 mod secured;
-mod server;
+pub(in crate::dns) mod server;
 mod system;
 mod unbound;
 
@@ -32,7 +32,11 @@ struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
     fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1_000_000_000, std::sync::atomic::Ordering::Relaxed);
+        self.pass_ms(seconds * 1000);
+    }
+
+    fn pass_ms(&self, milliseconds: u64) {
+        self.0.fetch_add(milliseconds * 1_000_000, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -12,6 +12,10 @@ use crate::policy::{Answer, Name};
 const OVERHEAD: usize = 820;
 
 impl Value for Looked {
+    fn failed() -> Self {
+        Looked::failed(Answer::ServFail)
+    }
+
     fn aged(&self, seconds: u32) -> Self {
         Self {
             answer: self.answer.clone(),
@@ -32,6 +36,10 @@ impl Value for Looked {
 }
 
 impl Value for Records {
+    fn failed() -> Self {
+        Records::Failed
+    }
+
     fn aged(&self, seconds: u32) -> Self {
         match self {
             Records::Found { chain, records, ttl } => {

@@ -2,7 +2,10 @@ use std::{net::IpAddr, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{super::lease::LEASE_NS, *};
+use super::{
+    super::{ends::SAME_NS, lease::LEASE_NS},
+    *,
+};
 use crate::dns::support::{Diary, Entry, address, grant, name};
 
 const A: &str = "198.51.100.1";
@@ -18,7 +21,7 @@ fn try_pin(
     of: &str,
     at: &[(&str, u64)],
     now_ns: u64,
-) -> Result<(), PinError> {
+) -> Result<Ends, PinError> {
     let at: Vec<_> = at.iter().map(|&(text, expires_ns)| (address(text), expires_ns)).collect();
     table.pin(sink, &name(of), &grant(of), &at, now_ns)
 }
@@ -67,6 +70,44 @@ fn a_later_shorter_answer_does_not_shorten_a_pin() {
     pin(&mut table, &sink, "a.test", &[(B, 90), (A, 90)], 10);
     assert_eq!(table.expiry_of(&name("a.test"), address(A)), Some(500));
     assert_eq!(table.addresses_of(&name("a.test"), 20), [address(B), address(A)]);
+}
+
+#[test]
+fn an_answer_that_gives_a_moment_more_writes_nothing_and_says_when_the_pins_end() {
+    const SECOND: u64 = 1_000_000_000;
+    let (mut table, sink) = (PinTable::default(), Diary::default());
+    let both = |ends_ns| [(A, ends_ns), (B, ends_ns + 1)];
+    let ends = |ends_ns| Ends { v4_ns: ends_ns, v6_ns: ends_ns + 1 };
+    let first = try_pin(&mut table, &sink, "a.test", &both(9 * SECOND), 0).unwrap();
+    assert_eq!(first, ends(9 * SECOND));
+    assert_eq!(sink.entries().len(), 2);
+    let later = both(9 * SECOND + SAME_NS);
+    let same = try_pin(&mut table, &sink, "a.test", &later, SAME_NS).unwrap();
+    assert_eq!(same, ends(9 * SECOND), "not more than the kernel has");
+    assert_eq!(sink.entries().len(), 2);
+    // More than that, at another address, by another right, or of what has ended: all are written.
+    let later = both(9 * SECOND + SAME_NS + 1);
+    assert_eq!(
+        try_pin(&mut table, &sink, "a.test", &later, SAME_NS).unwrap(),
+        ends(9 * SECOND + SAME_NS + 1)
+    );
+    assert_eq!(sink.entries().len(), 4);
+    let more = [(A, 9 * SECOND), ("198.51.100.3", 9 * SECOND)];
+    pin(&mut table, &sink, "a.test", &more, 2 * SAME_NS);
+    assert_eq!(sink.entries().len(), 5);
+    let (of, other) = (name("a.test"), grant("*.test"));
+    table.pin(&sink, &of, &other, &[(address(A), 9 * SECOND)], 2 * SAME_NS).unwrap();
+    assert!(table.names_of(address(A), 2 * SAME_NS)[0].grant.opens_as(&other));
+    table
+        .pin(
+            &sink,
+            &of,
+            &other,
+            &[(address(A), 9 * SECOND + 2 * SAME_NS)],
+            9 * SECOND + 2 * SAME_NS - 1,
+        )
+        .unwrap();
+    assert_eq!(sink.open()[&address(A)], 9 * SECOND + 2 * SAME_NS);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use egress_user::{
     config,
-    launch::{self, Command},
+    launch::{self, Capabilities, Command},
     policy::Policy,
     sandbox::{Handle, Sandbox, Spec},
     supervisor::Supervisor,
@@ -58,7 +58,12 @@ fn allowing(numbers: &[usize]) -> Policy {
 fn spec(allowed: &[usize], words: impl IntoIterator<Item = String>) -> Spec {
     let mut words = words.into_iter().map(Into::into);
     let program = words.next().unwrap();
-    let command = Command { program, arguments: words.collect(), user: None };
+    let command = Command {
+        program,
+        arguments: words.collect(),
+        user: None,
+        capabilities: Capabilities::None,
+    };
     let dns = config::DnsSettings::default();
     Spec { policy: allowing(allowed), dns, drain: Duration::from_secs(30), command }
 }

@@ -16,7 +16,14 @@ impl Value for Left {
     fn weight(&self) -> u32 {
         1000
     }
+
+    fn failed() -> Self {
+        FAILED
+    }
 }
+
+/// What a lookup that broke off gives.
+const FAILED: Left = Left(4_000_000);
 
 struct World {
     now_ns: Arc<AtomicU64>,
@@ -26,9 +33,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with_least(Duration::ZERO)
+    }
+
+    fn with_least(least: Duration) -> Self {
         let now_ns = Arc::new(AtomicU64::new(7 * SECOND_NS));
         let clock = now_ns.clone();
-        let cache = Cache::new(BUDGET, Arc::new(move || clock.load(Ordering::Relaxed)));
+        let cache = Cache::new(BUDGET, least, Arc::new(move || clock.load(Ordering::Relaxed)));
         Self { now_ns, asked: Arc::default(), cache }
     }
 
@@ -135,4 +146,46 @@ async fn a_lookup_that_nobody_awaits_ends_and_the_next_begins_anew() {
     drop(flight);
     assert!(world.cache.flights.lock().is_empty());
     assert_eq!(world.get(1, 3).await, Left(3));
+}
+
+#[tokio::test]
+async fn what_landed_lasts_for_a_moment_whatever_its_ttl() {
+    let world = World::with_least(SAME_LOOKUP);
+    world.get(1, 0).await;
+    world.pass(499);
+    assert_eq!(world.get(1, 0).await, Left(0));
+    assert_eq!(world.asked(), 1);
+    world.pass(1);
+    world.get(1, 60).await;
+    assert_eq!(world.asked(), 2);
+    world.pass(59_999);
+    world.get(1, 60).await;
+    assert_eq!(world.asked(), 2, "what lasts for longer does");
+}
+
+#[tokio::test]
+async fn a_lookup_that_panics_fails_for_all_who_await_it_and_the_next_begins_anew() {
+    let world = World::new();
+    let gate = Arc::new(Notify::new());
+    let ask = |gate: Arc<Notify>| {
+        let ask = || async move {
+            gate.notified().await;
+            panic!("on purpose, in a lookup");
+        };
+        world.cache.get(&1, ask)
+    };
+    let mut askers: Vec<_> = (0..3).map(|_| Box::pin(ask(gate.clone()))).collect();
+    for asker in &mut askers {
+        assert!(asker.now_or_never().is_none());
+    }
+    gate.notify_one();
+    let all = futures_util::future::join_all(askers);
+    // A hang is a failure that says so.
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    assert_eq!(all, [FAILED, FAILED, FAILED]);
+    assert!(world.cache.flights.lock().is_empty());
+    // A failure like any other: for a second.
+    assert_eq!(world.get(1, 5).await, FAILED.aged(0));
+    world.pass(1_000);
+    assert_eq!(world.get(1, 5).await, Left(5));
 }

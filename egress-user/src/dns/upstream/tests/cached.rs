@@ -54,13 +54,16 @@ async fn a_flip_shows_only_when_the_record_has_ended() {
 }
 
 #[tokio::test]
-async fn ttl_0_is_asked_for_every_time() {
+async fn ttl_0_lasts_for_the_questions_of_one_lookup() {
     let (server, clock) = (flipping(0), TestClock::default());
     let servers = servers(&server, &clock);
     for last in 0..3 {
         let looked = servers.lookup(&name("q.test")).await;
         let v4 = format!("198.51.100.{last}");
         assert_eq!(looked.answer, found(&[], &[v4.as_str(), "2001:db8::1"]));
+        clock.pass_ms(499);
+        assert_eq!(servers.lookup(&name("q.test")).await, looked);
+        clock.pass_ms(1);
     }
     assert_eq!(server.asked().len(), 6);
 }

@@ -98,9 +98,12 @@ impl Secured {
     }
 
     fn servers(&self, server: DnsServer, roots: RootCertStore) -> NameServers {
+        Self::within(server, Surroundings { roots: Some(roots), ..Surroundings::default() })
+    }
+
+    fn within(server: DnsServer, surroundings: Surroundings) -> NameServers {
         let settings =
             DnsSettings { servers: vec![server], timeout: TIMEOUT, ..DnsSettings::default() };
-        let surroundings = Surroundings { roots: Some(roots), ..Surroundings::default() };
         NameServers::within(&settings, surroundings).unwrap()
     }
 
@@ -222,10 +225,13 @@ async fn a_server_that_speaks_no_tls_is_never_asked_without() {
 #[tokio::test]
 async fn a_closed_connection_is_opened_again() {
     let server = dot(V4, "dns.test", 2).await;
-    let servers = server.servers(tls(&server, Some("dns.test")), server.roots.clone());
+    let clock = TestClock::default();
+    let surroundings = Surroundings { roots: Some(server.roots.clone()), ..clock.surroundings() };
+    let servers = Secured::within(tls(&server, Some("dns.test")), surroundings);
     for _ in 0..4 {
         // TTL 0: asked each time.
         assert_eq!(servers.lookup(&name("q.test")).await.answer, home_found());
+        clock.pass_ms(500);
     }
     assert!(server.answered() >= 8);
 }

@@ -24,16 +24,18 @@ use crate::{
 };
 
 /// What the name server does with a query; none is silence.
-pub(super) type Script = fn(&Message) -> Option<Message>;
+pub(in crate::dns) type Script = fn(&Message) -> Option<Message>;
 
 /// A name server on loopback that reports every question; it ends with the test process.
-pub(super) struct NameServer {
-    pub(super) at: SocketAddr,
+pub(in crate::dns) struct NameServer {
+    pub(in crate::dns) at: SocketAddr,
     asked: mpsc::Receiver<String>,
 }
 
 impl NameServer {
-    pub(super) fn new(script: impl Fn(&Message) -> Option<Message> + Send + 'static) -> Self {
+    pub(in crate::dns) fn new(
+        script: impl Fn(&Message) -> Option<Message> + Send + 'static,
+    ) -> Self {
         // An address of its own: on 127.0.0.1 its port can be some connection's when `serve_tcp`
         // wants it.
         static LAST: AtomicU8 = AtomicU8::new(0);
@@ -41,7 +43,7 @@ impl NameServer {
         Self::at((own, 0).into(), script)
     }
 
-    pub(super) fn at(
+    pub(in crate::dns) fn at(
         at: SocketAddr,
         script: impl Fn(&Message) -> Option<Message> + Send + 'static,
     ) -> Self {
@@ -53,7 +55,7 @@ impl NameServer {
     }
 
     /// One that answers by itself, perhaps several times.
-    pub(super) fn raw(
+    pub(in crate::dns) fn raw(
         at: SocketAddr,
         script: impl Fn(&UdpSocket, &Message, SocketAddr) + Send + 'static,
     ) -> Self {
@@ -76,7 +78,7 @@ impl NameServer {
     }
 
     /// The questions since this was last asked for, sorted.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(in crate::dns) fn asked(&self) -> Vec<String> {
         let mut asked: Vec<String> = self.asked.try_iter().collect();
         asked.sort();
         asked
@@ -84,7 +86,7 @@ impl NameServer {
 }
 
 /// Answers over TCP too.
-pub(super) fn serve_tcp(
+pub(in crate::dns) fn serve_tcp(
     at: SocketAddr,
     script: impl Fn(&Message) -> Option<Message> + Clone + Send + 'static,
 ) {
@@ -111,23 +113,23 @@ fn read_framed(stream: &mut TcpStream) -> Option<Message> {
     Message::from_vec(&message).ok()
 }
 
-pub(super) fn reply(query: &Message) -> Message {
+pub(in crate::dns) fn reply(query: &Message) -> Message {
     let mut message = Message::response(query.metadata.id, query.metadata.op_code);
     message.add_query(query.queries[0].clone());
     message
 }
 
-pub(super) fn is_a(query: &Message) -> bool {
+pub(in crate::dns) fn is_a(query: &Message) -> bool {
     query.queries[0].query_type() == RecordType::A
 }
 
 /// The server's records are lower case, whatever the question's.
-pub(super) fn wire(text: &str) -> rr::Name {
+pub(in crate::dns) fn wire(text: &str) -> rr::Name {
     rr::Name::from_ascii(text).unwrap()
 }
 
 /// 198.51.100.1 or 2001:db8::1, by the question's type.
-pub(super) fn home(query: &Message, owner: &str, ttl: u32) -> Record {
+pub(in crate::dns) fn home(query: &Message, owner: &str, ttl: u32) -> Record {
     let data = if is_a(query) {
         RData::A(A::new(198, 51, 100, 1))
     } else {
@@ -136,24 +138,24 @@ pub(super) fn home(query: &Message, owner: &str, ttl: u32) -> Record {
     Record::from_rdata(wire(owner), ttl, data)
 }
 
-pub(super) fn cname(owner: &str, target: &str) -> Record {
+pub(in crate::dns) fn cname(owner: &str, target: &str) -> Record {
     Record::from_rdata(wire(owner), 60, RData::CNAME(CNAME(wire(target))))
 }
 
-pub(super) fn found(chain: &[&str], addresses: &[&str]) -> Answer {
+pub(in crate::dns) fn found(chain: &[&str], addresses: &[&str]) -> Answer {
     Answer::Found {
         chain: chain.iter().map(|text| name(text)).collect(),
         addresses: addresses.iter().map(|text| address(text)).collect(),
     }
 }
 
-pub(super) fn with_code(query: &Message, code: ResponseCode) -> Message {
+pub(in crate::dns) fn with_code(query: &Message, code: ResponseCode) -> Message {
     let mut message = reply(query);
     message.metadata.response_code = code;
     message
 }
 
-pub(super) fn at_home(query: &Message) -> Option<Message> {
+pub(in crate::dns) fn at_home(query: &Message) -> Option<Message> {
     let mut message = reply(query);
     message.add_answer(home(query, "q.test.", if is_a(query) { 0 } else { 30 }));
     Some(message)

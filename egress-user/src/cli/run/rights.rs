@@ -1,0 +1,79 @@
+//! As whom the command runs, and with which capabilities.
+
+use clap::{Args, ValueEnum};
+use egress_user::{
+    launch::{Capabilities, User},
+    text::Printable,
+};
+use nix::unistd::geteuid;
+
+use super::{Failure, say};
+
+#[derive(Debug, Args)]
+pub(super) struct RightsArgs {
+    /// Run the command as this user: a login name, a number, or UID:GID. A number needs no entry in the
+    /// user database: its group is then the one of the same number, its home is `/`
+    #[arg(long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// What a command that runs as root may do besides (none unless told). `container`: chown,
+    /// dac_override, fowner, fsetid, setuid, setgid, setpcap, kill, net_bind_service, sys_chroot,
+    /// setfcap, audit_write, as in a container; apt-get, chown, su and tar need them, and set-user-ID
+    /// programs work with it. No network, mount, device, tracing or bpf capability is ever given
+    #[arg(long, value_name = "SET", value_enum)]
+    capabilities: Option<Set>,
+}
+
+/// [`Capabilities`], as the command line names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Set {
+    None,
+    Container,
+}
+
+/// What was chosen.
+pub(super) struct Rights {
+    pub(super) user: Option<User>,
+    pub(super) capabilities: Capabilities,
+}
+
+impl RightsArgs {
+    /// Says what a command that runs as root cannot do, unless the caller has chosen that.
+    pub(super) fn choose(&self) -> Result<Rights, Failure> {
+        let user = self.user()?;
+        let is_root = user.as_ref().map_or_else(geteuid, |user| user.uid).is_root();
+        let capabilities = match self.capabilities {
+            Some(Set::Container) if !is_root => return Err(not_root(user.as_ref())),
+            Some(Set::Container) => Capabilities::Container,
+            Some(Set::None) | None => Capabilities::None,
+        };
+        if is_root && self.capabilities.is_none() {
+            let or_user = match self.user {
+                None => "; `--user NAME` runs it as NAME",
+                Some(_) => "",
+            };
+            say(&format!(
+                "running as root, without capabilities: chown, su, apt-get and other users' directories need \
+                 `--capabilities container`{or_user}"
+            ));
+        }
+        Ok(Rights { user, capabilities })
+    }
+
+    /// As whom it runs; none = as the caller.
+    pub(super) fn user(&self) -> Result<Option<User>, Failure> {
+        let sudo_uid = std::env::var("SUDO_UID").ok();
+        User::choose(self.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)
+    }
+}
+
+/// Another user would have capabilities only by set-user-ID programs, which nobody means.
+fn not_root(user: Option<&User>) -> Failure {
+    let name = match user {
+        Some(user) => format!("{}", Printable::of_bytes(user.name.to_bytes())),
+        None => geteuid().to_string(),
+    };
+    Failure::usage(format!(
+        "`--capabilities container` is for a command that runs as root, and this one would run as {name}; add \
+         `--user root`, or leave it out"
+    ))
+}
