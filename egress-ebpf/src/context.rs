@@ -252,11 +252,11 @@ impl Socket {
 }
 
 /// The context of setsockopt.
-pub struct Option_ {
+pub struct SockOpt {
     ctx: SockoptContext,
 }
 
-impl Option_ {
+impl SockOpt {
     #[inline(always)]
     pub fn new(ctx: SockoptContext) -> Self {
         Self { ctx }

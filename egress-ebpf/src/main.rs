@@ -25,7 +25,7 @@ use aya_ebpf::{
         DeviceContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext,
     },
 };
-use context::{Device, Family, Option_, Packet, SockAddr, SockOps, Socket};
+use context::{Device, Family, SockOpt, Packet, SockAddr, SockOps, Socket};
 
 #[cgroup_sock_addr(connect4)]
 pub fn egress_connect4(ctx: SockAddrContext) -> i32 {
@@ -80,7 +80,7 @@ pub fn egress_create(ctx: SockContext) -> i32 {
 
 #[cgroup_sockopt(setsockopt)]
 pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
-    sockopt::set(&Option_::new(ctx))
+    sockopt::set(&SockOpt::new(ctx))
 }
 
 #[cgroup_skb(egress)]
