@@ -6,8 +6,8 @@
 mod device;
 mod packet;
 mod sock_addr;
+mod socket_record;
 mod sockops;
-mod stored;
 pub mod usage;
 
 use aya_ebpf::{
@@ -37,9 +37,9 @@ use egress_common::{
 pub use device::Device;
 pub use packet::Packet;
 pub use sock_addr::{Family, SockAddr};
+pub use socket_record::SocketRecord;
+use socket_record::socket_record;
 pub use sockops::SockOps;
-pub use stored::Stored;
-use stored::stored;
 pub use usage::Owner;
 
 /// Return values of the cgroup hooks.
@@ -146,12 +146,12 @@ pub fn set_ended(flows: &HashMap<FlowKey, FlowValue>, key: &FlowKey) {
 pub fn write_hello(
     told: *mut HelloEvent,
     packet: Packet,
-    stored: Stored,
+    socket: SocketRecord,
     finding: u8,
     key: &NameKey,
 ) {
-    let (sandbox, tgid, uid) = stored.who();
-    let (address, port) = stored.original();
+    let (sandbox, tgid, uid) = socket.who();
+    let (address, port) = socket.original();
     // SAFETY: the ring has given room for the whole record, which nobody reads before it is
     // submitted; every field is written.
     unsafe {
@@ -172,7 +172,7 @@ pub fn write_hello(
         (&raw mut (*event).minor).write(0);
         (&raw mut (*event).reserved).write(0);
         (&raw mut (*told).finding).write(finding);
-        (&raw mut (*told).hellos).write(stored.hellos() as u8);
+        (&raw mut (*told).hellos).write(socket.hellos() as u8);
         (&raw mut (*told).reserved).write([0; 2]);
         (&raw mut (*told).name_length).write(key.length);
         (&raw mut (*told).name).write(key.name);

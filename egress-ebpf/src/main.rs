@@ -25,7 +25,7 @@ use aya_ebpf::{
         DeviceContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext,
     },
 };
-use context::{Device, Family, SockOpt, Packet, SockAddr, SockOps, Socket};
+use context::{Device, Family, Packet, SockAddr, SockOps, SockOpt, Socket};
 
 #[cgroup_sock_addr(connect4)]
 pub fn egress_connect4(ctx: SockAddrContext) -> i32 {

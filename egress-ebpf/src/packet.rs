@@ -12,7 +12,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, Stored, boot_ns},
+    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, SocketRecord, boot_ns},
     direct, emit,
     maps::ASKERS,
 };
@@ -42,20 +42,20 @@ pub const UNDECIDED: i32 = -1;
 
 #[inline(always)]
 pub fn leave(packet: Packet) -> i32 {
-    let stored = packet.stored();
-    if let Some(stored) = stored {
-        let verdict = quick(&packet, stored);
+    let socket = packet.socket();
+    if let Some(socket) = socket {
+        let verdict = quick(&packet, socket);
         if verdict != UNDECIDED {
             return verdict;
         }
     }
-    slow(packet, stored)
+    slow(packet, socket)
 }
 
 /// What nearly every packet is: TCP without anything between its headers, to where its socket may
 /// send. Read where it lies, since each call of a helper costs as much as all of this.
 #[inline(always)]
-fn quick(packet: &Packet, stored: Stored) -> i32 {
+fn quick(packet: &Packet, socket: SocketRecord) -> i32 {
     let Some(v4) = packet.words::<9>() else { return UNDECIDED };
     match u32::from_be(v4[0]) >> 24 {
         0x45 => {
@@ -65,7 +65,7 @@ fn quick(packet: &Packet, stored: Stored) -> i32 {
                 return UNDECIDED;
             }
             let destination = Address::from_v4_word(v4[4]);
-            passes(packet, stored, destination, [v4[5], v4[6], v4[8]], 20)
+            passes(packet, socket, destination, [v4[5], v4[6], v4[8]], 20)
         }
         0x60..0x70 => {
             let Some(v6) = packet.words::<14>() else { return UNDECIDED };
@@ -73,7 +73,7 @@ fn quick(packet: &Packet, stored: Stored) -> i32 {
                 return UNDECIDED;
             }
             let destination = Address { words: [v6[6], v6[7], v6[8], v6[9]] };
-            passes(packet, stored, destination, [v6[10], v6[11], v6[13]], 40)
+            passes(packet, socket, destination, [v6[10], v6[11], v6[13]], 40)
         }
         _ => UNDECIDED,
     }
@@ -83,49 +83,49 @@ fn quick(packet: &Packet, stored: Stored) -> i32 {
 #[inline(always)]
 fn passes(
     packet: &Packet,
-    stored: Stored,
+    socket: SocketRecord,
     destination: Address,
     tcp: [u32; 3],
     transport: u32,
 ) -> i32 {
     let port = u32::from_be(tcp[0]) as u16;
-    if matches!(stored.kind(), kind::TCP | kind::DNS_TCP) {
-        let there = (destination, port) == stored.listener();
+    if matches!(socket.kind(), kind::TCP | kind::DNS_TCP) {
+        let there = (destination, port) == socket.listener();
         return if there && packet.interface() == LOOPBACK_IFINDEX { PASS } else { UNDECIDED };
     }
-    if (destination, port) != stored.original() {
+    if (destination, port) != socket.original() {
         return UNDECIDED;
     }
-    match stored.kind() {
+    match socket.kind() {
         kind::VERIFIED => PASS,
         kind::DIRECT | kind::PROVISIONAL if packet.interface() != LOOPBACK_IFINDEX => {
-            direct::quick(packet, stored, tcp[1], tcp[2], transport)
+            direct::quick(packet, socket, tcp[1], tcp[2], transport)
         }
         _ => UNDECIDED,
     }
 }
 
 #[inline(always)]
-fn slow(packet: Packet, stored: Option<Stored>) -> i32 {
+fn slow(packet: Packet, socket: Option<SocketRecord>) -> i32 {
     let mut headers = Headers::default();
     read(packet, &mut headers);
-    if let Some(stored) = stored
-        && is_direct(stored.kind())
+    if let Some(socket) = socket
+        && is_direct(socket.kind())
     {
-        let there = direct::goes_where_it_may(stored, &headers);
-        match stored.kind() {
+        let there = direct::goes_where_it_may(socket, &headers);
+        match socket.kind() {
             kind::VERIFIED if there => return PASS,
             kind::VERIFIED => {}
             // To the machine itself, which has the address since the connect, or by a route that user space
             // has not heard of yet. What is let out for its name never goes there.
             _ if there && packet.interface() == LOOPBACK_IFINDEX => {
-                return direct::astray(packet, stored, Finding::NotPinned);
+                return direct::astray(packet, socket, Finding::NotPinned);
             }
-            _ if there => return direct::leave(packet, stored, &headers),
-            _ => return direct::astray(packet, stored, Finding::Diverted),
+            _ if there => return direct::leave(packet, socket, &headers),
+            _ => return direct::astray(packet, socket, Finding::Diverted),
         }
     }
-    to_listener(packet, stored, &headers)
+    to_listener(packet, socket, &headers)
 }
 
 /// Whether the connection goes to its destination itself.
@@ -136,8 +136,8 @@ pub fn is_direct(kind: u16) -> bool {
 
 /// A function of its own to the kernel: its records would not fit on the stack with a name.
 #[inline(never)]
-fn to_listener(packet: Packet, stored: Option<Stored>, headers: &Headers) -> i32 {
-    let state = stored.map(|stored| stored.state());
+fn to_listener(packet: Packet, socket: Option<SocketRecord>, headers: &Headers) -> i32 {
+    let state = socket.map(|socket| socket.state());
     if let Some(state) = &state
         && approved(&packet, state, headers)
     {

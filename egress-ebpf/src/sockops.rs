@@ -8,7 +8,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, Owner, SockOps, Stored, add, boot_ns, lookup, set_ended, usage},
+    context::{IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, lookup, set_ended, usage},
     maps::{FLOWS, HELD, LIVE},
     packet::is_direct,
 };
@@ -41,14 +41,14 @@ pub fn tcp(ops: &SockOps) {
 /// The local port is bound and the SYN not yet sent: the listener cannot accept before this.
 #[inline(always)]
 fn connect(ops: &SockOps) {
-    let Some(stored) = ops.stored() else { return };
-    let state = stored.state();
+    let Some(socket) = ops.socket() else { return };
+    let state = socket.state();
     let owner = Owner::of_socket(&state);
     if is_direct(state.kind) {
         let held = held(ops, &state);
         if !owner.put(&HELD, &ops.cookie(), &held, capacity::HELD, usage::held) {
             // Nobody could end it: it sends nothing, not even the SYN, and is given up soon.
-            stored.set_kind(0);
+            socket.set_kind(0);
             ops.set_user_timeout(WAIT_MS);
             return;
         }
@@ -67,7 +67,7 @@ fn connect(ops: &SockOps) {
 /// Programs that have chosen a limit keep it.
 #[inline(always)]
 fn limit_wait(ops: &SockOps) {
-    let direct = ops.stored().is_some_and(|stored| stored.kind() == kind::DIRECT);
+    let direct = ops.socket().is_some_and(|socket| socket.kind() == kind::DIRECT);
     if direct && ops.user_timeout() == Some(0) {
         ops.set_user_timeout(WAIT_MS);
         ops.follow_transmission();
@@ -78,8 +78,8 @@ fn limit_wait(ops: &SockOps) {
 /// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
-    let left = |stored: Stored| matches!(stored.kind(), kind::PROVISIONAL | kind::VERIFIED);
-    if ops.stored().is_some_and(left) {
+    let left = |socket: SocketRecord| matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED);
+    if ops.socket().is_some_and(left) {
         if ops.user_timeout() == Some(WAIT_MS) {
             ops.set_user_timeout(0);
         }
@@ -89,8 +89,8 @@ fn unlimit_wait(ops: &SockOps) {
 
 #[inline(always)]
 fn close(ops: &SockOps) {
-    let Some(stored) = ops.stored() else { return };
-    let state = stored.state();
+    let Some(socket) = ops.socket() else { return };
+    let state = socket.state();
     if is_direct(state.kind) {
         if state.kind != kind::VERIFIED {
             Owner::of_socket(&state).remove(&HELD, &ops.cookie(), usage::held);
@@ -98,7 +98,7 @@ fn close(ops: &SockOps) {
         if state.pin != 0 {
             add(&LIVE, &state.pin, u64::MAX);
             // A socket can close more than once: disconnected, then made a listener.
-            stored.set_pin(0);
+            socket.set_pin(0);
         }
         return;
     }

@@ -11,7 +11,7 @@
 use egress_common::{Reason, event::Hook};
 
 use crate::{
-    context::{SockOpt, PASS, REFUSE},
+    context::{PASS, REFUSE, SockOpt},
     decide, emit,
 };
 
