@@ -25,7 +25,7 @@ use crate::{
     context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add, usage},
     emit,
     maps::{HELD, LIVE, NAMES},
-    packet::{Headers, UNDECIDED},
+    packet::Headers,
 };
 
 // Flags of a TCP header (RFC 9293 section 3.1).
@@ -35,7 +35,7 @@ const URG: u8 = 0x20;
 /// The connected address and port, by TCP without anything between the headers: on every packet,
 /// since options can be set after the verdict.
 #[inline(always)]
-pub fn goes_where_it_may(socket: SocketRecord, headers: &Headers) -> bool {
+pub fn is_to_original(socket: SocketRecord, headers: &Headers) -> bool {
     let (address, port) = socket.original();
     headers.protocol == IPPROTO_TCP
         && headers.destination == address
@@ -45,25 +45,25 @@ pub fn goes_where_it_may(socket: SocketRecord, headers: &Headers) -> bool {
 /// What of a connection's packets carries no payload passes; what carries some is not decided here.
 /// `offset_and_flags` is the fourth word of the TCP header.
 #[inline(always)]
-pub fn quick(
+pub fn fast_path(
     packet: &Packet,
     socket: SocketRecord,
     sequence: u32,
     offset_and_flags: u32,
     transport: u32,
-) -> i32 {
+) -> Option<i32> {
     let word = u32::from_be(offset_and_flags);
     if packet.length() != transport + (word >> 28) * 4 {
-        return UNDECIDED;
+        return None;
     }
     if word >> 16 & u32::from(SYN) != 0 {
         socket.set_next(u32::from_be(sequence).wrapping_add(1));
     }
-    PASS
+    Some(PASS)
 }
 
 #[inline(always)]
-pub fn leave(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
+pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
     let examined = examine(packet, socket, headers.transport);
     match examined & WHAT {
         PASSES => PASS,
@@ -93,14 +93,14 @@ const OFFSET: u64 = (1 << 20) - 1;
 #[inline(never)]
 fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
-    match looked_at(&packet, socket, transport) {
+    match inspect(&packet, socket, transport) {
         Ok(what) => what,
         Err(finding) => finding as u64,
     }
 }
 
 #[inline(always)]
-fn looked_at(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
+fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
     let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
     else {
         return Ok(DROP);
@@ -202,11 +202,11 @@ fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u3
     let key = context::empty_key(&mut key, socket.owner().sandbox, socket.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, socket, hello, left, key) {
-        Ok(Some(_)) if behind == Finding::Incomplete as u32 => hold(packet, socket, key),
+        Ok(Some(_)) if behind == Finding::Incomplete as u32 => await_rest(packet, socket, key),
         Ok(Some(_)) if behind != 0 => refuse(packet, socket, behind, key),
         Ok(Some(pin)) => named(packet, socket, pin),
         Ok(None) => unread(packet, socket),
-        Err(Finding::Incomplete) => hold(packet, socket, key),
+        Err(Finding::Incomplete) => await_rest(packet, socket, key),
         Err(finding) => refuse(packet, socket, finding as u32, key),
     }
 }
@@ -285,7 +285,7 @@ fn unread(packet: Packet, socket: SocketRecord) -> i32 {
 /// IPsec), or the program has set an option. Its proxy's packets are changed in the same way and nobody's
 /// to judge.
 #[inline(always)]
-pub fn astray(packet: Packet, socket: SocketRecord, finding: Finding) -> i32 {
+pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -> i32 {
     if socket.kind() == kind::REFUSED {
         return REFUSE;
     }
@@ -303,7 +303,7 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
         name: [0; NAME_BYTES / 8],
     };
     if finding == Finding::Incomplete as u32 {
-        hold(packet, socket, &key)
+        await_rest(packet, socket, &key)
     } else {
         refuse(packet, socket, finding, &key)
     }
@@ -311,7 +311,7 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
 
 /// The rest of the hello may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
-fn hold(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
+fn await_rest(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
     if socket.options() & option::TOLD == 0
         && emit::hello(packet, socket, Finding::Incomplete as u32, key)

@@ -85,7 +85,7 @@ pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
 
 #[cgroup_skb(egress)]
 pub fn egress_packet(ctx: SkBuffContext) -> i32 {
-    packet::leave(Packet::new(ctx))
+    packet::on_egress(Packet::new(ctx))
 }
 
 #[cgroup_skb(ingress)]
