@@ -18,7 +18,7 @@ pub struct Usage {
     pub flows: u64,
     /// Its entries in [`crate::abi::map::HELD`].
     pub held: u64,
-    /// Octets of the event ring that it has filled since user space had last read all of its events.
+    /// Bytes of the event ring that it has filled since user space had last read all of its events.
     pub told: u64,
     /// Position in the ring behind its latest event.
     pub told_until: u64,
@@ -32,7 +32,7 @@ const _: () = {
     assert!(capacity::EVENT_BYTES.is_power_of_two());
     // One event always finds room where nobody has any.
     assert!(
-        2 * ring_octets::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64
+        2 * ring_bytes::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64
             <= capacity::EVENT_BYTES as u64
     );
 };
@@ -63,27 +63,27 @@ pub mod word {
 /// one, without anybody being told how many there are (a "dynamic threshold", as switches share their
 /// buffers by).
 ///
-/// `own`: octets of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
+/// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
 #[inline(always)]
 pub const fn may_tell(own: u64, unread: u64, event: u64) -> bool {
     own + unread + event <= capacity::EVENT_BYTES as u64
 }
 
-/// Octets that a record takes in the ring: with the kernel's header, a multiple of eight.
+/// Bytes that a record takes in the ring: with the kernel's header, a multiple of eight.
 #[inline(always)]
-pub const fn ring_octets<T>() -> u64 {
+pub const fn ring_bytes<T>() -> u64 {
     (size_of::<T>() as u64 + 8).next_multiple_of(8)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{may_tell, ring_octets};
+    use super::{may_tell, ring_bytes};
     use crate::{abi::capacity, event::Event};
 
     /// Fills the ring with the events of so many sandboxes, in turns. Gives how much each got.
     fn flooded(by: usize) -> [u64; 64] {
         let (mut own, mut unread) = ([0; 64], 0);
-        let event = ring_octets::<Event>();
+        let event = ring_bytes::<Event>();
         loop {
             let before = unread;
             for own in own.iter_mut().take(by) {
@@ -104,8 +104,8 @@ mod tests {
             let own = flooded(by);
             let unread: u64 = own.iter().sum();
             let mut quiet = 0;
-            while may_tell(quiet, unread + quiet, ring_octets::<Event>()) {
-                quiet += ring_octets::<Event>();
+            while may_tell(quiet, unread + quiet, ring_bytes::<Event>()) {
+                quiet += ring_bytes::<Event>();
             }
             let share = u64::from(capacity::EVENT_BYTES) / (by as u64 + 1);
             assert!(quiet * 2 >= share - 200, "{by} leave {quiet} of a share of {share}");

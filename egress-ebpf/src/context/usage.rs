@@ -100,9 +100,9 @@ impl Owner {
         }
     }
 
-    /// Whether there is room in the ring for so many octets of this sandbox's, which it takes then.
+    /// Whether there is room in the ring for so many bytes of this sandbox's, which it takes then.
     #[inline(always)]
-    pub fn may_tell(self, octets: u64) -> bool {
+    pub fn may_tell(self, bytes: u64) -> bool {
         let Some(usage) = self.usage() else { return false };
         let usage = usage.as_ptr();
         let (read, written) = (EVENTS.query(CONSUMER_POSITION), EVENTS.query(PRODUCER_POSITION));
@@ -113,11 +113,11 @@ impl Owner {
                 own = 0;
                 write_volatile(&raw mut (*usage).told, 0);
             }
-            if !usage::may_tell(own, written.wrapping_sub(read), octets) {
+            if !usage::may_tell(own, written.wrapping_sub(read), bytes) {
                 return false;
             }
-            add(&raw mut (*usage).told, octets);
-            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(octets));
+            add(&raw mut (*usage).told, bytes);
+            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(bytes));
         }
         true
     }
