@@ -13,8 +13,8 @@ pub mod map {
     pub const NAMES: &str = "NAMES";
     /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
     pub const LIVE: &str = "LIVE";
-    /// Socket cookie → [`crate::event::Held`]: direct connections without an answer.
-    pub const HELD: &str = "HELD";
+    /// Socket cookie → [`crate::event::Unverified`]: direct connections without an answer.
+    pub const UNVERIFIED: &str = "UNVERIFIED";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
     /// [`crate::device::DeviceKey`] → [`crate::device::access`] bits that are allowed.
@@ -48,7 +48,7 @@ pub mod capacity {
     /// Names of pins: (sandbox, address, name). About 500 bytes each, as they fill.
     pub const NAMES: u32 = 8192;
     /// Direct connections at once that no server has answered.
-    pub const HELD: u32 = 16_384;
+    pub const UNVERIFIED: u32 = 16_384;
     /// Address rules and non-public ranges.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and the time when the proxy accepts them.
@@ -59,7 +59,7 @@ pub mod capacity {
     /// devices of the major that is shared (`misc`).
     pub const DEVICES: u32 = 4096;
     /// Bytes of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
-    /// of it: [`crate::usage::may_tell`].
+    /// of it: [`crate::usage::may_report`].
     pub const EVENT_BYTES: u32 = 1 << 18;
     /// Records of usage: one of each sandbox, and one of what belongs to none.
     pub const USAGE: u32 = SANDBOXES + 1;
@@ -69,7 +69,7 @@ pub mod capacity {
         (map::PINS, PINS),
         (map::NAMES, NAMES),
         (map::LIVE, NAMES),
-        (map::HELD, HELD),
+        (map::UNVERIFIED, UNVERIFIED),
         (map::ADDRESSES, ADDRESSES),
         (map::FLOWS, FLOWS),
     ];
@@ -136,3 +136,10 @@ pub mod global {
 
 /// The DNS port, which the DNS listener always takes.
 pub const DNS_PORT: u16 = 53;
+
+/// Ports that plain HTTP is spoken on: each request has to be read, so that none goes straight out.
+pub const HTTP_PORTS: [u16; 2] = [80, 8080];
+
+/// How long what is held back of a direct connection may wait, in milliseconds. User space ends it sooner; with
+/// user space dead the program has an error then instead of waiting for ever.
+pub const UNVERIFIED_WAIT_MS: u32 = 4_001;

@@ -9,7 +9,7 @@ use egress_common::{flow::kind, hello::Bytes};
 
 use crate::{
     context::{IPPROTO_TCP, Packet, SocketRecord, usage},
-    maps::HELD,
+    maps::UNVERIFIED,
 };
 
 /// Never refuses: what is not understood leaves the connection provisional.
@@ -18,7 +18,7 @@ pub fn arrive(packet: &Packet) {
     let Some(socket) = packet.socket() else { return };
     if socket.kind() == kind::PROVISIONAL && answers(packet, socket).unwrap_or(false) {
         socket.set_kind(kind::VERIFIED);
-        socket.owner().remove(&HELD, &packet.cookie(), usage::held);
+        socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
     }
 }
 

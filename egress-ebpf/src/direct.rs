@@ -24,7 +24,7 @@ use egress_common::{
 use crate::{
     context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add, usage},
     emit,
-    maps::{HELD, LIVE, NAMES},
+    maps::{LIVE, NAMES, UNVERIFIED},
     packet::Headers,
 };
 
@@ -249,9 +249,9 @@ fn read(
 #[inline(always)]
 fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
     let hellos = socket.hellos() + 1;
-    if socket.options() & option::TOLD != 0 {
+    if socket.options() & option::REPORTED != 0 {
         // Whoever waits for the rest of this hello waits no more.
-        context::note_hellos(&HELD, &packet.cookie(), hellos);
+        context::note_hellos(&UNVERIFIED, &packet.cookie(), hellos);
     }
     socket.set_hellos(hellos);
     socket.let_out();
@@ -276,7 +276,7 @@ fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
 #[inline(always)]
 fn unread(packet: Packet, socket: SocketRecord) -> i32 {
     socket.set_kind(kind::VERIFIED);
-    socket.owner().remove(&HELD, &packet.cookie(), usage::held);
+    socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
     PASS
 }
 
@@ -313,10 +313,10 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
 #[inline(always)]
 fn await_rest(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if socket.options() & option::TOLD == 0
+    if socket.options() & option::REPORTED == 0
         && emit::hello(packet, socket, Finding::Incomplete as u32, key)
     {
-        socket.set_told();
+        socket.set_reported();
     }
     REFUSE
 }

@@ -130,7 +130,7 @@ pub fn refuse_packet(
 #[inline(always)]
 #[must_use]
 pub fn hello(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> bool {
-    if !may_tell(socket) {
+    if !may_report(socket) {
         return false;
     }
     let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else { return false };
@@ -141,13 +141,13 @@ pub fn hello(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) 
 
 /// A function of its own to the kernel: it is asked at several places.
 #[inline(never)]
-fn may_tell(socket: SocketRecord) -> bool {
-    socket.owner().may_tell(ring_bytes::<HelloEvent>())
+fn may_report(socket: SocketRecord) -> bool {
+    socket.owner().may_report(ring_bytes::<HelloEvent>())
 }
 
 #[inline(always)]
 fn send(owner: Owner, event: &Event) {
-    if owner.may_tell(ring_bytes::<Event>())
+    if owner.may_report(ring_bytes::<Event>())
         && let Some(mut entry) = EVENTS.reserve::<Event>(0)
     {
         entry.write(*event);

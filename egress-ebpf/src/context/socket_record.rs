@@ -174,7 +174,7 @@ impl SocketRecord {
         // SAFETY: as in `set_kind`. User space is told of the next hello that is not whole, too.
         unsafe {
             (*self.0.as_ptr()).hellos = hellos;
-            (*self.0.as_ptr()).options &= !option::TOLD;
+            (*self.0.as_ptr()).options &= !option::REPORTED;
         }
     }
 
@@ -187,9 +187,9 @@ impl SocketRecord {
     }
 
     #[inline(always)]
-    pub fn set_told(&self) {
+    pub fn set_reported(&self) {
         // SAFETY: as in `set_kind`.
-        unsafe { (*self.0.as_ptr()).options |= option::TOLD };
+        unsafe { (*self.0.as_ptr()).options |= option::REPORTED };
     }
 
     #[inline(always)]
