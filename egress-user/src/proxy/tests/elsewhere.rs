@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    CURL, Ended, OTHER, PYTHON, Peer, Site, TWO, WEB, World,
+    CURL, Ended, PYTHON, Peer, Site, TWO, WEB, World,
     peer::{turns, until},
     world::fresh,
 };
@@ -51,13 +51,4 @@ async fn a_second_hello_for_another_name_is_not_sent_there_either() {
     assert_eq!(client.rest().await, (vec![], Ended::Reset));
     assert_eq!(server.rest().await, (vec![], Ended::Reset));
     assert_eq!(world.reasons(), ["not_pinned"]);
-}
-
-#[tokio::test]
-async fn what_names_nobody_is_sent_to_no_server_that_less_vouches_for() {
-    let (_world, mut client, _, site) = of_two(OTHER).await;
-    let mut server = site.accept().await;
-    client.write(b"\0\x01\x02\x03").await;
-    assert_eq!(client.rest().await, (vec![], Ended::Reset));
-    assert_eq!(server.rest().await.0, b"");
 }
