@@ -22,8 +22,12 @@ pub struct Usage {
     pub unread: u64,
     /// Position in the ring behind its latest event.
     pub unread_until: u64,
+    /// Sockets of it that have begun to ask the DNS listener since [`Usage::asked_since_ns`].
+    pub asked: u64,
+    /// Begin of the second in which they are counted, in CLOCK_BOOTTIME nanoseconds.
+    pub asked_since_ns: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 5],
 }
 
 const _: () = {
@@ -67,6 +71,20 @@ pub mod word {
 #[inline(always)]
 pub const fn may_report(own: u64, unread: u64, event: u64) -> bool {
     own + unread + event <= capacity::EVENT_BYTES as u64
+}
+
+/// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; four
+/// times the lookups that it is answered for long. The map of them drops the oldest when it is full, whoever's
+/// it is: with this many of each, twice fit in, so that none is dropped before its datagram was read.
+pub const ASKED_MOST: u64 = capacity::ASKERS as u64 / 2;
+
+/// In nanoseconds: a second.
+pub const ASKED_WITHIN_NS: u64 = 1_000_000_000;
+
+/// Whether a new second has begun in which sockets that ask are counted anew.
+#[inline(always)]
+pub const fn is_next_second(since_ns: u64, now_ns: u64) -> bool {
+    now_ns.wrapping_sub(since_ns) >= ASKED_WITHIN_NS
 }
 
 /// Bytes that a record takes in the ring: with the kernel's header, a multiple of eight.

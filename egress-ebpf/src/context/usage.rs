@@ -100,6 +100,25 @@ impl Owner {
         }
     }
 
+    /// Whether one more of its sockets may ask the DNS listener, which is counted then.
+    #[inline(always)]
+    pub fn may_ask(self, now_ns: u64) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let usage = usage.as_ptr();
+        // SAFETY: as in `usage`. Processors that do this at once may exceed it by one each.
+        unsafe {
+            if usage::is_next_second(read_volatile(&raw const (*usage).asked_since_ns), now_ns) {
+                write_volatile(&raw mut (*usage).asked_since_ns, now_ns);
+                write_volatile(&raw mut (*usage).asked, 0);
+            }
+            if read_volatile(&raw const (*usage).asked) >= usage::ASKED_MOST {
+                return false;
+            }
+            add(&raw mut (*usage).asked, 1);
+        }
+        true
+    }
+
     /// Whether there is room in the ring for so many bytes of this sandbox's, which it takes then.
     #[inline(always)]
     pub fn may_report(self, bytes: u64) -> bool {
