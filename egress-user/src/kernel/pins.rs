@@ -17,7 +17,7 @@ use egress_common::{
 use super::maps::{Maps, key_of};
 use crate::{
     pins::{Naming, Opening, PinStore},
-    policy::{Name, Policy, Transport},
+    policy::{Name, Payload, Policy, Transport},
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
@@ -53,6 +53,18 @@ impl KernelPins {
             left.insert(port);
         }
         left
+    }
+
+    /// Of these ports, those on which the name's rule lets Encrypted ClientHello pass.
+    fn ech_ports(&self, name: &Name, ports: PortList) -> PortList {
+        let policy = self.policy.policy();
+        let Ok(grant) = policy.name(name) else { return PortList::NONE };
+        let judge = |port| policy.judge_payload(&grant, port, Transport::Tcp, &Payload::TlsWithEch);
+        let mut passing = PortList::NONE;
+        for port in ports.iter().filter(|&port| judge(port).is_ok()) {
+            passing.insert(port);
+        }
+        passing
     }
 
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
@@ -121,7 +133,8 @@ impl PinStore for KernelPins {
             }
             id => id,
         };
-        let value = NameValue { expires_ns: naming.expires_ns, pin: id, ports: naming.ports };
+        let ech = self.ech_ports(name, naming.ports);
+        let value = NameValue { expires_ns: naming.expires_ns, pin: id, ports: naming.ports, ech };
         let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.insert(key, Wire(value), 0).is_err() {
             if naming.id == 0 {

@@ -42,9 +42,16 @@ impl PinTable {
         let Some(at) = pins.iter().position(|pin| pin.name == *name) else { return };
         match (grant, pins.get_mut(at)) {
             (Some(grant), Some(pin)) if pin.grant.opens_as(grant) => {
-                // The same right, from another line perhaps.
+                // The same right, from another line perhaps. What the store says of the name depends on
+                // settings as well.
                 pin.grant = grant.clone();
-                return;
+                let same = Self::named(store, address, pin.clone());
+                if same.direct == pin.direct {
+                    return;
+                }
+                // Its name could not be written anew: it needs the proxy from here on.
+                store.unname(address, name, pin.id);
+                *pin = super::table::Pin { id: 0, ..same };
             }
             (Some(grant), Some(pin)) => {
                 let before = pin.clone();

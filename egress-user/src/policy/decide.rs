@@ -253,11 +253,12 @@ impl Policy {
         transport: Transport,
         payload: &Payload,
     ) -> Result<&'a Arc<Rule>, Refusal> {
-        let mode = self.settings.mode;
-        match grant.judge_payload(mode, port, transport, payload) {
+        match grant.judge_payload(&self.settings, port, transport, payload) {
             Ok(rule) => Ok(rule),
             Err((Reason::PortNotAllowed, _)) => Err(self.port_refusal(grant, port, transport)),
-            Err((reason, rule)) => Err(Refusal::of_payload(reason, rule, mode, payload)),
+            Err((reason, rule)) => {
+                Err(Refusal::of_payload(reason, rule, self.settings.mode, payload))
+            }
         }
     }
 

@@ -135,6 +135,25 @@ impl Route {
     }
 }
 
+/// `ech`: whether TLS hellos with Encrypted ClientHello may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ech {
+    /// None passes, real or for show.
+    Refuse,
+    /// They pass by their outer name.
+    Allow,
+}
+
+impl Ech {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Ech::Refuse => "refuse",
+            Ech::Allow => "allow",
+        }
+    }
+}
+
 /// Options of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleOptions {
@@ -150,6 +169,8 @@ pub struct RuleOptions {
     pub paths: Option<Box<[Box<str>]>>,
     /// The way of the bytes; none = what suits the port.
     pub via: Option<Route>,
+    /// Encrypted ClientHello; none = as `ech` of `[network]` says.
+    pub ech: Option<Ech>,
 }
 
 /// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
@@ -162,6 +183,7 @@ impl Default for RuleOptions {
             methods: None,
             paths: None,
             via: None,
+            ech: None,
         }
     }
 }

@@ -49,8 +49,7 @@ impl Sandbox {
     pub(super) fn write_record(&self) -> Result<(), KernelError> {
         let policy = self.state.policy();
         let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
-        let (is_public, allows_ech) = (policy.allows_public(), policy.settings().allow_ech);
-        self.record.set_policy_flags(is_public, allows_ech, may_be_direct)
+        self.record.set_policy_flags(policy.allows_public(), may_be_direct)
     }
 
     fn refused(&self, event: &Event) {

@@ -94,6 +94,19 @@ fn options_are_judged_alike() {
         443,
         &[("allowed.test", "grease"), ("shared.test", "grease")],
     );
+    // Of two names of the address, the rule of the one that is named counts.
+    agree(
+        &[
+            "[network.domains]\n\
+             \"allowed.test\" = { action = \"allow\", ech = \"allow\", PATH }\n\
+             \"beside.test\" = { action = \"allow\", PATH }\n",
+            "[network]\nech = \"allow\"\n[network.domains]\n\
+             \"allowed.test\" = { action = \"allow\", PATH }\n\
+             \"beside.test\" = { action = \"allow\", ech = \"refuse\", PATH }\n",
+        ],
+        443,
+        &[("allowed.test", "grease"), ("beside.test", "grease"), ("beside.test", "whole")],
+    );
     agree(
         &["[network.domains]\n\
            \"allowed.test\" = { action = \"allow\", protocol = \"any\", PATH }\n\
@@ -120,6 +133,21 @@ fn ports_are_judged_alike() {
         22,
         &[("allowed.test", "text")],
     );
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn ech_on_a_rule_opens_the_kernels_way_for_its_name_alone() {
+    let world = world();
+    let policy = "[network.domains]\n\
+        \"allowed.test\" = { action = \"allow\", ech = \"allow\" }\n\"beside.test\" = \"allow\"\n";
+    let told = |name| verdict(&world, policy, 443, name, "grease");
+    let passed = Verdict { passed: true, reasons: BTreeSet::new() };
+    assert_eq!(told("allowed.test"), (passed, true));
+    let before = world.arrived_at(SITE).on_port(443).payload();
+    let refused = Verdict { passed: false, reasons: ["ech_refused".to_owned()].into() };
+    assert_eq!(told("beside.test").0, refused);
+    assert_eq!(world.arrived_at(SITE).on_port(443).payload(), before, "{world}");
 }
 
 #[test]

@@ -73,6 +73,8 @@ const LIST: &[Key] = {
             .read_by(|it| value::path_prefix(it).map(Value::Text)).option(options::set_paths, options::paths),
         key(Rule, "via", Word(&["kernel", "proxy"]), "what suits the port", "The way of the bytes: judged in the kernel and straight out, or through the proxy (docs/kernel-path.md).", "via = \"proxy\"")
             .option(options::set_via, options::via).formerly("path"),
+        key(Rule, "ech", Word(&["refuse", "allow"]), "as `ech` of `[network]`", "Encrypted ClientHello to this host: `\"allow\"` lets it pass by its outer name, `\"refuse\"` none. Requirements with `ech = \"refuse\"` in `[network]` bound it.", "ech = \"allow\"")
+            .option(options::set_ech, options::ech),
 
         key(Dns, "servers", Texts { empty: false }, "[\"system\"]", "Asked in this order: `system`, an address, `tls://ADDRESS#NAME` or `https://ADDRESS/PATH#NAME`.", "servers = [\"tls://9.9.9.9#dns.quad9.net\"]")
             .read_by(|it| value::dns_server(it).map(Value::Server)),

@@ -11,7 +11,7 @@ use crate::{
         keys::{ReadPattern, Table},
         value,
     },
-    policy::{Action, PatternError, Route, Rule, RuleOptions, Transport},
+    policy::{Action, Ech, PatternError, Route, Rule, RuleOptions, Transport},
 };
 
 impl Reader<'_> {
@@ -139,6 +139,9 @@ impl Reader<'_> {
         }
         if options.any_protocol {
             report("protocol", "\"any\" lets every payload pass", remove("protocol"));
+        }
+        if options.ech == Some(Ech::Allow) {
+            report("ech", "it lets TLS pass, of which no request can be read", remove("ech"));
         }
         if options.via == Some(Route::Kernel) {
             report("via", "the kernel reads no requests", remove("via"));
