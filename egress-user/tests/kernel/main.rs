@@ -14,6 +14,7 @@ mod support;
 
 mod addresses;
 mod beginnings;
+mod browsers;
 mod capabilities;
 mod cgroups;
 mod config;
