@@ -99,6 +99,8 @@ pub struct SocketState {
 
 /// Bits of [`SocketState::options`].
 pub mod option {
+    /// Encrypted ClientHello passes.
+    pub const ECH: u32 = 1;
     /// A first payload that is not TLS passes, if it begins with a line that is no request's.
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::next`] is known.

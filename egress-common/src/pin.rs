@@ -58,8 +58,6 @@ pub struct NameValue {
     pub pin: u64,
     /// TCP ports on which it may be named.
     pub ports: PortList,
-    /// Of these, the ones where a hello that names it may carry an encrypted one.
-    pub ech: PortList,
 }
 
 /// Up to eight TCP ports, exactly: unlike [`Ports`], it never stands for more than is written.

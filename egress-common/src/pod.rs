@@ -33,7 +33,7 @@ pod! {
     PinKey = 24,
     PinValue = 56,
     NameKey = 288,
-    NameValue = 48,
+    NameValue = 32,
     RuleValue = 24,
     RuleKey = 24,
     FlowKey = 48,

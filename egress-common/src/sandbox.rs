@@ -70,4 +70,6 @@ pub mod flags {
     pub const PUBLIC: u32 = 1;
     /// Pinned addresses may be reached directly, where their pins say so.
     pub const DIRECT: u32 = 2;
+    /// `ech = "allow"`.
+    pub const ECH: u32 = 4;
 }

@@ -6,7 +6,7 @@ use egress_common::{
     answer::Answer,
     event::{Counter, Hook},
     flow::{SocketState, kind, option},
-    sandbox::{LISTENERS6, Sandbox, WORKERS},
+    sandbox::{LISTENERS6, Sandbox, WORKERS, flags},
 };
 
 use crate::{
@@ -53,6 +53,9 @@ pub fn connect(call: &SockAddr) -> i32 {
 #[inline(always)]
 fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
     let (owner, mut options) = (Owner::of(sandbox), 0);
+    if sandbox.flags & flags::ECH != 0 {
+        options |= option::ECH;
+    }
     if way == Way::DirectUnread {
         options |= option::UNREAD;
     }

@@ -199,30 +199,13 @@ pub fn empty_key(key: &mut MaybeUninit<NameKey>, sandbox: u64, address: Address)
     }
 }
 
-/// A name that was found: fields of its value.
-pub struct Named {
-    pub expires_ns: u64,
-    pub pin: u64,
-    /// The hello has an encrypted one in it, which may not pass under this name.
-    pub is_hidden: bool,
-}
-
-/// The name, where the port is one of its.
+/// Fields of a name's value: (expires_ns, pin), where the port is one of its.
 #[inline(always)]
-pub fn named(
-    names: &HashMap<NameKey, NameValue>,
-    key: &NameKey,
-    port: u16,
-    encrypted: bool,
-) -> Option<Named> {
+pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> Option<(u64, u64)> {
     let value = names.get_ptr(key)?;
     // SAFETY: as in `lookup`, without a copy of the whole.
     let value = unsafe { &*value };
-    if !value.ports.contains(port) {
-        return None;
-    }
-    let is_hidden = encrypted && !value.ech.contains(port);
-    Some(Named { expires_ns: value.expires_ns, pin: value.pin, is_hidden })
+    value.ports.contains(port).then_some((value.expires_ns, value.pin))
 }
 
 /// Notes how many hellos of a connection have left.

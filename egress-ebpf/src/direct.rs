@@ -235,15 +235,12 @@ fn read(
     packet.walk(&mut walk);
     let said = walk.finish(packet, &mut key.name)?;
     key.length = said.length;
-    match context::named(&NAMES, key, stored.original().1, said.encrypted) {
+    if said.encrypted && options & option::ECH == 0 {
+        return Err(Finding::Encrypted);
+    }
+    match context::named(&NAMES, key, stored.original().1) {
         // A connection may name what was pinned when it began.
-        Some(named) if named.expires_ns > stored.connected_ns() => {
-            if named.is_hidden {
-                Err(Finding::Encrypted)
-            } else {
-                Ok(Some(named.pin))
-            }
-        }
+        Some((expires_ns, pin)) if expires_ns > stored.connected_ns() => Ok(Some(pin)),
         _ => Err(Finding::NotPinned),
     }
 }

@@ -17,7 +17,7 @@ use egress_common::{
 use super::maps::{Maps, key_of};
 use crate::{
     pins::{Naming, Opening, PinStore},
-    policy::{Name, Payload, Policy, Transport},
+    policy::{Name, Policy, Transport},
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
@@ -53,18 +53,6 @@ impl KernelPins {
             left.insert(port);
         }
         left
-    }
-
-    /// Of these ports, those on which the name's rule lets Encrypted ClientHello pass.
-    fn ech_ports(&self, name: &Name, ports: PortList) -> PortList {
-        let policy = self.policy.policy();
-        let Ok(grant) = policy.name(name) else { return PortList::NONE };
-        let judge = |port| policy.judge_payload(&grant, port, Transport::Tcp, &Payload::TlsWithEch);
-        let mut passing = PortList::NONE;
-        for port in ports.iter().filter(|&port| judge(port).is_ok()) {
-            passing.insert(port);
-        }
-        passing
     }
 
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
@@ -133,14 +121,23 @@ impl PinStore for KernelPins {
             }
             id => id,
         };
-        let ech = self.ech_ports(name, naming.ports);
-        let value = NameValue { expires_ns: naming.expires_ns, pin: id, ports: naming.ports, ech };
+        let value = NameValue { expires_ns: naming.expires_ns, pin: id, ports: naming.ports };
         let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.insert(key, Wire(value), 0).is_err() {
             if naming.id == 0 {
                 let _ = live.remove(&id);
             }
             return None;
+        }
+        let policy = self.policy.policy();
+        let may = policy.short_forms(name);
+        for short in policy.search_domains().short_forms(name) {
+            let Some(key) = self.name_key(address, &short) else { continue };
+            // What does not fit is refused, and takes the proxy next time.
+            let _ = match may.contains(&short) {
+                true => names.insert(key, Wire(value), 0),
+                false => names.remove(&key),
+            };
         }
         Some(id)
     }
@@ -149,10 +146,13 @@ impl PinStore for KernelPins {
         if id == 0 {
             return;
         }
-        if let Some(key) = self.name_key(address, name) {
-            let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever the policy of now says of them.
+        let short = self.policy.policy().search_domains().short_forms(name);
+        let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in short.iter().chain([name]).filter_map(|name| self.name_key(address, name)) {
             let _ = names.remove(&key);
         }
+        drop(names);
         let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = live.remove(&id);
     }

@@ -35,7 +35,7 @@ impl SandboxRecord {
         Ok(Self { id: record.id, maps, now: Mutex::new(Now::new(record)) })
     }
 
-    /// Writes what the policy says: [`flags::PUBLIC`], and whether connections may be
+    /// Writes what the policy says: [`flags::PUBLIC`], [`flags::ECH`], and whether connections may be
     /// direct, which they are no more once one was diverted.
     ///
     /// # Errors
@@ -43,9 +43,10 @@ impl SandboxRecord {
     pub fn set_policy_flags(
         &self,
         is_public: bool,
+        allows_ech: bool,
         may_be_direct: bool,
     ) -> Result<(), KernelError> {
-        self.change(|now| now.set_policy(is_public, may_be_direct))
+        self.change(|now| now.set_policy(is_public, allows_ech, may_be_direct))
     }
 
     /// The machine has changed a direct connection's packets: from now on all take the proxy, whatever
@@ -75,10 +76,13 @@ impl Now {
         Self { record, is_open: false, may_be_direct: false, was_diverted: false }
     }
 
-    fn set_policy(&mut self, is_public: bool, may_be_direct: bool) {
+    fn set_policy(&mut self, is_public: bool, allows_ech: bool, may_be_direct: bool) {
         self.record.flags = 0;
         if is_public {
             self.record.flags |= flags::PUBLIC;
+        }
+        if allows_ech {
+            self.record.flags |= flags::ECH;
         }
         self.is_open = true;
         self.may_be_direct = may_be_direct;
@@ -106,23 +110,23 @@ mod tests {
 
     #[test]
     fn neither_writer_undoes_the_other() {
-        let policy = |now: &mut Now| now.set_policy(true, true);
+        let policy = |now: &mut Now| now.set_policy(true, true, true);
         let diverted = |now: &mut Now| now.was_diverted = true;
         assert_eq!(after(&[]), 0);
-        assert_eq!(after(&[&policy]), flags::PUBLIC | flags::DIRECT);
+        assert_eq!(after(&[&policy]), flags::PUBLIC | flags::ECH | flags::DIRECT);
         // Diverted: what the policy says of other things stays.
-        assert_eq!(after(&[&policy, &diverted]), flags::PUBLIC);
+        assert_eq!(after(&[&policy, &diverted]), flags::PUBLIC | flags::ECH);
         // Another policy: what the machine does to packets stays.
-        assert_eq!(after(&[&policy, &diverted, &policy]), flags::PUBLIC);
+        assert_eq!(after(&[&policy, &diverted, &policy]), flags::PUBLIC | flags::ECH);
         // Diverted while nothing is open opens nothing.
         assert_eq!(after(&[&diverted]), 0);
     }
 
     #[test]
     fn a_policy_takes_back_what_another_gave() {
-        let open = |now: &mut Now| now.set_policy(true, true);
-        let closed = |now: &mut Now| now.set_policy(false, false);
+        let open = |now: &mut Now| now.set_policy(true, true, true);
+        let closed = |now: &mut Now| now.set_policy(false, false, false);
         assert_eq!(after(&[&open, &closed]), 0);
-        assert_eq!(after(&[&closed, &open]), flags::PUBLIC | flags::DIRECT);
+        assert_eq!(after(&[&closed, &open]), flags::PUBLIC | flags::ECH | flags::DIRECT);
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use egress_common::pin::PortList;
 
-use super::{PinStore, PinTable, direct_ports};
+use super::{Naming, PinStore, PinTable, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 impl PinTable {
@@ -42,16 +42,14 @@ impl PinTable {
         let Some(at) = pins.iter().position(|pin| pin.name == *name) else { return };
         match (grant, pins.get_mut(at)) {
             (Some(grant), Some(pin)) if pin.grant.opens_as(grant) => {
-                // The same right, from another line perhaps. What the store says of the name depends on
-                // settings as well.
+                // The same right, from another line perhaps. Of its short forms some may be denied now.
                 pin.grant = grant.clone();
-                let same = Self::named(store, address, pin.clone());
-                if same.direct == pin.direct {
-                    return;
+                if pin.id != 0 {
+                    let naming =
+                        Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+                    let _ = store.name(address, name, &naming);
                 }
-                // Its name could not be written anew: it needs the proxy from here on.
-                store.unname(address, name, pin.id);
-                *pin = super::table::Pin { id: 0, ..same };
+                return;
             }
             (Some(grant), Some(pin)) => {
                 let before = pin.clone();

@@ -131,6 +131,8 @@ impl MatchedRules {
         let needs_proxy = mode == Mode::Limited
             || HTTP_PORTS.contains(&port)
             || written(Route::Proxy)
+            // To the kernel side ECH is a matter of the sandbox, not of a name.
+            || opening().any(|rule| rule.options.ech.is_some())
             || self.reads_requests(mode, port);
         if suits && !needs_proxy && opening().next().is_some() {
             Route::Kernel

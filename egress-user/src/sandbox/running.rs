@@ -49,7 +49,8 @@ impl Sandbox {
     pub(super) fn write_record(&self) -> Result<(), KernelError> {
         let policy = self.state.policy();
         let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
-        self.record.set_policy_flags(policy.allows_public(), may_be_direct)
+        let (is_public, allows_ech) = (policy.allows_public(), policy.settings().allow_ech);
+        self.record.set_policy_flags(is_public, allows_ech, may_be_direct)
     }
 
     fn refused(&self, event: &Event) {

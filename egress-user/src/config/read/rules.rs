@@ -126,6 +126,13 @@ impl Reader<'_> {
 
     /// Options that cannot hold together.
     fn contradictions(&mut self, table: &DeTable<'_>, options: &RuleOptions) {
+        if options.via == Some(Route::Kernel)
+            && options.ech.is_some()
+            && let Some(node) = table.get("via")
+        {
+            let message = "the kernel judges ECH by [network] alone, and this rule has its own ech";
+            self.report(node.span(), PatternError::new(message, "remove via, or ech"));
+        }
         let reads = [("methods", options.methods.is_some()), ("paths", options.paths.is_some())];
         let Some((key, _)) = reads.into_iter().find(|(_, written)| *written) else { return };
         let mut report = |option: &str, what: &str, fix: String| {

@@ -48,33 +48,6 @@ fn a_name_is_asked_for_with_all_of_its_addresses() {
     assert_eq!(table.list(2).len(), 2);
 }
 
-/// A store that knows names, and notes which were written.
-#[derive(Default)]
-struct Names(std::sync::Mutex<Vec<Name>>);
-
-impl PinStore for Names {
-    fn pin(&self, _: IpAddr, _: &crate::pins::Opening) -> std::io::Result<()> {
-        Ok(())
-    }
-    fn unpin(&self, _: IpAddr) {}
-    fn name(&self, _: IpAddr, name: &Name, _: &crate::pins::Naming) -> Option<u64> {
-        self.0.lock().unwrap().push(name.clone());
-        Some(1)
-    }
-}
-
-#[test]
-fn what_the_store_says_of_a_name_is_written_anew_under_the_same_right() {
-    // A setting, `ech`, may have changed, of which the right knows nothing.
-    let names = Names::default();
-    let mut table = PinTable::default();
-    let wanted = [(address("192.0.2.1"), LATER_NS)];
-    table.pin(&names, &name("same.test"), &grant("same.test"), &wanted, 1).unwrap();
-    let before = names.0.lock().unwrap().len();
-    table.rejudge(&names, |_, _| Some(grant("same.test")), 2);
-    assert_eq!(names.0.lock().unwrap()[before..], [name("same.test")]);
-}
-
 #[test]
 fn a_right_that_has_not_changed_writes_nothing() {
     let diary = Diary::default();

@@ -42,6 +42,8 @@ fn where_requests_are_read_it_contradicts() {
     let rule = "[network.domains]\n\"a.test\" = { action = \"allow\", methods = [\"GET\"], ech = \"allow\" }\n";
     let error = parse(rule, "p.toml").unwrap_err().to_string();
     assert!(error.contains("no request can be read"), "{error}");
+    let by_kernel = rule.replace("methods = [\"GET\"]", "ports = [443], via = \"kernel\"");
+    assert!(parse(&by_kernel, "p.toml").unwrap_err().to_string().contains("remove via, or ech"));
     let deny = "[network.domains]\n\"a.test\" = { action = \"deny\", ech = \"refuse\" }\n";
     assert!(parse(deny, "p.toml").unwrap_err().to_string().contains("remove ech"));
 }
