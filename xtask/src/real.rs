@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Run programs whose name contains this; may be given several times
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
+    /// Start a shell among the servers, to try things, in place of the programs
+    #[arg(long, conflicts_with = "only")]
+    shell: bool,
     /// Use the packages that are there: install and fetch nothing
     #[arg(long)]
     offline: bool,
@@ -62,11 +65,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         wanted.fetch(Path::new(FETCHED))?;
     }
     let status = Command::new(built)
-        .arg("run")
+        .arg(if options.shell { "shell" } else { "run" })
         .args(&options.only)
         .env("EGRESS_REAL", FETCHED)
         .env("CARGO", own_cargo())
-        .stdin(Stdio::null())
+        .stdin(if options.shell { Stdio::inherit() } else { Stdio::null() })
         .status()
         .context("start the trials")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,5 +1,7 @@
 //! Rules, and what a matching rule opens.
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
 
 use super::{Pattern, PortSet};
 
@@ -171,6 +173,8 @@ pub struct RuleOptions {
     pub via: Option<Route>,
     /// Encrypted ClientHello; none = as `ech` of `[network]` says.
     pub ech: Option<Ech>,
+    /// Where the names of the rule may resolve to beside public addresses; empty = nowhere.
+    pub resolves_to: Box<[IpNet]>,
 }
 
 /// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
@@ -184,6 +188,7 @@ impl Default for RuleOptions {
             paths: None,
             via: None,
             ech: None,
+            resolves_to: Box::default(),
         }
     }
 }
@@ -224,6 +229,15 @@ impl Rule {
     /// Whether the port (never 0) and transport are opened.
     pub fn opens(&self, port: u16, transport: Transport) -> bool {
         self.permits_transport(transport) && self.options.ports.contains(port)
+    }
+
+    /// Whether an answer of its names may be this address, which is not public. `alone`: only where the
+    /// address is written by itself, and not for a block around it.
+    pub(super) fn resolves_to(&self, address: IpAddr, alone: bool) -> bool {
+        let address = address.to_canonical();
+        let is_alone = |block: &IpNet| block.prefix_len() == block.max_prefix_len();
+        let blocks = self.options.resolves_to.iter();
+        blocks.filter(|block| !alone || is_alone(block)).any(|block| block.contains(&address))
     }
 
     /// The TCP ports that an allow opens.

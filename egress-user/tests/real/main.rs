@@ -30,18 +30,22 @@ const MOST_UNEQUAL: usize = 3;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() != Some("run") {
+    let asked = words.next();
+    if !matches!(asked.as_deref(), Some("run" | "shell")) {
         // `--list`, and other words of test harnesses.
         println!("the programs are run by: cargo xtask real");
         return ExitCode::SUCCESS;
     }
     let only: Vec<_> = words.collect();
-    let programs = tables::programs(&only);
     let servers = tables::servers();
     eprintln!("starting {} servers ...", servers.len());
     let world = world(&servers);
     let env = environment(&world, &servers);
     let _running = servers::Running::start(&world, &servers, &env);
+    if asked.as_deref() == Some("shell") {
+        return shell(&world, &servers, &env);
+    }
+    let programs = tables::programs(&only);
     let trials: Vec<_> = programs.iter().map(|program| tried(&world, program, &env)).collect();
     println!("{}", report(&trials));
     let unequal: Vec<_> = trials.iter().filter(|trial| trial.works && !trial.is_equal()).collect();
@@ -52,6 +56,25 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// A shell of one's own among the servers: what is started there runs without the filter, unless it is started by
+/// `egress run`.
+fn shell(world: &World, servers: &[Server], env: &[(&'static str, String)]) -> ExitCode {
+    let names: Vec<_> = servers.iter().map(|server| server.name.as_str()).collect();
+    eprintln!("servers: {}; `exit` ends them", names.join(", "));
+    let resolv = world.path("resolv.conf");
+    let mounts =
+        "mount --bind \"$RESOLV\" \"$(readlink -f /etc/resolv.conf)\" && exec \"${SHELL:-sh}\"";
+    let status = Command::new("nsenter")
+        .arg(format!("--net={}", world.client_netns().path()))
+        .args(["unshare", "--mount", "sh", "-c", mounts])
+        .envs(env.iter().map(|(key, value)| (*key, value)))
+        .env("RESOLV", resolv)
+        .current_dir(world.path("."))
+        .status()
+        .expect("start nsenter");
+    if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tried(world: &World, program: &Program, env: &[(&str, String)]) -> Trial {

@@ -18,6 +18,7 @@ pub(super) struct Line {
     pub(super) methods: Option<Vec<String>>,
     pub(super) paths: Option<Vec<String>>,
     pub(super) allows_ech: bool,
+    pub(super) resolves_to: Option<Vec<String>>,
 }
 
 /// A policy, and the flags beside it.
@@ -55,6 +56,7 @@ impl Line {
             methods: option("methods").map(texts),
             paths: option("paths").map(texts),
             allows_ech: option("ech").is_some_and(|ech| ech.as_str() == Some("allow")),
+            resolves_to: option("resolves_to").map(texts),
         }
     }
 }
@@ -66,8 +68,12 @@ impl fmt::Display for Line {
         if let Some(ports) = &self.ports {
             write!(f, ", ports = {ports:?}")?;
         }
-        let lists =
-            [("transport", &self.transport), ("methods", &self.methods), ("paths", &self.paths)];
+        let lists = [
+            ("transport", &self.transport),
+            ("methods", &self.methods),
+            ("paths", &self.paths),
+            ("resolves_to", &self.resolves_to),
+        ];
         for (key, list) in lists {
             if let Some(list) = list {
                 write!(f, ", {key} = {list:?}")?;
@@ -135,6 +141,8 @@ impl Person {
         } else if let Some(rest) = advice.strip_prefix("instead of ") {
             let (cited, line) = rest.split_once(", in [network.").unwrap();
             self.remove(cited);
+            self.write(line);
+        } else if let Some(line) = advice.strip_prefix("in [network.") {
             self.write(line);
         } else if let Some(rest) = advice.strip_prefix("add ") {
             self.add(rest, path);
