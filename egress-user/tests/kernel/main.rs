@@ -14,7 +14,6 @@ mod support;
 
 mod addresses;
 mod beginnings;
-mod browsers;
 mod capabilities;
 mod cgroups;
 mod config;

@@ -8,11 +8,6 @@ use super::log::{Log, Request};
 /// Most bytes of a request's head; a longer one ends the connection.
 const HEAD_LIMIT: usize = 64 << 10;
 
-const PAGE: &str = "<!doctype html><title>page</title><p id=\"words\">The page arrived.</p><script>\
-    const got = document.getElementById('words').textContent.length;\
-    const ask = new XMLHttpRequest(); ask.open('GET', '/arrived/' + got, false); ask.send();\
-    </script>";
-
 /// Where a conversation takes place, for the log.
 pub(crate) struct Place<'l> {
     pub(crate) at: SocketAddr,
@@ -25,7 +20,6 @@ pub(crate) struct Place<'l> {
 /// - `/bytes/N` gives N bytes of [`pattern`].
 /// - `/info/refs` gives one branch, to a git that asks which there are.
 /// - `/sink` reads the body and answers its length and SHA-256.
-/// - `/page` is a page for browsers, whose script tells how much of it arrived: by a request for `/arrived/17`.
 /// - anything else answers the host, the TLS server name and the path, as the server saw them.
 pub(crate) fn serve(stream: &mut (impl Read + Write), place: &Place<'_>) -> io::Result<()> {
     let mut buffer = Vec::new();
@@ -40,13 +34,11 @@ pub(crate) fn serve(stream: &mut (impl Read + Write), place: &Place<'_>) -> io::
         }
         let body: Vec<u8> = buffer.drain(..head.length).collect();
         let answer = answer(&head, &body, place);
-        let kind = if head.path == "/page" { "Content-Type: text/html\r\n" } else { "" };
         let Head { method, host, path, .. } = head;
         place.log.request(Request { at: place.at, sni: place.sni.clone(), method, host, path });
         // In one piece, so that a client which reads once sees it whole.
         let mut response =
-            format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\n\r\n", answer.len())
-                .into_bytes();
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len()).into_bytes();
         response.extend_from_slice(&answer);
         stream.write_all(&response)?;
         stream.flush()?;
@@ -85,9 +77,6 @@ fn answer(head: &Head, body: &[u8], place: &Place<'_>) -> Vec<u8> {
     if head.path.starts_with("/info/refs") {
         // Git's older protocol: without a content type of its own, the answer is a plain list.
         return format!("{}\trefs/heads/main\n", "5e".repeat(20)).into_bytes();
-    }
-    if head.path == "/page" {
-        return PAGE.into();
     }
     let sni = place.sni.as_deref().unwrap_or("-");
     format!("host={} sni={sni} path={}\n", head.host, head.path).into_bytes()
