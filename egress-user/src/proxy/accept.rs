@@ -6,7 +6,7 @@ use std::{
     os::fd::AsFd,
     pin::pin,
     sync::{
-        Arc, MutexGuard, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -32,7 +32,7 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
-    pins::{PinStore, PinTable, direct_ports},
+    pins::{Pins, direct_ports},
     policy::Policy,
     record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -49,7 +49,7 @@ const AT_START: usize = 8;
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// How often [`PinTable::renew`] is to be called.
+/// How often [`Pins::renew`] is to be called.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The transparent proxy of one sandbox, behind all of its listeners.
@@ -173,7 +173,7 @@ impl Transparent {
     fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
             let version = self.sandbox.policy.now();
-            let gathered = Evidence::gather(&version.policy, &self.pins(), to, boottime_ns());
+            let gathered = Evidence::gather(&version.policy, self.pins(), to, boottime_ns());
             let evidence = Arc::new(gathered?);
             let policy = Arc::clone(&version.policy);
             if let Some(live) = self.sandbox.connections.add(Arc::clone(&evidence), version) {
@@ -237,7 +237,7 @@ impl Transparent {
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
     pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
-        Evidence::gather(&self.sandbox.policy(), &self.pins(), to, boottime_ns()).err()
+        Evidence::gather(&self.sandbox.policy(), self.pins(), to, boottime_ns()).err()
     }
 
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
@@ -257,7 +257,7 @@ impl Transparent {
         let mut is_open_since = Instant::now();
         loop {
             ticks.tick().await;
-            self.pins().renew(self.sink(), boottime_ns());
+            self.pins().renew(boottime_ns());
             if self.connections.is_full() {
                 is_open_since = Instant::now();
             } else if is_open_since.elapsed() > 2 * FORGOTTEN_AFTER {
@@ -267,11 +267,7 @@ impl Transparent {
         }
     }
 
-    pub(super) fn sink(&self) -> &dyn PinStore {
-        self.sandbox.store()
-    }
-
-    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
+    pub(super) fn pins(&self) -> &Pins {
         self.sandbox.pins()
     }
 }

@@ -111,9 +111,7 @@ impl Connection<'_> {
             }
         };
         drop(judging);
-        if !self.may_serve(&self.door.pins(), address, first.name.as_ref())
-            || !self.live.judged(first.judged())
-        {
+        if !self.may_serve(address, first.name.as_ref()) || !self.live.judged(first.judged()) {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
@@ -136,7 +134,7 @@ impl Connection<'_> {
     fn hold(&self, address: IpAddr) -> Held<'_> {
         // What no name vouches for needs no pin.
         let is_named = self.evidence.names().next().is_some();
-        let is_held = is_named && self.door.pins().hold(self.door.sink(), address, boottime_ns());
+        let is_held = is_named && self.door.pins().hold(address, boottime_ns());
         Held { door: self.door, address, is_held }
     }
 
@@ -258,9 +256,7 @@ impl Connection<'_> {
                     server,
                     judging: self.judging(),
                     answer,
-                    may_serve: |name: Option<&Name>| {
-                        self.may_serve(&self.door.pins(), address, name)
-                    },
+                    may_serve: |name: Option<&Name>| self.may_serve(address, name),
                     held,
                 };
                 let forward = handshake.forward(judged);
@@ -387,7 +383,7 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if self.is_held {
-            self.door.pins().release(self.door.sink(), self.address, boottime_ns());
+            self.door.pins().release(self.address, boottime_ns());
         }
     }
 }

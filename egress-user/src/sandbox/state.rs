@@ -9,7 +9,7 @@ use super::{Connections, PolicyWatch};
 use crate::{
     clock::boottime_ns,
     own::Watch,
-    pins::{PinStore, PinTable},
+    pins::{PinStore, Pins},
     policy::Policy,
     record::Journal,
 };
@@ -24,8 +24,7 @@ pub struct SandboxState {
     pub journal: Journal,
     /// What lives by way of the proxy.
     pub connections: Connections,
-    pins: Mutex<PinTable>,
-    store: Arc<dyn PinStore>,
+    pins: Pins,
     /// Of the machine's own addresses; none in tests.
     own: OnceLock<Arc<Watch>>,
     /// Held by whoever changes the policy, or what it knows of the machine's addresses.
@@ -40,8 +39,7 @@ impl SandboxState {
             policy,
             journal: Journal::new(id),
             connections: Connections::default(),
-            pins: Mutex::default(),
-            store,
+            pins: Pins::new(store),
             own: OnceLock::new(),
             changing: Mutex::new(()),
         })
@@ -52,15 +50,9 @@ impl SandboxState {
         self.policy.policy()
     }
 
-    /// The pins, locked.
-    pub fn pins(&self) -> MutexGuard<'_, PinTable> {
-        // A panic elsewhere leaves at worst a pin less than the kernel has.
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where pins are written.
-    pub fn store(&self) -> &dyn PinStore {
-        self.store.as_ref()
+    /// The pins. Who asks for them waits for no system call.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// To be held while the policy changes, or what it knows of the machine's addresses.

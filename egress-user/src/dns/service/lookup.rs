@@ -55,8 +55,8 @@ impl Service {
     }
 
     /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
-    /// that of `generation`: looked at under the lock of the pins, which whoever changes the policy takes
-    /// behind the change.
+    /// that of `generation`: looked at where nobody else writes pins, and whoever changes the policy has them
+    /// judged anew behind the change.
     fn open(
         &self,
         name: &Name,
@@ -85,12 +85,8 @@ impl Service {
                 IpAddr::V6(_) => {}
             }
         }
-        let mut pins = self.sandbox.pins();
-        if self.sandbox.policy.generation() != generation {
-            return None;
-        }
-        let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);
-        drop(pins);
+        let is_current = || self.sandbox.policy.generation() == generation;
+        let pinned = self.sandbox.pins().pin_if(is_current, name, grant, &wanted, now_ns)?;
         Some(match pinned {
             Ok(ends) => {
                 addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(ends.v4_ns, now_ns));
@@ -125,7 +121,7 @@ impl Service {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
         let now_ns = boottime_ns();
-        self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, now_ns).map(drop)
+        self.sandbox.pins().pin(name, grant, &wanted, now_ns).map(drop)
     }
 
     /// Records of another type of an allowed name. They pin nothing.
