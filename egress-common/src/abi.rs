@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -28,35 +28,51 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
-    /// [`crate::event::Counter`] → count, per CPU.
-    pub const COUNTERS: &str = "COUNTERS";
+    /// [`crate::sandbox::Sandbox::slot`] → [`crate::usage::Usage`].
+    pub const USAGE: &str = "USAGE";
 }
 
 /// Capacities of the maps. What happens when one is full stands with each map in
 /// `egress-ebpf/src/maps.rs`.
 ///
-/// For one sandbox an object, as `egress run` loads it: empty hash maps cost 16 octets an entry, so
-/// that eight times as much room was 8 MiB a run. What holds more sets others when it loads.
+/// Where a number is that of one sandbox ([`capacity::EACH`]), the loader makes the map as many times as
+/// large as there may be sandboxes: none can take what is another's. Empty hash maps cost 16 octets an
+/// entry.
 pub mod capacity {
-    /// Sandboxes of one loaded object.
+    use super::map;
+
+    /// Most sandboxes of one loaded object.
     pub const SANDBOXES: u32 = 64;
-    /// Pins: (sandbox, address) pairs. Twice what a sandbox may have.
+    /// Pins: (sandbox, address) pairs. Twice what a sandbox's table of pins takes.
     pub const PINS: u32 = 8192;
     /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
     pub const NAMES: u32 = 8192;
     /// Direct connections at once that no server has answered.
     pub const HELD: u32 = 16_384;
-    /// Address rules and non-public ranges, over all sandboxes.
+    /// Address rules and non-public ranges.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and the time when the proxy accepts them.
     pub const FLOWS: u32 = 16_384;
-    /// UDP sockets that asked the DNS listener lately.
+    /// UDP sockets that asked the DNS listener lately, of all sandboxes.
     pub const ASKERS: u32 = 8192;
     /// Devices and majors that may be opened. A machine has some 500 majors at most, and a few dozen
     /// devices of the major that is shared (`misc`).
     pub const DEVICES: u32 = 4096;
-    /// Octets of the event ring; a power of two and of the page size.
+    /// Octets of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
+    /// of it: [`crate::usage::may_tell`].
     pub const EVENT_BYTES: u32 = 1 << 18;
+    /// Records of usage: one of each sandbox, and one of what belongs to none.
+    pub const USAGE: u32 = SANDBOXES + 1;
+
+    /// The maps whose capacity is that of one sandbox.
+    pub const EACH: [(&str, u32); 6] = [
+        (map::PINS, PINS),
+        (map::NAMES, NAMES),
+        (map::LIVE, NAMES),
+        (map::HELD, HELD),
+        (map::ADDRESSES, ADDRESSES),
+        (map::FLOWS, FLOWS),
+    ];
 }
 
 /// Deepest cgroup level at which a sandbox is searched for, root being 0. A process deeper than

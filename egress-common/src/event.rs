@@ -115,13 +115,14 @@ impl Hook {
     }
 }
 
-/// Index into the per-CPU array [`crate::abi::map::COUNTERS`].
+/// Index into [`crate::usage::Usage::counters`]: each is counted for a sandbox.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Events that found the ring buffer full.
+    /// Events that found no room in the ring buffer, or not in the sandbox's share of it.
     EventsLost = 0,
-    /// Connections refused because a map was full or socket storage could not be had.
+    /// Connections refused because a map, or the sandbox's share of it, was full, or socket storage could
+    /// not be had.
     MapFull = 1,
     /// Packets dropped by the backstop.
     PacketsDropped = 2,

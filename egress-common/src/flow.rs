@@ -80,8 +80,8 @@ pub struct SocketState {
     pub connected_ns: u64,
     /// Address of 127.0.0.0/8 that the socket was redirected to, in network byte order.
     pub listener4: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`crate::sandbox::Sandbox::slot`].
+    pub slot: u32,
     /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
     /// and after its close.
     pub pin: u64,

@@ -19,6 +19,7 @@ pub mod pod;
 pub mod reason;
 pub mod records;
 pub mod sandbox;
+pub mod usage;
 
 pub use address::Address;
 pub use pod::Pod;

@@ -7,6 +7,7 @@ use crate::{
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
+    usage::Usage,
 };
 
 /// A plain record: `repr(C)`, `Copy`, no padding, every bit pattern valid.
@@ -28,7 +29,7 @@ macro_rules! pod {
 pod! {
     Address = 16,
     DeviceKey = 12,
-    Sandbox = 112,
+    Sandbox = 120,
     PinKey = 24,
     PinValue = 56,
     NameKey = 288,
@@ -41,4 +42,5 @@ pod! {
     Event = 88,
     HelloEvent = 352,
     Held = 56,
+    Usage = 128,
 }

@@ -19,6 +19,10 @@ pub struct Sandbox {
     pub flags: u32,
     /// How many of [`WORKERS`] there are; each connection goes to one of them, by chance.
     pub workers: u32,
+    /// Where [`crate::usage::Usage`] of it stands.
+    pub slot: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Transparent TCP listeners on 127.0.0.0/8, one a worker, host byte order, as are all ports here.
     pub tcp4_ports: [u16; WORKERS],
     /// Transparent TCP listeners on `::1`; there may be fewer.
@@ -42,6 +46,8 @@ impl Sandbox {
         id: 0,
         flags: 0,
         workers: 0,
+        slot: crate::usage::NOBODY,
+        reserved: 0,
         tcp4_ports: [0; WORKERS],
         tcp6_ports: [0; LISTENERS6],
         dns_udp4_port: 0,

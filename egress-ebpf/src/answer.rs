@@ -8,7 +8,7 @@
 use egress_common::{flow::kind, hello::Bytes};
 
 use crate::{
-    context::{IPPROTO_TCP, Packet, Stored},
+    context::{IPPROTO_TCP, Packet, Stored, usage},
     maps::HELD,
 };
 
@@ -18,7 +18,7 @@ pub fn arrive(packet: &Packet) {
     let Some(stored) = packet.stored() else { return };
     if stored.kind() == kind::PROVISIONAL && answers(packet, stored).unwrap_or(false) {
         stored.set_kind(kind::VERIFIED);
-        let _ = HELD.remove(&packet.cookie());
+        stored.owner().remove(&HELD, &packet.cookie(), usage::held);
     }
 }
 

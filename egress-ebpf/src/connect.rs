@@ -11,19 +11,18 @@ use egress_common::{
 
 use crate::{
     context::{
-        Family, IPPROTO_TCP, IPPROTO_UDP, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr,
-        boot_ns, count, random,
+        Family, IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr,
+        boot_ns, random,
     },
     decide::{self, Way},
     emit,
-    maps::COUNTERS,
 };
 
 #[inline(always)]
 pub fn connect(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
     if sandbox.is_none() {
-        return emit::refuse_address(call, 0, Hook::Connect, Reason::NotAllowed);
+        return emit::refuse_address(call, Owner::NOBODY, Hook::Connect, Reason::NotAllowed);
     }
     let tcp = call.socket_type() == SOCK_STREAM && call.protocol() == IPPROTO_TCP;
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
@@ -32,7 +31,12 @@ pub fn connect(call: &SockAddr) -> i32 {
         return redirect(call, &sandbox, kind, Hook::Connect);
     }
     if !tcp {
-        return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::ProtocolNotAllowed);
+        return emit::refuse_address(
+            call,
+            Owner::of(&sandbox),
+            Hook::Connect,
+            Reason::ProtocolNotAllowed,
+        );
     }
     match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
@@ -41,14 +45,14 @@ pub fn connect(call: &SockAddr) -> i32 {
             redirect(call, &sandbox, kind::TCP, Hook::Connect)
         }
         Ok(way) => direct(call, &sandbox, way),
-        Err(reason) => emit::refuse_address(call, sandbox.id, Hook::Connect, reason),
+        Err(reason) => emit::refuse_address(call, Owner::of(&sandbox), Hook::Connect, reason),
     }
 }
 
 /// Lets the socket connect where it wants to; nothing but a good hello leaves (`direct`).
 #[inline(always)]
 fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
-    let mut options = 0;
+    let (owner, mut options) = (Owner::of(sandbox), 0);
     if sandbox.flags & flags::ECH != 0 {
         options |= option::ECH;
     }
@@ -57,10 +61,10 @@ fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
     }
     let state = SocketState { kind: kind::DIRECT, options, ..state(call, sandbox) };
     if !call.remember(&state) {
-        count(&COUNTERS, Counter::MapFull as u32);
-        return emit::refuse_address(call, sandbox.id, Hook::Connect, Reason::RateLimited);
+        owner.count(Counter::MapFull);
+        return emit::refuse_address(call, owner, Hook::Connect, Reason::RateLimited);
     }
-    count(&COUNTERS, Counter::Direct as u32);
+    owner.count(Counter::Direct);
     PASS
 }
 
@@ -80,7 +84,7 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         next: 0,
         options: 0,
         listener4: 0,
-        reserved: 0,
+        slot: sandbox.slot,
         connected_ns: boot_ns(),
         pin: 0,
         answer: Answer::at(0),
@@ -94,7 +98,7 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
 /// Sends the socket to the sandbox's listener and remembers where it wanted to go.
 #[inline(always)]
 pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i32 {
-    let original = call.address();
+    let (owner, original) = (Owner::of(sandbox), call.address());
     // A v4-mapped destination of a v6 socket travels as IPv4.
     let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
     let mut to = Listener { address: Address::LOOPBACK4, port: 0, family: 4 };
@@ -106,7 +110,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
         _ => tcp_listener(call, sandbox, kind, to_v4, &original, &mut to),
     }
     if to.port == 0 {
-        return emit::refuse_address(call, sandbox.id, hook, Reason::NotAllowed);
+        return emit::refuse_address(call, owner, hook, Reason::NotAllowed);
     }
     let state = SocketState {
         kind,
@@ -116,8 +120,8 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
         ..state(call, sandbox)
     };
     if !call.remember(&state) {
-        count(&COUNTERS, Counter::MapFull as u32);
-        return emit::refuse_address(call, sandbox.id, hook, Reason::RateLimited);
+        owner.count(Counter::MapFull);
+        return emit::refuse_address(call, owner, hook, Reason::RateLimited);
     }
     call.set(&to.address, to.port);
     PASS

@@ -8,6 +8,7 @@ mod packet;
 mod sock_addr;
 mod sockops;
 mod stored;
+pub mod usage;
 
 use aya_ebpf::{
     helpers::{
@@ -18,11 +19,10 @@ use aya_ebpf::{
             bpf_ktime_get_boot_ns, bpf_set_retval,
         },
     },
-    maps::{HashMap, PerCpuArray},
+    maps::HashMap,
     programs::{SockContext, SockoptContext},
 };
 use core::{
-    arch::asm,
     mem::MaybeUninit,
     ptr::{read_volatile, write_volatile},
 };
@@ -40,6 +40,7 @@ pub use sock_addr::{Family, SockAddr};
 pub use sockops::SockOps;
 pub use stored::Stored;
 use stored::stored;
+pub use usage::Owner;
 
 /// Return values of the cgroup hooks.
 pub const PASS: i32 = 1;
@@ -149,7 +150,7 @@ pub fn write_hello(
     finding: u8,
     key: &NameKey,
 ) {
-    let (sandbox, tgid, uid) = stored.owner();
+    let (sandbox, tgid, uid) = stored.who();
     let (address, port) = stored.original();
     // SAFETY: the ring has given room for the whole record, which nobody reads before it is
     // submitted; every field is written.
@@ -220,20 +221,7 @@ pub fn note_hellos(held: &HashMap<u64, Held>, cookie: &u64, hellos: u32) {
 #[inline(always)]
 pub fn add<K>(counts: &HashMap<K, u64>, key: &K, amount: u64) {
     if let Some(value) = counts.get_ptr_mut(key) {
-        // SAFETY: a live element, aligned as every value of a map is; the verifier has seen the
-        // null check. In assembly, as Rust's BPF target has no atomic read-modify-write.
-        unsafe {
-            asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) value, in(reg) amount, options(nostack));
-        }
-    }
-}
-
-/// Adds one to a per-CPU counter.
-#[inline(always)]
-pub fn count(counters: &PerCpuArray<u64>, index: u32) {
-    if let Some(value) = counters.get_ptr_mut(index) {
-        // SAFETY: a live element of this CPU; the verifier has seen the null check.
-        unsafe { *value += 1 };
+        usage::add(value, amount);
     }
 }
 

@@ -5,8 +5,8 @@ use egress_common::{Reason, event::Hook};
 
 use crate::{
     context::{
-        AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, PASS, REFUSE, SOCK_DGRAM, SOCK_STREAM, Socket,
-        answer_protocol_not_supported,
+        AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, REFUSE, SOCK_DGRAM, SOCK_STREAM,
+        Socket, answer_protocol_not_supported,
     },
     decide, emit,
 };
@@ -24,7 +24,7 @@ pub fn create(socket: &Socket) -> i32 {
         return PASS;
     }
     emit::refuse_socket(
-        sandbox.id,
+        Owner::of(&sandbox),
         Hook::Create,
         Reason::ProtocolNotAllowed,
         [family, socket_type, protocol],

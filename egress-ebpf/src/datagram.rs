@@ -7,7 +7,7 @@ use egress_common::{Address, Reason, abi::DNS_PORT, event::Hook, flow::kind};
 
 use crate::{
     connect,
-    context::{IPPROTO_UDP, PASS, SOCK_DGRAM, SockAddr},
+    context::{IPPROTO_UDP, Owner, PASS, SOCK_DGRAM, SockAddr},
     decide, emit,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub fn send(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
     if sandbox.is_none() {
-        return emit::refuse_address(call, 0, Hook::Send, Reason::NotAllowed);
+        return emit::refuse_address(call, Owner::NOBODY, Hook::Send, Reason::NotAllowed);
     }
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
     if udp && is_own_listener(call) {
@@ -24,7 +24,7 @@ pub fn send(call: &SockAddr) -> i32 {
     if udp && call.port() == DNS_PORT {
         return connect::redirect(call, &sandbox, kind::DNS_UDP, Hook::Send);
     }
-    emit::refuse_address(call, sandbox.id, Hook::Send, Reason::ProtocolNotAllowed)
+    emit::refuse_address(call, Owner::of(&sandbox), Hook::Send, Reason::ProtocolNotAllowed)
 }
 
 /// A v6 socket *connected* to a v4-mapped address sends through the v4 path, which asks this hook

@@ -9,7 +9,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{boot_ns, current_ancestor, current_cgroup, lookup},
+    context::{Owner, boot_ns, current_ancestor, current_cgroup, lookup},
     maps::{ADDRESSES, PINS, SANDBOXES},
 };
 
@@ -37,6 +37,16 @@ pub fn sandbox() -> Sandbox {
         level += 1;
     }
     nearest
+}
+
+/// Whose a refusal is, for hooks that before Linux 6.1 are not told of ancestors: nobody's in a cgroup that
+/// the sandbox has made itself.
+#[inline(always)]
+pub fn owner() -> Owner {
+    match lookup(&SANDBOXES, &current_cgroup()) {
+        Some(sandbox) => Owner::of(&sandbox),
+        None => Owner::NOBODY,
+    }
 }
 
 /// Where a TCP connection goes.

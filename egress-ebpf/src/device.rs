@@ -1,14 +1,14 @@
 //! open(2) and mknod(2) of devices, wherever their nodes lie: a tun device sends any packet, and none
 //! of them passes a hook of this sandbox's sockets.
 //!
-//! No look-up of the sandbox: whatever is below the attach point is in one or refused anyway, and
-//! which devices are networks is the machine's matter.
+//! The sandbox is looked up for a refusal only: whatever is below the attach point is in one or refused
+//! anyway, and which devices are networks is the machine's matter.
 
 use egress_common::device::DeviceKey;
 
 use crate::{
     context::{Device, PASS, REFUSE, lookup},
-    emit,
+    decide, emit,
     maps::DEVICES,
 };
 
@@ -21,6 +21,6 @@ pub fn access(device: &Device) -> i32 {
     if access & !allowed == 0 {
         return PASS;
     }
-    emit::refuse_device(&key, access);
+    emit::refuse_device(decide::owner(), &key, access);
     REFUSE
 }

@@ -22,7 +22,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add},
+    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add, usage},
     emit,
     maps::{HELD, LIVE, NAMES},
     packet::{Headers, UNDECIDED},
@@ -199,7 +199,7 @@ fn passes_unread(packet: &Packet, stored: Stored, at: u32) -> bool {
 #[inline(never)]
 fn judge(packet: Packet, stored: Stored, hello: u32, left: u32, behind: u32) -> i32 {
     let mut key = MaybeUninit::uninit();
-    let key = context::empty_key(&mut key, stored.owner().0, stored.original().0);
+    let key = context::empty_key(&mut key, stored.owner().sandbox, stored.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, stored, hello, left, key) {
         Ok(Some(_)) if behind == Finding::Incomplete as u32 => hold(packet, stored, key),
@@ -276,7 +276,7 @@ fn named(packet: Packet, stored: Stored, pin: u64) -> i32 {
 #[inline(always)]
 fn unread(packet: Packet, stored: Stored) -> i32 {
     stored.set_kind(kind::VERIFIED);
-    let _ = HELD.remove(&packet.cookie());
+    stored.owner().remove(&HELD, &packet.cookie(), usage::held);
     PASS
 }
 

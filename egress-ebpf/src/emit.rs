@@ -1,114 +1,128 @@
-//! Events: what was refused. A full ring loses the event and counts it; the refusal stands.
+//! Events: what was refused. Where the ring, or the sandbox's share of it, is full, the event is lost and
+//! counted; the refusal stands.
 
 use egress_common::{
     Address, Reason,
     device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
     pin::NameKey,
+    usage::ring_octets,
 };
 
 use crate::{
-    context::{self, Packet, Process, REFUSE, SockAddr, Stored, boot_ns, count},
-    maps::{COUNTERS, EVENTS},
+    context::{self, Owner, Packet, Process, REFUSE, SockAddr, Stored, boot_ns},
+    maps::EVENTS,
 };
 
 /// Refuses a connect or send, with EPERM.
 #[inline(always)]
-pub fn refuse_address(call: &SockAddr, sandbox: u64, hook: Hook, reason: Reason) -> i32 {
+pub fn refuse_address(call: &SockAddr, owner: Owner, hook: Hook, reason: Reason) -> i32 {
     let process = Process::current();
-    send(&Event {
-        time_ns: boot_ns(),
-        sandbox,
-        cookie: call.cookie(),
-        address: call.address(),
-        port: call.port(),
-        hook: hook as u8,
-        reason: reason as u8,
-        protocol: call.protocol() as u16,
-        family: call.socket_family() as u8,
-        socket_type: call.socket_type() as u8,
-        tgid: process.tgid,
-        uid: process.uid,
-        comm: process.comm,
-        minor: 0,
-        reserved: 0,
-    });
+    send(
+        owner,
+        &Event {
+            time_ns: boot_ns(),
+            sandbox: owner.sandbox,
+            cookie: call.cookie(),
+            address: call.address(),
+            port: call.port(),
+            hook: hook as u8,
+            reason: reason as u8,
+            protocol: call.protocol() as u16,
+            family: call.socket_family() as u8,
+            socket_type: call.socket_type() as u8,
+            tgid: process.tgid,
+            uid: process.uid,
+            comm: process.comm,
+            minor: 0,
+            reserved: 0,
+        },
+    );
     REFUSE
 }
 
 /// Tells of a refused socket (family, type, protocol) or option (level, 0, name). Who did it is
 /// not told: the helpers for it are missing from these hooks on older kernels.
 #[inline(always)]
-pub fn refuse_socket(sandbox: u64, hook: Hook, reason: Reason, what: [u32; 3]) {
+pub fn refuse_socket(owner: Owner, hook: Hook, reason: Reason, what: [u32; 3]) {
     let [family, socket_type, protocol] = what;
-    send(&Event {
-        time_ns: boot_ns(),
-        sandbox,
-        cookie: 0,
-        address: Address { words: [0; 4] },
-        port: 0,
-        hook: hook as u8,
-        reason: reason as u8,
-        protocol: protocol as u16,
-        family: family as u8,
-        socket_type: socket_type as u8,
-        tgid: 0,
-        uid: 0,
-        comm: [0; 16],
-        minor: 0,
-        reserved: 0,
-    });
+    send(
+        owner,
+        &Event {
+            time_ns: boot_ns(),
+            sandbox: owner.sandbox,
+            cookie: 0,
+            address: Address { words: [0; 4] },
+            port: 0,
+            hook: hook as u8,
+            reason: reason as u8,
+            protocol: protocol as u16,
+            family: family as u8,
+            socket_type: socket_type as u8,
+            tgid: 0,
+            uid: 0,
+            comm: [0; 16],
+            minor: 0,
+            reserved: 0,
+        },
+    );
 }
 
 /// Tells of a refused device. What for is in the socket type's place.
 #[inline(always)]
-pub fn refuse_device(device: &DeviceKey, access: u32) {
-    send(&Event {
-        time_ns: boot_ns(),
-        sandbox: 0,
-        cookie: 0,
-        address: Address { words: [0; 4] },
-        port: 0,
-        hook: Hook::Device as u8,
-        reason: Reason::DeviceNotAllowed as u8,
-        protocol: device.major as u16,
-        family: device.kind as u8,
-        socket_type: access as u8,
-        tgid: 0,
-        uid: 0,
-        comm: [0; 16],
-        minor: device.minor as u64,
-        reserved: 0,
-    });
+pub fn refuse_device(owner: Owner, device: &DeviceKey, access: u32) {
+    send(
+        owner,
+        &Event {
+            time_ns: boot_ns(),
+            sandbox: owner.sandbox,
+            cookie: 0,
+            address: Address { words: [0; 4] },
+            port: 0,
+            hook: Hook::Device as u8,
+            reason: Reason::DeviceNotAllowed as u8,
+            protocol: device.major as u16,
+            family: device.kind as u8,
+            socket_type: access as u8,
+            tgid: 0,
+            uid: 0,
+            comm: [0; 16],
+            minor: device.minor as u64,
+            reserved: 0,
+        },
+    );
 }
 
 #[inline(always)]
 pub fn refuse_packet(
     packet: &Packet,
-    sandbox: u64,
+    owner: Owner,
     reason: Reason,
     address: &Address,
     port: u16,
     protocol: u32,
 ) {
     let process = Process::NOBODY;
-    send(&Event {
-        time_ns: boot_ns(),
-        sandbox,
-        cookie: packet.cookie(),
-        address: *address,
-        port,
-        hook: Hook::Packet as u8,
-        reason: reason as u8,
-        protocol: protocol as u16,
-        family: 0,
-        socket_type: 0,
-        tgid: process.tgid,
-        uid: process.uid,
-        comm: process.comm,
-        minor: 0,
-        reserved: 0,
-    });
+    send(
+        owner,
+        &Event {
+            time_ns: boot_ns(),
+            sandbox: owner.sandbox,
+            cookie: packet.cookie(),
+            address: *address,
+            port,
+            hook: Hook::Packet as u8,
+            reason: reason as u8,
+            protocol: protocol as u16,
+            family: 0,
+            socket_type: 0,
+            tgid: process.tgid,
+            uid: process.uid,
+            comm: process.comm,
+            minor: 0,
+            reserved: 0,
+        },
+    );
 }
 
 /// Tells what a payload of a direct connection is (the number of a `Finding`), so that user space can end it; false when
@@ -116,18 +130,29 @@ pub fn refuse_packet(
 #[inline(always)]
 #[must_use]
 pub fn hello(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> bool {
+    if !may_tell(stored) {
+        return false;
+    }
     let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else { return false };
     context::write_hello(entry.as_mut_ptr(), packet, stored, finding as u8, key);
     entry.submit(0);
     true
 }
 
+/// A function of its own to the kernel: it is asked at several places.
+#[inline(never)]
+fn may_tell(stored: Stored) -> bool {
+    stored.owner().may_tell(ring_octets::<HelloEvent>())
+}
+
 #[inline(always)]
-fn send(event: &Event) {
-    let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        count(&COUNTERS, Counter::EventsLost as u32);
+fn send(owner: Owner, event: &Event) {
+    if owner.may_tell(ring_octets::<Event>())
+        && let Some(mut entry) = EVENTS.reserve::<Event>(0)
+    {
+        entry.write(*event);
+        entry.submit(0);
         return;
-    };
-    entry.write(*event);
-    entry.submit(0);
+    }
+    owner.count(Counter::EventsLost);
 }

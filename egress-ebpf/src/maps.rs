@@ -1,22 +1,28 @@
 //! Every map: who writes it, how large, and what happens when it is full.
 //!
 //! The large ones allocate as they fill: allocated at once they would be 20 MiB and several
-//! milliseconds a run.
+//! milliseconds a run. Those of `capacity::EACH` are made larger by the loader where there are to be
+//! several sandboxes; of what is written here each takes no more than its share, which is refused as
+//! where the map is full.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf},
 };
 use egress_common::{
     abi::capacity,
     device::DeviceKey,
-    event::{self, Held},
+    event::Held,
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
+    usage::Usage,
 };
+
+/// `BPF_F_MMAPABLE` of linux/bpf.h (5.5).
+const MMAPABLE: u32 = 1 << 10;
 
 /// Written by user space, one entry a sandbox. Full: a new sandbox does not start.
 #[map]
@@ -71,10 +77,12 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 pub static DEVICES: HashMap<DeviceKey, u32> =
     HashMap::with_max_entries(capacity::DEVICES, BPF_F_NO_PREALLOC);
 
-/// Read by user space. Full: the event is lost and counted; the decision stands.
+/// Read by user space. Full, or the sandbox's share of it (`usage::may_tell`): the event is lost and
+/// counted; the decision stands.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENT_BYTES, 0);
 
-/// Counters that a full ring cannot lose, indexed by `event::Counter`.
+/// What each sandbox takes of the other maps, and counters that a full ring cannot lose. Changed here and
+/// by user space, in place.
 #[map]
-pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(event::COUNTERS, 0);
+pub static USAGE: Array<Usage> = Array::with_max_entries(capacity::USAGE, MMAPABLE);

@@ -12,9 +12,9 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, IPPROTO_UDP, PASS, Packet, REFUSE, Stored, boot_ns, count},
+    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, Stored, boot_ns},
     direct, emit,
-    maps::{ASKERS, COUNTERS},
+    maps::ASKERS,
 };
 
 /// `lo` has this index in every network namespace.
@@ -146,11 +146,14 @@ fn to_listener(packet: Packet, stored: Option<Stored>, headers: &Headers) -> i32
         }
         return PASS;
     }
-    count(&COUNTERS, Counter::PacketsDropped as u32);
-    let sandbox = state.map_or(0, |state| state.sandbox);
+    let owner = match &state {
+        Some(state) => Owner::of_socket(state),
+        None => Owner::NOBODY,
+    };
+    owner.count(Counter::PacketsDropped);
     emit::refuse_packet(
         &packet,
-        sandbox,
+        owner,
         Reason::ProtocolNotAllowed,
         &headers.destination,
         headers.destination_port,
@@ -250,6 +253,6 @@ fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) {
     };
     let value = state.flow(packet.cookie(), boot_ns());
     if ASKERS.insert(&key, &value, 0).is_err() {
-        count(&COUNTERS, Counter::MapFull as u32);
+        Owner::of_socket(state).count(Counter::MapFull);
     }
 }

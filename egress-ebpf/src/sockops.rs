@@ -2,13 +2,14 @@
 //! original destination of a connection it accepts.
 
 use egress_common::{
-    event::{Counter, Held},
+    abi::capacity,
+    event::Held,
     flow::{FlowKey, SocketState, kind},
 };
 
 use crate::{
-    context::{IPPROTO_TCP, SockOps, Stored, add, boot_ns, count, lookup, set_ended},
-    maps::{COUNTERS, FLOWS, HELD, LIVE},
+    context::{IPPROTO_TCP, Owner, SockOps, Stored, add, boot_ns, lookup, set_ended, usage},
+    maps::{FLOWS, HELD, LIVE},
     packet::is_direct,
 };
 
@@ -42,20 +43,20 @@ pub fn tcp(ops: &SockOps) {
 fn connect(ops: &SockOps) {
     let Some(stored) = ops.stored() else { return };
     let state = stored.state();
+    let owner = Owner::of_socket(&state);
     if is_direct(state.kind) {
-        if HELD.insert(&ops.cookie(), &held(ops, &state), 0).is_err() {
+        let held = held(ops, &state);
+        if !owner.put(&HELD, &ops.cookie(), &held, capacity::HELD, usage::held) {
             // Nobody could end it: it sends nothing, not even the SYN, and is given up soon.
             stored.set_kind(0);
             ops.set_user_timeout(WAIT_MS);
-            count(&COUNTERS, Counter::MapFull as u32);
             return;
         }
         return ops.follow_state();
     }
     let value = state.flow(ops.cookie(), boot_ns());
-    if FLOWS.insert(&key(ops, &state), &value, 0).is_err() {
+    if !owner.put(&FLOWS, &key(ops, &state), &value, capacity::FLOWS, usage::flows) {
         // The proxy will find no record and close the connection.
-        count(&COUNTERS, Counter::MapFull as u32);
         return;
     }
     ops.follow_state();
@@ -92,7 +93,7 @@ fn close(ops: &SockOps) {
     let state = stored.state();
     if is_direct(state.kind) {
         if state.kind != kind::VERIFIED {
-            let _ = HELD.remove(&ops.cookie());
+            Owner::of_socket(&state).remove(&HELD, &ops.cookie(), usage::held);
         }
         if state.pin != 0 {
             add(&LIVE, &state.pin, u64::MAX);
@@ -109,7 +110,7 @@ fn close(ops: &SockOps) {
     // What was connected may have sent something that waits with the proxy, to be accepted: user space
     // takes the record then, or clears it away. Nobody waits for the answer to a question.
     if ops.old_state() == TCP_SYN_SENT || state.kind != kind::TCP {
-        let _ = FLOWS.remove(&key);
+        Owner::of_socket(&state).remove(&FLOWS, &key, usage::flows);
     } else {
         set_ended(&FLOWS, &key);
     }

@@ -5,13 +5,14 @@
 //! from a socket of its own, which no hook of the cgroup sees, and the group's address is whatever
 //! the program wants to tell (seen on 6.18).
 //!
-//! No look-up of the sandbox: whatever is below the attach point is in one or refused anyway.
+//! The sandbox is looked up for a refusal only: whatever is below the attach point is in one or refused
+//! anyway.
 
 use egress_common::{Reason, event::Hook};
 
 use crate::{
     context::{Option_, PASS, REFUSE},
-    emit,
+    decide, emit,
 };
 
 // linux/in.h, linux/in6.h, asm-generic/socket.h.
@@ -27,7 +28,7 @@ pub fn set(option: &Option_) -> i32 {
         return PASS;
     }
     emit::refuse_socket(
-        0,
+        decide::owner(),
         Hook::Option,
         Reason::ProtocolNotAllowed,
         [level as u32, 0, name as u32],

@@ -1,11 +1,13 @@
 //! The kernel side, as user space holds it: the object, its maps, and its events.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod abi;
 mod destroy;
 mod detach;
 mod devices;
 mod error;
 mod events;
+mod flows;
 mod layout;
 mod maps;
 mod object;
@@ -13,6 +15,8 @@ mod own;
 mod pins;
 mod record;
 mod sockets;
+mod teardown;
+mod usage;
 
 pub use destroy::Destroyer;
 pub use detach::detach_pinned;
@@ -24,3 +28,5 @@ pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;
 pub use record::SandboxRecord;
 pub use sockets::{Connected, of_cgroup as connections_of};
+pub use teardown::Standing;
+pub use usage::Counts;

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 mod accept;
 mod admission;
+mod answers;
 mod budget;
 mod connection;
 mod dialling;

@@ -97,7 +97,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Loads the programs, and starts what all sandboxes share. For the network namespace of the calling
+    /// Loads the programs, and starts what all sandboxes share, for one of them. For the network namespace of the calling
     /// thread, whose addresses and sockets these are.
     ///
     /// Threads are started that inherit the calling thread's signal mask.
@@ -105,8 +105,16 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`]: nothing is left then.
     pub fn start() -> Result<Arc<Self>, SupervisorError> {
+        Self::start_for(1)
+    }
+
+    /// The same for at most so many sandboxes at once ([`Loaded::load_for`]).
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`].
+    pub fn start_for(sandboxes: u32) -> Result<Arc<Self>, SupervisorError> {
         let host = Host::prepare()?;
-        let (programs, mut maps) = Loaded::load().map_err(not_loaded)?.take()?;
+        let (programs, mut maps) = Loaded::load_for(sandboxes).map_err(not_loaded)?.take()?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()

@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod descriptors;
 pub mod inherited;
 pub mod landlock;
+pub mod mapped;
 pub mod mounts;
 pub mod pod;
 pub mod process;

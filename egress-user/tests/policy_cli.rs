@@ -307,6 +307,28 @@ fn import_says_what_is_lost_and_writes_it_only_when_told() {
 }
 
 #[test]
+fn import_reads_lists_either_way_and_conf_with_its_list() {
+    let conf = "acl sites dstdomain \"/etc/squid/sites.txt\"\nhttp_access allow sites\nhttp_access deny all\n";
+    let files =
+        [("squid.conf", conf), ("sites.txt", ".a.example\n"), ("bad", &*"x\u{1b}[2J.\n".repeat(2))];
+    let (status, out, err) = policy(&files, &["import", "squid.conf", "sites.txt"]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(out.contains("\n\"**.a.example\" = \"allow\" # sites.txt:1\n"), "{out}");
+    let (status, out, _) = policy(&files, &["import", "--deny-list", "sites.txt"]);
+    assert_eq!(status, Some(0));
+    assert!(out.contains("\n\"**.a.example\" = \"deny\" # sites.txt:1\n"), "{out}");
+    let (status, _, err) = policy(&files, &["import", "squid.conf"]);
+    assert_eq!(status, Some(2));
+    assert!(
+        err.contains("squid.conf:1: what \"/etc/squid/sites.txt\" lists is not known; give"),
+        "{err}"
+    );
+    // What a file holds acts on no terminal.
+    let (_, out, err) = policy(&files, &["import", "bad"]);
+    assert!(!out.contains('\u{1b}') && !err.contains('\u{1b}'), "{out}{err}");
+}
+
+#[test]
 fn lint_looks_at_the_table_beside_a_default_profile() {
     let text = "default_profile = \"ci\"\n[network.domains]\n\"**.a.test\" = \"deny\"\n\
         \"b.a.test\" = \"allow\"\n[profiles.ci]\n";

@@ -9,6 +9,7 @@ use egress_common::{
     flow::{SocketState, listener, option},
 };
 
+use super::Owner;
 use crate::maps::SOCKETS;
 
 #[inline(always)]
@@ -113,9 +114,15 @@ impl Stored {
         unsafe { (*self.0.as_ptr()).connected_ns }
     }
 
+    #[inline(always)]
+    pub fn owner(&self) -> Owner {
+        // SAFETY: as in `state`.
+        unsafe { Owner { sandbox: (*self.0.as_ptr()).sandbox, slot: (*self.0.as_ptr()).slot } }
+    }
+
     /// (sandbox, thread group, user).
     #[inline(always)]
-    pub fn owner(&self) -> (u64, u32, u32) {
+    pub fn who(&self) -> (u64, u32, u32) {
         // SAFETY: as in `state`.
         unsafe { ((*self.0.as_ptr()).sandbox, (*self.0.as_ptr()).tgid, (*self.0.as_ptr()).uid) }
     }

@@ -255,7 +255,7 @@ fn sweep(parent: &Path, pins: &Path) {
     // cgroup: of those above, and of others that could not be released until now.
     for (name, path) in owned(pins) {
         if !parent.join(name).exists() {
-            let _ = detach_pinned(&path, None);
+            let _ = detach_pinned(&path);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The policy that is being written.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Page<'a> {
     pub(super) sections: BTreeMap<String, Section>,
     pub(super) default_profile: Option<Line>,
     pub(super) told: Vec<Told>,
+    /// The same, by place and text: a list may be long.
+    told_before: HashSet<(String, String)>,
     pub(super) notes: Vec<String>,
     pub(super) is_requirements: bool,
     /// Ports that are closed at every host, each with its line.
@@ -55,6 +57,7 @@ impl<'a> Page<'a> {
             sections: BTreeMap::new(),
             default_profile: None,
             told: Vec::new(),
+            told_before: HashSet::new(),
             notes: Vec::new(),
             is_requirements: false,
             closed_ports: BTreeMap::new(),
@@ -68,6 +71,25 @@ impl<'a> Page<'a> {
     /// The profile, which exists from now on even when nothing is in it.
     pub(super) fn section(&mut self, profile: &str) -> &mut Section {
         self.sections.entry(profile.to_owned()).or_default()
+    }
+
+    /// A profile for what is of this name elsewhere, and of no other profile here.
+    pub(super) fn new_profile(&mut self, name: &str) -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+        // `default` is `[network]` itself.
+        let base = if matches!(plain.as_str(), "" | "default") { "profile" } else { &plain };
+        let mut profile = base.to_owned();
+        let mut number = 2;
+        while self.sections.contains_key(&profile) {
+            profile = format!("{base}-{number}");
+            number += 1;
+        }
+        if profile != name {
+            self.note(format!("{name:?} is the profile {profile}."));
+        }
+        self.section(&profile);
+        profile
     }
 
     /// A key of a table. Of two values the narrower counts, else the first; what the language does
@@ -146,9 +168,9 @@ impl<'a> Page<'a> {
     }
 
     pub(super) fn tell(&mut self, difference: Difference, place: &str, why: impl Into<String>) {
-        let told = Told { place: place.to_owned(), why: why.into(), difference };
-        if !self.told.contains(&told) {
-            self.told.push(told);
+        let why = why.into();
+        if self.told_before.insert((place.to_owned(), why.clone())) {
+            self.told.push(Told { place: place.to_owned(), why, difference });
         }
     }
 

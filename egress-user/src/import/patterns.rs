@@ -1,7 +1,8 @@
 //! Patterns of other tools.
 //!
 //! Each tool reads patterns in its own way, and what matches nothing there opens nothing here: the
-//! ways are those of the real programs, Codex 0.171.0 and sandbox-runtime 0.0.83.
+//! ways are those of the real programs, Codex 0.171.0 and sandbox-runtime 0.0.83, and of the other
+//! tools those of their public sources.
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -10,8 +11,10 @@ use super::{page::Page, rules::Rule};
 use crate::policy::{Action, Pattern};
 
 mod allow;
+mod others;
 
 pub(super) use allow::allow;
+pub(super) use others::{Ports, allow_at, denied, meet, split_port_text};
 
 /// Whose patterns they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,21 @@ pub(super) enum Dialect {
     Codex,
     /// Names, `*.` before at least two labels, a port; what is written otherwise matches nothing.
     Runtime,
+    /// A list of hosts: names, addresses, blocks, `*.` (below), `.` and `**.` (with the name itself).
+    List,
+    /// harden-runner: names, and one `*` at the start, which reaches every depth.
+    HardenRunner,
+    /// squid's `dstdomain`: names; a dot at the start is the name and all below it.
+    Squid,
+    /// smokescreen: names, `*.` before a name; what is not public is refused whatever a list says.
+    Smokescreen,
+    /// Cilium's `matchName`: one name.
+    CiliumName,
+    /// Cilium's `matchPattern`: `*` is within one label, `**.` at the start whole labels, `*` alone
+    /// every name.
+    CiliumPattern,
+    /// A script's names, which it resolves.
+    Script,
 }
 
 fn table(pattern: &Pattern) -> &'static str {
@@ -45,7 +63,7 @@ pub(super) fn deny(page: &mut Page<'_>, profile: &str, text: &str, dialect: Dial
     };
     if plain != text.trim() {
         page.change(place, format!("the deny {text:?}: every port and path of {host:?} is denied"));
-    } else if let (Some(port), Dialect::Runtime) = (port, dialect) {
+    } else if let Some(port) = port.filter(|_| dialect != Dialect::Codex) {
         if host == "*" {
             page.closed_ports.insert(port, place.to_owned());
             return;
@@ -61,7 +79,7 @@ pub(super) fn deny(page: &mut Page<'_>, profile: &str, text: &str, dialect: Dial
             page.section(profile).denies_all.push(place.to_owned());
             return;
         }
-        (Dialect::Runtime, "*") => {
+        (_, "*") => {
             page.change(place, "the deny of \"*\" closes everything, there too");
             return page.deny_all(profile, place);
         }
@@ -87,6 +105,9 @@ pub(super) fn deny(page: &mut Page<'_>, profile: &str, text: &str, dialect: Dial
     if let Some(base) = trimmed.strip_prefix('.')
         && let Ok(pattern) = Pattern::parse_domain(&format!("**.{base}"), Action::Deny)
     {
+        if matches!(dialect, Dialect::List | Dialect::Squid) {
+            return add(page, &pattern);
+        }
         return more(page, &pattern, "begins with a dot");
     }
     if let Some(block) = address_glob(trimmed) {

@@ -22,6 +22,11 @@ impl Rule {
         Self { action, ports, is_address, places: vec![place.to_owned()] }
     }
 
+    /// An allow of these ports; none is every port.
+    pub(super) fn allow(ports: Option<BTreeSet<u16>>, is_address: bool, place: &str) -> Self {
+        Self { ports, ..Self::new(Action::Allow, None, is_address, place) }
+    }
+
     /// Where it comes from.
     pub(super) fn place(&self) -> String {
         self.places.join(", ")

@@ -1,4 +1,6 @@
 //! What comes out of settings, judged as `egress check` judges.
+use std::sync::LazyLock;
+
 use super::*;
 use crate::{
     config::{Assembled, Flags, assemble_layers, parse},
@@ -7,18 +9,24 @@ use crate::{
 };
 
 mod codex;
+mod others;
 mod patterns;
 mod rows;
 mod runtime;
+mod squid;
 mod written;
+mod yaml;
+
+/// Of a user whose home this is, who takes lists as allows.
+static OPTIONS: LazyLock<Options<'static>> =
+    LazyLock::new(|| Options { home: Some(Path::new("/home/user")), lists: Action::Allow });
 
 fn imported(name: &str, text: &str) -> Imported {
-    import(&[Source { name, text }], Some(Path::new("/home/user")))
-        .unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+    import(&[Source { name, text }], &OPTIONS).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
 }
 
 fn refused(text: &str) -> String {
-    import(&[Source { name: "f", text }], None).unwrap_err().to_string()
+    import(&[Source { name: "f", text }], &OPTIONS).unwrap_err().to_string()
 }
 
 /// The policy that comes out must be one, and `egress run` must start with it.

@@ -12,6 +12,10 @@ use toml::{
 use super::{Source, failed};
 use crate::config::ConfigError;
 
+mod yaml;
+
+pub(super) use yaml::of_yaml;
+
 /// A value and the line that it begins in.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -83,8 +87,13 @@ pub(super) const HOW_TO_CLOSE: &str = "correct it, or take it out and write what
 
 /// Whether a key that is not known may be there to close something: then it is not passed over.
 pub(super) fn may_close(key: &str, node: &Node) -> bool {
-    let key = key.to_ascii_lowercase();
-    CLOSES.iter().any(|word| key.contains(word)) && !matches!(node.value, Value::Boolean(false))
+    closes(key) && !matches!(node.value, Value::Boolean(false))
+}
+
+/// Whether a name says that what it is of closes something.
+pub(super) fn closes(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CLOSES.iter().any(|word| name.contains(word))
 }
 
 /// The entry of this key.

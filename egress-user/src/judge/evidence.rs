@@ -42,7 +42,7 @@ pub(crate) struct Admitted {
 }
 
 /// Who a payload is for: what it names, and the pin of that, where there is one.
-type Named = (Host, Option<Name>);
+pub(super) type Named = (Host, Option<Name>);
 
 impl Evidence {
     /// Gathers it, or says why nothing vouches for the connection.
@@ -92,6 +92,14 @@ impl Evidence {
     /// Names whose other pins may be dialled when the asked address does not answer.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter().map(|pin| &pin.name)
+    }
+
+    /// The name that vouches for the connection, where nothing else does.
+    pub(super) fn only_name(&self) -> Option<&Name> {
+        match &*self.names {
+            [pin] if self.literal.is_none() => Some(&pin.name),
+            _ => None,
+        }
     }
 
     /// Whether whatever passes at `asked` without naming anybody passes here too: the same port of

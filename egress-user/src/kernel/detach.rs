@@ -5,24 +5,24 @@
 use std::{fs, path::Path};
 
 use aya::maps::{HashMap, Map, MapData};
-use egress_common::{abi::map, event::Held};
+use egress_common::event::Held;
 
-use super::destroy::Destroyer;
-use crate::sys::pod::Wire;
+use super::{abi::HeldPin, destroy::Destroyer};
+use crate::sys::{self, pod::Wire};
 
 /// Removes a dead sandbox's directory of pins, whose programs are detached once nobody holds their
 /// links. Nothing is left in its cgroup.
 ///
-/// `of` is the sandbox, where others that share its maps may live; none for what a dead process left.
+/// Of the connections only that sandbox's are ended, which the pin names: others may live by the same maps.
 ///
 /// False when connections live that hold something back and that cannot be ended from here (they
 /// are in another network namespace, or the kernel ends no orphans): the pins stay, and the programs
 /// with them, for the next run to try again. Such connections end by themselves within minutes.
-pub fn detach_pinned(pins: &Path, of: Option<u64>) -> bool {
+pub fn detach_pinned(pins: &Path) -> bool {
     if !pins.is_dir() {
         return true;
     }
-    if !end_held(pins, of) {
+    if !end_held(pins) {
         return false;
     }
     if let Ok(entries) = fs::read_dir(pins) {
@@ -35,30 +35,43 @@ pub fn detach_pinned(pins: &Path, of: Option<u64>) -> bool {
 }
 
 /// False when some are left.
-fn end_held(pins: &Path, of: Option<u64>) -> bool {
-    let path = pins.join(map::HELD);
-    if !path.exists() {
-        // It died before anything was attached.
-        return true;
+fn end_held(pins: &Path) -> bool {
+    // Without one it died before anything was attached.
+    let Some(pin) = HeldPin::find(pins) else { return true };
+    if !pin.is_readable() {
+        return is_done(&pin);
     }
-    let Ok(held) = MapData::from_pin(&path) else { return false };
+    let Ok(held) = MapData::from_pin(&pin.path) else { return false };
     let Ok(held) = HashMap::<_, u64, Wire<Held>>::try_from(Map::HashMap(held)) else {
         return false;
     };
-    let is_its = |held: &Held| of.is_none_or(|id| held.sandbox == id);
-    let left = || -> Vec<(u64, Held)> {
-        let entries = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
-        entries.filter(|(_, held)| is_its(held)).collect()
-    };
-    let ending = left();
-    if ending.is_empty() {
+    let left = of_sandbox(&held, pin.sandbox);
+    if left.is_empty() {
         return true;
     }
     let Ok(destroyer) = Destroyer::open() else { return false };
     let Ok(netns) = destroyer.netns() else { return false };
-    for (cookie, connection) in ending.iter().filter(|(_, held)| held.netns == netns) {
+    for (cookie, connection) in left.iter().filter(|(_, held)| held.netns == netns) {
         // Its programs take it out of the map as it closes.
         let _ = destroyer.end(*cookie, connection);
     }
-    left().is_empty()
+    of_sandbox(&held, pin.sandbox).is_empty()
+}
+
+/// The map may be one that other sandboxes live by.
+fn of_sandbox(held: &HashMap<MapData, u64, Wire<Held>>, sandbox: u64) -> Vec<(u64, Held)> {
+    let held = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
+    held.filter(|(_, held)| held.sandbox == sandbox).collect()
+}
+
+/// Whether the programs of another version, whose records say nothing here, hold nothing back at all.
+/// What they hold ends by itself within minutes.
+fn is_done(pin: &HeldPin) -> bool {
+    let is_empty = sys::bpf::is_pinned_map_empty(&pin.path).unwrap_or(false);
+    if !is_empty {
+        let (path, version) = (pin.path.display(), pin.version);
+        tracing::warn!(%path, version, "left by another version of egress; its programs stay until \
+             no connection waits in them");
+    }
+    is_empty
 }

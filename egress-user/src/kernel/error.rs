@@ -62,6 +62,12 @@ pub enum KernelError {
     /// An address set of the policy does not fit the kernel's map.
     #[error("the policy's addresses do not fit the kernel's map of {}", abi::capacity::ADDRESSES)]
     PolicyTooLarge,
+    /// One object has as many as it was loaded for.
+    #[error("there are as many sandboxes already as the kernel side has room for")]
+    TooManySandboxes,
+    /// What was to be written of a sandbox came too late.
+    #[error("the sandbox has ended")]
+    SandboxEnded,
     /// A system call of the set-up.
     #[error("{what}")]
     System {

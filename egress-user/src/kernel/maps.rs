@@ -2,31 +2,29 @@
 
 use std::{
     collections::HashSet,
-    io,
-    net::{IpAddr, SocketAddr},
-    os::fd::{AsFd as _, BorrowedFd},
+    net::IpAddr,
+    os::fd::AsFd as _,
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 use aya::{
     Ebpf,
-    maps::{HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key},
 };
 use egress_common::{
     Address,
-    abi::map,
+    abi::{capacity, map},
     device::DeviceKey,
     event::{Counter, Held},
-    flow::{FlowKey, FlowValue, kind},
+    flow::{FlowKey, FlowValue},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleAction, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
 
 use ipnet::IpNet;
 
-use super::{devices::Devices, error::KernelError, events::Events};
+use super::{devices::Devices, error::KernelError, events::Events, usage::UsageTable};
 use crate::{
-    flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
     pins::ports_of,
     policy::{AddressAction, AddressEntry, Policy},
     sys::{self, bpf::SizedMap, pod::Wire},
@@ -35,26 +33,23 @@ use crate::{
 pub(super) type Rules = LpmTrie<MapData, Wire<RuleKey>, Wire<RuleValue>>;
 pub(super) type Hash<K, V> = HashMap<MapData, Wire<K>, Wire<V>>;
 
-/// A DNS asker's record is believed this long after the datagram that wrote it: a socket that has
-/// closed since must not lend its port's record to a stranger.
-const ASKER_LIFE_NS: u64 = 10_000_000_000;
-
 /// Handles of the maps that user space reads and writes.
 pub struct Maps {
-    sandboxes: Mutex<HashMap<MapData, u64, Wire<Sandbox>>>,
+    pub(super) sandboxes: Mutex<HashMap<MapData, u64, Wire<Sandbox>>>,
     pins: Mutex<Hash<PinKey, PinValue>>,
     pub(super) names: Mutex<Hash<NameKey, NameValue>>,
     pub(super) live: Mutex<HashMap<MapData, u64, u64>>,
-    held: HashMap<MapData, u64, Wire<Held>>,
-    /// The last number by which connections of a name are counted.
+    held: Mutex<HashMap<MapData, u64, Wire<Held>>>,
+    /// The last number by which connections of a name are counted. Drawn by lot at the start: where maps
+    /// of another process live on, its numbers are not to be met.
     pub(super) last_id: AtomicU64,
     /// Whether the packet hook can judge a first payload.
     pub(super) judges_hellos: bool,
     addresses: Mutex<Rules>,
     devices: Mutex<HashMap<MapData, Wire<DeviceKey>, u32>>,
-    flows: SizedMap<FlowKey, FlowValue>,
-    askers: Hash<FlowKey, FlowValue>,
-    counters: PerCpuArray<MapData, u64>,
+    pub(super) flows: SizedMap<FlowKey, FlowValue>,
+    pub(super) askers: Hash<FlowKey, FlowValue>,
+    pub(super) usage: UsageTable,
     events: Option<RingBuf<MapData>>,
 }
 
@@ -88,22 +83,37 @@ where
     })
 }
 
+fn usage(ebpf: &mut Ebpf, sandboxes: u32) -> Result<UsageTable, KernelError> {
+    let fail = |source| KernelError::Map { map: map::USAGE, source: Box::new(source) };
+    let Some(Map::Array(data)) = ebpf.take_map(map::USAGE) else {
+        return Err(fail(MapError::InvalidName { name: map::USAGE.to_owned() }));
+    };
+    UsageTable::new(data.fd().as_fd(), sandboxes).map_err(|source| KernelError::System {
+        what: "map what the kernel side counts into memory",
+        source,
+    })
+}
+
 impl Maps {
     /// Takes the maps out of a loaded object.
-    pub(super) fn take(ebpf: &mut Ebpf, judges_hellos: bool) -> Result<Self, KernelError> {
+    pub(super) fn take(
+        ebpf: &mut Ebpf,
+        judges_hellos: bool,
+        sandboxes: u32,
+    ) -> Result<Self, KernelError> {
         Ok(Self {
             sandboxes: Mutex::new(taken(ebpf, map::SANDBOXES)?),
             pins: Mutex::new(taken(ebpf, map::PINS)?),
             names: Mutex::new(taken(ebpf, map::NAMES)?),
             live: Mutex::new(taken(ebpf, map::LIVE)?),
-            held: taken(ebpf, map::HELD)?,
-            last_id: AtomicU64::new(0),
+            held: Mutex::new(taken(ebpf, map::HELD)?),
+            last_id: AtomicU64::new(sys::process::random()),
             judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
             devices: Mutex::new(taken(ebpf, map::DEVICES)?),
             flows: sized(ebpf, map::FLOWS)?,
             askers: taken(ebpf, map::ASKERS)?,
-            counters: taken(ebpf, map::COUNTERS)?,
+            usage: usage(ebpf, sandboxes)?,
             events: Some(taken(ebpf, map::EVENTS)?),
         })
     }
@@ -117,18 +127,23 @@ impl Maps {
     /// [`super::SandboxRecord`], the one writer, and for tests.
     ///
     /// # Errors
-    /// When the map is full.
+    /// When there are as many others as the object was loaded for.
     pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), KernelError> {
+        let slot = self.usage.slot(sandbox.id).ok_or(KernelError::TooManySandboxes)?;
         let mut map = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(sandbox.id, Wire(sandbox), 0)
+        map.insert(sandbox.id, Wire(Sandbox { slot, ..sandbox }), 0)
             .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
     }
 
-    /// Takes away what the kernel knows of a sandbox: its cgroup is judged by nothing but refusals then.
-    pub fn remove_sandbox(&self, id: u64) {
+    /// Writes another record of a sandbox that the kernel knows.
+    ///
+    /// # Errors
+    /// When it has ended: what comes too late makes nothing of it anew.
+    pub(super) fn change_sandbox(&self, sandbox: Sandbox) -> Result<(), KernelError> {
         let mut map = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        // Absent is as good as removed.
-        let _ = map.remove(&id);
+        let slot = self.usage.find(sandbox.id).ok_or(KernelError::SandboxEnded)?;
+        map.insert(sandbox.id, Wire(Sandbox { slot, ..sandbox }), 0)
+            .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
     }
 
     /// Opens devices; until then none can be.
@@ -146,11 +161,12 @@ impl Maps {
     /// Writes what the policy says of addresses.
     ///
     /// # Errors
-    /// When they do not fit.
+    /// When there are more than one sandbox may have, or the sandbox has ended.
     pub fn add_rules(&self, sandbox: u64, policy: &Policy) -> Result<(), KernelError> {
-        let mut map = self.addresses();
-        for rule in policy.address_entries() {
-            write_rule(&mut map, sandbox, &rule).map_err(|_| KernelError::PolicyTooLarge)?;
+        let rules = policy.address_entries();
+        let mut map = self.addresses_for(sandbox, rules.len())?;
+        for rule in &rules {
+            write_rule(&mut map, sandbox, rule).map_err(|_| KernelError::PolicyTooLarge)?;
         }
         Ok(())
     }
@@ -159,7 +175,7 @@ impl Maps {
     /// that both name is never without one.
     ///
     /// # Errors
-    /// When they do not fit; those of before are there again then.
+    /// As [`Maps::add_rules`]; those of before are there then.
     pub fn replace_rules(
         &self,
         sandbox: u64,
@@ -167,7 +183,7 @@ impl Maps {
         policy: &Policy,
     ) -> Result<(), KernelError> {
         let (old, new) = (before.address_entries(), policy.address_entries());
-        let mut map = self.addresses();
+        let mut map = self.addresses_for(sandbox, new.len())?;
         for rule in &new {
             if write_rule(&mut map, sandbox, rule).is_err() {
                 for written in &new {
@@ -187,44 +203,54 @@ impl Maps {
         Ok(())
     }
 
+    /// The map, for a sandbox that lives and is to have so many rules in it.
+    fn addresses_for(
+        &self,
+        sandbox: u64,
+        rules: usize,
+    ) -> Result<MutexGuard<'_, Rules>, KernelError> {
+        // More would be in another's room.
+        if rules > capacity::ADDRESSES as usize {
+            return Err(KernelError::PolicyTooLarge);
+        }
+        let map = self.addresses();
+        if self.lives(sandbox) { Ok(map) } else { Err(KernelError::SandboxEnded) }
+    }
+
+    /// Whether the sandbox has not ended. Under the lock of a map that [`Maps::remove_sandbox`] clears, it
+    /// holds for as long as the lock does.
+    pub(super) fn lives(&self, sandbox: u64) -> bool {
+        self.usage.find(sandbox).is_some()
+    }
+
     pub(super) fn addresses(&self) -> MutexGuard<'_, Rules> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every direct connection of a sandbox of which no payload has left, by its socket's cookie.
     pub fn all_held(&self, sandbox: u64) -> Vec<(u64, Held)> {
-        let held = self.held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
+        let held = self.held_map();
+        let held = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
         held.filter(|(_, held)| held.sandbox == sandbox).collect()
     }
 
-    /// A counter, summed over the processors; 0 when it cannot be read.
-    pub fn counter(&self, counter: Counter) -> u64 {
-        self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+    /// A counter of one sandbox; of what belongs to none with 0. [`Maps::remove_sandbox`] gives the last
+    /// word of it.
+    pub fn counter(&self, sandbox: u64, counter: Counter) -> u64 {
+        self.usage.counts_of(sandbox).get(counter)
     }
 
     /// The direct connection with this socket cookie, if no server has answered it and it lives.
     pub fn held(&self, cookie: u64) -> Option<Held> {
-        self.held.get(&cookie, 0).ok().map(|held| held.0)
+        self.held_map().get(&cookie, 0).ok().map(|held| held.0)
+    }
+
+    pub(super) fn held_map(&self) -> MutexGuard<'_, HashMap<MapData, u64, Wire<Held>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, Hash<PinKey, PinValue>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The [`Flows`] of a listener in the network namespace of `socket`, for TCP connections of
-    /// this [`kind`] alone: two sockets bound to one port, one connecting to port 53, must not get
-    /// each other's records.
-    ///
-    /// # Errors
-    /// When the kernel does not tell the namespace's cookie.
-    pub fn flows(
-        self: &std::sync::Arc<Self>,
-        sandbox: u64,
-        tcp_kind: u16,
-        socket: BorrowedFd<'_>,
-    ) -> io::Result<KernelFlows> {
-        let netns = sys::sockets::netns_cookie(socket)?;
-        Ok(KernelFlows { maps: self.clone(), sandbox, tcp_kind, netns })
     }
 }
 
@@ -254,72 +280,4 @@ pub(super) fn write_rule(
 /// v6 addresses stay as they are; v4 in mapped form.
 pub(super) fn key_of(address: IpAddr) -> Address {
     Address::from(address)
-}
-
-/// Reads one sandbox's flows.
-pub struct KernelFlows {
-    maps: std::sync::Arc<Maps>,
-    sandbox: u64,
-    tcp_kind: u16,
-    netns: u64,
-}
-
-impl KernelFlows {
-    /// `at` for TCP.
-    fn key(&self, peer: PeerAddress, at: Option<SocketAddr>) -> FlowKey {
-        let protocol = if at.is_some() { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP };
-        FlowKey {
-            netns: self.netns,
-            address: key_of(peer.0.ip()),
-            listener: at.map_or(Address { words: [0; 4] }, |at| key_of(at.ip())),
-            port: peer.0.port(),
-            listener_port: at.map_or(0, |at| at.port()),
-            protocol: u16::try_from(protocol).unwrap_or(0),
-            reserved: 0,
-        }
-    }
-
-    fn flow(&self, value: FlowValue) -> Option<Flow> {
-        if value.sandbox != self.sandbox {
-            return None;
-        }
-        Some(Flow {
-            original: OriginalDestination(SocketAddr::new(
-                value.original.into(),
-                value.original_port,
-            )),
-            tgid: value.tgid,
-            uid: value.uid,
-        })
-    }
-}
-
-impl Flows for KernelFlows {
-    fn take_tcp(&self, peer: PeerAddress, at: SocketAddr) -> Option<Flow> {
-        let value = self.maps.flows.take(&self.key(peer, Some(at)))?;
-        if value.kind != self.tcp_kind {
-            return None;
-        }
-        self.flow(value)
-    }
-
-    fn forget(&self) {
-        let now_ns = crate::clock::boottime_ns();
-        let before_ns = now_ns.saturating_sub(FORGOTTEN_AFTER.as_nanos() as u64);
-        self.maps.flows.remove_where(|flow| {
-            flow.sandbox == self.sandbox
-                && flow.kind == self.tcp_kind
-                && flow.ended != 0
-                && flow.seen_ns < before_ns
-        });
-    }
-
-    fn udp(&self, peer: PeerAddress) -> Option<Flow> {
-        let value = self.maps.askers.get(&Wire(self.key(peer, None)), 0).ok()?.0;
-        let age = crate::clock::boottime_ns().saturating_sub(value.seen_ns);
-        if value.kind != kind::DNS_UDP || age > ASKER_LIFE_NS {
-            return None;
-        }
-        self.flow(value)
-    }
 }

@@ -11,9 +11,9 @@ use aya::{
     maps::Map,
     programs::{Program, ProgramError},
 };
-use egress_common::abi::{self, ProgramSpec, global, map};
+use egress_common::abi::{self, ProgramSpec, capacity, global, map};
 
-use super::{detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps};
+use super::{abi::HeldPin, detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps};
 use crate::sys;
 
 /// The built kernel side (docs/kernel-build.md).
@@ -24,6 +24,8 @@ pub struct Loaded {
     ebpf: Ebpf,
     chooses_errno: bool,
     judges_hellos: bool,
+    /// How many there is room for.
+    sandboxes: u32,
 }
 
 /// The loaded programs.
@@ -31,6 +33,8 @@ pub struct Programs {
     programs: Vec<(&'static ProgramSpec, OwnedFd)>,
     /// The map of what they hold back.
     held: OwnedFd,
+    /// A map whose records are of another size.
+    barrier: OwnedFd,
 }
 
 /// Which helpers the programs use: 1 or 0.
@@ -43,8 +47,6 @@ struct Form {
 /// Links that hold the programs at a cgroup; closing them and removing their pins detaches.
 #[derive(Debug)]
 pub struct Attached {
-    /// As the maps know it.
-    sandbox: u64,
     links: Vec<OwnedFd>,
     pins: PathBuf,
 }
@@ -57,10 +59,20 @@ impl Loaded {
     /// # Errors
     /// When a program does not load; all of them are required.
     pub fn load() -> Result<Self, KernelError> {
+        Self::load_for(1)
+    }
+
+    /// The same, with room for so many sandboxes at once, at most [`capacity::SANDBOXES`]: each has the
+    /// same room, and none can take another's.
+    ///
+    /// # Errors
+    /// As [`Loaded::load`].
+    pub fn load_for(sandboxes: u32) -> Result<Self, KernelError> {
+        let sandboxes = sandboxes.clamp(1, capacity::SANDBOXES);
         let layout = Layout::of_kernel();
         let mut form = Form { set_retval: 1, bpf_loop: 1 };
         loop {
-            match Self::load_form(form, layout) {
+            match Self::load_form(form, layout, sandboxes) {
                 Err(KernelError::Load { program: "egress_create", .. }) if form.set_retval == 1 => {
                     form.set_retval = 0;
                 }
@@ -72,10 +84,14 @@ impl Loaded {
         }
     }
 
-    fn load_form(form: Form, layout: Option<Layout>) -> Result<Self, KernelError> {
+    fn load_form(form: Form, layout: Option<Layout>, sandboxes: u32) -> Result<Self, KernelError> {
         // Without it the hook takes every packet for one that a program can change.
         let at = layout.unwrap_or(Layout { skb_head: 0, skb_end: 0, shared_flags: 0 });
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for (map, each) in capacity::EACH {
+            loader.map_max_entries(map, each.saturating_mul(sandboxes));
+        }
+        let mut ebpf = loader
             // No type relocations are in the object: reading the kernel's types would cost 10 ms.
             .btf(None)
             .override_global(global::HAVE_SET_RETVAL, &form.set_retval, true)
@@ -92,7 +108,12 @@ impl Loaded {
                 source: Box::new(source.into()),
             })?;
         }
-        Ok(Self { ebpf, chooses_errno: form.set_retval == 1, judges_hellos: layout.is_some() })
+        Ok(Self {
+            ebpf,
+            chooses_errno: form.set_retval == 1,
+            judges_hellos: layout.is_some(),
+            sandboxes,
+        })
     }
 
     /// Whether the kernel has `bpf_set_retval`, so that each refusal has the errno that fits it;
@@ -112,16 +133,16 @@ impl Loaded {
     /// # Errors
     /// When a program or a map is not as it should be.
     pub fn take(mut self) -> Result<(Programs, Maps), KernelError> {
-        let held = self.ebpf.map(map::HELD).ok_or(KernelError::Missing { program: map::HELD })?;
-        let Map::HashMap(held) = held else {
-            return Err(KernelError::Missing { program: map::HELD });
-        };
         let duplicate = |descriptor: BorrowedFd<'_>| {
             descriptor
                 .try_clone_to_owned()
                 .map_err(|source| KernelError::System { what: "keep a program", source })
         };
-        let held = duplicate(held.fd().as_fd())?;
+        let hash_map = |name| match self.ebpf.map(name) {
+            Some(Map::HashMap(map)) => duplicate(map.fd().as_fd()),
+            _ => Err(KernelError::Missing { program: name }),
+        };
+        let (held, barrier) = (hash_map(map::HELD)?, hash_map(map::DEVICES)?);
         let mut programs = Vec::with_capacity(abi::PROGRAMS.len());
         for spec in abi::PROGRAMS {
             let descriptor =
@@ -132,13 +153,14 @@ impl Loaded {
                 })?;
             programs.push((spec, duplicate(descriptor.as_fd())?));
         }
-        let maps = Maps::take(&mut self.ebpf, self.judges_hellos)?;
-        Ok((Programs { programs, held }, maps))
+        let maps = Maps::take(&mut self.ebpf, self.judges_hellos, self.sandboxes)?;
+        Ok((Programs { programs, held, barrier }, maps))
     }
 }
 
 impl Programs {
-    /// Attaches everything at the cgroup of the sandbox with this id, and pins the links below `pins`.
+    /// Attaches everything at the cgroup of the sandbox with this id, and pins the links below `pins`. What
+    /// they hold back of its connections is ended before they go.
     ///
     /// # Errors
     /// When anything cannot be attached or pinned; what was attached until then is detached.
@@ -154,14 +176,19 @@ impl Programs {
             what: "make the sandbox's directory of pins",
             source,
         })?;
-        let mut attached = Attached { sandbox, links: Vec::new(), pins: pins.to_owned() };
+        let mut attached = Attached { links: Vec::new(), pins: pins.to_owned() };
         // First: without it nobody knows what the programs hold back.
-        let path = pins.join(map::HELD);
-        sys::bpf::object_pin(self.held.as_fd(), &path).map_err(|source| KernelError::Pin {
-            program: map::HELD,
-            path,
-            source,
-        })?;
+        let held = [
+            (&self.barrier, HeldPin::barrier(pins)),
+            (&self.held, HeldPin::new(pins, sandbox).path),
+        ];
+        for (object, path) in held {
+            sys::bpf::object_pin(object.as_fd(), &path).map_err(|source| KernelError::Pin {
+                program: map::HELD,
+                path,
+                source,
+            })?;
+        }
         for (spec, descriptor) in &self.programs {
             let link =
                 sys::bpf::link_create(descriptor.as_fd(), directory.as_fd(), spec.attach_type)
@@ -196,7 +223,7 @@ impl Drop for Attached {
     fn drop(&mut self) {
         if !self.pins.as_os_str().is_empty() {
             // Where it cannot be yet, the next run tries again.
-            let _ = detach_pinned(&self.pins, Some(self.sandbox));
+            let _ = detach_pinned(&self.pins);
         }
         self.links.clear();
     }

@@ -26,6 +26,9 @@ impl OwnRules {
         let wanted: HashMap<IpNet, AddressEntry> =
             rules.into_iter().map(|rule| (rule.block, rule)).collect();
         let mut map = self.maps.addresses();
+        if !self.maps.lives(self.sandbox) {
+            return;
+        }
         for rule in wanted.values().filter(|rule| !self.standing.contains_key(&rule.block)) {
             if let Err(error) = write_rule(&mut map, self.sandbox, rule) {
                 tracing::debug!(%error, block = %rule.block, "left to the proxy to refuse");

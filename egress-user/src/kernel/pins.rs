@@ -3,7 +3,10 @@
 use std::{
     io,
     net::IpAddr,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use egress_common::{
@@ -18,6 +21,9 @@ use crate::{
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
+
+/// Of linux/bpf.h.
+const BPF_NOEXIST: u64 = 1;
 
 /// Writes one sandbox's pins.
 pub struct KernelPins {
@@ -61,6 +67,16 @@ impl KernelPins {
     }
 }
 
+/// 0 is none.
+fn next_id(last: &AtomicU64) -> u64 {
+    loop {
+        let id = last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if id != 0 {
+            return id;
+        }
+    }
+}
+
 impl PinStore for KernelPins {
     fn pin(&self, address: IpAddr, opening: &Opening) -> io::Result<()> {
         let policy = self.policy.policy();
@@ -76,6 +92,9 @@ impl PinStore for KernelPins {
         };
         let value = PinValue { expires_ns, ports, direct, unread };
         let mut map = self.maps.pins();
+        if !self.maps.lives(self.sandbox) {
+            return Err(io::Error::other("the sandbox has ended"));
+        }
         map.insert(self.address_key(address), Wire(value), 0).map_err(io::Error::other)
     }
 
@@ -90,10 +109,14 @@ impl PinStore for KernelPins {
         }
         let key = self.name_key(address, name)?;
         let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.maps.lives(self.sandbox) {
+            return None;
+        }
         let id = match naming.id {
             0 => {
-                let id = self.maps.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-                live.insert(id, 0, 0).ok()?;
+                let id = next_id(&self.maps.last_id);
+                // Where it is another's already the proxy has to judge.
+                live.insert(id, 0, BPF_NOEXIST).ok()?;
                 id
             }
             id => id,
@@ -124,5 +147,18 @@ impl PinStore for KernelPins {
     fn lives(&self, id: u64) -> bool {
         let live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.get(&id, 0).is_ok_and(|count| count.cast_signed() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::next_id;
+
+    #[test]
+    fn ids_are_never_none() {
+        let last = AtomicU64::new(u64::MAX - 1);
+        assert_eq!([next_id(&last), next_id(&last)], [u64::MAX, 1]);
     }
 }

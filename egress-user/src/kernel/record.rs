@@ -39,7 +39,7 @@ impl SandboxRecord {
     /// direct, which they are no more once one was diverted.
     ///
     /// # Errors
-    /// When the kernel refuses it; it keeps the record of before.
+    /// When the kernel refuses it, which keeps the record of before, or the sandbox has ended.
     pub fn set_policy_flags(
         &self,
         is_public: bool,
@@ -53,7 +53,7 @@ impl SandboxRecord {
     /// policy comes.
     ///
     /// # Errors
-    /// When the kernel refuses it; connections are direct as before.
+    /// When the kernel refuses it, and connections are direct as before, or the sandbox has ended.
     pub fn set_diverted(&self) -> Result<(), KernelError> {
         self.change(|now| now.was_diverted = true)
     }
@@ -63,7 +63,7 @@ impl SandboxRecord {
         how(&mut now);
         now.record.flags = now.flags();
         // Under the lock: two changes arrive in the order in which they were made.
-        self.maps.add_sandbox(now.record)
+        self.maps.change_sandbox(now.record)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Now> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use egress_common::pin::PortList;
+use egress_common::{abi::capacity, pin::PortList};
 
 use super::direct_ports;
 use crate::policy::{MatchedRules, Name};
@@ -16,6 +16,10 @@ use crate::policy::{MatchedRules, Name};
 /// of names costs only the sandbox that makes it. Each pin costs about 200 bytes here (0.8 MiB a
 /// full table) and at most one entry of the kernel's map.
 pub const MAX_PINS: usize = 4096;
+
+// A full table fits the kernel's maps, of which a sandbox has its own part; the proof of the path pins one
+// more.
+const _: () = assert!(MAX_PINS < capacity::PINS as usize && MAX_PINS <= capacity::NAMES as usize);
 
 /// Most live addresses of one name. More than one answer's worth, because a name with a TTL of
 /// seconds that rotates eight addresses at a time collects 480 of them in the default five

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     admission::{Admission, Permit},
-    budget::{Budget, EARLY_BYTES},
+    budget::{Budget, EARLY_BYTES, UNJUDGED_BYTES},
     connection::Connection,
     drain::{Drain, Owed},
     outbound::Outbound,
@@ -61,7 +61,8 @@ pub struct Transparent {
     was_full: AtomicBool,
     drain: Drain,
     pub(super) outbound: Outbound,
-    pub(super) early: Budget,
+    pub(super) early: Arc<Budget>,
+    pub(super) unjudged: Arc<Budget>,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
 }
@@ -87,6 +88,7 @@ impl Transparent {
             drain: Drain::default(),
             outbound,
             early: Budget::new(EARLY_BYTES),
+            unjudged: Budget::new(UNJUDGED_BYTES),
             proving,
         })
     }

@@ -9,7 +9,7 @@ use super::{Sandbox, serve::Tasks};
 use crate::{
     dns::NameServers,
     host::{Cgroup, CgroupError},
-    kernel::{Attached, KernelError, Maps},
+    kernel::{Attached, Counts, KernelError, Maps},
     launch::Init,
     policy::Policy,
     record::{GivenUp, Summary},
@@ -45,28 +45,27 @@ impl Held {
         &self.cgroup
     }
 
-    /// Ends it now. False when something does not die.
-    fn end(mut self) -> bool {
+    /// Ends it now. False when something does not die; with what was counted.
+    fn end(mut self) -> (bool, Counts) {
         self.remove()
     }
 
-    fn remove(&mut self) -> bool {
+    fn remove(&mut self) -> (bool, Counts) {
         if !std::mem::take(&mut self.has_left) {
-            return true;
+            return (true, Counts::default());
         }
         let is_empty = self.cgroup.remove();
         if !is_empty {
             self.attached.leave();
         }
         // Only now: what still sends is judged until here.
-        self.maps.remove_sandbox(self.id);
-        is_empty
+        (is_empty, self.maps.remove_sandbox(self.id))
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.remove() {
+        if !self.remove().0 {
             tracing::warn!("some of the command's processes do not die; they stay filtered");
         }
     }
@@ -174,11 +173,10 @@ impl Handle {
     /// it. Gives what there is to tell.
     pub fn stop(mut self) -> Summary {
         let given_up = self.given_up();
-        let is_empty = self.held.take().is_none_or(Held::end);
+        let ended = self.held.take().map(Held::end);
+        let (is_empty, counts) = ended.unwrap_or_else(|| (true, Counts::default()));
         self.supervisor.remove(&self.sandbox);
-        let maps = &self.supervisor.maps;
-        let counter = |counter| maps.counter(counter);
-        if counter(Counter::Direct) > 0 {
+        if counts.get(Counter::Direct) > 0 {
             self.sandbox.proxy.tried_direct();
         }
         let journal = &self.sandbox.state.journal;
@@ -189,9 +187,9 @@ impl Handle {
             is_left: !is_empty,
             refused: journal.to_string(),
             // What no full ring can lose.
-            lost: counter(Counter::EventsLost),
-            packets: counter(Counter::PacketsDropped),
-            full: counter(Counter::MapFull),
+            lost: counts.get(Counter::EventsLost),
+            packets: counts.get(Counter::PacketsDropped),
+            full: counts.get(Counter::MapFull),
             left_unread: self.upstream.left_unread().map(path),
         }
     }

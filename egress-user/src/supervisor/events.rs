@@ -62,7 +62,7 @@ impl Dispatcher {
             KernelEvent::Refused(event) => (event.sandbox, event.time_ns),
             KernelEvent::Hello(hello) => (hello.event.sandbox, hello.event.time_ns),
         };
-        match self.registry.find(id).or_else(|| self.registry.only().filter(|_| id == 0)) {
+        match self.registry.find(id) {
             // What the proof of its path was refused, as it should be, is no news.
             Some(sandbox) if time_ns >= sandbox.begun_ns => sandbox.on_event(event),
             _ => tracing::debug!(id, "an event of no sandbox that lives"),

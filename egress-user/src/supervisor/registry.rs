@@ -27,13 +27,6 @@ impl Registry {
         self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// The one that lives, where there is one. The hook of devices does not look its sandbox up: of several, none is
-    /// told what it refused.
-    pub(super) fn only(&self) -> Option<Arc<Sandbox>> {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        by_id.values().next().filter(|_| by_id.len() == 1).cloned()
-    }
-
     pub(super) fn all(&self) -> Vec<Arc<Sandbox>> {
         self.by_id.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 const BPF_OBJ_PIN: libc::c_int = 6;
+const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
@@ -38,7 +39,7 @@ struct Element {
     flags: u64,
 }
 
-/// The part of `union bpf_attr` that BPF_OBJ_PIN reads.
+/// The part of `union bpf_attr` that BPF_OBJ_PIN and BPF_OBJ_GET read.
 #[repr(C)]
 struct ObjectPin {
     path: u64,
@@ -94,6 +95,31 @@ pub fn object_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether nothing is in a pinned map, of whatever keys up to eight octets.
+///
+/// # Errors
+/// When there is no map, or it may not be opened.
+pub fn is_pinned_map_empty(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let at = ObjectPin { path: path.as_ptr() as u64, descriptor: 0, flags: 0 };
+    let descriptor = i32::try_from(bpf(BPF_OBJ_GET, &at)?).map_err(io::Error::other)?;
+    // SAFETY: a descriptor that the kernel has just made for us.
+    let map = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let mut key = 0_u64;
+    let first = Element {
+        map: map.as_raw_fd().cast_unsigned(),
+        padding: 0,
+        key: 0,
+        value: (&raw mut key) as u64,
+        flags: 0,
+    };
+    match bpf(BPF_MAP_GET_NEXT_KEY, &first) {
+        Ok(_) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// A hash map whose keys and values are as large as these records.
 #[derive(Debug)]
 pub struct SizedMap<K, V> {
@@ -122,7 +148,8 @@ impl<K: egress_common::Pod, V: egress_common::Pod> SizedMap<K, V> {
     }
 
     /// Removes the elements whose values are such. What others change meanwhile may be passed over.
-    pub fn remove_where(&self, is_such: impl Fn(&V) -> bool) {
+    /// Gives how many were.
+    pub fn remove_where(&self, is_such: impl Fn(&V) -> bool) -> u64 {
         let mut such = Vec::new();
         let mut at: Option<K> = None;
         while let Some(key) =
@@ -134,9 +161,8 @@ impl<K: egress_common::Pod, V: egress_common::Pod> SizedMap<K, V> {
             }
             at = Some(key);
         }
-        for key in such {
-            let _ = bpf(BPF_MAP_DELETE_ELEM, &self.element(&raw const key, 0));
-        }
+        let delete = |key: &K| bpf(BPF_MAP_DELETE_ELEM, &self.element(key, 0)).is_ok();
+        such.iter().map(|key| u64::from(delete(key))).sum()
     }
 
     fn element(&self, key: *const K, value: u64) -> Element {

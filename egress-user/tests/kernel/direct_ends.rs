@@ -1,5 +1,6 @@
 //! How refused direct connections end, for the program and for `egress`: at once, and without traces.
 use aya::maps::{HashMap, Map, MapData};
+use egress_common::event::Held;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::support::processes::eventually;
@@ -90,7 +91,7 @@ fn a_flood_of_refusals_costs_the_program_alone() {
     world.arrived_at(SITE).without("shared.test");
 }
 
-type Table = HashMap<MapData, u64, [u8; 56]>;
+type Table = HashMap<MapData, u64, [u8; size_of::<Held>()]>;
 
 /// The kernel's table of connections that hold something back, of the run with this process.
 fn table(egress: Pid) -> Table {
@@ -99,7 +100,10 @@ fn table(egress: Pid) -> Table {
     let directories = ["/sys/fs/bpf/egress", "/run/egress/bpf/egress"].map(std::fs::read_dir);
     let mut pinned = directories.into_iter().flatten().flatten().flatten();
     let own = pinned.find(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
-    let map = MapData::from_pin(own.expect("its pins").path().join("HELD")).expect("the table");
+    let pins = std::fs::read_dir(own.expect("its pins").path()).expect("the pins");
+    let mut paths = pins.flatten().map(|entry| entry.path());
+    let held = paths.find(|path| path.to_string_lossy().contains("/HELD-")).expect("the pin");
+    let map = MapData::from_pin(held).expect("the table");
     HashMap::try_from(Map::HashMap(map)).expect("a table of such entries")
 }
 
@@ -151,7 +155,7 @@ fn where_the_table_is_full_connections_are_given_up() {
     let mut table = table(running.pid());
     let fill = (1..=100_000).map(|number| u64::MAX - number);
     let filled: Vec<u64> =
-        fill.take_while(|cookie| table.insert(cookie, [0; 56], 0).is_ok()).collect();
+        fill.take_while(|cookie| table.insert(cookie, [0; size_of::<Held>()], 0).is_ok()).collect();
     assert!(filled.len() > 16_000, "{}", filled.len());
     running.tell("go");
     running.says("whole => none ETIMEDOUT");

@@ -52,6 +52,7 @@ mod rebinding;
 mod rebinding_moves;
 mod requests;
 mod second_hello;
+mod shares;
 mod sockets;
 mod source_ports;
 mod status;

@@ -21,7 +21,7 @@ pub(in crate::import) fn allow(
         Some(read) => read,
         None => match dialect {
             Dialect::Codex => codex(text),
-            Dialect::Runtime => runtime(text),
+            _ => runtime(text),
         }
         .map(|(pattern, port)| Allow { pattern, port, note: None }),
     };
@@ -133,12 +133,12 @@ fn runtime(text: &str) -> Result<(Pattern, Option<u16>), String> {
     Ok((pattern, port))
 }
 
-fn parse(host: &str) -> Result<Pattern, String> {
+pub(super) fn parse(host: &str) -> Result<Pattern, String> {
     Pattern::parse_domain(host, Action::Allow)
         .map_err(|error| format!("{}; {}", error.message, error.suggestion))
 }
 
-fn address(pattern: &Pattern) -> Option<IpAddr> {
+pub(super) fn address(pattern: &Pattern) -> Option<IpAddr> {
     match pattern {
         Pattern::Address(address) => Some(*address),
         _ => None,
@@ -146,12 +146,12 @@ fn address(pattern: &Pattern) -> Option<IpAddr> {
 }
 
 /// Without brackets.
-fn bare(host: &str) -> &str {
+pub(super) fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Both compare bytes: an international name is its A-labels, and a zone is one interface.
-fn plain(text: &str) -> Result<(), String> {
+pub(super) fn plain(text: &str) -> Result<(), String> {
     match text.chars().find(|c| !c.is_ascii() || *c == '%') {
         Some('%') => Err("a zone is not part of a rule here, which would open them all".to_owned()),
         Some(_) => {
@@ -161,10 +161,10 @@ fn plain(text: &str) -> Result<(), String> {
     }
 }
 
-fn dotted(base: &str) -> String {
+pub(super) fn dotted(base: &str) -> String {
     format!("a dot at the start matches nothing there; write \"*.{base}\" if names below are meant")
 }
 
-fn other_spelling(address: IpAddr) -> String {
+pub(super) fn other_spelling(address: IpAddr) -> String {
     format!("this spelling of {address} opens nothing there; write that address if it is meant")
 }

@@ -148,7 +148,7 @@ fn requirements_become_requirements() {
     let layers = vec![bounds, Default::default(), user];
     assert!(assemble_layers(layers, &Flags::default()).is_err());
     let both = [Source { name: "r", text: REQUIREMENTS }, Source { name: "c", text: CONFIG }];
-    assert!(import(&both, None).unwrap_err().to_string().contains("two policies"));
+    assert!(import(&both, &OPTIONS).unwrap_err().to_string().contains("two policies"));
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn of_two_files_the_narrower_value_counts() {
     for both in [[first, second], [second, first]] {
         let [one, two] = both;
         let both = [Source { name: "1", text: one }, Source { name: "2", text: two }];
-        let both = import(&both, None).unwrap();
+        let both = import(&both, &OPTIONS).unwrap();
         assert_eq!(policy(&both, None).policy.settings().mode.as_str(), "limited");
         check(&both, None, &[("a.test:443", false)]);
         tells(&both, &["mode = \"full\" is written another way at"]);
@@ -302,17 +302,17 @@ fn of_two_files_the_narrower_value_counts() {
     ] {
         for both in [[open, closing], [closing, open]] {
             let both = both.map(|text| Source { name: "f", text });
-            check(&import(&both, None).unwrap(), profile, &[("a.test:443", false)]);
+            check(&import(&both, &OPTIONS).unwrap(), profile, &[("a.test:443", false)]);
         }
     }
     let both = ["default_permissions = 'p'\n", "default_permissions = 'q'\n"]
         .map(|head| format!("{head}[permissions.p.network]\n[permissions.q.network]\n"));
     let both = [Source { name: "1", text: &both[0] }, Source { name: "2", text: &both[1] }];
-    let error = import(&both, None).unwrap_err().to_string();
+    let error = import(&both, &OPTIONS).unwrap_err().to_string();
     assert!(error.starts_with("2:1: default_permissions is another one at 1:1"), "{error}");
     let json = Source { name: "s", text: "{\"network\": {}}" };
     let both = [Source { name: "1", text: first }, json];
-    assert!(import(&both, None).unwrap_err().to_string().contains("two policies"));
+    assert!(import(&both, &OPTIONS).unwrap_err().to_string().contains("two policies"));
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn what_one_of_several_requirements_closes_is_closed() {
         domains = {'a.test' = 'allow'}\n[permissions.q]\nextends = 'p'\n";
     let both = |one: &str, other: &str| {
         let sources = [Source { name: "one", text: one }, Source { name: "other", text: other }];
-        import(&sources, None).unwrap_or_else(|errors| panic!("{errors}"))
+        import(&sources, &OPTIONS).unwrap_or_else(|errors| panic!("{errors}"))
     };
     let beside = "[experimental_network]\nenabled = true\n";
     let modes = format!("allowed_sandbox_modes = ['read-only']\n{beside}");

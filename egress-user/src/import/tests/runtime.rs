@@ -130,8 +130,8 @@ fn an_administrator_s_file_stands_alone() {
     let managed = "{\"sandbox\": {\"network\": {\"allowManagedDomainsOnly\": true, \"allowedDomains\": [\"a.test\"]}}}";
     let user = "{\"sandbox\": {\"network\": {\"allowedDomains\": [\"b.test\"]}}}";
     let (managed, user) = (Source { name: "m", text: managed }, Source { name: "u", text: user });
-    let error = import(&[managed, user], None).unwrap_err().to_string();
+    let error = import(&[managed, user], &OPTIONS).unwrap_err().to_string();
     assert!(error.starts_with("m:1: allowManagedDomainsOnly"), "{error}");
-    import(&[managed], None).unwrap();
-    check(&import(&[user, user], None).unwrap(), None, &[("b.test:443", true)]);
+    import(&[managed], &OPTIONS).unwrap();
+    check(&import(&[user, user], &OPTIONS).unwrap(), None, &[("b.test:443", true)]);
 }

@@ -25,7 +25,7 @@ pub(super) const WORLD: &str = "EGRESS_MANY_WORLD";
 /// Does it, and says what came of it on standard output.
 pub(super) fn run(scenario: &str, world: &Path) {
     launch::set_executable(Path::new(env!("CARGO_BIN_EXE_egress")));
-    let supervisor = Supervisor::start().unwrap();
+    let supervisor = Supervisor::start_for(16).unwrap();
     match scenario {
         "ten" => ten(&supervisor),
         "one_ends" => one_ends(&supervisor, world),

@@ -1,0 +1,148 @@
+//! What one sandbox takes of what all share.
+
+use core::{
+    arch::asm,
+    ptr::{NonNull, read_volatile, write_volatile},
+};
+
+use aya_ebpf::maps::HashMap;
+use egress_common::{
+    event::Counter,
+    flow::SocketState,
+    sandbox::Sandbox,
+    usage::{self, NOBODY, Usage},
+};
+
+use crate::maps::{EVENTS, USAGE};
+
+// linux/bpf.h, linux/errno.h.
+const NOEXIST: u64 = 1;
+const EEXIST: i32 = -17;
+const CONSUMER_POSITION: u64 = 2;
+const PRODUCER_POSITION: u64 = 3;
+
+/// Whose something is.
+#[derive(Clone, Copy)]
+pub struct Owner {
+    /// `Sandbox::id`; 0 is none.
+    pub sandbox: u64,
+    /// `Sandbox::slot`.
+    pub slot: u32,
+}
+
+impl Owner {
+    pub const NOBODY: Self = Self { sandbox: 0, slot: NOBODY };
+
+    #[inline(always)]
+    pub fn of(sandbox: &Sandbox) -> Self {
+        Self { sandbox: sandbox.id, slot: sandbox.slot }
+    }
+
+    #[inline(always)]
+    pub fn of_socket(state: &SocketState) -> Self {
+        Self { sandbox: state.sandbox, slot: state.slot }
+    }
+
+    /// None of a sandbox that is no more: the slot may be another's.
+    #[inline(always)]
+    fn usage(self) -> Option<NonNull<Usage>> {
+        let usage = NonNull::new(USAGE.get_ptr_mut(self.slot)?)?;
+        // SAFETY: a live element of an array, which is never freed; the verifier has seen the null check.
+        let owner = unsafe { read_volatile(&raw const (*usage.as_ptr()).sandbox) };
+        (owner == self.sandbox).then_some(usage)
+    }
+
+    /// Counts one for it.
+    #[inline(always)]
+    pub fn count(self, counter: Counter) {
+        if let Some(usage) = self.usage() {
+            // SAFETY: as in `usage`; a field of it.
+            add(unsafe { &raw mut (*usage.as_ptr()).counters[counter as usize] }, 1);
+        }
+    }
+
+    /// Writes one more record of the sandbox into a map of which it may have `most`. False where it has
+    /// them, or the map is full; that is counted.
+    #[inline(always)]
+    pub fn put<K, V>(
+        self,
+        map: &HashMap<K, V>,
+        key: &K,
+        value: &V,
+        most: u32,
+        taken: fn(*mut Usage) -> *mut u64,
+    ) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let taken = taken(usage.as_ptr());
+        // SAFETY: as in `usage`; a field of it. Processors that look at once exceed it by one each.
+        if unsafe { read_volatile(taken) } < u64::from(most) {
+            match map.insert(key, value, NOEXIST) {
+                Ok(()) => {
+                    add(taken, 1);
+                    return true;
+                }
+                // In the place of one of its own.
+                Err(EEXIST) if map.insert(key, value, 0).is_ok() => return true,
+                Err(_) => {}
+            }
+        }
+        self.count(Counter::MapFull);
+        false
+    }
+
+    /// Removes a record of the sandbox.
+    #[inline(always)]
+    pub fn remove<K, V>(self, map: &HashMap<K, V>, key: &K, taken: fn(*mut Usage) -> *mut u64) {
+        if map.remove(key).is_ok()
+            && let Some(usage) = self.usage()
+        {
+            add(taken(usage.as_ptr()), u64::MAX);
+        }
+    }
+
+    /// Whether there is room in the ring for so many octets of this sandbox's, which it takes then.
+    #[inline(always)]
+    pub fn may_tell(self, octets: u64) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let usage = usage.as_ptr();
+        let (read, written) = (EVENTS.query(CONSUMER_POSITION), EVENTS.query(PRODUCER_POSITION));
+        // SAFETY: as in `usage`. Processors that do this at once may forget an event of each other's.
+        unsafe {
+            let mut own = read_volatile(&raw const (*usage).told);
+            if read >= read_volatile(&raw const (*usage).told_until) {
+                own = 0;
+                write_volatile(&raw mut (*usage).told, 0);
+            }
+            if !usage::may_tell(own, written.wrapping_sub(read), octets) {
+                return false;
+            }
+            add(&raw mut (*usage).told, octets);
+            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(octets));
+        }
+        true
+    }
+}
+
+/// The count of records in `FLOWS`.
+#[inline(always)]
+pub fn flows(usage: *mut Usage) -> *mut u64 {
+    // SAFETY: the address of a field, which is not looked at here.
+    unsafe { &raw mut (*usage).flows }
+}
+
+/// The count of records in `HELD`.
+#[inline(always)]
+pub fn held(usage: *mut Usage) -> *mut u64 {
+    // SAFETY: as in `flows`.
+    unsafe { &raw mut (*usage).held }
+}
+
+/// Adds to a shared count: 1, or -1 as its two's complement.
+#[inline(always)]
+pub(super) fn add(count: *mut u64, amount: u64) {
+    // SAFETY: within a live element of a map, aligned; the verifier has seen its null check. In
+    // assembly, as Rust's BPF target has no atomic read-modify-write.
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) count, in(reg) amount, options(nostack));
+    }
+}
