@@ -15,6 +15,7 @@ mod direct;
 mod drain;
 mod first_bytes;
 mod handshake;
+mod hosts;
 mod http1;
 mod http2;
 mod judging;

@@ -74,7 +74,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     for warning in &assembled.warnings {
         say(&format!("warning: {warning}"));
     }
-    let Rights { user, capabilities } = args.rights.choose()?;
+    let Rights { user, capabilities } = args.rights.choose(&program)?;
     let command = Command { program, arguments: command.collect(), user, capabilities };
     in_sandbox(assembled, command).map_err(|error| match error.downcast_ref() {
         Some(StartError::Init(InitError::Failed { code, .. })) => Failure { code: *code, error },

@@ -55,7 +55,7 @@ impl Evidence {
         let pinned = pins.names_of(to.ip(), now_ns);
         let refused = |refusal: Refusal, expired: Option<Name>| {
             let names = pinned.iter().map(|pin| pin.name.clone()).take(MAX_NAMES).collect();
-            let grounds = Grounds { names, address: None, expired };
+            let grounds = Grounds { names, expired, ..Grounds::default() };
             Box::new(Event::by_policy(Subject::tcp(to), refusal).on(grounds))
         };
         let literal = match policy.address(to.ip()) {
@@ -215,6 +215,11 @@ impl Evidence {
         if self.names.iter().any(|pin| pin.name == *name) {
             return Ok(Some(name.clone()));
         }
+        // A search domain has completed it, which the program says nothing of.
+        let is_short = |pin: &&Pinned| policy.short_forms(&pin.name).contains(name);
+        if let Some(pin) = self.names.iter().find(is_short) {
+            return Ok(Some(pin.name.clone()));
+        }
         if self.literal.is_some() {
             return Ok(None);
         }
@@ -290,7 +295,7 @@ impl Evidence {
         Grounds {
             names: self.names().take(MAX_NAMES).cloned().collect(),
             address: self.literal.as_ref().map(|grant| grant.rule().clone()),
-            expired: None,
+            ..Grounds::default()
         }
     }
 }

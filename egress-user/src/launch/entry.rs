@@ -97,7 +97,7 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     let spec: Spec = receive(channel).map_err(not_started)?;
     let user = spec.user.map(User::from);
     // Born in the cgroup, which becomes the root of what the sandbox sees.
-    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
+    unshare(CloneFlags::CLONE_NEWCGROUP | spec.capabilities.namespaces()).map_err(not_started)?;
     let place = Place::leave().map_err(not_started)?;
     isolate(Path::new(&spec.cgroup)).map_err(not_started)?;
     let pending = enter(&place, user.as_ref())?;

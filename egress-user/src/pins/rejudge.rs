@@ -54,8 +54,13 @@ impl Pins {
         let (before, number) = (pin.grant.clone(), pin.id);
         match grant {
             Some(grant) if before.opens_as(grant) => {
-                // The same right, from another line perhaps.
+                // The same right, from another line perhaps. Of its short forms some may be denied now.
                 pin.grant = grant.clone();
+                let naming = (pin.id != 0).then(|| pin.naming());
+                drop(table);
+                if let Some(naming) = naming {
+                    let _ = self.store.name(address, name, &naming);
+                }
                 return None;
             }
             Some(grant) => {

@@ -53,6 +53,8 @@ pub struct Grounds {
     pub address: Option<Arc<Rule>>,
     /// A name whose pin of the address has ended.
     pub expired: Option<Name>,
+    /// A name that the machine's hosts file gives the address to.
+    pub in_hosts: Option<Name>,
 }
 
 impl Event {
@@ -96,6 +98,10 @@ impl Event {
             (Subject::Address { .. }, Some(name)) => {
                 format!("{subject} (expired pin of {name}; look the name up again)")
             }
+            (Subject::Address { .. }, None) => match &self.grounds.in_hosts {
+                Some(name) => format!("{subject} ({name} of the hosts file)"),
+                None => subject.to_string(),
+            },
             _ => subject.to_string(),
         }
         .into()
@@ -156,6 +162,7 @@ impl Event {
             && self.rule == other.rule
             && self.remedy == other.remedy
             && self.grounds.expired == other.grounds.expired
+            && self.grounds.in_hosts == other.grounds.in_hosts
     }
 }
 

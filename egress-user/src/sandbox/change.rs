@@ -29,6 +29,7 @@ impl SandboxState {
     /// under [`SandboxState::change`].
     pub(crate) fn set_policy(&self, policy: Policy) -> Changed {
         policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
+        policy.set_search_domains(self.policy().search_domains().as_ref().clone());
         let policy = Arc::new(policy);
         let generation = self.policy.set(Arc::clone(&policy));
         let now_ns = boottime_ns();
@@ -38,8 +39,10 @@ impl SandboxState {
                 let grant = policy.name(name).ok()?;
                 let addresses = addresses.to_vec();
                 let answer = Answer::Found { chain: Vec::new(), addresses };
-                let is_good = name.is_localhost() || policy.judge_lookup(name, &answer).is_ok();
-                is_good.then_some(grant)
+                if name.is_localhost() {
+                    return Some(grant);
+                }
+                policy.judge_lookup(name, &grant, &answer).ok().map(|(accepting, _)| accepting)
             },
             now_ns,
         );
