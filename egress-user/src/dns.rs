@@ -34,6 +34,8 @@ pub use upstream::{
 };
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 pub(crate) mod support;
 #[cfg(test)]
 pub(crate) use support::World;
