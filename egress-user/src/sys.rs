@@ -5,6 +5,8 @@ pub mod access;
 pub mod bounding_set;
 pub mod bpf;
 pub mod descriptors;
+mod file_systems;
+pub mod handed;
 pub mod inherited;
 pub mod landlock;
 pub mod mapped;

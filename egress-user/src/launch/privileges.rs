@@ -13,11 +13,11 @@ use nix::{
 };
 
 use super::{capabilities::Capabilities, user::User};
-use crate::sys::{bounding_set, descriptors, seccomp};
+use crate::sys::{bounding_set, handed, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
 pub(super) fn drop_all(user: Option<&User>, capabilities: Capabilities) -> io::Result<()> {
-    descriptors::close_inherited()?;
+    handed::close_the_rest()?;
     let kept = capabilities.kept().map_err(io::Error::other)?;
     // The bounding set first: what is not in it can never come back, whoever the user is, and whatever a
     // program's file says.
