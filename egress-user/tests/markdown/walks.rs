@@ -32,8 +32,8 @@ fn walks(text: &str) -> Vec<Walk<'_>> {
 
 /// Whether the source has a function of this name.
 fn has_function(source: &str, name: &str) -> bool {
-    let after = source.split(&format!("fn {name}")).skip(1);
-    after.into_iter().any(|rest| rest.starts_with(['(', '<']))
+    let head = format!("fn {name}");
+    source.split(&head).skip(1).any(|rest| rest.starts_with(['(', '<']))
 }
 
 #[test]
