@@ -8,6 +8,7 @@ mod event;
 #[cfg(test)]
 mod heard;
 mod journal;
+mod live;
 mod remedy;
 mod socket;
 mod subject;
@@ -18,6 +19,7 @@ pub(crate) use heard::Heard;
 
 pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
+pub use live::{Lines, Live};
 pub use remedy::short;
 pub use subject::{Limit, Seen, Subject};
 pub use summary::{GivenUp, Summary};

@@ -62,6 +62,7 @@ mod sockets;
 mod source_ports;
 mod status;
 mod terminal;
+mod told;
 mod transfer;
 mod unable;
 mod unrestricted;
