@@ -35,7 +35,7 @@ pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
 pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
-pub use rule::{Action, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
+pub use rule::{Action, Ech, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
 pub use search::SearchDomains;
 pub use settings::Settings;
 pub use unix::{UnixAddress, UnixRule};

@@ -4,7 +4,7 @@ use egress_common::Reason;
 
 use super::evidence::{Admitted, Evidence};
 use crate::{
-    policy::{Host, Payload, Policy, Refusal, Remedy},
+    policy::{Host, Payload, Policy, Refusal},
     record::{Event, Subject},
     sniff::Hello,
 };
@@ -27,16 +27,16 @@ impl Evidence {
     }
 
     fn hello(&self, policy: &Policy, hello: &Hello) -> Result<Admitted, Refusal> {
-        if hello.ech && !policy.settings().allow_ech {
-            let remedy = Some(Remedy::AllowEch);
-            return Err(Refusal { remedy, ..Refusal::new(Reason::EchRefused) });
-        }
+        let payload = if hello.ech { Payload::TlsWithEch } else { Payload::Tls };
         let Some(text) = &hello.server_name else {
             self.judge_unnamed(Reason::SniMismatch)?;
-            return self.judge_payload(policy, None, &Payload::Tls);
+            return self.judge_payload(policy, None, &payload);
         };
         let Ok(host) = Host::parse(text) else { return Err(Refusal::new(Reason::InvalidHost)) };
         let name = self.judge_host(policy, &host, Reason::SniMismatch)?;
-        self.judge_payload(policy, Some((host, name)), &Payload::Tls)
+        self.judge_payload(policy, Some((host, name)), &payload)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ mod direct_ends;
 mod direct_verdicts;
 mod dns;
 mod dns_clients;
+mod dns_lenient;
 mod dns_lies;
 mod dns_messages;
 mod doctor;
