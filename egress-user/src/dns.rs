@@ -33,8 +33,6 @@ pub use upstream::{
 };
 
 #[cfg(test)]
-mod documented;
-#[cfg(test)]
 pub(crate) mod support;
 #[cfg(test)]
 pub(crate) use support::World;

@@ -15,8 +15,6 @@ mod store;
 mod table;
 
 pub use ends::Ends;
-#[cfg(test)]
-pub(crate) use ends::SAME_NS;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};
 pub use rejudge::Lost;

@@ -392,14 +392,5 @@ fn is_of_records(record_type: RecordType) -> bool {
     !matches!(u16::from(record_type), 0 | 41 | 128..=255)
 }
 
-/// What the documents say, for the test of them.
-#[cfg(test)]
-pub(super) mod figures {
-    pub(in crate::dns) use super::{
-        cache::{BUDGET, SAME_LOOKUP},
-        reply::{FAILURE, MAX_HALF, MAX_NEGATIVE},
-    };
-}
-
 #[cfg(test)]
 pub(super) mod tests;

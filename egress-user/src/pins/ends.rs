@@ -7,7 +7,7 @@ use crate::policy::{MatchedRules, Name};
 
 /// A pin that an answer would give this much more time, or less, stands as it is: a stub resolver asks for A and
 /// AAAA one behind the other, and each answer of its many processes would write all the name's pins again.
-pub(crate) const SAME_NS: u64 = 500_000_000;
+pub(super) const SAME_NS: u64 = 500_000_000;
 
 /// When the first of an answer's pins ends, of each family, in CLOCK_BOOTTIME nanoseconds; [`NEVER_NS`] where
 /// there are none.

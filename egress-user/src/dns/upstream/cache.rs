@@ -27,12 +27,12 @@ use moka::sync::Cache as Store;
 use super::reply::{FAILURE, Kept};
 
 /// Most memory of one cache, in bytes, as far as it can be estimated.
-pub(in crate::dns) const BUDGET: u64 = 8 << 20;
+pub(super) const BUDGET: u64 = 8 << 20;
 
 /// How long an answer lasts whatever its TTL, for the lookups whose A and AAAA questions come one behind the
 /// other: longer than a stub resolver takes for its second one, shorter than anybody's patience with a stale
 /// failure. As a "transaction in progress", for which a TTL of 0 is good (RFC 1035 section 3.2.1).
-pub(in crate::dns) const SAME_LOOKUP: Duration = Duration::from_millis(500);
+pub(super) const SAME_LOOKUP: Duration = Duration::from_millis(500);
 
 /// Nanoseconds of a clock that goes on during suspend.
 pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;

@@ -10,12 +10,12 @@ use crate::policy::Answer;
 
 /// A negative answer is kept at most this long, in seconds (RFC 2308 section 5 lets it be 1 to 3
 /// hours; a name that has just come into being should not be missing for that long).
-pub(in crate::dns) const MAX_NEGATIVE: u32 = 15 * 60;
+pub(super) const MAX_NEGATIVE: u32 = 15 * 60;
 /// A failure is kept this long, in seconds: RFC 9520 section 3.2 asks for at least one.
-pub(in crate::dns) const FAILURE: u32 = 1;
+pub(super) const FAILURE: u32 = 1;
 /// Where one family has addresses and the other has none, without an SOA that said for how long:
 /// in seconds. Stub resolvers that forward (systemd-resolved's) leave the SOA out.
-pub(in crate::dns) const MAX_HALF: u32 = 30;
+pub(super) const MAX_HALF: u32 = 30;
 
 /// What the servers said of one question.
 #[derive(Clone, Debug, PartialEq)]
