@@ -85,7 +85,11 @@ to change remove the deny of bad.example.com (p.toml:3): no allow rule overrides
     );
     let (_, out, _) = check(&["other.test:443"]);
     assert!(
-        out.contains("--allow other.test, or in [network.domains]: \"other.test\" = \"allow\"")
+        out.contains(
+            "--allow other.test:443, or in [network.domains]: \"other.test\" = { action = \"allow\", \
+             ports = [443] }"
+        ),
+        "{out}"
     );
     let (_, out, _) = check(&["--resolve=*=10.0.0.1", "a.example.com:443"]);
     assert!(out.contains("looked up 10.0.0.1\n"), "{out}");

@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod lookup;
+mod noted;
 
 /// Longest TTL of the name of a pinned address, in seconds.
 const POINTER_TTL: u32 = 3600;
@@ -167,7 +168,7 @@ impl Service {
         };
         let grant = match self.sandbox.policy().name(&name) {
             Ok(grant) => grant,
-            Err(refusal) => return self.refuse(Subject::lookup(&name, record_type), refusal),
+            Err(refusal) => return self.refuse_name(&name, record_type, refusal),
         };
         self.reply_allowed(&name, &grant, record_type).await
     }
@@ -204,6 +205,9 @@ impl Service {
             reply,
             Reply::Addresses(_) | Reply::Records { .. } | Reply::NoData | Reply::NxDomain
         );
+        if is_allowed && !matches!(reply, Reply::NxDomain) {
+            self.sandbox.journal.note_answered(name);
+        }
         if is_allowed {
             self.sandbox.journal.allowed(|| {
                 Event::allowed(Subject::lookup(name, record_type), Some(grant.rule().clone()))
@@ -222,7 +226,7 @@ impl Service {
             Outcome::Failed(refusal, reply) => {
                 match refusal.reason {
                     Reason::RateLimited => self.note_limit(Limit::Pins),
-                    _ => self.note(Subject::lookup(name, record_type), &refusal),
+                    _ => self.note_failure(name, record_type, &refusal, &reply),
                 }
                 Err(reply)
             }

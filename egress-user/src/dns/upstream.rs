@@ -32,6 +32,7 @@ use crate::{
     policy::{Answer, Name},
 };
 
+mod asked;
 mod cache;
 mod chain;
 mod error;
@@ -75,6 +76,12 @@ impl Looked {
 pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
+
+    /// The servers that a name is asked of, for a person; empty where nobody knows.
+    fn asked(&self, name: &Name) -> String {
+        let _ = name;
+        String::new()
+    }
 
     /// Looks up the records of one other type, of an allowed name.
     fn records<'a>(
@@ -340,6 +347,10 @@ impl Current {
 }
 
 impl Upstream for NameServers {
+    fn asked(&self, name: &Name) -> String {
+        self.servers_of(name)
+    }
+
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
         let current = self.current();
         Box::pin(async move {

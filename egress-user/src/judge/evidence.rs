@@ -55,7 +55,7 @@ impl Evidence {
         let pinned = pins.names_of(to.ip(), now_ns);
         let refused = |refusal: Refusal, expired: Option<Name>| {
             let names = pinned.iter().map(|pin| pin.name.clone()).take(MAX_NAMES).collect();
-            let grounds = Grounds { names, address: None, expired };
+            let grounds = Grounds { names, expired, ..Grounds::default() };
             Box::new(Event::by_policy(Subject::tcp(to), refusal).on(grounds))
         };
         let literal = match policy.address(to.ip()) {
@@ -283,6 +283,7 @@ impl Evidence {
             names: self.names().take(MAX_NAMES).cloned().collect(),
             address: self.literal.as_ref().map(|grant| grant.rule().clone()),
             expired: None,
+            ..Grounds::default()
         }
     }
 }

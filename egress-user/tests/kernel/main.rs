@@ -13,6 +13,7 @@
 mod support;
 
 mod addresses;
+mod advice;
 mod beginnings;
 mod capabilities;
 mod cgroups;
@@ -56,6 +57,7 @@ mod shares;
 mod sockets;
 mod source_ports;
 mod status;
+mod symptoms;
 mod transfer;
 mod unable;
 mod unrestricted;

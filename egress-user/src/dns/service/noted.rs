@@ -1,0 +1,58 @@
+//! What the journal hears of refused and failed lookups.
+use egress_common::Reason;
+use hickory_proto::rr::RecordType;
+
+use super::Service;
+use crate::{
+    dns::answer::Reply,
+    policy::{Name, Refusal},
+    record::{Event, Grounds, Subject},
+};
+
+impl Service {
+    /// A lookup of a name that is not allowed: perhaps one that a library makes on the way to another.
+    pub(super) fn refuse_name(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        refusal: Refusal,
+    ) -> Reply {
+        let event = Event::by_policy(Subject::lookup(name, record_type), refusal.clone());
+        let names = match refusal.reason {
+            Reason::NotAllowed => on_the_way_to(name),
+            _ => Vec::new(),
+        };
+        match names.is_empty() {
+            true => self.sandbox.journal.refused(event),
+            false => self.sandbox.journal.refused_on_the_way(names, event),
+        }
+        Reply::Refused(refusal)
+    }
+
+    /// A lookup that failed: who answered what. That a name does not exist is no refusal.
+    pub(super) fn note_failure(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        refusal: &Refusal,
+        reply: &Reply,
+    ) {
+        let asked = Subject::lookup(name, record_type);
+        let event = Event::by_policy(asked, refusal.clone());
+        let servers = || self.upstream.asked(name);
+        let failure = match reply {
+            Reply::NxDomain => return self.sandbox.journal.observe(event),
+            Reply::Failed(why) => Some(format!("{why}: {}", servers()).into()),
+            Reply::NoData => Some(format!("it has no address: {}", servers()).into()),
+            _ => None,
+        };
+        self.sandbox.journal.refused(event.on(Grounds { failure, ..Grounds::default() }));
+    }
+}
+
+/// Names of which a library makes this one by itself.
+fn on_the_way_to(name: &Name) -> Vec<Name> {
+    // apt asks for `_http._tcp.HOST` before HOST (RFC 2782).
+    let service = name.as_str().split_once("._tcp.").filter(|(before, _)| before.starts_with('_'));
+    service.and_then(|(_, host)| Name::parse(host).ok()).into_iter().collect()
+}
