@@ -61,7 +61,9 @@ impl Pattern {
         if let Some(Ok(name)) = text.strip_prefix('.').map(Name::parse) {
             return Err(PatternError::new(
                 format!("{text:?} begins with a dot"),
-                format!("write \"**.{name}\" for {name} and all below it, or \"*.{name}\" without itself"),
+                format!(
+                    "write \"**.{name}\" for {name} and all below it, or \"*.{name}\" without itself"
+                ),
             ));
         }
         Name::parse(text).map(Pattern::Exact).map_err(|error| {

@@ -2,7 +2,7 @@
 //!
 //! Each row of the page is what a program said here, the reason that the summary gives beside it, and
 //! what helps. Programs that are not installed are passed over, and said to be.
-use std::path::Path;
+use std::process::Command;
 
 use super::support::{Answer, PYTHON, World, skip};
 use super::{OTHER, PRIVATE, SITE};
@@ -32,6 +32,12 @@ const fn row(
 
 const JAVA: &str = "import java.net.*; public class Get { public static void main(String[] a) throws Exception \
     { new URI(a[0]).toURL().openStream(); } }";
+
+/// Without the machine's own sources, and with nothing that only root may write.
+const APT: &str = "apt-get -o Dir::Etc::SourceList=$PWD/apt/x.list -o Dir::Etc::SourceParts=/dev/null \
+    -o Dir::State::Lists=$PWD/lists -o Dir::Cache=$PWD/cache -o APT::Sandbox::User=root \
+    -o Acquire::Retries=0 update";
+const PING: &str = "ping: needs capabilities, which no program in a sandbox has";
 
 const SYMPTOMS: &[Symptom] = &[
     // A name that no rule allows.
@@ -66,21 +72,42 @@ const SYMPTOMS: &[Symptom] = &[
         "npm error code ENOTFOUND",
         "not_allowed",
     ),
-    row(
-        ALLOWED,
-        &[
-            "pip",
-            "download",
-            "x",
-            "--no-deps",
-            "--retries=0",
-            "-i",
-            "http://refused.test/",
-            "--cache-dir=pip",
-        ],
-        "[Errno -2] Name or service not known",
-        "not_allowed",
-    ),
+    Symptom {
+        env: &[("PIP_CONFIG_FILE", "/dev/null"), ("PIP_FIND_LINKS", "")],
+        ..row(
+            ALLOWED,
+            &[
+                "pip",
+                "download",
+                "x",
+                "--no-deps",
+                "--retries=0",
+                "-i",
+                "https://refused.test/",
+                "--no-cache-dir",
+            ],
+            "ERROR: Could not find a version that satisfies the requirement",
+            "not_allowed",
+        )
+    },
+    Symptom {
+        env: &[("GOPROXY", "http://refused.test"), ("GOSUMDB", "off"), ("GOTOOLCHAIN", "local")],
+        ..row(
+            ALLOWED,
+            &["go", "list", "-m", "a.test/x@latest"],
+            "dial tcp: lookup refused.test",
+            "not_allowed",
+        )
+    },
+    Symptom {
+        program: "requests",
+        ..row(
+            ALLOWED,
+            &["python3", "-c", "import requests; requests.get('https://refused.test/')"],
+            "Failed to resolve 'refused.test'",
+            "not_allowed",
+        )
+    },
     row(
         ALLOWED,
         &[
@@ -115,27 +142,10 @@ const SYMPTOMS: &[Symptom] = &[
         "java.net.UnknownHostException: refused.test",
         "not_allowed",
     ),
-    row(
-        ALLOWED,
-        &[
-            "apt-get",
-            "-o",
-            "Dir::Etc::SourceList=/dev/null",
-            "-o",
-            "Dir::Etc::SourceParts=apt",
-            "-o",
-            "Dir::State::Lists=lists",
-            "-o",
-            "Dir::Cache=cache",
-            "-o",
-            "APT::Sandbox::User=root",
-            "-o",
-            "Acquire::Retries=0",
-            "update",
-        ],
-        "Could not resolve 'refused.test'",
-        "not_allowed",
-    ),
+    Symptom {
+        program: "apt-get",
+        ..row(ALLOWED, &["sh", "-c", APT], "Could not resolve 'refused.test'", "not_allowed")
+    },
     // An address that nothing opens.
     row(
         ALLOWED,
@@ -174,15 +184,21 @@ const SYMPTOMS: &[Symptom] = &[
     row(
         ALLOWED,
         &["java", "Get.java", "http://93.184.216.35/"],
-        "java.net.ConnectException: Operation not permitted",
+        "java.net.SocketException: Operation not permitted",
         "not_allowed",
     ),
     row(
         ALLOWED,
-        &["ping", "-c1", "-W2", "93.184.216.34"],
-        "Operation not permitted",
+        &[
+            PYTHON,
+            "-c",
+            "import socket as s; s.socket(type=s.SOCK_DGRAM).sendto(b'x', ('93.184.216.34', 443))",
+        ],
+        "PermissionError: [Errno 1] Operation not permitted",
         "protocol_not_allowed",
     ),
+    // Not started at all, and so without a summary.
+    row(ALLOWED, &["ping", "-c1", "-W2", "93.184.216.34"], PING, ""),
     // A port that the rule does not open; an allowed name that leads inside; the machine itself.
     row(
         "[network.domains]\n\"allowed.test\" = { action = \"allow\", ports = [443] }\n",
@@ -218,7 +234,7 @@ const SYMPTOMS: &[Symptom] = &[
             "shared.test:443:allowed.test:443",
             "https://shared.test/",
         ],
-        "curl: (35)",
+        "curl: (35) Recv failure: Software caused connection abort",
         "sni_mismatch",
     ),
     row(
@@ -243,7 +259,7 @@ const SYMPTOMS: &[Symptom] = &[
     row(
         "[network]\nmode = \"limited\"\n[network.domains]\n\"allowed.test\" = \"allow\"\n",
         &["curl", "-sS", "https://allowed.test/"],
-        "curl: (35)",
+        "curl: (35) Recv failure: Connection reset by peer",
         "inspection_required",
     ),
     row(
@@ -257,15 +273,19 @@ const SYMPTOMS: &[Symptom] = &[
         ..row(
             ALLOWED,
             &["curl", "-sS", "-p", "http://refused.test/"],
-            "curl: (56) CONNECT tunnel failed, response 403",
+            "http_proxy leads programs to the proxy allowed.test:8443",
             "protocol_not_allowed",
         )
     },
 ];
 
 fn is_installed(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').any(|folder| Path::new(folder).join(program).exists())
+    let works =
+        |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    match program {
+        "requests" => works(Command::new("python3").args(["-c", "import requests"])),
+        program => works(Command::new("sh").args(["-c", &format!("command -v {program}")])),
+    }
 }
 
 #[test]
@@ -298,12 +318,25 @@ fn programs_print_what_the_page_says() {
         }
         let out = client.run(command.iter().copied());
         let printed = out.text() + &out.complaints();
-        if !printed.contains(says)
-            || !printed.contains(&format!(": {reason}"))
-            || !PAGE.contains(says)
-        {
+        let has_reason = reason.is_empty() || printed.contains(&format!(": {reason}"));
+        if !printed.contains(says) || !has_reason {
             wrong.push_str(&format!("== {says} ({reason})\n{command:?}\n{printed}\n"));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_page_has_every_symptom_and_no_other() {
+    let rows = PAGE.lines().filter(|line| line.starts_with("| ") && line.contains("| `"));
+    let mut said: Vec<(&str, &str)> = rows
+        .map(|line| {
+            let mut cells = line.split('|').skip(2).map(|cell| cell.trim().trim_matches('`'));
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect();
+    let mut tried: Vec<_> = SYMPTOMS.iter().map(|symptom| (symptom.says, symptom.reason)).collect();
+    said.sort_unstable();
+    tried.sort_unstable();
+    assert_eq!(said, tried);
 }
