@@ -8,6 +8,7 @@
 
 pub mod answer;
 mod counters;
+mod hosts_file;
 mod limits;
 pub mod query;
 mod records;
@@ -19,6 +20,7 @@ pub mod upstream;
 
 pub use answer::Refuse;
 pub use counters::{Counted, Counters};
+pub use hosts_file::{HOSTS, HostsFile};
 pub use limits::{
     NAME_BYTES_AT_ONCE, NAME_BYTES_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
     REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
@@ -27,7 +29,9 @@ pub use server::MAX_QUERIES;
 pub use service::Service;
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_CONNECTIONS};
-pub use upstream::{Looked, NameServers, Records, ServersError, Upstream};
+pub use upstream::{
+    Looked, NameServers, RESOLV_CONF, Records, ServersError, Upstream, search_domains,
+};
 
 #[cfg(test)]
 pub(crate) mod support;

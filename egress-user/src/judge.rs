@@ -8,4 +8,4 @@ mod request;
 
 pub(crate) use evidence::{Admitted, Evidence};
 pub(crate) use finding::Ruling;
-pub(crate) use request::keeps_upgrade;
+pub(crate) use request::may_upgrade;

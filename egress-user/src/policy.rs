@@ -4,6 +4,7 @@
 //! [`Policy`] answers. Every door asks the same [`Policy`], or a map made of its
 //! [`Policy::address_entries`].
 
+mod answers;
 mod class;
 mod compile;
 mod decide;
@@ -19,10 +20,11 @@ mod refusal;
 mod remedy;
 mod route;
 mod rule;
+mod search;
 mod settings;
 mod unix;
 
-pub use class::{carried_forms, class_blocks, is_public};
+pub use class::{carried_forms, class_blocks, is_all_near, is_public};
 pub use compile::{AddressAction, AddressEntry};
 pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request};
 pub use host::{Host, HostError, Name};
@@ -34,5 +36,6 @@ pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
 pub use rule::{Action, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
+pub use search::SearchDomains;
 pub use settings::Settings;
 pub use unix::{UnixAddress, UnixRule};

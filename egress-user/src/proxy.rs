@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 
 mod accept;
 mod admission;
+mod answers;
 mod budget;
 mod connection;
 mod dialling;
@@ -14,6 +15,7 @@ mod direct;
 mod drain;
 mod first_bytes;
 mod handshake;
+mod hosts;
 mod http1;
 mod http2;
 mod judging;

@@ -32,11 +32,13 @@ mod pump;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
+mod watch;
 
 pub use breaks::cut;
 pub use deliver::{WITHIN, delivered};
 pub use pipe::MAX_PIPES;
-pub use pump::{READ_LIMIT_BYTES, Watch, end, pump, pump_until};
+pub use pump::{READ_LIMIT_BYTES, end, pump, pump_until};
+pub use watch::Watch;
 
 /// Which socket of a pump failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,37 +51,46 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         print!("{}", String::from_utf8_lossy(&doctor.stdout));
         bail!(Missing("this machine cannot hold a sandbox; the lines above say why".to_owned()));
     }
-    let status = Command::new(&built.demo)
+    let status = Command::new(&built.test)
         .arg("show")
         .env("PATH", PATH)
         .stdin(Stdio::null())
         .status()
-        .with_context(|| format!("start {}", built.demo.display()))?;
+        .with_context(|| format!("start {}", built.test.display()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What cargo built.
 struct Built {
     egress: PathBuf,
-    demo: PathBuf,
+    test: PathBuf,
 }
 
 fn build() -> anyhow::Result<Built> {
+    build_test("demo")
+}
+
+/// Builds another program of the demo's kind, and says where it is.
+pub(crate) fn built(test: &str) -> anyhow::Result<PathBuf> {
+    Ok(build_test(test)?.test)
+}
+
+fn build_test(test: &str) -> anyhow::Result<Built> {
     let output = cargo::command_of_owner()?
-        .args(["test", "--package", "egress-user", "--test", "demo", "--no-run"])
+        .args(["test", "--package", "egress-user", "--test", test, "--no-run"])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("start cargo test --no-run; is cargo in PATH?")?;
     if !output.status.success() {
-        bail!("the demo does not build ({}); the compiler's words are above", output.status);
+        bail!("{test} does not build ({}); the compiler's words are above", output.status);
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let executable = |kind, name| {
         executable(&said, kind, name).with_context(|| format!("cargo built no {kind} {name}"))
     };
-    Ok(Built { egress: executable("bin", "egress")?, demo: executable("test", "demo")? })
+    Ok(Built { egress: executable("bin", "egress")?, test: executable("test", test)? })
 }
 
 /// The executable of a target, in the messages that cargo writes while it builds.

@@ -10,6 +10,7 @@ mod cargo;
 mod debian;
 mod demo;
 mod digest;
+mod real;
 mod test;
 mod toolchain;
 mod vm;
@@ -34,6 +35,8 @@ enum Command {
     Demo,
     /// Measure egress beside squid, haproxy, nginx, tinyproxy and redsocks, and write the report (root)
     Bench(bench::Options),
+    /// Run programs that people use, each without the filter and with it, and say which differ (root; not in CI)
+    Real(real::Options),
     /// Build the kernel object, egress-ebpf/egress.bpf.o, and the digest beside it
     BuildEbpf(build_ebpf::Options),
     /// Run the tests in groups and say how many ran, failed and were skipped, and why
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo => demo::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Real(options) => real::run(&options),
         Command::BuildEbpf(options) => build_ebpf::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Vm(options) => vm::run(&options),

@@ -180,7 +180,9 @@ pub fn agrees_with_kernel(scenario: &Scenario) {
                     false => target.answer(),
                 };
                 let Ok(grant) = policy.name(&name) else { continue };
-                let Ok(pins) = policy.judge_lookup(&name, &answer) else { continue };
+                let Ok((grant, pins)) = policy.judge_lookup(&name, &grant, &answer) else {
+                    continue;
+                };
                 let ports = ports_of(&grant.tcp_ports());
                 let allowed = grant.opens(port, Transport::Tcp);
                 for &pin in pins {

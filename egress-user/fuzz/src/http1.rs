@@ -1,7 +1,10 @@
 //! HTTP/1 requests: the same heads and bodies however the bytes are split, none of them invented.
 use egress_user::{
     policy::Host,
-    sniff::{Protocol, RequestHead, RequestStream, Sniffer, Step},
+    sniff::{
+        Protocol, RequestHead, RequestStream, ResponseStream, Sniffer, Step,
+        http1::{Asked, Switch},
+    },
 };
 
 /// Longer inputs are cut into pieces instead of bytes: each read costs time.
@@ -17,6 +20,22 @@ pub fn run(bytes: &[u8]) {
     // Whoever takes the connection for another protocol reads no request in it.
     let is_http = whole.events.iter().any(|event| matches!(event, Event::Head(..)));
     assert!(!is_http || Sniffer::new().feed(bytes) == Protocol::Http);
+    let piece = 1 + bytes.len() / BYTEWISE;
+    for asked in [Asked::Answer, Asked::Head, Asked::Upgrade] {
+        assert_eq!(answered(bytes, asked, bytes.len().max(1)), answered(bytes, asked, piece));
+    }
+}
+
+/// The same bytes as a server's: what they say of a first request's offer to upgrade, whether they have
+/// answered all of two requests, and whether that is not known.
+fn answered(bytes: &[u8], asked: Asked, piece: usize) -> (Option<Switch>, bool, bool) {
+    let mut responses = ResponseStream::new();
+    responses.expect(asked);
+    if asked != Asked::Upgrade {
+        responses.expect(Asked::Answer);
+    }
+    bytes.chunks(piece).for_each(|piece| responses.feed(piece));
+    (responses.take_switch(), responses.is_idle(), responses.is_lost())
 }
 
 /// What a connection's bytes came to; neighbouring body steps are one.

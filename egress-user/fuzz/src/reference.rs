@@ -7,6 +7,7 @@ use egress_user::policy::{
     Action, Answer, Host, HttpRequest, Mode, Name, Pattern, Payload, PortSet, Request, Rule,
     RuleOptions, Settings, Transport, is_public,
 };
+use ipnet::IpNet;
 
 /// NAT64, IPv4-compatible and translated addresses: what they have before an IPv4 address.
 pub const CARRIERS: [[u16; 6]; 3] = [[0x64, 0xff9b, 0, 0, 0, 0], [0; 6], [0, 0, 0, 0, 0xffff, 0]];
@@ -80,9 +81,29 @@ pub fn decide(
         return Err(Reason::Denied);
     }
     if !local && !is_localhost(name) && !addresses.iter().all(|&address| is_public(address)) {
-        return Err(Reason::NotAllowedLocal);
+        // One line has to accept all of it, and let the target pass.
+        let accepts = |rule: &&&Rule| addresses.iter().all(|&address| accepts(rule, address));
+        if !allows.iter().filter(accepts).any(|rule| passes(rule, mode, request).is_ok()) {
+            return Err(Reason::NotAllowedLocal);
+        }
     }
     Ok(addresses.iter().map(IpAddr::to_canonical).collect())
+}
+
+/// Whether the rule accepts the address in an answer of its names.
+fn accepts(rule: &Rule, address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let carried = carried(address).map(IpAddr::V4);
+    let near =
+        ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "::/127", "fe80::/10"];
+    let near = near.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|block| {
+        [Some(address), carried].into_iter().flatten().any(|one| block.contains(&one))
+    });
+    is_public(address)
+        || rule.options.resolves_to.iter().any(|block| {
+            starts_with(address, block.addr(), block.prefix_len())
+                && (!near || block.prefix_len() == block.max_prefix_len())
+        })
 }
 
 /// Whether the pattern of a rule holds for the host itself.

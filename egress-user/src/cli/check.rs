@@ -131,6 +131,7 @@ impl Shown {
         if verdict.is_allow() {
             notes.extend(note(target).map(str::to_owned));
         }
+        notes.extend(lookup.note());
         let not_built = assembled.not_built.iter();
         notes.extend(not_built.map(|line| format!("egress run refuses this policy: {line}")));
         let evidence = target.evidence();

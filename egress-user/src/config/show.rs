@@ -125,6 +125,7 @@ fn shown(value: &Setting) -> Value {
         Setting::Listen(url) => text(&url.text),
         Setting::Upstream(url) => text(&without_password(&url.text)),
         Setting::Server(one) => server(one),
+        Setting::Block(block) => text(&block.to_string()),
         Setting::RecordType(RecordType(number)) => text(&format!("TYPE{number}")),
         Setting::List(entries) => list(entries.iter().map(shown)),
         Setting::Forward(forward) => {

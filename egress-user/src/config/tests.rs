@@ -4,6 +4,7 @@ use crate::policy::{Action, Layer, Name, PortSet, Transport};
 
 mod flags;
 mod keys;
+mod resolves_to;
 mod show;
 
 fn errors(text: &str) -> Vec<String> {

@@ -4,10 +4,11 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::{DnsServer, RecordType, presets, values::Value};
-use crate::policy::{Action, Host, Name, PatternError, Transport};
+use crate::policy::{Action, Host, Name, Pattern, PatternError, Transport, is_all_near};
 
 mod url;
 
@@ -239,6 +240,26 @@ pub(super) fn record_type(value: &DeValue<'_>) -> Result<RecordType, PatternErro
         }
         Some(number) => Ok(RecordType(number)),
     }
+}
+
+/// A block that a name may resolve to, an address being one of its own; in its canonical form.
+pub(super) fn answer_block(value: &DeValue<'_>) -> Result<IpNet, PatternError> {
+    let suggestion = "write an address or a block in quotes, such as \"10.20.0.0/16\"";
+    let Some(text) = value.as_str() else {
+        return error(format!("{} is not an address", kind(value)), suggestion);
+    };
+    let block = match Pattern::parse_address(text)? {
+        Pattern::Address(address) => IpNet::from(address.to_canonical()),
+        Pattern::Block(block) => block,
+        _ => return error(format!("{text:?} is not an address"), suggestion),
+    };
+    if block.prefix_len() < block.max_prefix_len() && is_all_near(block) {
+        return error(
+            format!("{block} holds loopback, link-local or metadata addresses"),
+            format!("write each that is meant by itself, such as \"{}\"", block.addr()),
+        );
+    }
+    Ok(block)
 }
 
 /// A host that is dialled directly, as such lists are written.

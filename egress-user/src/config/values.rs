@@ -1,6 +1,8 @@
 //! What is written to keys: values with the line that says each, in whichever table of keys.
 use std::{sync::Arc, time::Duration};
 
+use ipnet::IpNet;
+
 use super::{
     DnsServer, Forward, ListenUrl, RecordType, UpstreamUrl, Written,
     keys::{Bound, Key, Narrow, Table},
@@ -28,6 +30,8 @@ pub enum Value {
     Server(DnsServer),
     /// A type of DNS records.
     RecordType(RecordType),
+    /// Addresses.
+    Block(IpNet),
     /// A list of values.
     List(Vec<Value>),
     /// DNS servers by domain.

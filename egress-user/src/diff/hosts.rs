@@ -27,6 +27,8 @@ pub enum Hosts {
     OtherUnix,
     /// Any allowed name, when a lookup of it gives an address of these.
     ResolvingTo(Box<Hosts>),
+    /// These names, when a lookup of them gives an address of those.
+    NamesResolvingTo(Box<Hosts>, Box<Hosts>),
     /// Any allowed name, when its CNAME chain has a name of these.
     WithAlias(Box<Hosts>),
 }
@@ -141,6 +143,7 @@ impl fmt::Display for Hosts {
             Hosts::Unix(address) => write!(f, "unix:{address}"),
             Hosts::OtherUnix => f.write_str("every other unix socket"),
             Hosts::ResolvingTo(hosts) => write!(f, "allowed names that resolve to {hosts}"),
+            Hosts::NamesResolvingTo(names, hosts) => write!(f, "{names} resolving to {hosts}"),
             Hosts::WithAlias(hosts) => write!(f, "allowed names with {hosts} in their CNAME chain"),
         }
     }
@@ -150,7 +153,9 @@ impl Hosts {
     /// The addresses or names of a lookup; others are themselves.
     pub(super) fn inner(&self) -> &Self {
         match self {
-            Hosts::ResolvingTo(hosts) | Hosts::WithAlias(hosts) => hosts,
+            Hosts::ResolvingTo(hosts)
+            | Hosts::NamesResolvingTo(_, hosts)
+            | Hosts::WithAlias(hosts) => hosts,
             hosts => hosts,
         }
     }

@@ -46,17 +46,20 @@ pub(super) fn good_answers(both: Both<'_>) -> Vec<IpAddr> {
 /// name that only one of them allows has changed already.
 pub(super) fn changes(both: Both<'_>, good: &[IpAddr]) -> Vec<(Hosts, Scope)> {
     let names = hosts::names(both);
-    let asked = names.iter().find_map(|class| allowed_by_both(both, class, good));
-    let (Some(asked), Some(&good)) = (asked, good.first()) else { return Vec::new() };
-    let judged = |answer: &Answer| {
-        both.each().map(|policy| {
-            let mut answers = Answers::default();
-            answers.set_others(answer.clone());
-            judge(policy, &Target::Network(asked.clone()), &mut answers)
-        })
-    };
-    let mut changes = Vec::new();
+    // What one name may resolve to is no matter of the others.
+    let (own, others): (Vec<_>, Vec<_>) =
+        names.iter().partition(|class| has_addresses_of_its_own(both, class));
+    let asked = others.iter().find_map(|class| allowed_by_both(both, class, good));
+    let mut changes: Vec<_> =
+        own.iter().flat_map(|class| changes_of_its_own(both, class, good)).collect();
+    let is_own = asked.is_none();
+    let asked = asked.or_else(|| own.iter().find_map(|class| allowed_by_both(both, class, good)));
+    let (Some(asked), Some(&good)) = (asked, good.first()) else { return changes };
+    let judged = |answer: &Answer| judged(both, &asked, answer);
     for (hosts, address) in addresses(both) {
+        if is_own && !is_public(address) {
+            continue;
+        }
         let verdicts = judged(&Answer::Found { chain: Vec::new(), addresses: vec![address] });
         changes.push((Hosts::ResolvingTo(Box::new(hosts)), of_lookup(&asked, verdicts)));
     }
@@ -69,6 +72,36 @@ pub(super) fn changes(both: Both<'_>, good: &[IpAddr]) -> Vec<(Hosts, Scope)> {
     }
     changes.retain(|(_, scope)| scope.differs());
     changes
+}
+
+/// Whether a rule of either policy says of these names what they may resolve to.
+fn has_addresses_of_its_own(both: Both<'_>, class: &HostClass) -> bool {
+    let Probe::Host(Host::Name(name)) = &class.probe else { return false };
+    both.each().into_iter().any(|policy| {
+        let rules = policy.name(name).map(|grant| grant.rules().to_vec()).unwrap_or_default();
+        rules.iter().any(|rule| !rule.options.resolves_to.is_empty())
+    })
+}
+
+/// Changes for such names, by the addresses that are not public.
+fn changes_of_its_own(both: Both<'_>, class: &HostClass, good: &[IpAddr]) -> Vec<(Hosts, Scope)> {
+    let Some(asked) = allowed_by_both(both, class, good) else { return Vec::new() };
+    let local = addresses(both).into_iter().filter(|(_, address)| !is_public(*address));
+    let change = |(hosts, address): (Hosts, IpAddr)| {
+        let answer = Answer::Found { chain: Vec::new(), addresses: vec![address] };
+        let verdicts = judged(both, &asked, &answer);
+        let hosts = Hosts::NamesResolvingTo(Box::new(class.hosts.clone()), Box::new(hosts));
+        (hosts, of_lookup(&asked, verdicts))
+    };
+    local.map(change).filter(|(_, scope)| scope.differs()).collect()
+}
+
+fn judged(both: Both<'_>, asked: &NetworkTarget, answer: &Answer) -> [Verdict; 2] {
+    both.each().map(|policy| {
+        let mut answers = Answers::default();
+        answers.set_others(answer.clone());
+        judge(policy, &Target::Network(asked.clone()), &mut answers)
+    })
 }
 
 /// Some port of the name that both policies allow. `localhost` is never looked up.

@@ -52,7 +52,7 @@ pub(super) fn classes(both: Both<'_>) -> Vec<HostClass> {
     classes
 }
 
-/// The blocks that the rules are about, in every form.
+/// The blocks that the rules are about, in every form, or that names may resolve to.
 fn written(both: Both<'_>) -> Vec<IpNet> {
     let rules = both.each().into_iter().flat_map(|policy| policy.rules());
     let blocks = rules.filter_map(|rule| match &rule.pattern {
@@ -60,7 +60,9 @@ fn written(both: Both<'_>) -> Vec<IpNet> {
         Pattern::Block(block) => Some(*block),
         Pattern::Exact(_) | Pattern::Below(_) | Pattern::AtOrBelow(_) | Pattern::Any => None,
     });
-    let mut blocks: Vec<IpNet> = blocks.flat_map(carried_forms).collect();
+    let rules = both.each().into_iter().flat_map(|policy| policy.rules());
+    let resolved = rules.flat_map(|rule| rule.options.resolves_to.iter().copied());
+    let mut blocks: Vec<IpNet> = blocks.flat_map(carried_forms).chain(resolved).collect();
     // Linux connects the unspecified addresses to loopback: a deny of loopback is one of them too.
     let unspecified = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     for (unspecified, loopback) in unspecified.into_iter().zip(LOCALHOST_ADDRESSES) {

@@ -54,10 +54,11 @@ impl Report {
             self.names.insert(reversed(name.as_str()));
         }
         for scope in scopes {
-            let kind = match hosts {
-                Hosts::ResolvingTo(_) => "address",
-                Hosts::WithAlias(_) => "alias",
-                _ => "host",
+            let kind = match &hosts {
+                Hosts::ResolvingTo(_) => "address".to_owned(),
+                Hosts::NamesResolvingTo(names, _) => format!("address of {names}"),
+                Hosts::WithAlias(_) => "alias".to_owned(),
+                _ => "host".to_owned(),
             };
             let key = format!("{kind} {}", scope.key());
             let at = *self.by_key.entry(key).or_insert(self.found.len());
@@ -104,6 +105,9 @@ impl Report {
         match hosts.first() {
             Some(Hosts::ResolvingTo(_)) => {
                 vec![format!("allowed names that resolve to {}", words.join(", "))]
+            }
+            Some(Hosts::NamesResolvingTo(names, _)) => {
+                vec![format!("{names} where it resolves to {}", words.join(", "))]
             }
             Some(Hosts::WithAlias(_)) => {
                 vec![format!("allowed names with {} in their CNAME chain", words.join(", "))]

@@ -105,6 +105,29 @@ fn addresses_are_told_apart_by_their_blocks() {
 }
 
 #[test]
+fn what_a_name_may_resolve_to_is_told_of_that_name() {
+    let plain = "[network.domains]\n'a.test' = 'allow'\n'b.test' = 'allow'";
+    let inside = |blocks: &str| {
+        let rule = format!("'a.test' = {{ action = 'allow', resolves_to = [{blocks}] }}");
+        format!("[network.domains]\n{rule}\n'b.test' = 'allow'")
+    };
+    assert_eq!(
+        said(plain, &inside("'10.20.0.0/16'")),
+        ["+ a.test where it resolves to 10.20.0.0/16"]
+    );
+    assert_eq!(
+        said(&inside("'10.20.0.0/16'"), &inside("'10.20.0.0/17'")),
+        ["- a.test where it resolves to 10.20.128.0/17"]
+    );
+    // Also where no other name is allowed.
+    let alone = "[network.domains]\n'a.test' = { action = 'allow', resolves_to = ['10.1.2.3'] }";
+    assert_eq!(
+        said("[network.domains]\n'a.test' = 'allow'", alone),
+        ["+ a.test where it resolves to 10.1.2.3"]
+    );
+}
+
+#[test]
 fn payloads_are_told_apart_where_they_count() {
     let one = "[network.domains]\n'a.test' = 'allow'";
     let limited = format!("[network]\nmode = 'limited'\n{one}");

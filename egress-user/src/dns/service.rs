@@ -183,6 +183,16 @@ impl Service {
         let is_address = matches!(record_type, RecordType::A | RecordType::AAAA);
         let reply = if name.is_localhost() && is_address {
             self.localhost(name, grant)
+        } else if let Some(answer) = self.sandbox.hosts().answer(name) {
+            if is_address {
+                let outcome = self.look_up_in_file(name, answer);
+                match self.addresses_of(name, record_type, outcome) {
+                    Ok(addresses) => Reply::Addresses(addresses),
+                    Err(noted) => return noted,
+                }
+            } else {
+                Reply::NoData
+            }
         } else if name.is_localhost() || !is_address && !self.settings.answers(record_type) {
             // And not an error: a stub resolver that asks for more than addresses keeps them.
             Reply::NoData
@@ -218,7 +228,17 @@ impl Service {
 
     /// The addresses that are pinned, or the reply to a failure that is noted.
     async fn addresses(&self, name: &Name, record_type: RecordType) -> Result<Addresses, Reply> {
-        match self.look_up(name).await {
+        let outcome = self.look_up(name).await;
+        self.addresses_of(name, record_type, outcome)
+    }
+
+    fn addresses_of(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        outcome: Outcome,
+    ) -> Result<Addresses, Reply> {
+        match outcome {
             Outcome::Pinned(addresses) => Ok(addresses),
             Outcome::Refused(refusal) => {
                 Err(self.refuse(Subject::lookup(name, record_type), refusal))

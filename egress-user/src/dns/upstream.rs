@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
     pin::Pin,
@@ -18,12 +19,9 @@ use std::{
     time::Duration,
 };
 
-use hickory_resolver::{
-    net::NetError,
-    proto::{
-        dnssec::TrustAnchors,
-        rr::{self, RecordType},
-    },
+use hickory_resolver::proto::{
+    dnssec::TrustAnchors,
+    rr::{self, RecordType},
 };
 use rustls::RootCertStore;
 
@@ -44,12 +42,13 @@ mod value;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
 pub use error::ServersError;
+pub use system::{RESOLV_CONF, search_domains};
 
 use crate::host::{Traced, Writer};
 use cache::{Cache, Clock};
 use reply::{FAILURE, Kept};
 use servers::{Manner, Servers};
-use system::{RESOLV_CONF, Watch};
+use system::Watch;
 
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,7 +274,7 @@ impl Surroundings {
             Ok(traced) if self.writer.could_write(&traced) => None,
             Ok(traced) => Some(Ok(traced)),
             Err(_) if matches!(self.writer, Writer::Root) => None,
-            Err(error) => Some(Err(self.failed(error.into()))),
+            Err(error) => Some(Err(self.failed(error))),
         }
     }
 
@@ -283,7 +282,7 @@ impl Surroundings {
         system::read_open(&mut traced.file).map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: NetError) -> ServersError {
+    fn failed(&self, source: io::Error) -> ServersError {
         ServersError::System { path: self.resolv_conf.clone(), source }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Admitted {
 }
 
 /// Who a payload is for: what it names, and the pin of that, where there is one.
-type Named = (Host, Option<Name>);
+pub(super) type Named = (Host, Option<Name>);
 
 impl Evidence {
     /// Gathers it, or says why nothing vouches for the connection.
@@ -92,6 +92,14 @@ impl Evidence {
     /// Names whose other pins may be dialled when the asked address does not answer.
     pub(crate) fn names(&self) -> impl Iterator<Item = &Name> {
         self.names.iter().map(|pin| &pin.name)
+    }
+
+    /// The name that vouches for the connection, where nothing else does.
+    pub(super) fn only_name(&self) -> Option<&Name> {
+        match &*self.names {
+            [pin] if self.literal.is_none() => Some(&pin.name),
+            _ => None,
+        }
     }
 
     /// Whether whatever passes at `asked` without naming anybody passes here too: the same port of
@@ -207,6 +215,11 @@ impl Evidence {
         if self.names.iter().any(|pin| pin.name == *name) {
             return Ok(Some(name.clone()));
         }
+        // A search domain has completed it, which the program says nothing of.
+        let is_short = |pin: &&Pinned| policy.short_forms(&pin.name).contains(name);
+        if let Some(pin) = self.names.iter().find(is_short) {
+            return Ok(Some(pin.name.clone()));
+        }
         if self.literal.is_some() {
             return Ok(None);
         }
@@ -282,7 +295,6 @@ impl Evidence {
         Grounds {
             names: self.names().take(MAX_NAMES).cloned().collect(),
             address: self.literal.as_ref().map(|grant| grant.rule().clone()),
-            expired: None,
             ..Grounds::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use egress_common::Reason;
 
-use super::evidence::{Admitted, Evidence};
+use super::evidence::{Admitted, Evidence, Named};
 use crate::{
     policy::{Host, HttpRequest, Mode, Payload, Policy, Refusal},
     record::{Event, Seen, Subject},
@@ -23,8 +23,8 @@ impl Evidence {
         }
         let Some(text) = head.host.as_deref() else {
             return self
-                .judge_unnamed(Reason::HostMismatch)
-                .and_then(|()| self.judge_payload(policy, None, &self.carried(policy, head)))
+                .judge_without_host(policy)
+                .and_then(|named| self.judge_payload(policy, named, &self.carried(policy, head)))
                 .map_err(|refusal| self.refused_by(self.request_subject(head), refusal));
         };
         let by_host = |refusal| {
@@ -41,6 +41,17 @@ impl Evidence {
         let name = self.judge_host(policy, &host, Reason::HostMismatch).map_err(by_host)?;
         self.judge_payload(policy, Some((host, name)), &self.carried(policy, head))
             .map_err(|refusal| self.refused_by(self.request_subject(head), refusal))
+    }
+
+    /// Whom a request of HTTP/1.0 is for that says no host: where one name alone vouches for the
+    /// connection, the server's only site that the program can mean.
+    fn judge_without_host(&self, policy: &Policy) -> Result<Option<Named>, Refusal> {
+        let Some(name) = self.only_name() else {
+            return self.judge_unnamed(Reason::HostMismatch).map(|()| None);
+        };
+        let host = Host::Name(name.clone());
+        let name = self.judge_host(policy, &host, Reason::HostMismatch)?;
+        Ok(Some((host, name)))
     }
 
     /// A request to the original destination.
@@ -85,7 +96,7 @@ impl Evidence {
 
     fn carried(&self, policy: &Policy, head: &RequestHead) -> Payload {
         // Another protocol would follow, in which nothing can be judged.
-        if keeps_upgrade(head) && self.reads_requests(policy) {
+        if may_upgrade(head) && self.reads_requests(policy) {
             return Payload::Opaque;
         }
         let (method, path) = (head.method.as_str().into(), head.path.as_str().into());
@@ -103,15 +114,13 @@ fn shortened(path: &str) -> String {
     }
 }
 
-/// h2c would carry later requests that nobody judges, TLS (RFC 2817) a server name, and behind the
-/// first request an answer cannot be told from another's: there the offer is withdrawn, and the
-/// server answers in HTTP/1.
-pub(crate) fn keeps_upgrade(head: &RequestHead) -> bool {
-    head.is_first
-        && head.upgrade.as_deref().is_some_and(|offer| {
-            !offer.split(',').any(|protocol| {
-                let name = protocol.trim().split('/').next().unwrap_or_default();
-                ["h2c", "h2", "tls"].iter().any(|never| name.eq_ignore_ascii_case(never))
-            })
+/// Whether the request offers to upgrade, to what may pass. h2c would carry later requests that nobody
+/// judges, and TLS (RFC 2817) a server name: there the offer is withdrawn, and the server answers in HTTP/1.
+pub(crate) fn may_upgrade(head: &RequestHead) -> bool {
+    head.upgrade.as_deref().is_some_and(|offer| {
+        !offer.split(',').any(|protocol| {
+            let name = protocol.trim().split('/').next().unwrap_or_default();
+            ["h2c", "h2", "tls"].iter().any(|never| name.eq_ignore_ascii_case(never))
         })
+    })
 }

@@ -129,6 +129,16 @@ impl PinStore for KernelPins {
             }
             return None;
         }
+        let policy = self.policy.policy();
+        let may = policy.short_forms(name);
+        for short in policy.search_domains().short_forms(name) {
+            let Some(key) = self.name_key(address, &short) else { continue };
+            // What does not fit is refused, and takes the proxy next time.
+            let _ = match may.contains(&short) {
+                true => names.insert(key, Wire(value), 0),
+                false => names.remove(&key),
+            };
+        }
         Some(id)
     }
 
@@ -136,10 +146,13 @@ impl PinStore for KernelPins {
         if id == 0 {
             return;
         }
-        if let Some(key) = self.name_key(address, name) {
-            let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever the policy of now says of them.
+        let short = self.policy.policy().search_domains().short_forms(name);
+        let mut names = self.maps.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in short.iter().chain([name]).filter_map(|name| self.name_key(address, name)) {
             let _ = names.remove(&key);
         }
+        drop(names);
         let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = live.remove(&id);
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use egress_common::pin::PortList;
 
-use super::{PinStore, PinTable, direct_ports};
+use super::{Naming, PinStore, PinTable, direct_ports};
 use crate::policy::{MatchedRules, Name};
 
 impl PinTable {
@@ -42,8 +42,13 @@ impl PinTable {
         let Some(at) = pins.iter().position(|pin| pin.name == *name) else { return };
         match (grant, pins.get_mut(at)) {
             (Some(grant), Some(pin)) if pin.grant.opens_as(grant) => {
-                // The same right, from another line perhaps.
+                // The same right, from another line perhaps. Of its short forms some may be denied now.
                 pin.grant = grant.clone();
+                if pin.id != 0 {
+                    let naming =
+                        Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
+                    let _ = store.name(address, name, &naming);
+                }
                 return;
             }
             (Some(grant), Some(pin)) => {

@@ -70,6 +70,37 @@ pub(super) enum Class {
     Local,
 }
 
+/// Whether whoever answers at the address may trust all who reach it, as they are the machine itself or its
+/// neighbours: loopback, link-local addresses, metadata services of clouds. Also in a form of IPv6 that
+/// carries such an address.
+pub(super) fn is_near(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let within = |address: IpAddr| NEAR.iter().any(|block| block.contains(&address));
+    within(address) || carried(address.into()).is_some_and(|net| within(net.addr().into()))
+}
+
+/// Whether [`is_near`] holds for all of the block.
+pub fn is_all_near(block: IpNet) -> bool {
+    NEAR.iter().any(|near| near.contains(&block))
+        || carried(block).is_some_and(|v4| NEAR.iter().any(|near| near.contains(&IpNet::V4(v4))))
+}
+
+const NEAR: [IpNet; 10] = [
+    IpNet::V4(v4(0, 0, 0, 0, 8)),
+    IpNet::V4(v4(127, 0, 0, 0, 8)),
+    IpNet::V4(v4(169, 254, 0, 0, 16)),
+    // Alibaba Cloud, Oracle Cloud, Azure.
+    IpNet::V4(v4(100, 100, 100, 200, 32)),
+    IpNet::V4(v4(192, 0, 0, 192, 32)),
+    IpNet::V4(v4(168, 63, 129, 16, 32)),
+    // `::` and `::1`.
+    IpNet::V6(v6([0, 0, 0, 0], 0, 127)),
+    IpNet::V6(v6([0xfe80, 0, 0, 0], 0, 10)),
+    // AWS, Google Cloud.
+    IpNet::V6(v6([0xfd00, 0xec2, 0, 0], 0, 32)),
+    IpNet::V6(v6([0xfd20, 0xce, 0, 0], 0, 32)),
+];
+
 /// Whether the block has public addresses and others as well: an allow of it opens those too, which
 /// who writes it for the public ones may not see.
 pub(super) fn is_mixed(block: IpNet) -> bool {

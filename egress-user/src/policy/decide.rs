@@ -1,5 +1,6 @@
 //! The decision: one order of checks for every door. Its rows are those of docs/policy.md.
 use std::{
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
@@ -9,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     Action, Host, MatchedRules, Name, Pattern, Payload, Refusal, Remedy, Rule, Settings, Transport,
-    UnixAddress, UnixRule, index::Index, own::Known,
+    UnixAddress, UnixRule, index::Index, own::Known, search,
 };
 
 /// The policy of one sandbox. Immutable but for the machine's own addresses; shared behind an `Arc`.
@@ -19,6 +20,9 @@ pub struct Policy {
     index: Index,
     unix: Vec<UnixRule>,
     own: Known,
+    search: search::Known,
+    /// Addresses that `resolves_to` of some rule has by themselves.
+    alone: Arc<HashSet<IpAddr>>,
 }
 
 /// What a lookup gave.
@@ -88,7 +92,11 @@ impl Request {
 impl Policy {
     /// A policy of these rules. The order of rules does not matter.
     pub fn new(settings: Settings, rules: Vec<Rule>) -> Self {
-        Self { settings, index: Index::new(rules), unix: Vec::new(), own: Known::default() }
+        let blocks = rules.iter().flat_map(|rule| &rule.options.resolves_to);
+        let alone = blocks.filter(|block| block.prefix_len() == block.max_prefix_len());
+        let alone = Arc::new(alone.map(IpNet::addr).collect());
+        let (own, search) = (Known::default(), search::Known::default());
+        Self { settings, index: Index::new(rules), unix: Vec::new(), own, search, alone }
     }
 
     /// With these rules for unix sockets. Links in their paths are resolved, as a policy asks no
@@ -193,39 +201,6 @@ impl Policy {
         }
     }
 
-    /// Rows 6 to 8: judges the whole union of a lookup.
-    pub fn judge_lookup<'a>(
-        &self,
-        name: &Name,
-        answer: &'a Answer,
-    ) -> Result<&'a [IpAddr], Refusal> {
-        let (chain, addresses) = match answer {
-            Answer::Found { chain, addresses } if !addresses.is_empty() => (chain, addresses),
-            Answer::Found { .. } | Answer::NxDomain | Answer::ServFail | Answer::Timeout => {
-                return Err(Refusal::new(Reason::DnsFailed));
-            }
-        };
-        let denied = chain.iter().find_map(|alias| self.denied_name(alias));
-        if let Some(refusal) =
-            denied.or_else(|| addresses.iter().find_map(|&address| self.denied_address(address)))
-        {
-            return Err(refusal);
-        }
-        // One address that is not public condemns the rest: the answer was made to lead inside.
-        let local = |address: &IpAddr| {
-            let vouched = name.is_localhost() && LOCALHOST_ADDRESSES.contains(address);
-            self.locality(*address).filter(|_| !vouched).map(|locality| (*address, locality))
-        };
-        match addresses.iter().find_map(local) {
-            Some((address, locality)) if !self.settings.allow_local_binding => {
-                let own = locality.interface();
-                let remedy = Remedy::AllowLocalBinding { name: name.clone(), address, own };
-                Err(Refusal::new(Reason::NotAllowedLocal).with_remedy(remedy))
-            }
-            Some(_) | None => Ok(addresses),
-        }
-    }
-
     /// Row 4's refusal, with the rule that does not open the port.
     pub fn port_refusal(&self, grant: &MatchedRules, port: u16, transport: Transport) -> Refusal {
         // Of several lines, the one that lacks nothing but the port.
@@ -326,6 +301,15 @@ impl Policy {
         Some(Refusal::new(Reason::NetworkDisabled).with_remedy(remedy))
     }
 
+    /// Whether `resolves_to` of some rule has the address by itself.
+    pub(super) fn has_alone(&self, address: IpAddr) -> bool {
+        self.alone.contains(&address.to_canonical())
+    }
+
+    pub(super) fn known_search(&self) -> &search::Known {
+        &self.search
+    }
+
     pub(super) fn known_own(&self) -> &Known {
         &self.own
     }
@@ -360,8 +344,17 @@ impl Policy {
         } else {
             lookup.lookup(name)
         };
-        let addresses = self.judge_lookup(name, &answer)?;
-        Ok((grant, addresses.iter().map(IpAddr::to_canonical).collect()))
+        let (accepting, addresses) = self.judge_lookup(name, &grant, &answer)?;
+        let passes = |grant: &MatchedRules| {
+            let Request { port, transport, payload, .. } = request;
+            grant.judge_payload(self.settings.mode, *port, *transport, payload).is_ok()
+        };
+        if !passes(&accepting) {
+            // A line that accepts such an answer opens something else.
+            let opening = grant.only(|rule| passes(&Arc::new(rule.clone()).into()));
+            return Err(self.local_answer(name, opening.as_ref().unwrap_or(&grant), addresses));
+        }
+        Ok((accepting, addresses.iter().map(IpAddr::to_canonical).collect()))
     }
 }
 

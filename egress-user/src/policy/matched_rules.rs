@@ -139,6 +139,13 @@ impl MatchedRules {
         }
     }
 
+    /// The lines for which `accepts` holds; none where it holds for no line.
+    pub(super) fn only(&self, accepts: impl Fn(&Rule) -> bool) -> Option<Self> {
+        let mut rules = self.rules().iter().filter(|rule| accepts(rule)).cloned();
+        let first = Self::from(rules.next()?);
+        Some(rules.fold(first, |grant, rule| grant.and(rule)))
+    }
+
     fn opening(&self, port: u16, transport: Transport) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules().iter().filter(move |rule| rule.opens(port, transport))
     }

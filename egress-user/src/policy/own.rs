@@ -121,9 +121,16 @@ impl Policy {
         self.known_own().get()
     }
 
-    /// Whether the address is the machine's own, and so closed to every name: no pin of it may stand.
-    pub fn closes_own(&self, address: IpAddr) -> bool {
+    /// Whether the address is the machine's own, and so closed to names: no pin stands that is older than
+    /// that.
+    pub fn is_own(&self, address: IpAddr) -> bool {
         !self.settings().allow_local_binding && self.known_own().get().interface(address).is_some()
+    }
+
+    /// Whether the address is the machine's own, and so closed to every name: no pin of it may stand. Where
+    /// `resolves_to` of a rule has it, [`Policy::is_own_to`] says for which names.
+    pub fn closes_own(&self, address: IpAddr) -> bool {
+        self.is_own(address) && !self.has_alone(address)
     }
 
     /// Whether the machine delivers to the address itself, allowed or not.

@@ -30,14 +30,23 @@ pub enum Remedy {
     RemoveDeny(Arc<Rule>),
     /// The same of a unix socket.
     RemoveUnixDeny(Box<UnixRule>),
-    /// `allow_local_binding = true` in `[network]`: a name resolves to an address that is not public.
-    AllowLocalBinding {
+    /// `resolves_to` of a rule of the name, which resolves to addresses that are not public.
+    ResolvesTo {
         /// The name.
         name: Name,
-        /// What it resolves to.
-        address: IpAddr,
-        /// The interface of this machine that has the address, where one has.
+        /// What it resolves to and the rule does not accept.
+        addresses: Vec<IpAddr>,
+        /// The interface of this machine that has the first of them, where one has.
         own: Option<Arc<str>>,
+        /// The rule; of the name alone, or of others too.
+        rule: Arc<Rule>,
+    },
+    /// No change of the policy: a name server answers `0.0.0.0` or `::` for what it blocks.
+    Unblock {
+        /// The name.
+        name: Name,
+        /// What it was answered with.
+        address: IpAddr,
     },
     /// The port, added to those of the rule.
     AddPort {

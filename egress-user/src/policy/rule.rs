@@ -1,5 +1,7 @@
 //! Rules, and what a matching rule opens.
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
 
 use super::{Pattern, PortSet};
 
@@ -150,6 +152,8 @@ pub struct RuleOptions {
     pub paths: Option<Box<[Box<str>]>>,
     /// The way of the bytes; none = what suits the port.
     pub via: Option<Route>,
+    /// Where the names of the rule may resolve to beside public addresses; empty = nowhere.
+    pub resolves_to: Box<[IpNet]>,
 }
 
 /// Every port, the transports that fit the pattern, and no other payload than TLS and HTTP.
@@ -162,6 +166,7 @@ impl Default for RuleOptions {
             methods: None,
             paths: None,
             via: None,
+            resolves_to: Box::default(),
         }
     }
 }
@@ -202,6 +207,15 @@ impl Rule {
     /// Whether the port (never 0) and transport are opened.
     pub fn opens(&self, port: u16, transport: Transport) -> bool {
         self.permits_transport(transport) && self.options.ports.contains(port)
+    }
+
+    /// Whether an answer of its names may be this address, which is not public. `alone`: only where the
+    /// address is written by itself, and not for a block around it.
+    pub(super) fn resolves_to(&self, address: IpAddr, alone: bool) -> bool {
+        let address = address.to_canonical();
+        let is_alone = |block: &IpNet| block.prefix_len() == block.max_prefix_len();
+        let blocks = self.options.resolves_to.iter();
+        blocks.filter(|block| !alone || is_alone(block)).any(|block| block.contains(&address))
     }
 
     /// The TCP ports that an allow opens.

@@ -20,9 +20,10 @@ use tokio::{
 
 use super::{
     admission::{Admission, Permit},
-    budget::{Budget, EARLY_BYTES},
+    budget::{Budget, EARLY_BYTES, UNJUDGED_BYTES},
     connection::Connection,
     drain::{Drain, Owed},
+    hosts::by_hosts_file,
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -61,7 +62,8 @@ pub struct Transparent {
     was_full: AtomicBool,
     drain: Drain,
     pub(super) outbound: Outbound,
-    pub(super) early: Budget,
+    pub(super) early: Arc<Budget>,
+    pub(super) unjudged: Arc<Budget>,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
 }
@@ -87,6 +89,7 @@ impl Transparent {
             drain: Drain::default(),
             outbound,
             early: Budget::new(EARLY_BYTES),
+            unjudged: Budget::new(UNJUDGED_BYTES),
             proving,
         })
     }
@@ -163,6 +166,8 @@ impl Transparent {
                 }
             }
             Err(refused) => {
+                let (hosts, policy) = (self.sandbox.hosts(), self.sandbox.policy());
+                let refused = by_hosts_file(hosts, &policy, to.ip(), refused);
                 self.sandbox.journal.refused(*refused);
                 reset(&client);
             }
@@ -237,7 +242,9 @@ impl Transparent {
 
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
     pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
-        Evidence::gather(&self.sandbox.policy(), &self.pins(), to, boottime_ns()).err()
+        let policy = self.sandbox.policy();
+        let gathered = Evidence::gather(&policy, &self.pins(), to, boottime_ns());
+        gathered.err().map(|event| by_hosts_file(self.sandbox.hosts(), &policy, to.ip(), event))
     }
 
     /// Notes that direct connections were made, of which user space sees nothing while all is well.

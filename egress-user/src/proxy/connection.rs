@@ -7,7 +7,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    ops::ControlFlow,
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -23,10 +22,11 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     accept::Transparent,
+    answers::{Answers, Watched},
     drain::Owed,
     first_bytes::{First, Stop, Then, first},
     handshake::{Answer, Handshake},
-    http1::{End, Requests, Tap},
+    http1::{End, Requests},
     http2,
     opaque::{Became, Begun},
     refuse::{self, reset},
@@ -38,7 +38,7 @@ use crate::{
     judge::Evidence,
     policy::{Name, Policy},
     record::{Event, Seen},
-    relay::{self, Watch, pump, pump_until},
+    relay::{self, pump, pump_until},
     sandbox::Live,
 };
 
@@ -66,7 +66,7 @@ impl Connection<'_> {
         let asked = self.evidence.target().ip();
         let _held = self.hold(asked);
         // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
-        let mut judging = Box::pin(first(&self.client, self.judging()));
+        let mut judging = Box::pin(first(&self.client, self.judging(), &self.door.unjudged));
         let mut judged = None;
         let Dialled { stream, address } =
             match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
@@ -81,14 +81,14 @@ impl Connection<'_> {
         }
         let server = self.server.get_or_init(|| stream);
         relay::prepare(server);
-        let (tap, answer) = (Tap::default(), Answer::default());
+        let (answers, answer) = (Answers::default(), Answer::default());
         let (moved, pipes) = (AtomicU64::new(0), &self.door.outbound.pipes);
         // Set when the last words to the client are ours, behind the server's.
         let refusing = AtomicBool::new(false);
         let down = async {
-            let watched = Watched { tap: &tap, answer: &answer };
+            let watched = Watched { answers: &answers, answer: &answer };
             let ended = pump_until(server, &self.client, &moved, pipes, watched).await;
-            tap.end();
+            answers.end();
             let _ = ended?;
             if refusing.load(Ordering::Relaxed) { Ok(()) } else { relay::end(server, &self.client) }
         };
@@ -117,7 +117,7 @@ impl Connection<'_> {
             return reset(&self.client);
         }
         let _other = (address != asked).then(|| self.hold(address));
-        let watched = Watched { tap: &tap, answer: &answer };
+        let watched = Watched { answers: &answers, answer: &answer };
         let up = pin!(self.up(server, address, watched, first, &refusing));
         if server_ended {
             match Box::pin(relay::alone(up, server)).await {
@@ -222,15 +222,16 @@ impl Connection<'_> {
         &self,
         server: &TcpStream,
         address: IpAddr,
-        Watched { tap, answer }: Watched<'_>,
+        Watched { answers, answer }: Watched<'_>,
         first: First,
         refusing: &AtomicBool,
     ) -> Result<End, relay::PumpError> {
         let broken = |source| relay::PumpError { side: relay::Side::Writer, source };
-        let (mut then, mut held, mut forwarded) = (first.then, first.held, 0);
+        let First { mut then, mut held, mut unjudged, name: _ } = first;
+        let mut forwarded = 0;
         if let Then::Begun(beginning) = then {
-            let begun = Begun::new(self, server, address, *beginning, held);
-            Became { then, held, forwarded } = match Box::pin(begun.follow()).await {
+            let begun = Begun::new(self, server, address, *beginning, held, unjudged);
+            Became { then, held, unjudged, forwarded } = match Box::pin(begun.follow()).await {
                 Ok(Ok(became)) => became,
                 Ok(Err(stop)) => return Ok(End::Broken(stop)),
                 Err(source) => return Err(broken(source)),
@@ -244,7 +245,7 @@ impl Connection<'_> {
                 return Ok(End::Finished);
             }
             Then::Http2 => {
-                let frames = http2::forward(self, server, address, held, forwarded);
+                let frames = http2::forward(self, server, address, held, &mut unjudged, forwarded);
                 let end = Box::pin(self.while_alive(frames)).await.map_err(broken)?;
                 if matches!(end, End::Finished) {
                     end_writing(server);
@@ -278,11 +279,12 @@ impl Connection<'_> {
                     client: &self.client,
                     server,
                     judging: self.judging(),
-                    tap,
+                    answers,
                     stream: *stream,
                     held,
                     forwarded,
                     offer_withdrawn: false,
+                    unjudged: &mut unjudged,
                     early: self.door.early.share(),
                 };
                 let forward = requests.forward((*head, length));
@@ -301,6 +303,7 @@ impl Connection<'_> {
         let pipes = &self.door.outbound.pipes;
         write_all(server, &rest).await.map_err(broken)?;
         drop(rest);
+        unjudged.give_back();
         pump(&self.client, server, &AtomicU64::new(0), pipes).await?;
         Ok(End::Finished)
     }
@@ -355,25 +358,6 @@ impl Connection<'_> {
         let refused = self.evidence.refused(Seen::BadHttp(why), Reason::ProtocolNotAllowed);
         self.door.sandbox.journal.refused(*refused);
         refuse::malformed(&self.client, why).await;
-    }
-}
-
-/// Who watches the server's bytes: at most one of the two awaits anything.
-#[derive(Clone, Copy)]
-struct Watched<'a> {
-    tap: &'a Tap,
-    answer: &'a Answer,
-}
-
-impl Watch for Watched<'_> {
-    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        self.answer.feed(bytes);
-        self.tap.feed(bytes);
-        ControlFlow::Continue(())
-    }
-
-    fn is_watching(&self) -> bool {
-        self.answer.is_awaited() || self.tap.is_watching()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The first bytes of a connection: read and held until they are judged. Nothing of them has left
 //! when a refusal comes out of here.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use egress_common::Reason;
 use tokio::{
@@ -9,7 +9,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{judging::Judging, read_more};
+use super::{
+    budget::{Budget, Share},
+    judging::Judging,
+    read_more,
+};
 use crate::{
     policy::Name,
     record::{Event, Seen},
@@ -33,6 +37,8 @@ const CHUNK: usize = 8 * 1024;
 pub(super) struct First {
     /// The client's bytes so far: to be forwarded, in this order, before any others.
     pub(super) held: Vec<u8>,
+    /// What these take of the sandbox's memory.
+    pub(super) unjudged: Share,
     /// The name that the connection is for, where it has said one that is evidence.
     pub(super) name: Option<Name>,
     /// How to go on.
@@ -83,6 +89,16 @@ pub(super) enum Stop {
     Gone,
 }
 
+impl Stop {
+    /// The same of a client that speaks HTTP.
+    fn of_http(self) -> Self {
+        match self {
+            Self::Refused { refused, http: _ } => Self::Refused { refused, http: true },
+            other => other,
+        }
+    }
+}
+
 impl From<io::Error> for Stop {
     fn from(_: io::Error) -> Self {
         Self::Gone
@@ -93,10 +109,15 @@ fn refused<T>(result: Result<T, Box<Event>>, http: bool) -> Result<T, Stop> {
     result.map_err(|refused| Stop::Refused { refused, http })
 }
 
-/// Reads until the connection is judged.
-pub(super) async fn first(client: &TcpStream, judging: Judging<'_>) -> Result<First, Stop> {
+/// Reads until the connection is judged. What it holds meanwhile is a share of `unjudged`.
+pub(super) async fn first(
+    client: &TcpStream,
+    judging: Judging<'_>,
+    unjudged: &Arc<Budget>,
+) -> Result<First, Stop> {
     let Judging { evidence, policy, .. } = judging;
-    let mut reading = Reading { client, held: Vec::new(), deadline: None };
+    let unjudged = unjudged.share();
+    let mut reading = Reading { client, judging, held: Vec::new(), unjudged, deadline: None };
     if evidence.passes_opaque(policy) {
         return open(reading, judging).await;
     }
@@ -174,7 +195,7 @@ async fn http(mut reading: Reading<'_>, judging: Judging<'_>) -> Result<First, S
                 let name = refused(judging.request(&head), true)?;
                 return Ok(reading.done(name, Then::Requests(Box::new(requests), head, length)));
             }
-            Step::Need if reading.more().await? => {}
+            Step::Need if reading.more().await.map_err(Stop::of_http)? => {}
             Step::Bad(why) => return Err(Stop::Malformed(why)),
             _ => return Err(unreadable(judging, Seen::UnfinishedHttp)),
         }
@@ -188,14 +209,16 @@ fn unreadable(judging: Judging<'_>, seen: Seen) -> Stop {
 
 struct Reading<'a> {
     client: &'a TcpStream,
+    judging: Judging<'a>,
     held: Vec<u8>,
+    unjudged: Share,
     /// Set by the first byte: a silent client may wait for the server to speak.
     deadline: Option<Instant>,
 }
 
 impl Reading<'_> {
     fn done(self, name: Option<Name>, then: Then) -> First {
-        First { held: self.held, name, then }
+        First { held: self.held, unjudged: self.unjudged, name, then }
     }
 
     /// What the client speaks; none when it ended without a byte.
@@ -228,6 +251,10 @@ impl Reading<'_> {
 
     /// Reads more; false at the end of the client's bytes, or when the verdict took too long.
     async fn more(&mut self) -> Result<bool, Stop> {
+        if !self.unjudged.holds(self.held.len()) {
+            let refused = self.judging.too_much_unjudged();
+            return Err(Stop::Refused { refused, http: false });
+        }
         let more = read_more::<CHUNK>(self.client, &mut self.held);
         let more = match self.deadline {
             None => more.await?,

@@ -1,24 +1,20 @@
 //! The client's side of an HTTP/1 connection: every request's host is judged before any byte of it
 //! is forwarded, for as long as the connection lives.
 
-use std::{
-    io,
-    ops::ControlFlow,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use egress_common::Reason;
-use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 
-use super::{budget::Share, first_bytes::Stop, judging::Judging, read_more, write_all};
+use super::{
+    answers::Answers, budget::Share, first_bytes::Stop, judging::Judging, read_more, write_all,
+};
 use crate::{
-    judge::keeps_upgrade,
+    judge::may_upgrade,
     record::{Event, Seen},
-    relay::Watch,
     sniff::{
-        RequestHead, RequestStream, ResponseWatch, Step,
-        http1::{Awaited, ResponseState, without_upgrade},
+        RequestHead, RequestStream, Step,
+        http1::{Switch, without_upgrade},
     },
 };
 
@@ -51,65 +47,16 @@ pub(super) enum End {
     Broken(Stop),
 }
 
-/// Watches the server's bytes while the answer to an upgrade is outstanding.
-#[derive(Debug, Default)]
-pub(super) struct Tap {
-    watch: Mutex<Option<ResponseWatch>>,
-    verdict: Mutex<Option<ResponseState>>,
-    told: Notify,
-}
-
-impl Tap {
-    /// The server's next bytes, before they are forwarded. Cheap while nothing is awaited.
-    pub(super) fn feed(&self, chunk: &[u8]) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(watching) = watch.as_mut() else { return };
-        let state = watching.feed(chunk);
-        if state != ResponseState::Need {
-            *watch = None;
-            *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
-            self.told.notify_one();
-        }
-    }
-
-    /// Whether the answer to an upgrade is awaited. It is asked for before the request is
-    /// forwarded, so that no byte of the answer can have come before.
-    fn is_armed(&self) -> bool {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// The server will say no more: an answer that has not come will not.
-    pub(super) fn end(&self) {
-        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        verdict.get_or_insert(ResponseState::Need);
-        self.told.notify_one();
-    }
-
-    fn arm(&self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        *watch = Some(ResponseWatch::new(Awaited::Upgrade));
-    }
-
-    async fn verdict(&self) -> ResponseState {
-        loop {
-            let verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(verdict) = verdict {
-                return verdict;
-            }
-            self.told.notified().await;
-        }
-    }
-}
-
-impl Watch for &Tap {
-    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        self.feed(bytes);
-        ControlFlow::Continue(())
-    }
-
-    fn is_watching(&self) -> bool {
-        self.is_armed()
-    }
+/// What became of an offer to upgrade.
+enum Offer {
+    Taken,
+    Declined,
+    /// One side went away before an answer.
+    Gone,
+    /// The answer is not HTTP.
+    Bad,
+    /// No answer came in time.
+    Unanswered,
 }
 
 /// One connection's requests.
@@ -117,15 +64,17 @@ pub(super) struct Requests<'a> {
     pub(super) client: &'a TcpStream,
     pub(super) server: &'a TcpStream,
     pub(super) judging: Judging<'a>,
-    pub(super) tap: &'a Tap,
+    pub(super) answers: &'a Answers,
     pub(super) stream: RequestStream,
     pub(super) held: Vec<u8>,
     /// Bytes at the front of the first head that the server has already.
     pub(super) forwarded: usize,
     /// The last head's offer to upgrade was taken out.
     pub(super) offer_withdrawn: bool,
+    /// What `held` takes of the sandbox's memory while it waits for a verdict.
+    pub(super) unjudged: &'a mut Share,
     /// Room for what the client sends before the answer to its upgrade.
-    pub(super) early: Share<'a>,
+    pub(super) early: Share,
 }
 
 impl Requests<'_> {
@@ -148,16 +97,23 @@ impl Requests<'_> {
                     return Ok(self.unanswered("too much at once"));
                 }
                 Step::AwaitResponse => match self.switched().await? {
-                    Some(ResponseState::Switched) => return Ok(End::Tunnel(self.held)),
-                    Some(ResponseState::NotSwitched) => self.stream.resume(),
-                    // One side went away, which is no refusal of ours.
-                    Some(ResponseState::Need) => return Ok(End::Finished),
-                    Some(ResponseState::Bad) => {
+                    Offer::Taken => return Ok(End::Tunnel(self.held)),
+                    Offer::Declined => self.stream.resume(),
+                    // Which is no refusal of ours.
+                    Offer::Gone => return Ok(End::Finished),
+                    Offer::Bad => {
                         return Ok(End::Malformed("the answer to its upgrade is not HTTP"));
                     }
-                    None => return Ok(self.unanswered("no answer came")),
+                    Offer::Unanswered => return Ok(self.unanswered("no answer came")),
                 },
                 Step::Need => {
+                    if self.held.is_empty() {
+                        // At rest a connection holds nothing.
+                        self.held = Vec::new();
+                    }
+                    if !self.unjudged.holds(self.held.len()) {
+                        return Ok(End::Refused(self.judging.too_much_unjudged()));
+                    }
                     if !read_more::<CHUNK>(self.client, &mut self.held).await? {
                         return Ok(End::Finished);
                     }
@@ -170,43 +126,41 @@ impl Requests<'_> {
         }
     }
 
-    /// Forwards a judged head. An offer to upgrade is kept only where its answer can be watched.
+    /// Forwards a judged head. An offer to upgrade is kept only where its answer can be told from others.
     async fn head(&mut self, head: &RequestHead, length: usize) -> io::Result<()> {
         let bytes = self.held.get(..length).unwrap_or_default();
         // Less than the request line, which no rewriting changes.
         let forwarded = std::mem::take(&mut self.forwarded);
         let rest = |bytes| <[u8]>::get(bytes, forwarded..).unwrap_or_default();
-        if keeps_upgrade(head) {
-            self.tap.arm();
-            write_all(self.server, rest(bytes)).await?;
-        } else if head.upgrade.is_some() {
+        let keeps_offer = may_upgrade(head) && self.answers.can_tell();
+        // Before a byte of the answer can come.
+        self.answers.expect(head, keeps_offer);
+        if head.upgrade.is_some() && !keeps_offer {
             write_all(self.server, rest(&without_upgrade(bytes))).await?;
+            self.offer_withdrawn = true;
         } else {
             write_all(self.server, rest(bytes)).await?;
         }
         self.held.drain(..length.min(self.held.len()));
-        if head.upgrade.is_some() && !keeps_upgrade(head) {
-            self.offer_withdrawn = true;
-        }
         Ok(())
     }
 
-    /// Whether the connection became a tunnel; `Need` when the server ended without an answer, or
-    /// the client without waiting for it: its end must reach a server that says nothing. None when
-    /// the client has ended with data behind its offer, and no answer came in time.
-    async fn switched(&mut self) -> io::Result<Option<ResponseState>> {
+    /// Whether the connection became a tunnel. A client that ends without waiting for the answer is gone:
+    /// its end must reach a server that says nothing. One that ends with data behind its offer is waited
+    /// for, but not for ever.
+    async fn switched(&mut self) -> io::Result<Offer> {
         if std::mem::take(&mut self.offer_withdrawn) {
-            return Ok(Some(ResponseState::NotSwitched));
+            return Ok(Offer::Declined);
         }
         let mut has_ended = false;
-        let tap = self.tap;
+        let answers = self.answers;
         self.held.shrink_to_fit();
         while self.held.len() < EARLY && self.early.grow(self.held.len() + EARLY_CHUNK) {
             tokio::select! {
-                verdict = tap.verdict() => return Ok(Some(self.answered(verdict))),
+                switch = answers.switch() => return Ok(self.answered(switch)),
                 more = read_more::<EARLY_CHUNK>(self.client, &mut self.held) => match more? {
                     true => {}
-                    false if self.held.is_empty() => return Ok(Some(ResponseState::Need)),
+                    false if self.held.is_empty() => return Ok(Offer::Gone),
                     false => {
                         has_ended = true;
                         break;
@@ -214,12 +168,12 @@ impl Requests<'_> {
                 },
             }
         }
-        let verdict = if has_ended {
-            timeout(ANSWER_WITHIN, tap.verdict()).await.ok()
+        let switch = if has_ended {
+            timeout(ANSWER_WITHIN, answers.switch()).await
         } else {
-            Some(tap.verdict().await)
+            Ok(answers.switch().await)
         };
-        Ok(verdict.map(|verdict| self.answered(verdict)))
+        Ok(switch.map_or(Offer::Unanswered, |switch| self.answered(switch)))
     }
 
     /// What stands behind an offer is dropped: neither side may take what it has for a whole.
@@ -228,9 +182,14 @@ impl Requests<'_> {
         End::Broken(Stop::Refused { refused, http: true })
     }
 
-    fn answered(&mut self, verdict: ResponseState) -> ResponseState {
+    fn answered(&mut self, switch: Option<Switch>) -> Offer {
         self.early.give_back();
-        verdict
+        match switch {
+            Some(Switch::Switched) => Offer::Taken,
+            Some(Switch::NotSwitched) => Offer::Declined,
+            Some(Switch::Bad) => Offer::Bad,
+            None => Offer::Gone,
+        }
     }
 
     /// Whether there is room for what was read behind the offer.

@@ -7,7 +7,9 @@ use std::{io, net::IpAddr};
 use egress_common::Reason;
 use tokio::net::TcpStream;
 
-use super::{connection::Connection, first_bytes::Stop, http1::End, read_more, write_all};
+use super::{
+    budget::Share, connection::Connection, first_bytes::Stop, http1::End, read_more, write_all,
+};
 use crate::{
     record::Seen,
     sniff::{Http2Step, Http2Stream},
@@ -23,6 +25,7 @@ pub(super) async fn forward(
     server: &TcpStream,
     address: IpAddr,
     mut held: Vec<u8>,
+    unjudged: &mut Share,
     mut forwarded: usize,
 ) -> io::Result<End> {
     let mut frames = Http2Stream::new();
@@ -62,6 +65,10 @@ pub(super) async fn forward(
         if held.is_empty() {
             // At rest a connection holds nothing.
             held = Vec::new();
+        }
+        if !unjudged.holds(held.len()) {
+            let refused = connection.judging().too_much_unjudged();
+            return Ok(End::Broken(Stop::Refused { refused, http: false }));
         }
         if !read_more::<CHUNK>(&connection.client, &mut held).await? {
             return Ok(End::Finished);

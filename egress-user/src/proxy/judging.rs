@@ -1,6 +1,8 @@
 //! What a connection shows, put to the policy, with the decision noted: refusals by whoever ends the connection,
 //! what may pass here.
 
+use egress_common::Reason;
+
 use super::connection::Connection;
 use crate::{
     judge::{Admitted, Evidence},
@@ -45,6 +47,11 @@ impl Judging<'_> {
     /// Of a client of HTTP/2: each of its requests is judged by itself.
     pub(super) fn http2(self) -> Result<(), Box<Event>> {
         self.evidence.judge_http2(self.policy)
+    }
+
+    /// The refusal of a client that would have more held for it than there is room for.
+    pub(super) fn too_much_unjudged(self) -> Box<Event> {
+        self.evidence.refused(Seen::TooMuchUnjudged, Reason::RateLimited)
     }
 
     /// Notes that a payload may pass of which the policy was asked before.

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    budget::Share,
     connection::Connection,
     first_bytes::{Stop, Then, VERDICT_WITHIN},
     read_more, write_all,
@@ -26,6 +27,8 @@ pub(super) struct Became {
     pub(super) then: Then,
     /// From the connection's first byte on for a request, else what was not forwarded.
     pub(super) held: Vec<u8>,
+    /// What these take of the sandbox's memory.
+    pub(super) unjudged: Share,
     /// Bytes of these that the server has.
     pub(super) forwarded: usize,
 }
@@ -38,6 +41,7 @@ pub(super) struct Begun<'a> {
     address: IpAddr,
     beginning: Beginning,
     held: Vec<u8>,
+    unjudged: Share,
     /// Bytes of the connection before those in `held`: no head is so long.
     dropped: usize,
     /// Bytes of the connection that were forwarded.
@@ -51,8 +55,10 @@ impl<'a> Begun<'a> {
         address: IpAddr,
         beginning: Beginning,
         held: Vec<u8>,
+        unjudged: Share,
     ) -> Self {
-        Self { connection, server, address, beginning, held, dropped: 0, forwarded: 0 }
+        let (dropped, forwarded) = (0, 0);
+        Self { connection, server, address, beginning, held, unjudged, dropped, forwarded }
     }
 
     /// Forwards until it is certain what this is; a request's head is judged. A refusal leaves the
@@ -73,9 +79,13 @@ impl<'a> Begun<'a> {
                 write_all(self.server, self.held.get(from..passable).unwrap_or_default()).await?;
                 self.forwarded = self.dropped + passable;
             }
-            if self.held.len() > HEAD_LIMIT_BYTES {
+            // A request that would need what is dropped is refused.
+            if self.held.len() > HEAD_LIMIT_BYTES || !self.unjudged.holds(self.held.len()) {
                 self.held.drain(..passable);
                 self.dropped += passable;
+            }
+            if !self.unjudged.holds(self.held.len()) {
+                return Ok(Err(self.too_much()));
             }
             fresh = self.held.len();
             if !self.more().await? {
@@ -92,7 +102,12 @@ impl<'a> Begun<'a> {
     fn relay(mut self) -> Became {
         self.connection.judging().passes(Seen::Opaque);
         self.held.drain(..(self.forwarded - self.dropped).min(self.held.len()));
-        Became { then: Then::Relay, held: self.held, forwarded: 0 }
+        Became { then: Then::Relay, held: self.held, unjudged: self.unjudged, forwarded: 0 }
+    }
+
+    fn too_much(&self) -> Stop {
+        let refused = self.connection.judging().too_much_unjudged();
+        Stop::Refused { refused, http: false }
     }
 
     async fn request(mut self) -> io::Result<Result<Became, Stop>> {
@@ -114,8 +129,11 @@ impl<'a> Begun<'a> {
                         return Ok(Err(Stop::Gone));
                     }
                     let then = Then::Requests(Box::new(requests), head, length);
-                    let (held, forwarded) = (self.held, self.forwarded);
-                    return Ok(Ok(Became { then, held, forwarded }));
+                    let Self { held, unjudged, forwarded, .. } = self;
+                    return Ok(Ok(Became { then, held, unjudged, forwarded }));
+                }
+                Step::Need if !self.unjudged.holds(self.held.len()) => {
+                    return Ok(Err(self.too_much()));
                 }
                 Step::Need => match timeout_at(deadline, self.more()).await {
                     Ok(Ok(true)) => {}
@@ -128,8 +146,8 @@ impl<'a> Begun<'a> {
                     if let Err(refused) = judging.http2() {
                         return Ok(Err(Stop::Refused { refused, http: false }));
                     }
-                    let (held, forwarded) = (self.held, self.forwarded);
-                    return Ok(Ok(Became { then: Then::Http2, held, forwarded }));
+                    let Self { held, unjudged, forwarded, .. } = self;
+                    return Ok(Ok(Became { then: Then::Http2, held, unjudged, forwarded }));
                 }
                 Step::Bad(why) => return Ok(Err(Stop::Malformed(why))),
                 _ => return Ok(Err(Stop::Malformed("servers may read a request in it"))),

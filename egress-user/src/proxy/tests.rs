@@ -3,7 +3,9 @@
 mod accepting;
 mod dialling;
 mod draining;
+mod dying;
 mod ends;
+mod heads;
 mod http1;
 mod http2;
 mod limits;

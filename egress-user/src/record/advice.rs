@@ -61,7 +61,6 @@ fn key(remedy: &Remedy) -> Option<&'static str> {
         Remedy::Enable => Some("network.enabled=true"),
         Remedy::FullMode { .. } => Some("network.mode=full"),
         Remedy::AllowEch => Some("network.ech=allow"),
-        Remedy::AllowLocalBinding { .. } => Some("network.allow_local_binding=true"),
         _ => None,
     }
 }
@@ -75,7 +74,8 @@ fn rule_line(remedy: &Remedy) -> Option<String> {
         | Remedy::AddMethod { rule, .. }
         | Remedy::AddPath { rule, .. }
         | Remedy::ReadNoRequests(rule)
-        | Remedy::AnyProtocol(rule) => rule,
+        | Remedy::AnyProtocol(rule)
+        | Remedy::ResolvesTo { rule, .. } => rule,
         _ => return None,
     };
     // A flag is nothing to edit: there the whole line is written.

@@ -55,6 +55,8 @@ pub struct Grounds {
     pub expired: Option<Name>,
     /// Of a lookup that failed, who answered what.
     pub failure: Option<Printable>,
+    /// A name that the machine's hosts file gives the address to.
+    pub in_hosts: Option<Name>,
 }
 
 impl Event {
@@ -100,6 +102,10 @@ impl Event {
             (Subject::Address { .. }, Some(name)) => {
                 format!("{subject} (expired pin of {name}; look the name up again)")
             }
+            (Subject::Address { .. }, None) => match &self.grounds.in_hosts {
+                Some(name) => format!("{subject} ({name} of the hosts file)"),
+                None => subject.to_string(),
+            },
             _ => subject.to_string(),
         }
         .into()
@@ -172,6 +178,7 @@ impl Event {
             && self.remedy == other.remedy
             && self.grounds.expired == other.grounds.expired
             && self.grounds.failure == other.grounds.failure
+            && self.grounds.in_hosts == other.grounds.in_hosts
     }
 }
 

@@ -1,9 +1,11 @@
 //! What would change a refusal, as a person reads it: a line of a policy, or what to do to one.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
 
 use crate::{
-    policy::{HostError, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport},
+    policy::{HostError, Name, Pattern, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport},
     text,
 };
 
@@ -27,19 +29,22 @@ impl fmt::Display for Remedy {
             }
             Self::RemoveDeny(rule) => without_deny(f, rule),
             Self::RemoveUnixDeny(rule) => without_deny(f, rule),
-            Self::AllowLocalBinding { name, address, own } => {
-                write!(
-                    f,
-                    "allow_local_binding = true in [network] ({name} resolves to {address}, which "
-                )?;
+            Self::ResolvesTo { name, addresses, own, rule } => {
+                resolves_to(f, name, addresses, rule)?;
+                let [first, ..] = addresses.as_slice() else { return Ok(()) };
+                write!(f, " ({name} resolves to {first}, which ")?;
                 match own {
                     Some(interface) => {
-                        write!(f, "is an address of this machine, on {interface}")?;
+                        write!(f, "is an address of this machine, on {interface})")
                     }
-                    None => f.write_str("is not public")?,
+                    None => f.write_str("is not public)"),
                 }
-                f.write_str("; a rule for the address alone opens the address, not the name)")
             }
+            Self::Unblock { name, address } => write!(
+                f,
+                "no line of a policy: the name server blocks {name}, as it answers {address}, \
+                 which is nowhere"
+            ),
             Self::AddPort { port, rule } => {
                 edit(f, rule, format_args!("add {port} to the ports of"), "", |options| {
                     if let PortSet::Only(ports) = &options.ports {
@@ -139,12 +144,36 @@ fn edit(
     }
     let mut options = rule.options.clone();
     change(&mut options);
-    let table = if rule.pattern.is_address() { "addresses" } else { "domains" };
-    let pattern = text::toml(&rule.pattern.to_string());
     // A second line of a preset's pattern adds to it.
     let place = if is_preset { "beside" } else { "instead of" };
-    write!(f, "{place} {rule}, in [network.{table}]: {pattern} = {{ action = \"allow\"")?;
-    write_options(f, &options)?;
+    write!(f, "{place} {rule}, ")?;
+    write_line(f, &rule.pattern, &options)
+}
+
+/// A line with these addresses added: in the place of the rule, or where that is about other names too, for this one
+/// beside it.
+fn resolves_to(
+    f: &mut fmt::Formatter<'_>,
+    name: &Name,
+    addresses: &[IpAddr],
+    rule: &Rule,
+) -> fmt::Result {
+    let mut options = rule.options.clone();
+    let added = addresses.iter().copied().map(IpNet::from);
+    options.resolves_to = options.resolves_to.iter().copied().chain(added).collect();
+    let pattern = Pattern::Exact(name.clone());
+    if rule.pattern == pattern {
+        let place = if rule.origin.preset.is_some() { "beside" } else { "instead of" };
+        write!(f, "{place} {rule}, ")?;
+    }
+    write_line(f, &pattern, &options)
+}
+
+fn write_line(f: &mut fmt::Formatter<'_>, pattern: &Pattern, options: &RuleOptions) -> fmt::Result {
+    let table = if pattern.is_address() { "addresses" } else { "domains" };
+    let pattern = text::toml(&pattern.to_string());
+    write!(f, "in [network.{table}]: {pattern} = {{ action = \"allow\"")?;
+    write_options(f, options)?;
     f.write_str(" }")
 }
 
@@ -163,6 +192,10 @@ fn write_options(f: &mut fmt::Formatter<'_>, options: &RuleOptions) -> fmt::Resu
         if let Some(values) = values {
             list(f, key, values.iter().map(|value| &**value))?;
         }
+    }
+    if !options.resolves_to.is_empty() {
+        let blocks: Vec<_> = options.resolves_to.iter().map(IpNet::to_string).collect();
+        list(f, "resolves_to", blocks.iter().map(String::as_str))?;
     }
     Ok(())
 }

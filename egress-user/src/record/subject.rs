@@ -124,6 +124,8 @@ pub enum Seen {
     UnfinishedRecord,
     /// Data behind an offer to upgrade that is not answered, and what of it is too much.
     EarlyData(&'static str),
+    /// More than the sandbox may hold at once of what waits to be judged.
+    TooMuchUnjudged,
     /// No TLS hello where the kernel looked for one.
     NoHello,
     /// Urgent data before a TLS hello, on the kernel's path.
@@ -215,6 +217,9 @@ impl Seen {
             Self::UnfinishedRecord => "an unfinished TLS record before the server's answer",
             Self::EarlyData(why) => {
                 return write!(f, "data before the answer to an upgrade to tcp {to} ({why})");
+            }
+            Self::TooMuchUnjudged => {
+                "the beginning of a request or a hello (too many long ones at once)"
             }
             Self::NoHello => {
                 return write!(f, "no TLS hello to tcp {to} (the next one takes the proxy)");

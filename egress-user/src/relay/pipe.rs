@@ -86,12 +86,14 @@ impl Pipe {
         self.held_bytes
     }
 
-    /// Moves what `socket` has received into the empty pipe: 0 at the end of the stream.
+    /// Moves what `socket` has received, at most `limit_bytes`, into the empty pipe: 0 at the end of the
+    /// stream.
     ///
     /// # Errors
     /// The socket's. `WouldBlock` also where the next byte is urgent, which only a read gets past.
-    pub(super) fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let moved = splice(socket, None, &self.write, None, CAPACITY_BYTES, flags())?;
+    pub(super) fn fill(&mut self, socket: impl AsFd, limit_bytes: usize) -> io::Result<usize> {
+        let wanted = CAPACITY_BYTES.min(limit_bytes);
+        let moved = splice(socket, None, &self.write, None, wanted, flags())?;
         self.held_bytes += moved;
         #[cfg(test)]
         FILLED.fetch_add(1, Ordering::Relaxed);

@@ -19,6 +19,7 @@ use super::{
     breaks::{cut, is_doomed},
     pipe::Pipe,
     reset,
+    watch::{Unwatched, Watch},
 };
 use crate::quota::Quota;
 
@@ -64,35 +65,6 @@ pub async fn pump(
 ) -> Result<(), PumpError> {
     let _ = pump_until(reader, writer, moved_bytes, pipes, Unwatched).await?;
     end(reader, writer)
-}
-
-/// Who is shown the bytes of a direction before they are written.
-pub trait Watch {
-    /// A run of bytes; after a break another pump can go on behind it.
-    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()>;
-
-    /// Whether the next bytes matter. Those that do not may pass unseen, and faster.
-    fn is_watching(&self) -> bool {
-        true
-    }
-}
-
-impl<F: FnMut(&[u8]) -> ControlFlow<()>> Watch for F {
-    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        self(bytes)
-    }
-}
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn see(&mut self, _: &[u8]) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn is_watching(&self) -> bool {
-        false
-    }
 }
 
 /// Passes the end of `reader`'s stream on to `writer`.
@@ -283,10 +255,11 @@ impl<'a, W: Watch> Pump<'a, W> {
 
     /// One read, and as much writing as goes at once.
     fn turn(&mut self) -> Result<Turn, PumpError> {
-        if self.pace.busy
-            && !self.watch.is_watching()
+        let unseen = if self.pace.busy { self.watch.unseen() } else { 0 };
+        // The last bytes that need not be seen are not worth a turn of their own.
+        if unseen >= IDLE_BYTES
             && let Some(pipe) = Pipe::take(self.pipes)
-            && let Some(turn) = self.splice(pipe)?
+            && let Some(turn) = self.splice(pipe, unseen)?
         {
             return Ok(turn);
         }
@@ -295,8 +268,8 @@ impl<'a, W: Watch> Pump<'a, W> {
 
     /// One turn without copying; none where only a read says more: nothing may have come, or an
     /// urgent byte may be next, at which splice stops.
-    fn splice(&mut self, mut pipe: Pipe) -> Result<Option<Turn>, PumpError> {
-        let moved = match pipe.fill(self.reader) {
+    fn splice(&mut self, mut pipe: Pipe, limit: usize) -> Result<Option<Turn>, PumpError> {
+        let moved = match pipe.fill(self.reader, limit) {
             Ok(0) => {
                 pipe.give_back();
                 return Ok(Some(Turn::EndOfStream));
@@ -309,6 +282,7 @@ impl<'a, W: Watch> Pump<'a, W> {
             Err(error) => return Err(broken_reader(error)),
         };
         self.pace.read(moved);
+        self.watch.passed(moved);
         self.write_pipe(&mut pipe)?;
         Ok(Some(if pipe.held_bytes() > 0 {
             Turn::Held(Held::Piped(pipe))

@@ -21,6 +21,7 @@ impl SandboxState {
     /// under [`SandboxState::change`].
     pub(super) fn set_policy(&self, policy: Policy) -> usize {
         policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
+        policy.set_search_domains(self.policy().search_domains().as_ref().clone());
         let policy = Arc::new(policy);
         let generation = self.policy.set(Arc::clone(&policy));
         let now_ns = boottime_ns();
@@ -31,8 +32,10 @@ impl SandboxState {
                 let grant = policy.name(name).ok()?;
                 let addresses = addresses.to_vec();
                 let answer = Answer::Found { chain: Vec::new(), addresses };
-                let is_good = name.is_localhost() || policy.judge_lookup(name, &answer).is_ok();
-                is_good.then_some(grant)
+                if name.is_localhost() {
+                    return Some(grant);
+                }
+                policy.judge_lookup(name, &grant, &answer).ok().map(|(accepting, _)| accepting)
             },
             now_ns,
         );

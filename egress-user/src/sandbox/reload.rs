@@ -29,6 +29,7 @@ impl Sandbox {
         // The kernel's rules are judged again by the proxy: first what is new, then what is gone.
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
         let ended = self.state.set_policy(policy);
+        self.dns.pin_hosts();
         // Told at the end: what has lost its right ends all the same.
         let written = self.write_record();
         self.keeper.write_rules();

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::DnsSettings,
-    dns::{self, NameServers, Service},
+    dns::{self, HOSTS, HostsFile, NameServers, Service},
     flow::Flows,
     host::{Listeners, Writer},
     own::has_ipv6_route,
@@ -72,6 +72,9 @@ pub(super) fn serve(
         to_dns,
     );
     service.pin_localhost().map_err(failed("pin localhost"))?;
+    // As they are now: later the command could write them.
+    state.set_hosts(HostsFile::read(HOSTS.as_ref()).map_err(failed("read /etc/hosts"))?);
+    state.policy().set_search_domains(dns::search_domains(dns::RESOLV_CONF.as_ref()));
     let proxy = Transparent::new(state.clone(), to_proxy, supervisor.workers.outbound.clone());
     let tasks = Tasks::default();
     let count = listeners.count();

@@ -136,6 +136,7 @@ impl Sandbox {
             held: Some(held),
             _tasks: tasks,
         };
+        handle.sandbox.dns.pin_hosts();
         handle.sandbox.write_record()?;
         if !supervisor.share_out() {
             return Err(StartError::Descriptors { limit: supervisor.descriptor_limit() });

@@ -8,6 +8,7 @@ use std::{
 use super::{Connections, PolicyWatch};
 use crate::{
     clock::boottime_ns,
+    dns::HostsFile,
     own::Watch,
     pins::{PinStore, PinTable},
     policy::Policy,
@@ -28,6 +29,8 @@ pub struct SandboxState {
     store: Arc<dyn PinStore>,
     /// Of the machine's own addresses; none in tests.
     own: OnceLock<Arc<Watch>>,
+    /// The machine's hosts file as it was at the start; empty in tests.
+    hosts: OnceLock<HostsFile>,
     /// Held by whoever changes the policy, or what it knows of the machine's addresses.
     changing: Mutex<()>,
 }
@@ -43,6 +46,7 @@ impl SandboxState {
             pins: Mutex::default(),
             store,
             own: OnceLock::new(),
+            hosts: OnceLock::new(),
             changing: Mutex::new(()),
         })
     }
@@ -76,6 +80,16 @@ impl SandboxState {
     /// Whoever dials asks this watch whether an address has become the machine's own. Once.
     pub fn watch_own(&self, watch: Arc<Watch>) {
         let _ = self.own.set(watch);
+    }
+
+    /// What the machine's hosts file says. Once, at the start.
+    pub fn set_hosts(&self, hosts: HostsFile) {
+        let _ = self.hosts.set(hosts);
+    }
+
+    /// The machine's hosts file as it was at the start.
+    pub fn hosts(&self) -> &HostsFile {
+        self.hosts.get_or_init(HostsFile::default)
     }
 
     /// Takes notice of every change of the machine's addresses until now.

@@ -20,15 +20,16 @@ mod tests;
 mod upgrade;
 
 pub use head::{RequestHead, TargetForm};
-pub use response::{Awaited, ResponseState, ResponseWatch};
+pub use response::{Asked, ResponseStream, Switch};
 pub use upgrade::without_upgrade;
 
 /// Most bytes of a request head, its last empty line included, and so what a waiting connection
-/// holds for it. A longer one is bad.
-pub const HEAD_LIMIT_BYTES: usize = 16 * 1024;
+/// holds for it. A longer one is bad. Servers take 8 KiB (nginx, Apache, by line) to 64 KiB (Go's take
+/// more).
+pub const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 
 /// Most header fields of a request. More are bad.
-pub const HEADER_LIMIT: usize = 128;
+pub const HEADER_LIMIT: usize = 256;
 
 /// What the caller has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum Step {
     /// them, take them off, call again.
     Body(usize),
     /// After a request with `Upgrade` or CONNECT: hold the client's bytes until a
-    /// [`ResponseWatch`] knows whether the connection becomes a tunnel; if not, call
+    /// [`ResponseStream`] knows whether the connection becomes a tunnel; if not, call
     /// [`RequestStream::resume`].
     AwaitResponse,
     /// Certainly not HTTP/1; only as the first answer of a connection other than `Need`. Final.
@@ -78,7 +79,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct RequestStream {
     state: State,
-    /// Only the first request may turn out not to be HTTP.
+    /// Only the first request may turn out not to be HTTP: none behind it.
     first: Option<FirstLine>,
     scan: Scan,
 }
@@ -166,7 +167,7 @@ impl RequestStream {
             Scanned::Bad(why) => return self.end(Step::Bad(why)),
             Scanned::End(len) => len,
         };
-        let parsed = head::parse(input.get(..len).unwrap_or(input), self.first.is_some());
+        let parsed = head::parse(input.get(..len).unwrap_or(input));
         let (head, body) = match parsed {
             Ok(parsed) => parsed,
             Err(why) => return self.end(Step::Bad(why)),

@@ -24,7 +24,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Most bytes held for one field section, the heads of its frames, padding and priorities
 /// included. The section itself has at most [`HEAD_LIMIT_BYTES`].
-pub const SECTION_LIMIT_BYTES: usize = 2 * HEAD_LIMIT_BYTES;
+pub const SECTION_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES + 16 * 1024;
 
 /// The largest table of fields that a client may use (RFC 7541 section 4.2); 4096 bytes unless the
 /// server offers more. So a connection costs at most this and [`SECTION_LIMIT_BYTES`].

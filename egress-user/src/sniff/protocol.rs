@@ -115,7 +115,7 @@ mod tests {
         let long = [b'a'; 100];
         assert_eq!(verdict_at(&long).0, Protocol::Opaque);
         let mut long = b"GET ".to_vec();
-        long.resize(20_000, b'a');
+        long.resize(70_000, b'a');
         assert_eq!(verdict_at(&long).0, Protocol::Http);
     }
 }

@@ -108,6 +108,41 @@ fn methods_and_paths_are_those_of_the_host_that_is_named() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn heads_pass_as_servers_take_them() {
+    let world = two_sites();
+    let cookie = format!("Cookie: {}", "c".repeat(24 << 10));
+    let fields: Vec<String> = (0..150).map(|i| format!("x-{i}: y")).collect();
+    let fields: Vec<&str> = fields.iter().flat_map(|field| ["-H", field]).collect();
+    let requests: [(&[&str], &str); 5] = [
+        (&["-H", &cookie, "http://allowed.test/cookies"], "GET /cookies"),
+        (&[&fields[..], &["http://allowed.test/fields"]].concat(), "GET /fields"),
+        (
+            &["--request-target", "/caf\u{e9}/\u{e0}\u{c5}", "http://allowed.test/"],
+            "GET /caf\u{e9}/\u{e0}\u{c5}",
+        ),
+        (&["-0", "-H", "Host:", "http://allowed.test/old"], "GET /old"),
+        (&["-0", "http://allowed.test/old-with-host"], "GET /old-with-host"),
+    ];
+    for (arguments, arrived) in requests {
+        for attempt in [world.direct(), world.egress(&["--allow", "allowed.test"])] {
+            let before = world.requests().len();
+            let command = [&["curl", "-sSf", "-o", "/dev/null"], arguments].concat();
+            let out = attempt.run(command);
+            assert!(!out.succeeded().complaints().contains("refused"), "{out}");
+            assert_eq!(seen(&world)[before..], [arrived], "{world}");
+        }
+    }
+    // Of two names of the address, one is meant by HTTP/1.0 without a host, and nobody says which.
+    let before = world.requests().len();
+    let script =
+        "getent ahosts shared.test >/dev/null; curl -sS -0 -H Host: http://allowed.test/old";
+    let out = world.egress(&["--allow", "allowed.test", "--allow", "shared.test"]);
+    out.run(["sh", "-c", script]).said("host_mismatch").complained("without a host");
+    assert_eq!(world.requests().len(), before, "{world}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn several_lines_of_one_host_open_what_each_opens() {
     let world = two_sites();
     let rule = "{ action = \"allow\", ports = [80], methods = [\"GET\"] }";

@@ -94,7 +94,7 @@ fn advice(reason: Reason) -> &'static str {
              about an address, or about a name in the CNAME chain."
         }
         Reason::NotAllowedLocal => {
-            "If it is meant, name the address in `[network.addresses]`; for a name that resolves inside, `allow_local_binding = true`. \
+            "If it is meant, name the address in `[network.addresses]`; for a name that resolves inside, `resolves_to` of its rule, as the refusal says. \
              If it is not, somebody's DNS leads inside."
         }
         Reason::NotAllowed => "Allow the name or the address; the refusal says the line.",

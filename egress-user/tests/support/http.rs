@@ -95,7 +95,7 @@ struct Head {
 /// Reads one head, leaving in `buffer` what follows it; `None` at the end of the stream.
 fn read_head(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Head>> {
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut headers = [httparse::EMPTY_HEADER; 256];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(buffer).map_err(io::Error::other)? {
             httparse::Status::Complete(length) => {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr};
 use anyhow::{Context, anyhow};
 use egress_user::{
     config::DnsSettings,
-    dns::{NameServers, Upstream as _},
+    dns::{HOSTS, HostsFile, NameServers, Upstream as _},
     host::Writer,
     policy::{Answer, Lookup, Name},
 };
@@ -22,6 +22,14 @@ impl CheckLookup {
             CheckLookup::Given(answers) => &answers.seen,
             CheckLookup::Real(real) => &real.seen,
         }
+    }
+}
+
+impl CheckLookup {
+    /// What is worth knowing of where the answer came from.
+    pub(in crate::cli) fn note(&self) -> Option<String> {
+        let Self::Real(RealLookup { in_hosts: Some(name), .. }) = self else { return None };
+        Some(format!("{name} stands in {HOSTS}: no name server is asked"))
     }
 }
 
@@ -79,19 +87,30 @@ fn parse_answer(text: &str) -> anyhow::Result<Answer> {
     Ok(Answer::Found { chain: Vec::new(), addresses })
 }
 
-/// The name servers that `egress run` would ask, in its way: without hosts file and search domains,
-/// and with the names of the chain.
+/// What `egress run` would look up, in its way: in the hosts file first, then by the name servers, without search
+/// domains, and with the names of the chain.
 pub(in crate::cli) struct RealLookup {
     settings: DnsSettings,
+    hosts: HostsFile,
     seen: Vec<IpAddr>,
+    /// The name, where the hosts file has it.
+    in_hosts: Option<Name>,
 }
 
 impl RealLookup {
     pub(in crate::cli) fn new(settings: DnsSettings) -> Self {
-        Self { settings, seen: Vec::new() }
+        let hosts = HostsFile::read(HOSTS.as_ref()).unwrap_or_else(|error| {
+            crate::cli::complain(&format!("read {HOSTS}: {error}"));
+            HostsFile::default()
+        });
+        Self { settings, hosts, seen: Vec::new(), in_hosts: None }
     }
 
-    fn ask(&self, name: &Name) -> Answer {
+    fn ask(&mut self, name: &Name) -> Answer {
+        if let Some(answer) = self.hosts.answer(name) {
+            self.in_hosts = Some(name.clone());
+            return answer;
+        }
         self.look_up(name).unwrap_or_else(|error| {
             crate::cli::complain(&format!("{error:#}"));
             Answer::ServFail

@@ -69,6 +69,22 @@ pub(super) fn via(options: &RuleOptions) -> Option<Value> {
     options.via.map(|route| Value::Word(route.as_str()))
 }
 
+pub(super) fn set_resolves_to(options: &mut RuleOptions, value: Value) {
+    let blocks = value.into_list().into_iter().filter_map(|entry| match entry {
+        Value::Block(block) => Some(block),
+        _ => None,
+    });
+    let mut blocks: Vec<_> = blocks.collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    options.resolves_to = blocks.into();
+}
+
+pub(super) fn resolves_to(options: &RuleOptions) -> Option<Value> {
+    let blocks = &options.resolves_to;
+    (!blocks.is_empty()).then(|| Value::List(blocks.iter().copied().map(Value::Block).collect()))
+}
+
 /// The words, sorted, each once.
 fn sorted(value: Value) -> Box<[Box<str>]> {
     let mut words: Vec<Box<str>> = value.into_texts().into_iter().map(Into::into).collect();

@@ -11,7 +11,7 @@ use crate::{
         keys::{ReadPattern, Table},
         value,
     },
-    policy::{Action, PatternError, Route, Rule, RuleOptions, Transport},
+    policy::{Action, Pattern, PatternError, Route, Rule, RuleOptions, Transport},
 };
 
 impl Reader<'_> {
@@ -41,7 +41,15 @@ impl Reader<'_> {
                     self.report(key.span(), error);
                     continue;
                 }
-                DeValue::Table(table) => self.rule_table(key, table),
+                DeValue::Table(table) => {
+                    let written = self.rule_table(key, table);
+                    if let Some((action, options)) = &written
+                        && let Ok(pattern) = parse(key.get_ref(), *action)
+                    {
+                        self.resolved(table, &pattern, options);
+                    }
+                    written
+                }
                 _ => self.value(node, value::action).map(|action| (action, RuleOptions::default())),
             };
             // The pattern is looked at even if the action is wrong: both errors are reported.
@@ -122,6 +130,28 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// `resolves_to` of what is no name, or of every name.
+    fn resolved(&mut self, table: &DeTable<'_>, pattern: &Pattern, options: &RuleOptions) {
+        let Some(node) = table.get("resolves_to").filter(|_| !options.resolves_to.is_empty())
+        else {
+            return;
+        };
+        let (message, fix) = match pattern {
+            Pattern::Any => (
+                "resolves_to would open addresses inside to every name, whoever has it",
+                "write it to a rule of the names that are meant: \"*.corp.example\"",
+            ),
+            Pattern::Exact(name) if name.is_localhost() => {
+                ("localhost is never looked up", "remove resolves_to")
+            }
+            pattern if pattern.is_address() => {
+                ("an address is not looked up, and resolves to nothing", "remove resolves_to")
+            }
+            _ => return,
+        };
+        self.report(node.span(), PatternError::new(message, fix));
     }
 
     /// Options that cannot hold together.

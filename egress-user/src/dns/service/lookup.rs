@@ -10,13 +10,14 @@ use crate::{
     clock::boottime_ns,
     dns::{
         answer::{Addresses, Reply},
+        hosts_file::HOSTS_TTL,
         records,
         settings::Settings,
         upstream::{Looked, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
     policy::{Answer, MatchedRules, Name, Refusal},
-    record::Subject,
+    record::{Limit, Subject},
     sandbox::PolicyVersion,
 };
 
@@ -30,45 +31,73 @@ impl Service {
     pub(super) async fn look_up(&self, name: &Name) -> Outcome {
         let looked = self.upstream.lookup(name).await;
         loop {
-            if let Some(outcome) = self.judge(name, &looked) {
+            if let Some(outcome) = self.judge(name, &looked, false) {
                 return outcome;
             }
             // The policy has changed since it was asked.
         }
     }
 
-    /// None where a newer policy has to be asked.
-    fn judge(&self, name: &Name, looked: &Looked) -> Option<Outcome> {
+    /// The same of a name of the hosts file, which lasts.
+    pub(super) fn look_up_in_file(&self, name: &Name, answer: Answer) -> Outcome {
+        let looked = Looked { answer, v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL };
+        loop {
+            if let Some(outcome) = self.judge(name, &looked, true) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Pins what the hosts file has of the names that the policy allows, for good: programs find them there and
+    /// never ask. What the policy refuses of it is told when a program goes there.
+    pub fn pin_hosts(&self) {
+        let hosts = self.sandbox.hosts();
+        let policy = self.sandbox.policy();
+        for name in hosts.names().filter(|name| policy.name(name).is_ok()) {
+            let Some(answer) = hosts.answer(name) else { continue };
+            if let Outcome::Failed(refusal, _) = self.look_up_in_file(name, answer)
+                && refusal.reason == Reason::RateLimited
+            {
+                return self.note_limit(Limit::Pins);
+            }
+        }
+    }
+
+    /// None where a newer policy has to be asked. `lasts`: pins of it never end.
+    fn judge(&self, name: &Name, looked: &Looked, lasts: bool) -> Option<Outcome> {
         let PolicyVersion { generation, policy } = self.sandbox.policy.now();
         let grant = match policy.name(name) {
             Ok(grant) => grant,
             Err(refusal) => return Some(Outcome::Refused(refusal)),
         };
-        let judged = match policy.judge_lookup(name, &looked.answer) {
+        let (grant, judged) = match policy.judge_lookup(name, &grant, &looked.answer) {
             Ok(judged) => judged,
             Err(refusal) if refusal.reason == Reason::DnsFailed => {
                 return Some(Outcome::Failed(refusal, passed_on(&looked.answer)));
             }
             Err(refusal) => return Some(Outcome::Refused(refusal)),
         };
-        self.open(name, &grant, judged, looked, generation)
+        self.open(name, &grant, judged, looked, (generation, lasts))
     }
 
     /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
-    /// that of `generation`: looked at under the lock of the pins, which whoever changes the policy takes
-    /// behind the change.
+    /// that of `generation`, or an address has become the machine's own: looked at under the lock of the pins,
+    /// which whoever changes the policy takes behind the change.
     fn open(
         &self,
         name: &Name,
         grant: &MatchedRules,
         judged: &[IpAddr],
         looked: &Looked,
-        generation: u64,
+        (generation, lasts): (u64, bool),
     ) -> Option<Outcome> {
         let now_ns = boottime_ns();
         let Settings { min_ttl, max_ttl, has_ipv6, .. } = self.settings;
-        let v4_expires_ns = expiry_ns(now_ns, looked.v4_ttl, min_ttl, max_ttl);
-        let v6_expires_ns = expiry_ns(now_ns, looked.v6_ttl, min_ttl, max_ttl);
+        let expiry_ns = |ttl| match lasts {
+            true => NEVER_NS,
+            false => expiry_ns(now_ns, ttl, min_ttl, max_ttl),
+        };
+        let (v4_expires_ns, v6_expires_ns) = (expiry_ns(looked.v4_ttl), expiry_ns(looked.v6_ttl));
         let mut addresses =
             Addresses { v4_ttl: looked.v4_ttl, v6_ttl: looked.v6_ttl, ..Addresses::default() };
         let mut wanted = Vec::with_capacity(judged.len());
@@ -86,7 +115,9 @@ impl Service {
             }
         }
         let mut pins = self.sandbox.pins();
-        if self.sandbox.policy.generation() != generation {
+        let policy = self.sandbox.policy();
+        let has_become_own = |address: &IpAddr| policy.is_own_to(grant, *address);
+        if self.sandbox.policy.generation() != generation || judged.iter().any(has_become_own) {
             return None;
         }
         let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);

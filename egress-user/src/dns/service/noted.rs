@@ -19,7 +19,7 @@ impl Service {
     ) -> Reply {
         let event = Event::by_policy(Subject::lookup(name, record_type), refusal.clone());
         let names = match refusal.reason {
-            Reason::NotAllowed => on_the_way_to(name),
+            Reason::NotAllowed => self.on_the_way_to(name),
             _ => Vec::new(),
         };
         match names.is_empty() {
@@ -48,11 +48,17 @@ impl Service {
         };
         self.sandbox.journal.refused(event.on(Grounds { failure, ..Grounds::default() }));
     }
-}
 
-/// Names of which a library makes this one by itself.
-fn on_the_way_to(name: &Name) -> Vec<Name> {
-    // apt asks for `_http._tcp.HOST` before HOST (RFC 2782).
-    let service = name.as_str().split_once("._tcp.").filter(|(before, _)| before.starts_with('_'));
-    service.and_then(|(_, host)| Name::parse(host).ok()).into_iter().collect()
+    /// Names of which a library makes this one by itself.
+    fn on_the_way_to(&self, name: &Name) -> Vec<Name> {
+        let mut names = self.sandbox.policy().search_domains().short_forms(name);
+        // apt asks for `_http._tcp.HOST` before HOST (RFC 2782), and completes that as well.
+        let service = |name: &Name| {
+            let (before, host) = name.as_str().split_once("._tcp.")?;
+            before.starts_with('_').then(|| Name::parse(host).ok())?
+        };
+        let hosts: Vec<_> = names.iter().chain([name]).filter_map(service).collect();
+        names.extend(hosts);
+        names
+    }
 }

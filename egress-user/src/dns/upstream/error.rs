@@ -6,7 +6,7 @@ use hickory_resolver::net::NetError;
 /// Why there is nobody to ask.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
-    /// The system's configuration is missing, cannot be read, or names no server.
+    /// The system's configuration is cannot be read.
     #[error(
         "read name servers from {path}; write `servers = [\"ADDRESS\"]` under [network.dns] to \
          name your own"
@@ -16,7 +16,7 @@ pub enum ServersError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: NetError,
+        source: std::io::Error,
     },
     /// An empty list.
     #[error("`servers` under [network.dns] is empty; write \"system\" or an address")]

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
@@ -12,10 +12,10 @@ use std::{
     },
 };
 
-use hickory_resolver::{net::NetError, system_conf};
+use crate::policy::{Name, SearchDomains};
 
 /// Where libc looks.
-pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The file is looked at once in this many nanoseconds at most.
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
@@ -63,26 +63,59 @@ fn signature(path: &Path) -> Option<Signature> {
     Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
 }
 
-/// The servers that a resolv.conf names, in its order. Its options and search domains are for stub
-/// resolvers: the sandbox's own has applied them before it asked.
-pub(super) fn read(path: &Path) -> Result<Vec<IpAddr>, NetError> {
-    servers_of(&fs::read(path)?)
-}
-
-/// The same of a file that is open.
-pub(super) fn read_open(file: &mut File) -> Result<Vec<IpAddr>, NetError> {
-    let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    servers_of(&text)
-}
-
-fn servers_of(resolv_conf: &[u8]) -> Result<Vec<IpAddr>, NetError> {
-    let (config, _options) = system_conf::parse_resolv_conf(resolv_conf)?;
-    let servers: Vec<_> = config.name_servers().iter().map(|server| server.ip).collect();
+/// The servers that a resolv.conf names, in its order; where there is none, or it names none, the machine's own
+/// one, as libc has it.
+pub(super) fn read(path: &Path) -> io::Result<Vec<IpAddr>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let servers = servers_of(&text);
     if servers.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "no `nameserver` line").into());
+        tracing::warn!(path = %path.display(), "no name server is named; 127.0.0.1 is asked");
+        return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
     }
     Ok(servers)
+}
+
+/// The servers of a file that is open.
+///
+/// # Errors
+/// Also where it names none: it may be half written.
+pub(super) fn read_open(file: &mut File) -> io::Result<Vec<IpAddr>> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let servers = servers_of(&text);
+    match servers.is_empty() {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "no `nameserver` line")),
+        false => Ok(servers),
+    }
+}
+
+/// How the resolver of that file completes names; not at all where it cannot be read.
+pub fn search_domains(path: &Path) -> SearchDomains {
+    fs::read(path).map_or_else(|_| SearchDomains::default(), |text| search_of(&text))
+}
+
+/// Lines that libc would not understand are left out, as it does.
+fn parse(resolv_conf: &[u8]) -> resolv_conf::Config {
+    let (config, errors) = resolv_conf::Config::parse_with_errors(resolv_conf);
+    for error in errors {
+        tracing::warn!(%error, "a line of resolv.conf is left out");
+    }
+    config
+}
+
+fn servers_of(resolv_conf: &[u8]) -> Vec<IpAddr> {
+    parse(resolv_conf).nameservers.iter().map(Into::into).collect()
+}
+
+fn search_of(resolv_conf: &[u8]) -> SearchDomains {
+    let config = parse(resolv_conf);
+    let domains = config.get_last_search_or_domain().filter_map(|text| Name::parse(text).ok());
+    let ndots = usize::try_from(config.ndots).unwrap_or(usize::MAX);
+    SearchDomains::new(domains.collect(), ndots)
 }
 
 #[cfg(test)]

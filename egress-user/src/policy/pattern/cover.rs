@@ -1,4 +1,6 @@
 //! Whether one rule allows nothing that another does not.
+use ipnet::IpNet;
+
 use super::Pattern;
 use crate::policy::{Mode, Name, PortSet, Rule, TLS_PORTS, Transport, class};
 
@@ -31,6 +33,14 @@ impl Pattern {
     }
 }
 
+/// Whether whatever answers this block of `resolves_to` accepts, one of ours does. What counts only where it
+/// is written by itself, as own addresses do, which look public, has to be among ours by itself.
+fn covers_answers(ours: &[IpNet], block: IpNet) -> bool {
+    let is_single = block.prefix_len() == block.max_prefix_len();
+    let alone = is_single && (class::is_near(block.addr()) || class::is_public(block.addr()));
+    ours.iter().any(|own| if alone { *own == block } else { own.contains(&block) })
+}
+
 fn is_below(name: &Name, of: &Name) -> bool {
     name.suffixes().skip(1).any(|suffix| suffix == of.as_str())
 }
@@ -53,6 +63,7 @@ impl Rule {
             && ours.ports.covers(&theirs.ports)
             && transports
             && (ours.any_protocol || !theirs.any_protocol)
+            && theirs.resolves_to.iter().all(|block| covers_answers(&ours.resolves_to, *block))
             && within(&ours.methods, &theirs.methods)
             // Prefixes may be longer than those that cover them.
             && match (&ours.paths, &theirs.paths) {

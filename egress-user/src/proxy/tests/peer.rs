@@ -68,6 +68,16 @@ impl Peer {
         written
     }
 
+    /// Writes single bytes until the other end has broken off.
+    pub(super) async fn write_until_broken(&mut self) {
+        let writing = async {
+            while self.0.write_all(b"x").await.is_ok() {
+                turns().await;
+            }
+        };
+        within("the reset", writing).await;
+    }
+
     /// Ends the stream to the other side.
     pub(super) async fn finish(&mut self) {
         self.0.shutdown().await.unwrap();
@@ -90,6 +100,18 @@ impl Peer {
             let (got, bytes) = (String::from_utf8_lossy(&got), String::from_utf8_lossy(&bytes));
             assert_eq!(got, bytes, "at {at}");
         }
+    }
+
+    /// Waits for so many bytes.
+    pub(super) async fn read_exact(&mut self, bytes: &mut [u8]) {
+        within("bytes", self.0.read_exact(bytes)).await.unwrap();
+    }
+
+    /// Some bytes, not none.
+    pub(super) async fn read(&mut self, bytes: &mut [u8]) -> usize {
+        let read = within("a byte", self.0.read(bytes)).await.unwrap();
+        assert_ne!(read, 0, "the end");
+        read
     }
 
     /// Everything up to the end of the stream, and which end it is.

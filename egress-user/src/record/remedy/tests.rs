@@ -50,6 +50,7 @@ prop_compose! {
         is_any in any::<bool>(),
         methods in prop::option::of(Just(vec!["GET".to_owned()])),
         paths in prop::option::of(Just(vec!["/open".to_owned()])),
+        resolves_to in prop::option::weighted(0.2, Just(vec!["192.168.0.0/16".to_owned()])),
     ) -> Line {
         // A deny has no options, nobody may deny everything, and a rule that reads requests lets no others pass.
         let is_deny = is_deny && pattern != "*";
@@ -58,7 +59,13 @@ prop_compose! {
         let none = Line { pattern, is_deny, ..Line::default() };
         match is_deny {
             true => none,
-            false => Line { ports, transport, is_any: is_any && !reads, methods, paths, ..none },
+            false => {
+                // Of names that are looked up.
+                let is_looked_up = none.pattern.ends_with(".test");
+                let resolves_to = resolves_to.filter(|_| is_looked_up);
+                let is_any = is_any && !reads;
+                Line { ports, transport, is_any, methods, paths, resolves_to, ..none }
+            }
         }
     }
 }
@@ -233,7 +240,7 @@ fn pins(policy: &Policy) -> PinTable {
         let (name, addresses) = (name.parse_name(), addresses.iter().map(|a| a.parse().unwrap()));
         let Ok(grant) = policy.name(&name) else { continue };
         let answer = Answer::Found { chain: Vec::new(), addresses: addresses.clone().collect() };
-        if policy.judge_lookup(&name, &answer).is_ok() {
+        if let Ok((grant, _)) = policy.judge_lookup(&name, &grant, &answer) {
             let wanted: Vec<_> = addresses.map(|address| (address, NEVER_NS)).collect();
             pins.pin(&Anywhere, &name, &grant, &wanted, 0).unwrap();
         }

@@ -1,4 +1,6 @@
 //! One request head: the host to judge, and the framing of its body.
+use std::borrow::Cow;
+
 use super::body::Body;
 use super::{HEADER_LIMIT, is_token};
 
@@ -14,7 +16,7 @@ pub struct RequestHead {
     /// `.`, `:`, and an address in `[ ]`. `None` only in HTTP/1.0 without Host.
     pub host: Option<String>,
     /// Path and query as sent, without the authority; begins with `/`, but is `*` in the asterisk
-    /// form, and empty for CONNECT.
+    /// form, and empty for CONNECT. What is no UTF-8 in it reads as U+FFFD.
     pub path: String,
     /// The Upgrade header (RFC 9110 section 7.8); several are joined by `, `.
     pub upgrade: Option<String>,
@@ -22,10 +24,6 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// HTTP/1.0 or HTTP/1.1.
     pub minor_version: u8,
-    /// It is the first request of the connection: only then a [`super::ResponseWatch`] can tell
-    /// whose response it sees. Before forwarding a later request, take its upgrade away with
-    /// [`super::without_upgrade`].
-    pub is_first: bool,
     /// No request may follow: `Connection: close`, or HTTP/1.0 without `keep-alive`.
     pub is_last: bool,
 }
@@ -51,10 +49,11 @@ pub enum TargetForm {
 }
 
 /// Reads a whole head that the scan has passed.
-pub(super) fn parse(bytes: &[u8], is_first: bool) -> Result<(RequestHead, Body), &'static str> {
+pub(super) fn parse(bytes: &[u8]) -> Result<(RequestHead, Body), &'static str> {
+    let ascii = with_ascii_line(bytes);
     let mut fields = [httparse::EMPTY_HEADER; HEADER_LIMIT];
     let mut request = httparse::Request::new(&mut fields);
-    match request.parse(bytes) {
+    match request.parse(&ascii) {
         Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
         Ok(_) => return Err("two parsers find different ends of the head"),
         Err(httparse::Error::TooManyHeaders) => return Err("too many header fields"),
@@ -68,9 +67,18 @@ pub(super) fn parse(bytes: &[u8], is_first: bool) -> Result<(RequestHead, Body),
     };
     // httparse must not have skipped or merged anything in the line.
     let line = format!("{method} {target} HTTP/1.{minor_version}\r\n");
-    if !bytes.starts_with(line.as_bytes()) || !is_token(method.as_bytes()) {
+    if !ascii.starts_with(line.as_bytes()) || !bytes.starts_with(method.as_bytes()) {
         return Err("malformed request line");
     }
+    if !is_token(method.as_bytes()) {
+        return Err("malformed request line");
+    }
+    let sent = bytes.get(method.len() + 1..).and_then(|rest| rest.get(..target.len()));
+    let sent = sent.unwrap_or_default();
+    if reads_differently(sent) {
+        return Err("target holds what some servers read as the end of the line");
+    }
+    let target = &*String::from_utf8_lossy(sent);
     let fields = Fields(request.headers);
     let connection = fields.connection()?;
     let body = fields.body(minor_version)?;
@@ -106,10 +114,35 @@ pub(super) fn parse(bytes: &[u8], is_first: bool) -> Result<(RequestHead, Body),
         upgrade: fields.joined("upgrade"),
         expects_continue,
         minor_version,
-        is_first,
         is_last: connection.close || (minor_version == 0 && !connection.keep_alive),
     };
     Ok((head, body))
+}
+
+/// The same head with letters in place of what is not ASCII in its first line: httparse takes UTF-8 there,
+/// while servers take any bytes.
+fn with_ascii_line(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let line = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
+    if bytes.get(..line).unwrap_or(bytes).is_ascii() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut ascii = bytes.to_vec();
+    ascii.iter_mut().take(line).filter(|b| !b.is_ascii()).for_each(|b| *b = b'x');
+    Cow::Owned(ascii)
+}
+
+/// Whether a server could find another request in a target. In Latin-1, 0x85 ends a line and 0xa0 a word,
+/// and in UTF-8 there are more such characters, all of bytes over 0x7f. So behind such a byte neither a
+/// version may begin, nor a field that decides.
+pub(in crate::sniff) fn reads_differently(target: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 4] = [b"HTTP/", b"Host:", b"Content-Length:", b"Transfer-Encoding:"];
+    let begins = |rest: &[u8]| {
+        let is =
+            |word: &[u8]| rest.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
+        BEGINNINGS.into_iter().any(is)
+    };
+    let odd = target.iter().enumerate().filter(|(_, byte)| !byte.is_ascii());
+    odd.into_iter().any(|(at, _)| target.get(at + 1..).is_some_and(begins))
 }
 
 /// Form, authority, and path of a target.
@@ -263,7 +296,7 @@ impl<'b> Fields<'_, 'b> {
     }
 }
 
-fn decimal(digits: &[u8]) -> Result<u64, &'static str> {
+pub(super) fn decimal(digits: &[u8]) -> Result<u64, &'static str> {
     const BAD: &str = "Content-Length is not a number";
     if digits.is_empty() {
         return Err(BAD);

@@ -66,7 +66,6 @@ impl Scan {
             }
             b'\t' if !request_line => self.grow(),
             0..=0x1f | 0x7f => Scanned::Bad("control character in the head"),
-            0x80.. if request_line => Scanned::Bad("request line is not ASCII"),
             _ if line_start && !is_token_byte(byte) => {
                 Scanned::Bad("line of the head does not begin with a token")
             }

@@ -4,7 +4,7 @@ use loona_hpack::Decoder;
 use super::TABLE_LIMIT_BYTES;
 use crate::sniff::http1::{
     HEADER_LIMIT, RequestHead, TargetForm,
-    head::{authority_text, names_same},
+    head::{authority_text, names_same, reads_differently},
     is_token,
 };
 
@@ -81,7 +81,7 @@ impl Fields {
             let path = seen.path.unwrap_or_default();
             let target = match &*path {
                 b"*" if method == "OPTIONS" => TargetForm::Asterisk,
-                [b'/', rest @ ..] if rest.iter().all(|&o| o.is_ascii_graphic() && o != b'#') => {
+                [b'/', rest @ ..] if rest.iter().all(is_of_path) && !reads_differently(rest) => {
                     TargetForm::Origin
                 }
                 _ => return Err("no good :path"),
@@ -96,10 +96,14 @@ impl Fields {
             upgrade: None,
             expects_continue: false,
             minor_version: 1,
-            is_first: false,
             is_last: false,
         })
     }
+}
+
+/// What a server would find in a path of HTTP/1 as well.
+fn is_of_path(byte: &u8) -> bool {
+    (byte.is_ascii_graphic() || !byte.is_ascii()) && *byte != b'#'
 }
 
 impl Seen {

@@ -190,6 +190,17 @@ fn what_clients_send_besides_passes() {
         frame(kind::GOAWAY, 0, 0, &[0; 8]),
     ]);
     assert_eq!((hosts(&ran), ran.bad), (vec!["a.test:80", "-"], None));
+    // As servers take it: bytes over 0x7f, and 25 KiB of 250 fields.
+    let get = |path: &str| {
+        [vec![0x82, 0x86], literal(":path", path), literal(":authority", "a.test")].concat()
+    };
+    let many = (0..250).flat_map(|i| literal(&format!("x{i}"), &"y".repeat(100)));
+    let section: Vec<u8> = get("/caf\u{e9}/\u{c5}").into_iter().chain(many).collect();
+    let ran = behind(&[frame(kind::HEADERS, 5, 1, &section)]);
+    assert_eq!((hosts(&ran), ran.bad), (vec!["a.test"], None));
+    assert_eq!(ran.requests[0].path, "/caf\u{e9}/\u{c5}");
+    let hides = get("/\u{a0}HTTP/1.1\u{85}Host:b.test");
+    assert!(behind(&[frame(kind::HEADERS, 5, 1, &hides)]).bad.is_some());
     let connect = [literal(":method", "CONNECT"), literal(":authority", "b.test:443")].concat();
     assert!(behind(&[frame(kind::HEADERS, 4, 1, &connect)]).requests[0].is_connect());
 }

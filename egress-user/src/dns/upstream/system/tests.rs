@@ -31,9 +31,39 @@ fn a_change_is_noticed_once_and_looked_for_once_a_second() {
 #[test]
 fn servers_come_from_resolv_conf_in_its_order() {
     let text = b"search corp.test\nnameserver 192.0.2.2\nnameserver 2001:db8::1\noptions ndots:5";
-    let servers = servers_of(text).unwrap();
     let expected: [IpAddr; 2] = ["192.0.2.2".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-    assert_eq!(servers, expected);
-    assert!(servers_of(b"search corp.test").is_err());
-    assert!(servers_of(b"").is_err());
+    assert_eq!(servers_of(text), expected);
+    // A line that libc would not understand takes the others not along.
+    let odd = b"what is this\nnameserver nowhere\nnameserver 192.0.2.2\n\xff\n";
+    assert_eq!(servers_of(odd), expected[..1]);
+}
+
+#[test]
+fn where_none_is_named_the_machines_own_server_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("resolv.conf");
+    let own: [IpAddr; 1] = [Ipv4Addr::LOCALHOST.into()];
+    assert_eq!(read(&path).unwrap(), own);
+    for text in ["", "search corp.test\n", "nameserver nowhere\n"] {
+        fs::write(&path, text).unwrap();
+        assert_eq!(read(&path).unwrap(), own, "{text}");
+        // Later it may be half written.
+        assert!(read_open(&mut File::open(&path).unwrap()).is_err(), "{text}");
+    }
+    // It is there, and nobody can say what is in it.
+    assert!(read(folder.path()).is_err());
+}
+
+#[test]
+fn search_domains_are_the_last_that_are_written() {
+    let forms = |text: &str, name: &str| {
+        let forms = search_of(text.as_bytes()).short_forms(&Name::parse(name).unwrap());
+        forms.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let text = "domain old.test\nsearch web.test. other.test\noptions ndots:2\n";
+    assert_eq!(forms(text, "a.b.web.test"), ["a.b"]);
+    assert_eq!(forms(text, "a.other.test"), ["a"]);
+    assert_eq!(forms(text, "a.old.test"), [""; 0]);
+    assert_eq!(forms("domain old.test", "a.old.test"), ["a"]);
+    assert_eq!(forms("nameserver 192.0.2.1", "a.test"), [""; 0]);
 }

@@ -60,10 +60,24 @@ async fn a_changed_resolv_conf_counts_for_the_next_lookup_and_a_broken_one_does_
 }
 
 #[tokio::test]
-async fn without_a_resolv_conf_there_is_an_error_with_advice() {
-    let surroundings =
-        Surroundings { resolv_conf: "/nonexistent/resolv.conf".into(), ..Surroundings::default() };
+async fn a_resolv_conf_that_cannot_be_read_is_an_error_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let resolv_conf = folder.path().to_owned();
+    let surroundings = Surroundings { resolv_conf, ..Surroundings::default() };
     let error = NameServers::within(&DnsSettings::default(), surroundings).err().unwrap();
     let text = error.to_string();
-    assert!(text.contains("/nonexistent/resolv.conf") && text.contains("[network.dns]"), "{text}");
+    let path = folder.path().display().to_string();
+    assert!(text.contains(&path) && text.contains("[network.dns]"), "{text}");
+}
+
+#[tokio::test]
+async fn without_a_resolv_conf_lookups_fail_and_nothing_else_does() {
+    // A port of loopback where nobody listens.
+    let system_port = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let system_port = system_port.local_addr().unwrap().port();
+    let resolv_conf = "/nonexistent/resolv.conf".into();
+    let surroundings = Surroundings { resolv_conf, system_port, ..Surroundings::default() };
+    let servers = NameServers::within(&DnsSettings::default(), surroundings).unwrap();
+    let answer = servers.lookup(&name("q.test")).await.answer;
+    assert!(matches!(answer, Answer::ServFail | Answer::Timeout), "{answer:?}");
 }

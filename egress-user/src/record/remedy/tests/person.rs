@@ -17,6 +17,7 @@ pub(super) struct Line {
     pub(super) is_any: bool,
     pub(super) methods: Option<Vec<String>>,
     pub(super) paths: Option<Vec<String>>,
+    pub(super) resolves_to: Option<Vec<String>>,
 }
 
 /// A policy, and the flags beside it.
@@ -53,6 +54,7 @@ impl Line {
             is_any: option("protocol").is_some(),
             methods: option("methods").map(texts),
             paths: option("paths").map(texts),
+            resolves_to: option("resolves_to").map(texts),
         }
     }
 }
@@ -64,8 +66,12 @@ impl fmt::Display for Line {
         if let Some(ports) = &self.ports {
             write!(f, ", ports = {ports:?}")?;
         }
-        let lists =
-            [("transport", &self.transport), ("methods", &self.methods), ("paths", &self.paths)];
+        let lists = [
+            ("transport", &self.transport),
+            ("methods", &self.methods),
+            ("paths", &self.paths),
+            ("resolves_to", &self.resolves_to),
+        ];
         for (key, list) in lists {
             if let Some(list) = list {
                 write!(f, ", {key} = {list:?}")?;
@@ -130,6 +136,8 @@ impl Person {
         } else if let Some(rest) = advice.strip_prefix("instead of ") {
             let (cited, line) = rest.split_once(", in [network.").unwrap();
             self.remove(cited);
+            self.write(line);
+        } else if let Some(line) = advice.strip_prefix("in [network.") {
             self.write(line);
         } else if let Some(rest) = advice.strip_prefix("add ") {
             self.add(rest, path);
