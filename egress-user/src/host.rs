@@ -16,6 +16,6 @@ pub use machine::{Host, HostError};
 pub(crate) use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};
 pub use rights::Barred;
-pub(crate) use rights::{LOCKDOWN, NEEDED, chosen, lacking};
+pub(crate) use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
 pub(crate) use writer::Traced;
 pub use writer::Writer;

@@ -113,6 +113,8 @@ impl Supervisor {
     /// # Errors
     /// As [`Supervisor::start`].
     pub fn start_for(sandboxes: u32) -> Result<Arc<Self>, SupervisorError> {
+        // First: what the caller leaves may be too few to load by.
+        let descriptors = Descriptors::raise();
         let host = Host::prepare()?;
         let (programs, mut maps) = Loaded::load_for(sandboxes).map_err(not_loaded)?.take()?;
         sys::process::return_freed_memory();
@@ -120,7 +122,6 @@ impl Supervisor {
             .take_events()
             .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
-        let descriptors = Descriptors::raise();
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -2,8 +2,11 @@
 #![expect(unsafe_code, reason = "system calls that no crate here wraps; each with its SAFETY note")]
 
 pub mod access;
+pub mod bounding_set;
 pub mod bpf;
 pub mod descriptors;
+mod file_systems;
+pub mod handed;
 pub mod inherited;
 pub mod landlock;
 pub mod mapped;

@@ -25,8 +25,10 @@ use super::{Failure, LaidOut, complain as say, policy_args::PolicyArgs};
 /// The kernel holds every program of the command to the policy, whether it knows of proxies or not.
 /// Needs root; the command itself runs as the user that called sudo, or as --user says, and without
 /// capabilities but those of --capabilities. It stands in the caller's working directory, unless that
-/// is hidden from it (/run/user, /run/docker): nothing is started then. Prints nothing but the
-/// command's own output, and at the end, on stderr, what was refused and what would allow it.
+/// is hidden from it (/run/user, /run/docker): nothing is started then. Of other inherited descriptors
+/// than the standard streams it gets pipes and files that are data. Prints nothing but the command's own
+/// output; on stderr, at the start, what of the caller's the command does not get, and at the end what was
+/// refused and what would allow it.
 ///
 /// After the command's end it stays until what the command wrote is handed on, for as long as that makes
 /// progress (`network.drain`); a signal ends that at once. The exit code is the command's all the same.
@@ -80,7 +82,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(warning) = proxies::warning(|name| std::env::var(name).ok()) {
         say(&warning);
     }
-    let Rights { user, capabilities } = args.rights.choose()?;
+    let Rights { user, capabilities } = args.rights.choose(&program)?;
     let command = Command { program, arguments: command.collect(), user, capabilities };
     in_sandbox(assembled, command).map_err(|error| match error.downcast_ref() {
         Some(StartError::Init(InitError::Failed { code, .. })) => Failure { code: *code, error },
@@ -97,6 +99,9 @@ fn in_sandbox(assembled: Assembled, command: Command) -> anyhow::Result<ExitCode
     let handle = Sandbox::start(spec, &supervisor)?;
     if let Some(error) = handle.status_error() {
         say(&format!("warning: `egress status` will not show this sandbox: {error}"));
+    }
+    for note in handle.notes() {
+        say(&note.to_string());
     }
     let ended = supervisor.block_on(handle.pass_until_ended(&signals));
     let ended = ended.context("wait for the command")?;

@@ -5,13 +5,21 @@ use std::io;
 use caps::{CapSet, Capability};
 
 use super::{Finding, SUDO, read};
-use crate::host::{LOCKDOWN, NEEDED, chosen, lacking};
+use crate::host::{HostError, LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
 
 pub(super) fn all() -> Vec<Finding> {
     let has = |right: Capability| caps::has_cap(None, CapSet::Effective, right).unwrap_or(false);
     let is_root = nix::unistd::geteuid().is_root();
     let map = read("/proc/self/uid_map").unwrap_or_default();
-    vec![root(is_root), capabilities(is_root, &lacking(has)), user_namespace(&map)]
+    let lacking = lacking(has);
+    let inside = (is_in_sandbox() && !lacking.is_empty()).then(in_sandbox);
+    let own = [root(is_root), capabilities(is_root, &lacking), user_namespace(&map)];
+    inside.into_iter().chain(own).collect()
+}
+
+/// The others are as they are because of it.
+fn in_sandbox() -> Finding {
+    Finding::missing("place", "inside of an `egress run`").advise(HostError::InSandbox.to_string())
 }
 
 fn root(is_root: bool) -> Finding {

@@ -46,17 +46,23 @@ pub(crate) fn lacking(has: impl Fn(Capability) -> bool) -> Vec<(Capability, &'st
     NEEDED.into_iter().filter(|(right, _)| !has(*right) && !implied(*right)).collect()
 }
 
+/// Whether the first process of this PID namespace calls itself what that of a sandbox does. For messages
+/// alone: anybody may.
+pub(crate) fn is_in_sandbox() -> bool {
+    let comm = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    comm.trim_end() == INIT_NAME
+}
+
 impl Rights {
     pub(super) fn of_this_process() -> Self {
         let has = |right| caps::has_cap(None, CapSet::Effective, right).unwrap_or(false);
-        let comm = fs::read_to_string("/proc/1/comm").unwrap_or_default();
         Self {
             is_root: nix::unistd::geteuid().is_root(),
             lacking: lacking(has).into_iter().map(|(right, _)| right).collect(),
             // What cannot be read decides nothing.
             is_first_namespace: fs::metadata("/proc/self/ns/user")
                 .map_or(true, |data| data.ino() == FIRST_USER_NAMESPACE),
-            is_in_sandbox: comm.trim_end() == INIT_NAME,
+            is_in_sandbox: is_in_sandbox(),
         }
     }
 

@@ -17,7 +17,7 @@ use nix::{
     unistd::{Gid, Uid},
 };
 
-use crate::sys;
+use crate::sys::{self, handed::FileId};
 
 /// Most links on the way to a file, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -41,6 +41,8 @@ pub enum Writer {
         gid: Gid,
         /// The groups that it is in besides.
         groups: Vec<Gid>,
+        /// Files that it was handed open for writing, whatever their permissions say.
+        handed: Vec<FileId>,
     },
 }
 
@@ -51,7 +53,13 @@ impl Writer {
             Self::Nobody => false,
             Self::Root => true,
             Self::User { uid, .. } if uid.is_root() => true,
-            Self::User { uid, gid, groups } => {
+            // Whichever this is, the command has it.
+            Self::User { handed, .. }
+                if FileId::of(&traced.file).is_none_or(|file| handed.contains(&file)) =>
+            {
+                true
+            }
+            Self::User { uid, gid, groups, .. } => {
                 let all: Vec<BorrowedFd<'_>> =
                     traced.way.iter().map(AsFd::as_fd).chain([traced.file.as_fd()]).collect();
                 sys::access::writable_by(&all, *uid, *gid, groups)

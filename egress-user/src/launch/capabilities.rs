@@ -1,6 +1,7 @@
 //! Which capabilities the command has.
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
+use nix::sched::CloneFlags;
 use serde::{Deserialize, Serialize};
 
 /// What the command may do beyond the rights of its user (capabilities(7)).
@@ -32,6 +33,15 @@ pub const CONTAINER: [Capability; 12] = [
 ];
 
 impl Capabilities {
+    /// The namespaces that the command gets because of them. Whoever may become any user owns every user's
+    /// shared memory and message queues by System V (sysvipc(7)): programs outside have theirs apart.
+    pub(super) fn namespaces(self) -> CloneFlags {
+        match self {
+            Self::None => CloneFlags::empty(),
+            Self::Container => CloneFlags::CLONE_NEWIPC,
+        }
+    }
+
     /// What of them this process has itself, and so can hand on.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! What is to run in a sandbox.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, io};
 
 use super::{capabilities::Capabilities, user::User};
-use crate::host::Writer;
+use crate::{host::Writer, sys::handed::writable_files};
 
 /// What to run. Environment, working directory, umask, limits, signals and standard streams are this
 /// process's, as it was started.
@@ -20,16 +20,20 @@ pub struct Command {
 }
 
 impl Command {
-    /// Who the command is to the machine's files. A set-user-ID program makes root of any user where it has
-    /// capabilities.
-    pub fn writer(&self) -> Writer {
+    /// Who the command is to the machine's files, with those that this process hands it. A set-user-ID program
+    /// makes root of any user where it has capabilities.
+    ///
+    /// # Errors
+    /// When the list of open files cannot be read.
+    pub fn writer(&self) -> io::Result<Writer> {
         let user = self.user.as_ref().filter(|user| !user.uid.is_root());
-        match (user, self.capabilities) {
+        Ok(match (user, self.capabilities) {
             (Some(User { uid, gid, groups, .. }), Capabilities::None) => {
-                Writer::User { uid: *uid, gid: *gid, groups: groups.clone() }
+                let handed = writable_files()?;
+                Writer::User { uid: *uid, gid: *gid, groups: groups.clone(), handed }
             }
             (None, _) | (_, Capabilities::Container) => Writer::Root,
-        }
+        })
     }
 }
 

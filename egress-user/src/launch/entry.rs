@@ -22,16 +22,18 @@ use nix::{
 
 use super::{
     command::exit,
+    environment::{self, Change},
     init::INIT_ARGUMENT,
     isolate::isolate,
     message::{Order, Report, Spec, receive, send},
+    note::{Note, Sockets},
     privileges::drop_all,
     probe::probe,
     signals::{Arrived, Signals},
     user::User,
     working_directory::Place,
 };
-use crate::sys;
+use crate::{sys, text::Printable};
 
 /// Somebody else than [`super::Init`] asked for an init.
 #[derive(Debug, thiserror::Error)]
@@ -97,17 +99,25 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     let spec: Spec = receive(channel).map_err(not_started)?;
     let user = spec.user.map(User::from);
     // Born in the cgroup, which becomes the root of what the sandbox sees.
-    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(not_started)?;
+    unshare(CloneFlags::CLONE_NEWCGROUP | spec.capabilities.namespaces()).map_err(not_started)?;
     let place = Place::leave().map_err(not_started)?;
-    isolate(Path::new(&spec.cgroup)).map_err(not_started)?;
+    let sockets = Sockets::of_environment();
+    isolate(Path::new(&spec.cgroup), user.as_ref()).map_err(not_started)?;
+    let (environment, notes) = not_handed_on(&sockets).map_err(not_started)?;
     let pending = enter(&place, user.as_ref())?;
     prctl::set_dumpable(false).map_err(not_started)?;
     await_order(channel, Order::Probe)?;
     probe().map_err(not_started)?;
-    send(channel, &Report::Probed).map_err(not_started)?;
+    send(channel, &Report::Probed(notes)).map_err(not_started)?;
     await_order(channel, Order::Start)?;
     let mut command = std::process::Command::new(&spec.program);
     command.args(&spec.arguments);
+    for Change { name, value } in environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     sys::process::before_exec(&mut command, {
         let (user, place) = (user.clone(), pending.clone());
         move || {
@@ -120,6 +130,21 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     let child = spawn(command, user.as_ref(), pending.as_ref())?;
     send(channel, &Report::Started).map_err(not_started)?;
     supervise(child, &signals, channel)
+}
+
+/// How the command's variables differ from the caller's, and what is to be told.
+fn not_handed_on(sockets: &Sockets) -> io::Result<(Vec<Change>, Vec<Note>)> {
+    let closed = sys::handed::closed()?;
+    let numbers = closed.iter().map(|one| one.number).collect();
+    let mut changes = environment::of_descriptors(|name| std::env::var_os(name), &numbers);
+    let names: Vec<_> =
+        changes.iter().map(|change| Printable::of_bytes(change.name.as_encoded_bytes())).collect();
+    let variables = (!names.is_empty()).then_some(Note::Variables(names));
+    let notes = Note::of_files(&closed).chain(variables).chain(sockets.note()).collect();
+    if sockets.has_left_tmux() {
+        changes.extend(environment::of_tmux());
+    }
+    Ok((changes, notes))
 }
 
 /// An end of file means that the parent is gone.

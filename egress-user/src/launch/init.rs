@@ -28,6 +28,7 @@ use super::{
     command::{Command, exit},
     launcher::launch,
     message::{Order, Report, Spec, receive, send},
+    note::Note,
 };
 use crate::{
     host::Cgroup,
@@ -100,12 +101,16 @@ impl Init {
         Ok(init)
     }
 
-    /// Lets the init prove that the path works. The sandbox's listeners must have been started.
+    /// Lets the init prove that the path works, and gives what is to be told before the command starts. The
+    /// sandbox's listeners must have been started.
     ///
     /// # Errors
     /// What it reports, of the preparation too.
-    pub fn probe(&mut self) -> Result<(), InitError> {
-        self.order(Order::Probe, &Report::Probed)
+    pub fn probe(&mut self) -> Result<Vec<Note>, InitError> {
+        match self.order(Order::Probe)? {
+            Report::Probed(notes) => Ok(notes),
+            _ => Err(InitError::Died),
+        }
     }
 
     /// Starts the command.
@@ -113,15 +118,19 @@ impl Init {
     /// # Errors
     /// When it cannot be executed.
     pub fn start(&mut self) -> Result<(), InitError> {
-        self.order(Order::Start, &Report::Started)
+        match self.order(Order::Start)? {
+            Report::Started => Ok(()),
+            _ => Err(InitError::Died),
+        }
     }
 
-    fn order(&mut self, order: Order, answer: &Report) -> Result<(), InitError> {
+    /// Its answer, which is no failure.
+    fn order(&mut self, order: Order) -> Result<Report, InitError> {
         self.say(&order)?;
         match receive(&mut self.channel) {
-            Ok(report) if report == *answer => Ok(()),
             Ok(Report::Failed { code, text }) => Err(InitError::Failed { code, text }),
-            _ => Err(InitError::Died),
+            Ok(report) => Ok(report),
+            Err(_) => Err(InitError::Died),
         }
     }
 

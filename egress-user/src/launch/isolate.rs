@@ -2,7 +2,7 @@
 //! sockets by which a local service would do what the sandbox may not.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fs::{self, File},
     io,
     os::{
@@ -17,7 +17,7 @@ use nix::{
     sys::stat::{Mode, umask},
 };
 
-use super::other_paths::Elsewhere;
+use super::{other_paths::Elsewhere, temporary, user::User};
 use crate::{
     host::{Mount, mounts},
     sys::mounts::read_only_recursively,
@@ -63,11 +63,6 @@ const NOT_IN_RUN: &[&str] = &[
 /// Directories elsewhere of the same kind; each is hidden by an empty, read-only tmpfs.
 const HIDDEN_DIRECTORIES: &[&str] =
     &["/var/lib/lxd", "/var/lib/incus", "/var/snap/lxd", "/sys/fs/bpf"];
-
-/// Beginnings of names in /tmp that hold the sockets of a user's own servers: whoever may speak to a
-/// terminal multiplexer or an agent has a process outside do things for him.
-const HIDDEN_IN_TMP: &[&str] =
-    &[".X11-unix", ".ICE-unix", "tmux-", "screens", "uscreens", "ssh-", "dbus-"];
 
 /// File systems of the kernel's controls, which are writable for their owner wherever they are
 /// mounted.
@@ -115,19 +110,20 @@ fn step<T>(
     result.map_err(|source| IsolateError { what, path: path.to_owned(), source: source.into() })
 }
 
-/// Runs in the sandbox's mount and PID namespaces, as root; `cgroup` is the sandbox's own.
+/// Runs in the sandbox's mount and PID namespaces, as root; `cgroup` is the sandbox's own, `user` whom the
+/// command runs as.
 ///
 /// # Errors
 /// When something cannot be hidden: the sandbox does not start then.
-pub(super) fn isolate(cgroup: &Path) -> Result<(), IsolateError> {
+pub(super) fn isolate(cgroup: &Path, user: Option<&User>) -> Result<(), IsolateError> {
     // What is made here is for the command's user to see, whatever mask the caller has.
     let mask = umask(Mode::from_bits_truncate(0o022));
-    let isolated = isolate_all(cgroup);
+    let isolated = isolate_all(cgroup, user);
     umask(mask);
     isolated
 }
 
-fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
+fn isolate_all(cgroup: &Path, user: Option<&User>) -> Result<(), IsolateError> {
     let none = None::<&str>;
     let recursive = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     step("make private the mounts below", "/", mount(none, "/", none, recursive, none))?;
@@ -137,7 +133,8 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
 
     close_controls(cgroup)?;
     let resolver = Resolver::read();
-    hide_all(HIDDEN_DIRECTORIES.iter().map(PathBuf::from).chain(sockets_in_tmp()))?;
+    temporary::prepare(user);
+    hide_all()?;
     for run in RUN.iter().map(Path::new) {
         if fs::symlink_metadata(run).is_ok_and(|data| data.is_dir()) {
             close_run(run, resolver.as_ref())?;
@@ -153,26 +150,34 @@ fn isolate_all(cgroup: &Path) -> Result<(), IsolateError> {
     Ok(())
 }
 
-/// Hides these, wherever they, something of them, or what they lie in is mounted.
-fn hide_all(paths: impl Iterator<Item = PathBuf>) -> Result<(), IsolateError> {
-    let mut all = BTreeSet::new();
+/// Hides these, wherever they, something of them, or what they lie in is mounted; of a directory of /tmp
+/// there is an empty one instead.
+fn hide_all() -> Result<(), IsolateError> {
+    let hidden = HIDDEN_DIRECTORIES.iter().map(|path| (PathBuf::from(path), false));
+    let mut all = BTreeMap::new();
     // Found before the first is hidden: a covered path is no longer the same file as its others.
-    for path in paths {
+    for (path, is_replaced) in hidden.chain(temporary::sockets().map(|path| (path, true))) {
         // The mount table has no links.
         let path = match fs::canonicalize(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             found => step("find", &path, found)?,
         };
         let elsewhere = step("look for other mounts of", &path, Elsewhere::of(&path, |_| true))?;
-        all.extend(elsewhere.whole.into_iter().chain(elsewhere.parts).chain([path]));
+        let parts = elsewhere.parts.into_iter().map(|part| (part, false));
+        let whole = elsewhere.whole.into_iter().chain([path]).map(|path| (path, is_replaced));
+        all.extend(parts.chain(whole));
     }
-    all.iter().try_for_each(|path| hide(path))
+    all.iter().try_for_each(|(path, is_replaced)| hide(path, *is_replaced))
 }
 
 /// Hides a directory or a file. One that is gone is hidden already, with a directory above.
-fn hide(path: &Path) -> Result<(), IsolateError> {
+fn hide(path: &Path, is_replaced: bool) -> Result<(), IsolateError> {
     let Ok(data) = fs::symlink_metadata(path) else { return Ok(()) };
-    let hidden = if data.is_dir() { hide_directory(path) } else { bind("/dev/null", path) };
+    let hidden = match (data.is_dir(), is_replaced) {
+        (true, true) => temporary::replace(path),
+        (true, false) => hide_directory(path),
+        (false, _) => bind("/dev/null", path),
+    };
     step("hide", path, hidden)
 }
 
@@ -181,25 +186,13 @@ fn close_run(run: &Path, resolver: Option<&Resolver>) -> Result<(), IsolateError
     let elsewhere = Elsewhere::of(run, |name| NOT_IN_RUN.iter().any(|hidden| name == *hidden));
     let elsewhere = step("look for other mounts of", run, elsewhere)?;
     // First: what is bound from the old directory takes along what lies over it.
-    elsewhere.parts.iter().try_for_each(|part| hide(part))?;
+    elsewhere.parts.iter().try_for_each(|part| hide(part, false))?;
     for path in elsewhere.whole.iter().map(PathBuf::as_path).chain([run]) {
         if path == run || path.is_dir() {
             step("replace", path, own_run(path, resolver))?;
         }
     }
     Ok(())
-}
-
-/// What of /tmp is to be hidden. Links are left alone: what they lead to is in the other lists or in
-/// /tmp itself.
-fn sockets_in_tmp() -> impl Iterator<Item = PathBuf> {
-    let listed = |entry: &fs::DirEntry| {
-        let name = entry.file_name();
-        HIDDEN_IN_TMP.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
-            && entry.file_type().is_ok_and(|kind| !kind.is_symlink())
-    };
-    let entries = fs::read_dir("/tmp").into_iter().flatten().flatten();
-    entries.filter(listed).map(|entry| entry.path())
 }
 
 /// What is done about a mount of the kernel's own file systems.

@@ -9,7 +9,7 @@ use std::{
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{capabilities::Capabilities, command::Command, user::User};
+use super::{capabilities::Capabilities, command::Command, note::Note, user::User};
 use crate::sys::inherited::Inherited;
 
 /// Bytes of a message: the kernel takes 6 MiB of arguments and environment (execve(2)), and JSON writes a
@@ -52,8 +52,8 @@ pub(super) enum Order {
 /// What the init answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The path works.
-    Probed,
+    /// The path works. What there is to be told before the command starts.
+    Probed(Vec<Note>),
     /// The command runs.
     Started,
     /// Nothing runs, and the init has ended.

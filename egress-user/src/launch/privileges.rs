@@ -13,22 +13,15 @@ use nix::{
 };
 
 use super::{capabilities::Capabilities, user::User};
-use crate::sys::{descriptors, seccomp};
+use crate::sys::{bounding_set, handed, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
 pub(super) fn drop_all(user: Option<&User>, capabilities: Capabilities) -> io::Result<()> {
-    descriptors::close_inherited()?;
+    handed::close_the_rest()?;
     let kept = capabilities.kept().map_err(io::Error::other)?;
     // The bounding set first: what is not in it can never come back, whoever the user is, and whatever a
     // program's file says.
-    for capability in caps::all().into_iter().filter(|capability| !kept.contains(capability)) {
-        match caps::drop(None, CapSet::Bounding, capability) {
-            Ok(()) => {}
-            // A capability that this kernel does not know.
-            Err(_) if !caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) => {}
-            Err(error) => return Err(io::Error::other(error)),
-        }
-    }
+    bounding_set::keep(|number| kept.iter().any(|capability| capability.index() == number))?;
     if capabilities == Capabilities::None {
         prctl::set_no_new_privs()?;
     }

@@ -10,7 +10,7 @@ use crate::{
     dns::NameServers,
     host::{Cgroup, CgroupError},
     kernel::{Attached, Counts, KernelError, Maps},
-    launch::Init,
+    launch::{Init, Note},
     policy::Policy,
     record::{GivenUp, Summary},
     status::{Report, StatusServer},
@@ -87,6 +87,7 @@ pub struct Handle {
     pub(super) upstream: Arc<NameServers>,
     pub(super) init: Init,
     pub(super) drain: Duration,
+    pub(super) notes: Vec<Note>,
     pub(super) status: Result<StatusServer, io::Error>,
     pub(super) held: Option<Held>,
     /// What serves it, until it is dropped.
@@ -102,6 +103,11 @@ impl Handle {
     /// Why `egress status` does not show it, where it does not.
     pub fn status_error(&self) -> Option<&io::Error> {
         self.status.as_ref().err()
+    }
+
+    /// What the command did not get of what it was to inherit, where that is to be told.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// How it stands: pins, lookups, refusals.

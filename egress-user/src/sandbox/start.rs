@@ -16,7 +16,7 @@ use crate::{
     dns::ServersError,
     host::{Cgroup, CgroupError, ListenError, Listeners},
     kernel::{Devices, KernelError, SandboxRecord},
-    launch::{Init, InitError, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
+    launch::{Init, InitError, Note, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
     own::Keeper,
     pins::{NEVER_NS, Opening},
     policy::Mode,
@@ -94,13 +94,14 @@ impl Sandbox {
         // probe tries.
         let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
-        let writer = command.writer();
+        let writer =
+            command.writer().map_err(failed("find out which files the command is handed"))?;
         let mut init = Init::spawn(held.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
         let state = SandboxState::new(described.id, watched, store);
         let served = serve(supervisor, &state, listeners, &dns, writer)?;
-        prove(&state, &mut init)?;
+        let notes = prove(&state, &mut init)?;
         // By the init's /proc where ours shows processes alone.
         let devices = match devices {
             Some(_) => supervisor.open_devices(Path::new("/proc"))?,
@@ -133,6 +134,7 @@ impl Sandbox {
             upstream,
             init,
             drain,
+            notes,
             held: Some(held),
             _tasks: tasks,
         };
@@ -154,7 +156,7 @@ fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
 }
 
 /// Proves the path with the kernel's real hooks before the command exists.
-fn prove(state: &SandboxState, init: &mut Init) -> Result<(), StartError> {
+fn prove(state: &SandboxState, init: &mut Init) -> Result<Vec<Note>, StartError> {
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     state
         .store()

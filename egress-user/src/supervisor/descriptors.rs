@@ -30,23 +30,22 @@ const EACH: usize = 2;
 /// The limit of this process.
 pub(super) struct Descriptors {
     limit: u64,
-    /// As it was before it was raised.
-    hard: u64,
 }
 
 impl Descriptors {
-    /// Raises the limit as far as is needed and allowed: a soft limit of 1024 would be 400 connections.
+    /// Raises the limit as far as is needed and allowed, whatever the caller left: a soft limit of 1024 would be
+    /// 400 connections.
     pub(super) fn raise() -> Self {
         let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-            return Self { limit: 1024, hard: 1024 };
+            return Self { limit: 1024 };
         };
         // Beyond the hard limit with CAP_SYS_RESOURCE only, which root may well be without.
         for wanted in [hard.max(WANTED), hard] {
             if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
-                return Self { limit: wanted, hard };
+                return Self { limit: wanted };
             }
         }
-        Self { limit: soft, hard }
+        Self { limit: soft }
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -54,7 +53,7 @@ impl Descriptors {
     }
 
     pub(super) fn listeners6(&self, workers: usize) -> usize {
-        if self.hard < FOR_ALL_LISTENERS { workers } else { LISTENERS6 }
+        if self.limit < FOR_ALL_LISTENERS { workers } else { LISTENERS6 }
     }
 
     /// Shares out what is left under the limit when everything else is open: each sandbox may have the same

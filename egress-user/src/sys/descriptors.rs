@@ -1,4 +1,4 @@
-//! Descriptors that a sandboxed program must not inherit.
+//! Open descriptors: waiting for them, and what a standard stream must not be.
 
 use std::{
     io,
@@ -15,9 +15,10 @@ use tokio::io::unix::AsyncFd;
 use nix::sys::{
     socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname},
     stat::{SFlag, fstat},
-    statfs::{Statfs, fstatfs},
 };
 use nix::unistd::{dup2_stdin, dup2_stdout};
+
+use super::file_systems::is_of_kernel;
 
 /// Lets the running tokio runtime wait for a descriptor. Must be called inside a runtime.
 ///
@@ -88,24 +89,6 @@ pub fn adopt_socket(number: RawFd) -> Option<UnixStream> {
     Some(socket.into())
 }
 
-/// Marks everything above stderr that is not a pipe as close-on-exec.
-///
-/// A socket made outside the sandbox is unseen by its hooks, a directory descriptor leads around
-/// read-only mounts, and a bpf, cgroup or namespace descriptor is a way out by itself. Pipes stay:
-/// shells pass them (`<(...)`, make's job server), and they reach no further than stdin does.
-///
-/// # Errors
-/// When /proc/self/fd cannot be read.
-pub fn close_inherited() -> io::Result<()> {
-    for descriptor in open()? {
-        if type_of_file(descriptor) != Some(SFlag::S_IFIFO) || is_path(descriptor) {
-            // SAFETY: changes one flag; a descriptor closed since gives EBADF, which is as good.
-            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-    }
-    Ok(())
-}
-
 /// How many this process has.
 ///
 /// # Errors
@@ -115,7 +98,7 @@ pub fn count() -> io::Result<usize> {
 }
 
 /// Every open descriptor above stderr.
-fn open() -> io::Result<Vec<RawFd>> {
+pub(super) fn open() -> io::Result<Vec<RawFd>> {
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         if let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
@@ -166,7 +149,7 @@ fn way_out(descriptor: RawFd) -> Option<&'static str> {
         }
         // `/proc/self/fd/N` opens it anew, for writing too, by the mount that it was opened by: the
         // read-only one of the sandbox is another.
-        SFlag::S_IFREG if of_kernel(descriptor) => {
+        SFlag::S_IFREG if is_of_kernel(descriptor) => {
             Some("a file of the kernel's (/proc, /sys, cgroups and the like)")
         }
         SFlag::S_IFREG | SFlag::S_IFIFO | SFlag::S_IFCHR | SFlag::S_IFBLK => None,
@@ -175,55 +158,13 @@ fn way_out(descriptor: RawFd) -> Option<&'static str> {
     }
 }
 
-/// File systems whose files are not data but handles on the kernel or on other processes
-/// (linux/magic.h).
-const OF_KERNEL: [u64; 24] = [
-    0x9fa0,      // proc
-    0x6265_6572, // sysfs
-    0x0027_e0eb, // cgroup
-    0x6367_7270, // cgroup2
-    0xcafe_4a11, // bpf
-    0x6462_6720, // debugfs
-    0x7472_6163, // tracefs
-    0x7363_6673, // securityfs
-    0x6265_6570, // configfs
-    0xde5e_81e4, // efivarfs
-    0x6165_676c, // pstore
-    0x6e73_6673, // nsfs
-    0x5049_4446, // pidfs
-    0x0904_1934, // anonymous inodes
-    0xf97c_ff8c, // selinuxfs
-    0x4341_5d53, // smackfs
-    0x4249_4e4d, // binfmt_misc
-    0x6759_6969, // rpc_pipefs
-    0x6e66_7364, // nfsd
-    0x6573_5543, // fusectl
-    0x0765_5821, // resctrl
-    0xabba_1974, // xenfs
-    0x6c6f_6f70, // binder
-    0x1980_0202, // mqueue
-];
-
-fn of_kernel(descriptor: RawFd) -> bool {
-    // SAFETY: borrowed for this one call.
-    let stat = fstatfs(unsafe { BorrowedFd::borrow_raw(descriptor) });
-    // What cannot be told is taken for one.
-    !stat.is_ok_and(|stat| !OF_KERNEL.contains(&type_of(&stat)))
-}
-
-/// The magic number, which has another type on every platform.
-#[allow(clippy::unnecessary_cast, reason = "the type differs by platform")]
-fn type_of(stat: &Statfs) -> u64 {
-    u64::from(stat.filesystem_type().0 as u32)
-}
-
-fn is_path(descriptor: RawFd) -> bool {
+pub(super) fn is_path(descriptor: RawFd) -> bool {
     // SAFETY: F_GETFL reads flags; a closed descriptor gives EBADF.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
     flags >= 0 && flags & libc::O_PATH != 0
 }
 
-fn type_of_file(descriptor: RawFd) -> Option<SFlag> {
+pub(super) fn type_of_file(descriptor: RawFd) -> Option<SFlag> {
     // SAFETY: borrowed for this one call; fstat answers EBADF for a closed descriptor.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let mode = fstat(borrowed).ok()?.st_mode;

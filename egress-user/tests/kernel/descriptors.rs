@@ -91,6 +91,39 @@ fn a_low_limit_of_the_callers_is_the_commands_alone() {
     }
 }
 
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_soft_limit_of_the_callers_keeps_it_from_starting() {
+    let world = world();
+    // Fewer than the programs and maps of the kernel side are.
+    for soft in [12, 20, 64, 1024] {
+        let limit = format!("--nofile={soft}:4096");
+        let words = ["prlimit", &limit, EGRESS, "run", "--allow", "allowed.test", "--"];
+        let line =
+            "ulimit -Sn; ulimit -Hn; curl -sS https://allowed.test/ >/dev/null && echo reached";
+        let out = world.direct().run(words.into_iter().chain(["sh", "-c", line]));
+        // What curl does with so few is its own affair.
+        let reached = if soft >= 64 { "reached\n" } else { "" };
+        out.said(&format!("{soft}\n4096\n{reached}"));
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_hard_limit_of_the_callers_changes_nothing_where_it_may_be_raised() {
+    if !may_raise_limits() {
+        return super::support::skip("needs CAP_SYS_RESOURCE, to have more than the hard limit");
+    }
+    let world = world();
+    // The sandbox's IPv6 listeners.
+    let line = "grep -c ' 0A ' /proc/net/tcp6";
+    let usual = world.egress(&[]).shell(line).succeeded().text();
+    let words = ["prlimit", "--nofile=300:600", EGRESS, "run", "--", "sh", "-c"];
+    let line = format!("ulimit -Hn; {line}");
+    let out = world.direct().run(words.into_iter().chain([line.as_str()]));
+    out.succeeded().printed(&format!("600\n{usual}"));
+}
+
 /// CAP_SYS_RESOURCE.
 fn may_raise_limits() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("read the test's own rights");

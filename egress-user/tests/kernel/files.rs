@@ -215,6 +215,36 @@ fn a_user_that_may_write_the_file_or_its_way_does_not_choose_either() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn a_file_that_was_handed_to_the_command_is_not_believed_either() {
+    let world = world();
+    let open = |etc: &Etc<'_>| {
+        let options = fs::OpenOptions::new().read(true).write(true).open(etc.conf());
+        options.expect("open resolv.conf")
+    };
+    let chosen = format!("nameserver {CHOSEN}");
+    for (number, to) in [(6, "&6"), (1, "&1")] {
+        let etc = Etc::new(&world, &format!("handed{number}"));
+        let lookups = lookups(&format!("echo '{chosen}' >{to}")).replace("echo first; ", "");
+        let client = etc.client(&["--user", "nobody"]).pass(open(&etc), number);
+        client.shell(&lookups.replace("; echo done", "")).succeeded();
+        let text = fs::read_to_string(etc.conf()).unwrap();
+        assert!(text.contains(CHOSEN), "{to}: it was written");
+        assert_eq!(asked_chosen(&world), 0, "{to}: the program's name server was asked");
+    }
+    // One that it may read alone is as good as none.
+    let etc = Etc::new(&world, "to-read");
+    let client = etc.client(&["--user", "nobody"]).idle_stdin();
+    let client = client.pass(fs::File::open(etc.conf()).expect("open resolv.conf"), 5);
+    let running = client.start(["sh", "-c", &lookups("read go")]);
+    running.says("first");
+    etc.write(&format!("nameserver {CHOSEN}\n"));
+    running.tell("go");
+    running.finish().succeeded().said("done");
+    assert!(asked_chosen(&world) > 0, "the machine's new name server is not asked\n{world}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 pub(super) fn nothing_is_read_behind_the_start_that_root_could_have_written() {
     let world = world();
     // Everything that libraries might read late is broken while the command runs; the lookups go on.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::SITE;
 use super::capabilities::CONTAINER;
-use super::support::{Client, PYTHON, World, skip};
+use super::support::{Client, Finished, PYTHON, World, skip};
 
 /// Whether the machine has these; where it has not, the test is skipped: they are no small installs.
 fn has(programs: &[&str]) -> bool {
@@ -140,6 +140,46 @@ fn apt_updates_and_installs() {
         assert_eq!(of("file").uid(), OWNER, "{root}");
         assert_eq!((of("made").uid(), of("made").gid()), (4242, 4243), "{root}");
     }
+}
+
+/// The options of this kind that the messages of a run name.
+fn named(out: &Finished<'_>, option: &str) -> Vec<[String; 2]> {
+    let said = out.complaints();
+    let start = format!("{option} ");
+    let values = said.split(&start).skip(1);
+    let values = values.filter_map(|rest| rest.split([' ', '`', '\n', ',', ';', '"']).next());
+    values.map(|value| [option.to_owned(), value.to_owned()]).collect()
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_messages_alone_lead_to_an_install() {
+    if !has(&["apt-get", "dpkg-deb"]) {
+        return;
+    }
+    let world = World::new().site("allowed.test", SITE).build();
+    let _served = serve(&world, &repository(&world));
+    let mut options: Vec<[String; 2]> = Vec::new();
+    for attempt in 0..3 {
+        let conf = prepare(&world, &format!("attempt{attempt}"));
+        let given: Vec<&str> = options.iter().flatten().map(String::as_str).collect();
+        let line = "apt-get update -q && apt-get install -q -y sample";
+        let out = world.egress(&given).env("APT_CONFIG", &conf).shell(line);
+        if out.status.success() {
+            let gave = |option: &str, value: &str| {
+                options.iter().any(|[key, given]| key == option && given.starts_with(value))
+            };
+            assert!(gave("--capabilities", "container"), "{options:?} was enough\n{out}");
+            assert!(gave("--allow", "allowed.test"), "{options:?} was enough\n{out}");
+            return;
+        }
+        for pair in named(&out, "--capabilities").into_iter().chain(named(&out, "--allow")) {
+            if !options.contains(&pair) {
+                options.push(pair);
+            }
+        }
+    }
+    panic!("{options:?} did not lead there");
 }
 
 #[test]

@@ -60,6 +60,8 @@ fn a_run_within_a_run() {
         let out = world.egress(options).run([EGRESS, "run", "--", "echo", "started"]);
         out.exited(125).printed("").complained("inside of an `egress run`");
         assert!(!out.complaints().contains("sudo"), "{out}");
+        let doctor = world.egress(options).run([EGRESS, "doctor"]);
+        doctor.exited(1).said("missing  place            inside of an `egress run`");
         let inner = [EGRESS, "run", "--capabilities", "container", "--", "echo", "started"];
         world.egress(container).run(inner).exited(125).complained("inside of an `egress run`");
     }

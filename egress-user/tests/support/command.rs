@@ -204,6 +204,12 @@ const FOREIGN_ENVIRONMENT: &[&str] = &[
     "SUDO_GID",
     "SUDO_USER",
     "LD_PRELOAD",
+    "SSH_AUTH_SOCK",
+    "DOCKER_HOST",
+    "CONTAINER_HOST",
+    "TMUX",
+    "MAKEFLAGS",
+    "CARGO_MAKEFLAGS",
 ];
 
 /// A started program; dropping it kills it.

@@ -58,6 +58,7 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("resolvers.py", include_str!("clients/resolvers.py")),
     ("retries.py", include_str!("clients/retries.py")),
     ("streams.py", include_str!("clients/streams.py")),
+    ("terminal.py", include_str!("clients/terminal.py")),
     ("timed.py", include_str!("clients/timed.py")),
     ("uploads.py", include_str!("clients/uploads.py")),
 ];

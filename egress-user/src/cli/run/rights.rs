@@ -1,5 +1,7 @@
 //! As whom the command runs, and with which capabilities.
 
+use std::{ffi::OsStr, path::Path};
+
 use clap::{Args, ValueEnum};
 use egress_user::{
     launch::{Capabilities, User},
@@ -36,9 +38,15 @@ pub(super) struct Rights {
     pub(super) capabilities: Capabilities,
 }
 
+/// Programs that nobody runs but as root: whoever starts one by sudo means to.
+const ROOTS_PROGRAMS: [&str; 18] = [
+    "adduser", "apk", "apt", "apt-get", "aptitude", "chown", "dnf", "dpkg", "groupadd", "microdnf",
+    "pacman", "rpm", "snap", "su", "useradd", "usermod", "yum", "zypper",
+];
+
 impl RightsArgs {
-    /// Says what a command that runs as root cannot do, unless the caller has chosen that.
-    pub(super) fn choose(&self) -> Result<Rights, Failure> {
+    /// Says what the command cannot do as the user that it runs as, unless the caller has chosen that.
+    pub(super) fn choose(&self, program: &OsStr) -> Result<Rights, Failure> {
         let user = self.user()?;
         let is_root = user.as_ref().map_or_else(geteuid, |user| user.uid).is_root();
         let capabilities = match self.capabilities {
@@ -56,6 +64,14 @@ impl RightsArgs {
                  `--capabilities container`{or_user}"
             ));
         }
+        if let (None, Some(user)) = (&self.user, user.as_ref().filter(|user| !user.uid.is_root()))
+            && let Some(program) = roots_program(program)
+        {
+            say(&format!(
+                "the command runs as {}, who called sudo; {program} needs `--user root --capabilities container`",
+                Printable::of_bytes(user.name.to_bytes())
+            ));
+        }
         Ok(Rights { user, capabilities })
     }
 
@@ -64,6 +80,12 @@ impl RightsArgs {
         let sudo_uid = std::env::var("SUDO_UID").ok();
         User::choose(self.user.as_deref(), sudo_uid.as_deref()).map_err(Failure::usage)
     }
+}
+
+/// The program's name, when it is one of [`ROOTS_PROGRAMS`].
+fn roots_program(program: &OsStr) -> Option<&'static str> {
+    let name = Path::new(program).file_name()?;
+    ROOTS_PROGRAMS.into_iter().find(|known| name == *known)
 }
 
 /// Another user would have capabilities only by set-user-ID programs, which nobody means.

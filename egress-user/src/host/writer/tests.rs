@@ -16,6 +16,7 @@ fn command() -> Writer {
         uid: Uid::from_raw(UID),
         gid: Gid::from_raw(GID),
         groups: vec![Gid::from_raw(GID), Gid::from_raw(GROUP)],
+        handed: Vec::new(),
     }
 }
 
@@ -65,11 +66,39 @@ fn what_root_keeps_for_itself_is_believed() {
     assert!(!files.can_write());
     let traced = Traced::open(&files.conf).unwrap();
     assert!(Writer::Root.could_write(&traced), "root may write everything");
-    let root = Writer::User { uid: Uid::from_raw(0), gid: Gid::from_raw(0), groups: Vec::new() };
+    let root = Writer::User {
+        uid: Uid::from_raw(0),
+        gid: Gid::from_raw(0),
+        groups: Vec::new(),
+        handed: Vec::new(),
+    };
     assert!(root.could_write(&traced));
     assert!(!Writer::Nobody.could_write(&traced));
     // The caller is as it was.
     fs::write(&files.conf, "by root").unwrap();
+}
+
+#[test]
+fn a_file_that_it_was_handed_is_not_believed() {
+    if !is_root() {
+        return;
+    }
+    let files = Files::new();
+    let handed = |path: &PathBuf| {
+        let file = fs::File::open(path).unwrap();
+        let id = FileId::of(&file).unwrap();
+        let Writer::User { uid, gid, groups, .. } = command() else { panic!("a user") };
+        Writer::User { uid, gid, groups, handed: vec![id] }
+    };
+    let traced = Traced::open(&files.conf).unwrap();
+    assert!(handed(&files.conf).could_write(&traced));
+    let other = files.etc.join("other");
+    fs::write(&other, "").unwrap();
+    assert!(!handed(&other).could_write(&traced));
+    // By whatever name it is found.
+    fs::rename(&other, &files.conf).unwrap();
+    assert!(handed(&files.conf).could_write(&Traced::open(&files.conf).unwrap()));
+    assert!(!command().could_write(&Traced::open(&files.conf).unwrap()));
 }
 
 #[test]
