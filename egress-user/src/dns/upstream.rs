@@ -183,7 +183,7 @@ impl NameServers {
         settings: &DnsSettings,
         mut surroundings: Surroundings,
     ) -> Result<Self, ServersError> {
-        if surroundings.roots.is_none() && uses_tls(settings) {
+        if surroundings.roots.is_none() && tls::uses_tls(settings) {
             surroundings.roots = Some(tls::system_roots()?);
         }
         let mut named =
@@ -287,15 +287,6 @@ impl Surroundings {
     }
 }
 
-/// Whether any server is asked by TLS.
-fn uses_tls(settings: &DnsSettings) -> bool {
-    let lists = settings.forward.iter().map(|forward| &forward.servers);
-    lists
-        .chain([&settings.servers])
-        .flatten()
-        .any(|server| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. }))
-}
-
 impl Current {
     fn new(
         settings: &DnsSettings,
@@ -303,7 +294,7 @@ impl Current {
         system: Vec<IpAddr>,
     ) -> Result<Self, ServersError> {
         let tls = match &surroundings.roots {
-            Some(roots) if uses_tls(settings) => Some(tls::client(roots.clone())?),
+            Some(roots) if tls::uses_tls(settings) => Some(tls::client(roots.clone())?),
             _ => None,
         };
         let manner = Manner {

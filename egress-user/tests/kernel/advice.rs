@@ -5,7 +5,7 @@
 //! policy would help, the text says so: those are listed, and few.
 use std::collections::BTreeSet;
 
-use super::support::{Answer, Finished, PYTHON, World};
+use super::support::{Answer, Finished, NAME_SERVER, PYTHON, World};
 use super::{OTHER, PRIVATE, SITE};
 
 /// How often somebody does as told before giving up: one thing may be refused for two reasons.
@@ -253,4 +253,30 @@ fn every_reason_is_followed_and_few_have_no_line() {
     assert!(tried.is_disjoint(&other));
     let never = CASES.iter().filter(|case| matches!(case.reached, Reached::Never(_))).count();
     assert!(never * 10 <= CASES.len(), "{never} of {} have no line", CASES.len());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_is_no_refusal_is_not_told() {
+    let world = world();
+    let resolv =
+        format!("nameserver {NAME_SERVER}\nsearch corp.test other.test\noptions ndots:5\n");
+    world.file("resolv.conf", resolv);
+    // Libraries complete the name first, and the rule is of the name alone.
+    let options = ["--allow", "allowed.test", "--allow", "absent.test"];
+    let out = world.egress(&options).run(["curl", "-sS", "http://allowed.test/x"]);
+    out.succeeded();
+    assert!(!out.complaints().contains("refused"), "{out}");
+    let line = "dig +short -t SRV _http._tcp.allowed.test && curl -sS http://allowed.test/x";
+    let out = world.egress(&options).shell(line);
+    out.succeeded();
+    assert!(!out.complaints().contains("refused"), "{out}");
+    // A name that does not exist is no refusal either; a refused one is.
+    let out = world.egress(&options).run(["dig", "absent.test"]);
+    out.said("status: NXDOMAIN");
+    assert!(!out.complaints().contains("refused"), "{out}");
+    world.asked_for("absent.test");
+    let out = world.egress(&options).shell("curl -sS http://refused.test/x");
+    out.complained("egress: refused").complained("refused.test.corp.test: not_allowed");
+    out.complained("  refused.test: not_allowed");
 }

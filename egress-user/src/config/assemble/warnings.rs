@@ -196,7 +196,9 @@ fn narrower(policy: &Policy, rule: &Rule) -> Option<Warning> {
     let wider = policy.covering(&Pattern::AtOrBelow(name.clone()))?;
     let is_own = |wider: &&Arc<Rule>| wider.origin.preset.is_none();
     let wider = wider.rules().iter().filter(is_own).find(|wider| {
-        wider.options.ports == PortSet::All && wider.origin.profile == rule.origin.profile
+        let (origin, own) = (&wider.origin, &rule.origin);
+        let is_beside = origin.file == own.file && origin.profile == own.profile;
+        wider.options.ports == PortSet::All && is_beside
     })?;
     // Another line of the same name may open the rest.
     let own = policy.covering(&rule.pattern)?;
