@@ -39,11 +39,16 @@ impl Service {
     ) {
         let asked = Subject::lookup(name, record_type);
         let event = Event::by_policy(asked, refusal.clone());
-        let servers = || self.upstream.asked(name);
+        let said = |why: &str| {
+            let servers = self.upstream.asked(name);
+            let text =
+                if servers.is_empty() { why.to_owned() } else { format!("{why}: {servers}") };
+            Some(text.into())
+        };
         let failure = match reply {
             Reply::NxDomain => return self.sandbox.journal.observe(event),
-            Reply::Failed(why) => Some(format!("{why}: {}", servers()).into()),
-            Reply::NoData => Some(format!("it has no address: {}", servers()).into()),
+            Reply::Failed(why) => said(why),
+            Reply::NoData => said("it has no address"),
             _ => None,
         };
         self.sandbox.journal.refused(event.on(Grounds { failure, ..Grounds::default() }));
