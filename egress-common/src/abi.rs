@@ -53,7 +53,7 @@ pub mod capacity {
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and the time when the proxy accepts them.
     pub const FLOWS: u32 = 16_384;
-    /// UDP sockets that asked the DNS listener lately, of all sandboxes.
+    /// UDP sockets that asked the DNS listener lately.
     pub const ASKERS: u32 = 8192;
     /// Devices and majors that may be opened. A machine has some 500 majors at most, and a few dozen
     /// devices of the major that is shared (`misc`).
@@ -65,13 +65,14 @@ pub mod capacity {
     pub const USAGE: u32 = SANDBOXES + 1;
 
     /// The maps whose capacity is that of one sandbox.
-    pub const EACH: [(&str, u32); 6] = [
+    pub const EACH: [(&str, u32); 7] = [
         (map::PINS, PINS),
         (map::NAMES, NAMES),
         (map::LIVE, NAMES),
         (map::HELD, HELD),
         (map::ADDRESSES, ADDRESSES),
         (map::FLOWS, FLOWS),
+        (map::ASKERS, ASKERS),
     ];
 }
 

@@ -18,12 +18,16 @@ pub struct Usage {
     pub flows: u64,
     /// Its entries in [`crate::abi::map::HELD`].
     pub held: u64,
-    /// Octets of the event ring that it has filled since user space had last read all of its events.
+    /// Bytes of the event ring that it has filled since user space had last read all of its events.
     pub told: u64,
     /// Position in the ring behind its latest event.
     pub told_until: u64,
+    /// Sockets of it that have begun to ask the DNS listener since [`Usage::asked_since_ns`].
+    pub asked: u64,
+    /// Begin of the second in which they are counted, in CLOCK_BOOTTIME nanoseconds.
+    pub asked_since_ns: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 5],
 }
 
 const _: () = {
@@ -32,7 +36,7 @@ const _: () = {
     assert!(capacity::EVENT_BYTES.is_power_of_two());
     // One event always finds room where nobody has any.
     assert!(
-        2 * ring_octets::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64
+        2 * ring_bytes::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64
             <= capacity::EVENT_BYTES as u64
     );
 };
@@ -63,27 +67,41 @@ pub mod word {
 /// one, without anybody being told how many there are (a "dynamic threshold", as switches share their
 /// buffers by).
 ///
-/// `own`: octets of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
+/// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
 #[inline(always)]
 pub const fn may_tell(own: u64, unread: u64, event: u64) -> bool {
     own + unread + event <= capacity::EVENT_BYTES as u64
 }
 
-/// Octets that a record takes in the ring: with the kernel's header, a multiple of eight.
+/// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; four
+/// times the lookups that it is answered for long. The map of them drops the oldest when it is full, whoever's
+/// it is: with this many of each, twice fit in, so that none is dropped before its datagram was read.
+pub const ASKED_MOST: u64 = capacity::ASKERS as u64 / 2;
+
+/// In nanoseconds: a second.
+pub const ASKED_WITHIN_NS: u64 = 1_000_000_000;
+
+/// Whether a new second has begun in which sockets that ask are counted anew.
 #[inline(always)]
-pub const fn ring_octets<T>() -> u64 {
+pub const fn is_next_second(since_ns: u64, now_ns: u64) -> bool {
+    now_ns.wrapping_sub(since_ns) >= ASKED_WITHIN_NS
+}
+
+/// Bytes that a record takes in the ring: with the kernel's header, a multiple of eight.
+#[inline(always)]
+pub const fn ring_bytes<T>() -> u64 {
     (size_of::<T>() as u64 + 8).next_multiple_of(8)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{may_tell, ring_octets};
+    use super::{may_tell, ring_bytes};
     use crate::{abi::capacity, event::Event};
 
     /// Fills the ring with the events of so many sandboxes, in turns. Gives how much each got.
     fn flooded(by: usize) -> [u64; 64] {
         let (mut own, mut unread) = ([0; 64], 0);
-        let event = ring_octets::<Event>();
+        let event = ring_bytes::<Event>();
         loop {
             let before = unread;
             for own in own.iter_mut().take(by) {
@@ -104,8 +122,8 @@ mod tests {
             let own = flooded(by);
             let unread: u64 = own.iter().sum();
             let mut quiet = 0;
-            while may_tell(quiet, unread + quiet, ring_octets::<Event>()) {
-                quiet += ring_octets::<Event>();
+            while may_tell(quiet, unread + quiet, ring_bytes::<Event>()) {
+                quiet += ring_bytes::<Event>();
             }
             let share = u64::from(capacity::EVENT_BYTES) / (by as u64 + 1);
             assert!(quiet * 2 >= share - 200, "{by} leave {quiet} of a share of {share}");

@@ -6,7 +6,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
     pin::NameKey,
-    usage::ring_octets,
+    usage::ring_bytes,
 };
 
 use crate::{
@@ -142,12 +142,12 @@ pub fn hello(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> boo
 /// A function of its own to the kernel: it is asked at several places.
 #[inline(never)]
 fn may_tell(stored: Stored) -> bool {
-    stored.owner().may_tell(ring_octets::<HelloEvent>())
+    stored.owner().may_tell(ring_bytes::<HelloEvent>())
 }
 
 #[inline(always)]
 fn send(owner: Owner, event: &Event) {
-    if owner.may_tell(ring_octets::<Event>())
+    if owner.may_tell(ring_bytes::<Event>())
         && let Some(mut entry) = EVENTS.reserve::<Event>(0)
     {
         entry.write(*event);

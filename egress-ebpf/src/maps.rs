@@ -62,7 +62,8 @@ pub static FLOWS: HashMap<FlowKey, FlowValue> =
     HashMap::with_max_entries(capacity::FLOWS, BPF_F_NO_PREALLOC);
 
 /// Written by the packet hook for each datagram to the DNS listener. An LRU, since UDP has no
-/// close that these hooks see: an evicted asker gets no answer and asks again.
+/// close that these hooks see: an evicted asker gets no answer and asks again. How many sockets of a sandbox
+/// may begin to ask is bounded (`usage::ASKED_MOST`): else one could evict another's records.
 #[map]
 pub static ASKERS: LruHashMap<FlowKey, FlowValue> =
     LruHashMap::with_max_entries(capacity::ASKERS, 0);

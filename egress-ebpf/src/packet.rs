@@ -17,6 +17,9 @@ use crate::{
     maps::ASKERS,
 };
 
+/// `BPF_EXIST` of linux/bpf.h.
+const EXIST: u64 = 2;
+
 /// `lo` has this index in every network namespace.
 const LOOPBACK_IFINDEX: u32 = 1;
 
@@ -142,7 +145,7 @@ fn to_listener(packet: Packet, stored: Option<Stored>, headers: &Headers) -> i32
         && approved(&packet, state, headers)
     {
         if state.kind == kind::DNS_UDP {
-            note_asker(&packet, state, headers);
+            return if note_asker(&packet, state, headers) { PASS } else { REFUSE };
         }
         return PASS;
     }
@@ -239,9 +242,11 @@ fn v4(bytes: [u8; 4]) -> Address {
     Address::from_v4_word(u32::from_ne_bytes(bytes))
 }
 
-/// Written before the datagram reaches the listener, so the listener never misses it.
+/// Written before the datagram reaches the listener, so the listener never misses it. False when the sandbox
+/// has too many sockets that ask: nothing would know the datagram then.
 #[inline(always)]
-fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) {
+#[must_use]
+fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) -> bool {
     let key = FlowKey {
         netns: state.netns,
         address: headers.source,
@@ -251,8 +256,16 @@ fn note_asker(packet: &Packet, state: &SocketState, headers: &Headers) {
         protocol: IPPROTO_UDP as u16,
         reserved: 0,
     };
-    let value = state.flow(packet.cookie(), boot_ns());
-    if ASKERS.insert(&key, &value, 0).is_err() {
-        Owner::of_socket(state).count(Counter::MapFull);
+    let now_ns = boot_ns();
+    let value = state.flow(packet.cookie(), now_ns);
+    // Most sockets ask several times (A and AAAA): another question takes no room.
+    if ASKERS.insert(&key, &value, EXIST).is_ok() {
+        return true;
     }
+    let owner = Owner::of_socket(state);
+    if owner.may_ask(now_ns) && ASKERS.insert(&key, &value, 0).is_ok() {
+        return true;
+    }
+    owner.count(Counter::MapFull);
+    false
 }

@@ -27,7 +27,7 @@ use self::{
 use crate::{
     config::DnsSettings,
     dns::{NameServers, ServersError},
-    host::{Barred, Host, HostError, Writer},
+    host::{Barred, Host, HostError, ListenError, Listeners, Writer},
     kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
     own as own_addresses,
     sandbox::Sandbox,
@@ -92,6 +92,8 @@ pub struct Supervisor {
     servers: NameServerPool,
     descriptors: Descriptors,
     devices: OnceLock<Devices>,
+    /// How many there may be at once.
+    most: u32,
     /// Held while a sandbox starts: what is opened meanwhile is counted.
     starting: Mutex<()>,
 }
@@ -159,6 +161,7 @@ impl Supervisor {
             servers: NameServerPool::default(),
             descriptors,
             devices: OnceLock::new(),
+            most: sandboxes,
             starting: Mutex::new(()),
         }))
     }
@@ -226,9 +229,10 @@ impl Supervisor {
         self.descriptors.limit()
     }
 
-    /// How many IPv6 listeners a sandbox gets.
-    pub(crate) fn listeners6(&self) -> usize {
-        self.descriptors.listeners6(self.workers.count())
+    /// The listeners of one more sandbox.
+    pub(crate) fn open_listeners(&self) -> Result<Listeners, ListenError> {
+        let workers = self.workers.count();
+        Listeners::open(workers, self.descriptors.listeners6(workers), self.most)
     }
 }
 

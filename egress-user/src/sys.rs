@@ -11,6 +11,7 @@ pub mod inherited;
 pub mod landlock;
 pub mod mapped;
 pub mod mounts;
+pub mod peer_devices;
 pub mod pod;
 pub mod process;
 pub mod seccomp;

@@ -100,9 +100,28 @@ impl Owner {
         }
     }
 
-    /// Whether there is room in the ring for so many octets of this sandbox's, which it takes then.
+    /// Whether one more of its sockets may ask the DNS listener, which is counted then.
     #[inline(always)]
-    pub fn may_tell(self, octets: u64) -> bool {
+    pub fn may_ask(self, now_ns: u64) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let usage = usage.as_ptr();
+        // SAFETY: as in `usage`. Processors that do this at once may exceed it by one each.
+        unsafe {
+            if usage::is_next_second(read_volatile(&raw const (*usage).asked_since_ns), now_ns) {
+                write_volatile(&raw mut (*usage).asked_since_ns, now_ns);
+                write_volatile(&raw mut (*usage).asked, 0);
+            }
+            if read_volatile(&raw const (*usage).asked) >= usage::ASKED_MOST {
+                return false;
+            }
+            add(&raw mut (*usage).asked, 1);
+        }
+        true
+    }
+
+    /// Whether there is room in the ring for so many bytes of this sandbox's, which it takes then.
+    #[inline(always)]
+    pub fn may_tell(self, bytes: u64) -> bool {
         let Some(usage) = self.usage() else { return false };
         let usage = usage.as_ptr();
         let (read, written) = (EVENTS.query(CONSUMER_POSITION), EVENTS.query(PRODUCER_POSITION));
@@ -113,11 +132,11 @@ impl Owner {
                 own = 0;
                 write_volatile(&raw mut (*usage).told, 0);
             }
-            if !usage::may_tell(own, written.wrapping_sub(read), octets) {
+            if !usage::may_tell(own, written.wrapping_sub(read), bytes) {
                 return false;
             }
-            add(&raw mut (*usage).told, octets);
-            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(octets));
+            add(&raw mut (*usage).told, bytes);
+            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(bytes));
         }
         true
     }

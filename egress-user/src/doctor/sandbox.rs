@@ -3,7 +3,10 @@
 use std::{io, path::Path};
 
 use super::{Finding, read};
-use crate::{kernel::Devices, sys};
+use crate::{
+    kernel::Devices,
+    sys::{self, peer_devices::PeerDevices},
+};
 
 /// The Landlock ABI that can close abstract sockets and signals (Linux 6.12).
 const SCOPES: u32 = 6;
@@ -21,6 +24,7 @@ pub(super) fn all() -> Vec<Finding> {
         devices(Devices::known(Path::new("/proc"))),
         seccomp(read("/proc/sys/kernel/seccomp/actions_avail")),
         landlock(sys::landlock::abi()),
+        networks(sys::peer_devices::peer_devices()),
         unprivileged.finding(),
     ]
 }
@@ -77,6 +81,26 @@ fn landlock(abi: io::Result<u32>) -> Finding {
         Err(error) => Finding::warning(CHECK, format!("not available: {error}"))
             .loses(LOST)
             .advise("boot with `landlock` in lsm=, on Linux 6.12 or later"),
+    }
+}
+
+/// Either way a sandbox holds; but programs that sandbox themselves (browsers) may want what is refused.
+fn networks(peers: io::Result<PeerDevices>) -> Finding {
+    const CHECK: &str = "own networks";
+    match peers {
+        Ok(PeerDevices::Guarded) => {
+            Finding::ok(CHECK, "programs may make network namespaces, which reach nothing")
+        }
+        Ok(PeerDevices::Open) => Finding::warning(
+            CHECK,
+            "refused to programs: this kernel would let a network namespace of theirs have a device in \
+             the machine's (CVE-2026-31692)",
+        )
+        .loses("nothing; a browser needs `--no-sandbox`")
+        .advise("boot a kernel with the fix"),
+        Ok(PeerDevices::Unknown) | Err(_) => {
+            Finding::unknown(CHECK, "no user namespace could be made to ask from; refused to programs")
+        }
     }
 }
 

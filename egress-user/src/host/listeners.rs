@@ -7,7 +7,10 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use egress_common::sandbox::{LISTENERS6, Sandbox, WORKERS};
+use egress_common::{
+    abi::capacity,
+    sandbox::{LISTENERS6, Sandbox, WORKERS},
+};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket,
     sockopt,
@@ -28,6 +31,18 @@ pub struct ListenError {
 /// default holds 270, and each query beyond costs its program the five seconds of a resolver's
 /// patience.
 const DNS_QUEUE: usize = 1 << 20;
+
+/// Bytes of all such queues of a process, as above: they are the kernel's memory, and no program's.
+const ALL_DNS_QUEUES: usize = 16 << 20;
+
+/// The queue of one socket, where there may be so many sandboxes with one a family.
+const fn dns_queue(sandboxes: u32) -> usize {
+    let share = ALL_DNS_QUEUES / (2 * sandboxes as usize);
+    if share < DNS_QUEUE { share } else { DNS_QUEUE }
+}
+
+// With the most that there may be, each holds more than the kernel's default would.
+const _: () = assert!(dns_queue(capacity::SANDBOXES) >= 128 << 10);
 
 /// Bytes that a program may be ahead of its proxy, before the kernel doubles it. On loopback more than
 /// this only makes what is relayed fall out of the processor's caches (an upload with the default of
@@ -64,18 +79,20 @@ pub struct Listeners {
 impl Listeners {
     /// Opens them in the network namespace of the calling thread, for so many workers: at least one,
     /// at most [`WORKERS`], with so many IPv6 listeners: at least one a worker, at most
-    /// [`LISTENERS6`].
+    /// [`LISTENERS6`]. `sandboxes` is how many there may be that have such listeners.
     ///
     /// # Errors
     /// When 127.0.0.0/8 cannot be listened on.
-    pub fn open(workers: usize, listeners6: usize) -> Result<Self, ListenError> {
+    pub fn open(workers: usize, listeners6: usize, sandboxes: u32) -> Result<Self, ListenError> {
+        let queue = dns_queue(sandboxes.clamp(1, capacity::SANDBOXES));
         let workers = workers.clamp(1, WORKERS);
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
         let listeners6 = listeners6.clamp(workers, LISTENERS6);
         Ok(Self {
-            v4: Family::open(v4, workers).map_err(|source| ListenError { address: v4, source })?,
-            v6: Family::open(v6, listeners6).ok(),
+            v4: Family::open(v4, workers, queue)
+                .map_err(|source| ListenError { address: v4, source })?,
+            v6: Family::open(v6, listeners6, queue).ok(),
         })
     }
 
@@ -109,14 +126,14 @@ impl Listeners {
 }
 
 impl Family {
-    fn open(address: IpAddr, listeners: usize) -> io::Result<Self> {
+    fn open(address: IpAddr, listeners: usize, queue: usize) -> io::Result<Self> {
         let family = Self {
             tcp: (0..listeners).map(|_| proxied(address)).collect::<io::Result<_>>()?,
             dns_udp: UdpSocket::bind(SocketAddr::new(address, 0))?,
             dns_tcp: loopback(address)?,
         };
         // With the default queue it works as well, for fewer queries at once.
-        let _ = setsockopt(&family.dns_udp, sockopt::RcvBufForce, &DNS_QUEUE);
+        let _ = setsockopt(&family.dns_udp, sockopt::RcvBufForce, &queue);
         family.dns_udp.set_nonblocking(true)?;
         family.dns_tcp.set_nonblocking(true)?;
         Ok(family)
@@ -158,4 +175,33 @@ fn ports<const N: usize>(listeners: &[TcpListener]) -> io::Result<[u16; N]> {
         *port = listener.local_addr()?.port();
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use egress_common::abi::capacity;
+    use nix::sys::socket::{getsockopt, sockopt};
+
+    use super::{ALL_DNS_QUEUES, DNS_QUEUE, Listeners, dns_queue};
+
+    #[test]
+    fn the_queues_of_many_sandboxes_are_no_larger_together() {
+        for sandboxes in [1, 2, 10, 16, capacity::SANDBOXES] {
+            let all = 2 * sandboxes as usize * dns_queue(sandboxes);
+            assert!(all <= ALL_DNS_QUEUES, "{sandboxes}: {all}");
+        }
+        assert_eq!(dns_queue(1), DNS_QUEUE);
+    }
+
+    #[test]
+    fn a_sandbox_of_many_has_its_share_of_the_queues() {
+        let queue = |sandboxes| {
+            let listeners = Listeners::open(1, 1, sandboxes).expect("listeners");
+            getsockopt(&listeners.v4.dns_udp, sockopt::RcvBuf).expect("its size")
+        };
+        let (one, of_many) = (queue(1), queue(capacity::SANDBOXES));
+        // The kernel doubles it; without CAP_NET_ADMIN both are its default.
+        assert!(of_many <= 2 * dns_queue(capacity::SANDBOXES) || one == of_many);
+        assert!(one >= of_many);
+    }
 }

@@ -106,6 +106,7 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     let (environment, notes) = not_handed_on(&sockets).map_err(not_started)?;
     let pending = enter(&place, user.as_ref())?;
     prctl::set_dumpable(false).map_err(not_started)?;
+    let peers = sys::peer_devices::peer_devices().map_err(not_started)?;
     await_order(channel, Order::Probe)?;
     probe().map_err(not_started)?;
     send(channel, &Report::Probed(notes)).map_err(not_started)?;
@@ -122,7 +123,7 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
         let (user, place) = (user.clone(), pending.clone());
         move || {
             spec.inherited.restore()?;
-            drop_all(user.as_ref(), spec.capabilities)?;
+            drop_all(user.as_ref(), spec.capabilities, peers)?;
             let entered = place.as_ref().map_or(Ok(()), Place::enter);
             entered.map_err(|errno| io::Error::from_raw_os_error(errno as i32 | NOT_ENTERED))
         }

@@ -13,10 +13,14 @@ use nix::{
 };
 
 use super::{capabilities::Capabilities, user::User};
-use crate::sys::{bounding_set, handed, seccomp};
+use crate::sys::{bounding_set, handed, peer_devices::PeerDevices, seccomp};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
-pub(super) fn drop_all(user: Option<&User>, capabilities: Capabilities) -> io::Result<()> {
+pub(super) fn drop_all(
+    user: Option<&User>,
+    capabilities: Capabilities,
+    peers: PeerDevices,
+) -> io::Result<()> {
     handed::close_the_rest()?;
     let kept = capabilities.kept().map_err(io::Error::other)?;
     // The bounding set first: what is not in it can never come back, whoever the user is, and whatever a
@@ -28,7 +32,7 @@ pub(super) fn drop_all(user: Option<&User>, capabilities: Capabilities) -> io::R
     // Without no_new_privs these two need CAP_SYS_ADMIN, which is still there. Nothing that is executed
     // later takes them off, set-user-ID or not.
     scope()?;
-    seccomp::install()?;
+    seccomp::install(peers == PeerDevices::Guarded)?;
     if let Some(user) = user {
         setgroups(&user.groups)?;
         setgid(user.gid)?;

@@ -84,7 +84,7 @@ impl Sandbox {
         let Spec { policy, dns, drain, command } = spec;
         let maps = supervisor.maps.clone();
         let cgroup = Cgroup::create(&supervisor.host.cgroup2, &supervisor.host.pins)?;
-        let listeners = Listeners::open(supervisor.workers.count(), supervisor.listeners6())?;
+        let listeners = supervisor.open_listeners()?;
         let pins = supervisor.host.pins.join(cgroup.name());
         let attached = supervisor.programs.attach(cgroup.id()?, cgroup.outer(), &pins)?;
         let held = Held::new(cgroup, attached, maps.clone())?;

@@ -95,7 +95,7 @@ pub fn object_pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether nothing is in a pinned map, of whatever keys up to eight octets.
+/// Whether nothing is in a pinned map, of whatever keys up to eight bytes.
 ///
 /// # Errors
 /// When there is no map, or it may not be opened.

@@ -14,7 +14,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 #[derive(Debug)]
 pub struct MappedArray {
     start: NonNull<AtomicU64>,
-    octets: NonZeroUsize,
+    bytes: NonZeroUsize,
     /// Of an element.
     words: usize,
     elements: usize,
@@ -31,13 +31,12 @@ impl MappedArray {
     /// # Errors
     /// What mmap(2) gives: for a map that cannot be mapped, or is smaller.
     pub fn new(map: BorrowedFd<'_>, words: usize, elements: usize) -> io::Result<Self> {
-        let octets = words.checked_mul(elements).and_then(|all| all.checked_mul(8));
-        let octets = octets.and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = words.checked_mul(elements).and_then(|all| all.checked_mul(8));
+        let bytes = bytes.and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address that the kernel chooses; nothing else is touched.
-        let start =
-            unsafe { mmap(None, octets, protection, MapFlags::MAP_SHARED, map.as_fd(), 0) }?;
-        Ok(Self { start: start.cast(), octets, words, elements })
+        let start = unsafe { mmap(None, bytes, protection, MapFlags::MAP_SHARED, map.as_fd(), 0) }?;
+        Ok(Self { start: start.cast(), bytes, words, elements })
     }
 
     /// The words of an element; none where there is no such element.
@@ -55,6 +54,6 @@ impl MappedArray {
 impl Drop for MappedArray {
     fn drop(&mut self) {
         // SAFETY: the mapping that `new` made, whose borrows have ended with `self`.
-        let _ = unsafe { munmap(self.start.cast(), self.octets.get()) };
+        let _ = unsafe { munmap(self.start.cast(), self.bytes.get()) };
     }
 }

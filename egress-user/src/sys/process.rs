@@ -86,8 +86,8 @@ where
 /// A number by lot.
 pub fn random() -> u64 {
     let mut number = [0; 8];
-    // SAFETY: the kernel writes at most as many octets as there are.
+    // SAFETY: the kernel writes at most as many bytes as there are.
     let written = unsafe { libc::getrandom(number.as_mut_ptr().cast(), number.len(), 0) };
-    // So few octets are given whole, or not at all by a kernel that refuses the call.
+    // So few bytes are given whole, or not at all by a kernel that refuses the call.
     if written == 8 { u64::from_ne_bytes(number) } else { std::process::id().into() }
 }

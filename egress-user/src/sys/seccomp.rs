@@ -5,12 +5,13 @@
 //! absent here. Keyrings know no namespaces, and a key that is asked for makes the kernel run a
 //! helper outside the sandbox, which looks names up (`dns_resolver`). A terminal that is shared with
 //! the caller's shell takes input from TIOCSTI, which the shell would then execute outside. An open
-//! tun device becomes a network with TUNSETIFF. The filter never looks at pointers, and decides alone.
+//! tun device becomes a network with TUNSETIFF. Where the kernel would let a network of the program's own have a
+//! cable into the machine's ([`super::peer_devices`]), it can make none. The filter never looks at pointers, and decides alone.
 
 use std::io;
 
 use libc::{
-    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
     SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, sock_filter, sock_fprog,
 };
 
@@ -62,8 +63,8 @@ const ABSENT: [libc::c_long; 6] = [
 ///
 /// # Errors
 /// What seccomp(2) gives.
-pub fn install() -> io::Result<()> {
-    let program = program()?;
+pub fn install(may_make_networks: bool) -> io::Result<()> {
+    let program = program(may_make_networks)?;
     let filter = sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
         filter: program.as_ptr().cast_mut(),
@@ -81,7 +82,7 @@ pub fn install() -> io::Result<()> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "opcodes of classic BPF fit 16 bits")]
-fn program() -> io::Result<Vec<sock_filter>> {
+fn program(may_make_networks: bool) -> io::Result<Vec<sock_filter>> {
     let load = |offset| instruction((BPF_LD | BPF_W | BPF_ABS) as u16, 0, 0, offset);
     let answer = |value| instruction((BPF_RET | BPF_K) as u16, 0, 0, value);
     // Falls to the next instruction when equal, else skips `skip`.
@@ -100,6 +101,19 @@ fn program() -> io::Result<Vec<sock_filter>> {
     for call in ABSENT {
         program.push(unless(number(call)?, 1));
         program.push(answer(errno(libc::ENOSYS)));
+    }
+    if !may_make_networks {
+        // Its flags are behind a pointer; the C library goes on with clone(2) where it is absent.
+        program.push(unless(number(libc::SYS_clone3)?, 1));
+        program.push(answer(errno(libc::ENOSYS)));
+        for call in [libc::SYS_unshare, libc::SYS_clone] {
+            program.push(unless(number(call)?, 4));
+            program.push(load(ARGUMENT_0));
+            let network = libc::CLONE_NEWNET.cast_unsigned();
+            program.push(instruction((BPF_JMP | BPF_JSET | BPF_K) as u16, 0, 1, network));
+            program.push(answer(errno(libc::EPERM)));
+            program.push(answer(SECCOMP_RET_ALLOW));
+        }
     }
     // The kernel takes the low half of the request, which is all that is compared here.
     let requests = u8::try_from(REFUSED_REQUESTS.len()).map_err(io::Error::other)?;
@@ -128,4 +142,67 @@ fn program() -> io::Result<Vec<sock_filter>> {
 
 const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "numbers of system calls"
+)]
+mod tests {
+    use super::*;
+
+    /// What the filter answers, by the rules of classic BPF (linux/filter.h) that it uses.
+    fn answered(program: &[sock_filter], call: libc::c_long, first: u64) -> u32 {
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let taken = match u32::from(code) {
+                op if op == BPF_RET | BPF_K => return k,
+                op if op == BPF_LD | BPF_W | BPF_ABS => {
+                    loaded = match k {
+                        NUMBER => call as u32,
+                        ARCH => NATIVE_ARCH,
+                        ARGUMENT_0 => first as u32,
+                        _ => 0,
+                    };
+                    continue;
+                }
+                op if op == BPF_JMP | BPF_JEQ | BPF_K => loaded == k,
+                op if op == BPF_JMP | BPF_JGE | BPF_K => loaded >= k,
+                op if op == BPF_JMP | BPF_JSET | BPF_K => loaded & k != 0,
+                op => panic!("operation {op}"),
+            };
+            at += usize::from(if taken { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn networks_can_be_made_only_where_the_kernel_guards_them() {
+        let network = libc::CLONE_NEWNET as u64;
+        let others =
+            (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::SIGCHLD) as u64;
+        let (open, guarded) = (program(true).unwrap(), program(false).unwrap());
+        let refused = SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        for call in [libc::SYS_unshare, libc::SYS_clone] {
+            for flags in [network, network | others] {
+                assert_eq!(answered(&open, call, flags), SECCOMP_RET_ALLOW);
+                assert_eq!(answered(&guarded, call, flags), refused);
+            }
+            assert_eq!(answered(&guarded, call, others), SECCOMP_RET_ALLOW);
+        }
+        assert_eq!(answered(&open, libc::SYS_clone3, 0), SECCOMP_RET_ALLOW);
+        let absent = SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+        assert_eq!(answered(&guarded, libc::SYS_clone3, 0), absent);
+        // All else is as it was.
+        for program in [&open, &guarded] {
+            let socket = |family: libc::c_int| answered(program, libc::SYS_socket, family as u64);
+            assert_eq!(socket(libc::AF_INET), SECCOMP_RET_ALLOW);
+            assert_ne!(socket(libc::AF_PACKET), SECCOMP_RET_ALLOW);
+            assert_eq!(answered(program, libc::SYS_io_uring_setup, 0), absent);
+            assert_eq!(answered(program, libc::SYS_read, network), SECCOMP_RET_ALLOW);
+        }
+    }
 }

@@ -14,15 +14,23 @@ pub(super) fn a_new_network_namespace_reaches_nothing() {
     let probes = format!(
         "'connect {OTHER} 443' 'udp {OTHER} 9999' 'connect {OTHER_V6} 443' 'ping {OTHER}' 'raw {OTHER}'"
     );
+    let can_be_made = super::networks::can_be_made(&world);
     for options in ALL {
         for inside in ["unshare -Urn", "unshare -Un", "unshare -UrnmpCf"] {
             let out =
                 world.egress(options).shell(&format!("{inside} {PYTHON} probe.py {probes}; true"));
             assert!(!out.text().contains("=> ok"), "{options:?} {inside}\n{out}");
-            entered(&out, options, inside);
+            if can_be_made {
+                entered(&out, options, inside);
+            }
         }
     }
     world.arrived().none();
+    if !can_be_made {
+        skip(
+            "programs can make no network namespace: this kernel would let one have a device in the machine's",
+        );
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod lifecycle;
 mod many;
 mod mounts;
 mod names;
+mod networks;
 mod outage;
 mod own;
 mod packages;

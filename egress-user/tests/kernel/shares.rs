@@ -2,12 +2,18 @@
 use std::io::{BufRead, BufReader};
 use std::mem::offset_of;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::process::Child;
+use std::time::Instant;
 
 use aya::maps::{HashMap, Map, MapData};
 use egress_common::abi::capacity;
 use egress_common::event::{Counter, Held};
+use egress_common::flow::kind;
 use egress_common::pin::{PortList, Ports};
 use egress_common::sandbox::Sandbox;
+use egress_common::usage::ASKED_MOST;
+use egress_user::flow::{Flows, PeerAddress};
 use egress_user::kernel::{SandboxRecord, Standing, detach_pinned};
 use egress_user::pins::{Naming, Opening, PinStore};
 use egress_user::policy::{Name, Policy, Settings};
@@ -176,6 +182,55 @@ fn one_that_begins_connections_leaves_anothers_room() {
     assert_eq!(object.maps.counter(quiet.id, Counter::MapFull), 0);
     drop(begun.stdin.take());
     begun.wait().expect("its end");
+}
+
+/// Asks from ever new sockets of an address for so many milliseconds, at least once; says how often it could, and how often it
+/// was refused.
+const ASK: &str = r"
+import socket, sys, time
+asked, refused, end = 0, 0, time.monotonic() + int(sys.argv[2]) / 1000
+while asked + refused == 0 or time.monotonic() < end:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind((sys.argv[3], 0))
+            one.sendto(b'?', (sys.argv[1], 53))
+            asked += 1
+        except PermissionError:
+            refused += 1
+print(asked, refused)
+";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn one_that_asks_from_many_sockets_leaves_anothers_records() {
+    const FLOOD_MS: u64 = 1_000;
+    let object = Object::load();
+    let (loud, quiet) = (object.sandbox(), object.sandbox());
+    // From another address: a port of a socket that has closed may come again.
+    let ask = |sandbox: &Judged, time: u64, from: &str| {
+        sandbox.started(&[PYTHON, "-c", ASK, TARGET, &time.to_string(), from])
+    };
+    let said = |asking: Child| -> [u64; 2] {
+        let out = asking.wait_with_output().expect("its end").stdout;
+        let out = String::from_utf8(out).expect("numbers");
+        let (asked, refused) = out.trim().split_once(' ').expect("two numbers");
+        [asked, refused].map(|number| number.parse().expect("a number"))
+    };
+    let records = object.maps.flows(quiet.id, kind::DNS_TCP, quiet.dns.as_fd()).expect("records");
+    // Started before, so that no time is lost on it.
+    let begun = Instant::now();
+    let flood = ["127.1.0.1", "127.1.0.2"].map(|from| ask(&loud, FLOOD_MS, from));
+    assert_eq!(said(ask(&quiet, 0, "127.0.0.1")), [1, 0]);
+    let (_, asker) = quiet.dns.recv_from(&mut [0; 8]).expect("its question");
+    let [[asked, refused], [more, also]] = flood.map(said);
+    let seconds = begun.elapsed().as_secs() + 2;
+    let (asked, refused) = (asked + more, refused + also);
+    // Those whose port comes again are counted once.
+    assert!(asked > 0 && asked / 2 <= ASKED_MOST * seconds, "{asked} in {seconds} s");
+    assert_eq!(object.maps.counter(loud.id, Counter::MapFull), refused);
+    let record = records.udp(PeerAddress(asker));
+    assert!(record.is_some(), "gone after {asked} questions of another, {refused} more refused");
+    assert_eq!(object.maps.counter(quiet.id, Counter::MapFull), 0);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A loaded object, and sandboxes without anything that serves them.
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -45,8 +45,10 @@ impl Object {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let mut record = Sandbox { id, workers: 1, ..Sandbox::NONE };
         record.tcp4_ports[0] = listener.local_addr().expect("its address").port();
+        let dns = UdpSocket::bind("127.0.0.1:0").expect("a listener of lookups");
+        record.dns_udp4_port = dns.local_addr().expect("its address").port();
         self.maps.add_sandbox(record).expect("room for it");
-        Judged { id, record, listener, cgroup, pins, _attached: attached }
+        Judged { id, record, listener, dns, cgroup, pins, _attached: attached }
     }
 
     /// Where its pins are written.
@@ -88,6 +90,7 @@ pub(super) struct Judged {
     pub(super) id: u64,
     pub(super) record: Sandbox,
     pub(super) listener: TcpListener,
+    pub(super) dns: UdpSocket,
     cgroup: Cgroup,
     /// Its directory of pins.
     pub(super) pins: PathBuf,
