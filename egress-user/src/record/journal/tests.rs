@@ -62,7 +62,7 @@ fn a_summary_stays_short() {
     let journal = Journal::default();
     (0..2000).for_each(|port| journal.refused(refusal(port)));
     let text = journal.to_string();
-    assert_eq!(text.lines().count(), MAX_SHOWN + 1);
+    assert_eq!(text.lines().count(), 2 * MAX_SHOWN + 1);
     assert!(text.ends_with("  and 1950 more\n"), "{text}");
 }
 
@@ -83,8 +83,10 @@ fn what_reads_the_same_is_one_line() {
     journal.refused(lookup("down.test", RecordType::A, Reason::DnsFailed));
     journal.refused(lookup("down.test", RecordType::AAAA, Reason::DnsFailed));
     journal.refused(lookup("down.test", RecordType::TXT, Reason::DnsFailed));
+    let text = journal.to_string();
+    let refused = text.lines().filter(|line| !line.starts_with("      no line of a policy"));
     assert_eq!(
-        journal.to_string(),
+        refused.map(|line| format!("{line}\n")).collect::<String>(),
         "  evil.test: not_allowed (3 times)\n  \
          down.test: dns_failed (2 times)\n  \
          udp 192.0.2.1:9: protocol_not_allowed (2 times)\n  \
