@@ -249,7 +249,7 @@ pub struct DnsSettings {
     pub servers: Vec<DnsServer>,
     /// Servers of single domains; the longest domain wins. Default none.
     pub forward: Vec<Forward>,
-    /// Time for one lookup; at its end the lookup has failed. Default 2 s.
+    /// Time for one lookup; at its end the lookup has failed. Default 5 s.
     pub timeout: Duration,
     /// A pin lives at least this long, even when the record does not. Default 5 min.
     pub min_ttl: Duration,
@@ -259,6 +259,8 @@ pub struct DnsSettings {
     pub record_types: Vec<RecordType>,
     /// How refused names are answered. Default NXDOMAIN.
     pub refusal: RefusalCode,
+    /// Questions per second that one sandbox may ask for long. Default 1000.
+    pub queries_per_second: u16,
     /// Whether answers are validated. Default false.
     pub dnssec: bool,
 }

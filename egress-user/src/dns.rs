@@ -22,8 +22,7 @@ pub use answer::Refuse;
 pub use counters::{Counted, Counters};
 pub use hosts_file::{HOSTS, HostsFile};
 pub use limits::{
-    NAME_BYTES_AT_ONCE, NAME_BYTES_PER_MINUTE, QUERIES_AT_ONCE, QUERIES_PER_SECOND,
-    REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
+    NAME_BYTES_AT_ONCE, NAME_BYTES_PER_MINUTE, REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
 };
 pub use server::MAX_QUERIES;
 pub use service::Service;

@@ -16,6 +16,7 @@ mod probe;
 mod signals;
 mod stdio;
 mod temporary;
+mod terminal;
 mod user;
 mod working_directory;
 
@@ -26,4 +27,5 @@ pub use note::Note;
 pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};
 pub use signals::{Arrived, Signals};
 pub use stdio::{StdioError, check_stdio, check_stdio_devices};
+pub use terminal::Terminal;
 pub use user::{User, UserError};

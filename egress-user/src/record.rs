@@ -9,6 +9,7 @@ mod event;
 #[cfg(test)]
 mod heard;
 mod journal;
+mod live;
 mod remedy;
 mod socket;
 mod subject;
@@ -20,6 +21,7 @@ pub(crate) use heard::Heard;
 pub use advice::Advice;
 pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
+pub use live::{Lines, Live};
 pub use remedy::short;
 pub use subject::{Limit, Seen, Subject};
 pub use summary::{GivenUp, Summary};

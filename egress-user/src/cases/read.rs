@@ -21,8 +21,8 @@ const ANSWER: &[&str] = &["addresses", "chain"];
 const RESOLVER: &str =
     "write resolver = { \"example.com\" = [\"93.184.216.34\"] }, or \"system\" for real lookups";
 const OWN: &str = "write own_addresses = [\"93.184.216.2\", \"2606:2800:220:1::/64\"]";
-const ADDRESSES: &str =
-    "write a list of addresses, or one of \"NXDOMAIN\", \"SERVFAIL\", \"TIMEOUT\", \"EMPTY\"";
+const ADDRESSES: &str = "write a list of addresses, or one of \"NXDOMAIN\", \"SERVFAIL\", \"TIMEOUT\", \"EMPTY\"; of one family \
+     as in [\"93.184.216.34\", \"AAAA:SERVFAIL\"]";
 
 pub(super) fn read(text: &str, file_name: &str) -> Result<Suite, ConfigErrors> {
     let mut reader =
@@ -187,30 +187,34 @@ impl Reader<'_> {
     /// A list of addresses, a word, or `{ addresses = [...], chain = [...] }`.
     fn answer(&mut self, node: Node<'_, '_>) -> Option<Answer> {
         match node.get_ref() {
-            DeValue::String(text) => match Answers::word(text) {
-                Ok(answer) => Some(answer),
-                Err(error) => self.fail(node.span(), error.to_string(), ADDRESSES),
-            },
+            DeValue::String(text) => self.words(node, &[text.to_string()], Vec::new()),
             DeValue::Array(_) => {
-                let addresses = self.parsed(node, ADDRESSES, |text| text.parse().ok());
-                Some(Answer::Found { chain: Vec::new(), addresses })
+                let words = self.texts(node, ADDRESSES);
+                self.words(node, &words, Vec::new())
             }
             DeValue::Table(table) => {
                 self.known(table, ANSWER, "an answer");
-                let addresses = table.get("addresses").map_or_else(Vec::new, |node| {
-                    self.parsed(node, ADDRESSES, |text| text.parse().ok())
-                });
+                let addresses = table
+                    .get("addresses")
+                    .map_or_else(Vec::new, |node| self.texts(node, ADDRESSES));
                 let chain = table.get("chain").map_or_else(Vec::new, |node| {
                     let example =
                         "write the names of the CNAME chain: chain = [\"cdn.example.net\"]";
                     self.parsed(node, example, |text| Name::parse(text).ok())
                 });
-                Some(Answer::Found { chain, addresses })
+                self.words(node, &addresses, chain)
             }
             other => {
                 let message = format!("a value of type {} is no answer", other.type_str());
                 self.fail(node.span(), message, ADDRESSES)
             }
+        }
+    }
+
+    fn words(&mut self, node: Node<'_, '_>, words: &[String], chain: Vec<Name>) -> Option<Answer> {
+        match Answers::of_words(words.iter().map(String::as_str), chain) {
+            Ok(answer) => Some(answer),
+            Err(error) => self.fail(node.span(), error.to_string(), ADDRESSES),
         }
     }
 

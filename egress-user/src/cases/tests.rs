@@ -92,7 +92,7 @@ fn real_lookups_are_made_only_where_the_case_says_so() {
     impl Lookup for Real {
         fn lookup(&mut self, name: &Name) -> crate::policy::Answer {
             self.0.push(name.to_string());
-            Answers::word("93.184.216.34").unwrap()
+            Answers::of_words(["93.184.216.34"], Vec::new()).unwrap()
         }
     }
     let text = case("target = 'a.example.com:443'\nexpect = 'allow'\nresolver = 'system'")

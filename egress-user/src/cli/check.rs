@@ -30,7 +30,7 @@ pub(super) struct Check {
     #[command(flatten)]
     policy: PolicyArgs,
     /// Answer for the lookup of NAME instead of a real one; NAME may be `*`, and ADDR one of
-    /// SERVFAIL, NXDOMAIN, TIMEOUT, EMPTY
+    /// SERVFAIL, NXDOMAIN, TIMEOUT, EMPTY; of one family alone: A:SERVFAIL, AAAA:TIMEOUT
     #[arg(long, value_name = "NAME=ADDR[,ADDR]")]
     resolve: Vec<String>,
     /// Print JSON

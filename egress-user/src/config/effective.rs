@@ -193,6 +193,10 @@ impl EffectiveValues {
                 true => RefusalCode::Refused,
                 false => RefusalCode::NxDomain,
             },
+            queries_per_second: match self.value(OF, "queries_per_second") {
+                Some(Value::Number(number)) => *number,
+                _ => 1,
+            },
             dnssec: self.boolean(OF, "dnssec"),
         }
     }

@@ -72,6 +72,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Words(words) => {
             json!({ "type": "array", "items": { "enum": words }, "minItems": 1 })
         }
+        Kind::Number => json!({ "type": "integer", "minimum": 1, "maximum": 65535 }),
         Kind::Ports => json!({
             "type": "array",
             "items": { "type": "integer", "minimum": 1, "maximum": 65535 },

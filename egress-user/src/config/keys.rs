@@ -77,6 +77,8 @@ pub enum Kind {
     Text,
     /// A time: a number with `ms`, `s`, `m` or `h`.
     Time,
+    /// A number of 1 to 65535.
+    Number,
     /// A list of texts; empty or not.
     Texts {
         /// Whether it may be empty.
@@ -111,6 +113,7 @@ impl Kind {
             Kind::Word(list) => words(list),
             Kind::Text => "text".to_owned(),
             Kind::Time => "time".to_owned(),
+            Kind::Number => "number (1 to 65535)".to_owned(),
             Kind::Texts { .. } => "list of texts".to_owned(),
             Kind::Words(list) => format!("list of {}", words(list)),
             Kind::Ports => "list of ports (1 to 65535)".to_owned(),

@@ -212,6 +212,7 @@ fn options_and_settings_are_read() {
                 address("[2620:fe::fe]:853"),
             ],
             timeout: Duration::from_millis(500),
+            queries_per_second: 1000,
             min_ttl: Duration::from_secs(60),
             max_ttl: Duration::from_secs(60),
             ..DnsSettings::default()

@@ -72,6 +72,19 @@ pub(super) fn port(value: &DeValue<'_>) -> Result<u16, PatternError> {
     }
 }
 
+/// A number that is not 0.
+pub(super) fn number(value: &DeValue<'_>, key: &str) -> Result<u16, PatternError> {
+    let number = value
+        .as_integer()
+        .and_then(|integer| u16::from_str_radix(integer.as_str(), integer.radix()).ok());
+    match number {
+        Some(number @ 1..) => Ok(number),
+        Some(0) | None => {
+            error(format!("{key} cannot be {}", kind(value)), "write a number of 1 to 65535")
+        }
+    }
+}
+
 pub(super) fn transport(value: &DeValue<'_>) -> Result<Transport, PatternError> {
     match value.as_str() {
         Some("tcp") => Ok(Transport::Tcp),

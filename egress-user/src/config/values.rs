@@ -14,7 +14,7 @@ use crate::policy::{Layer, PatternError};
 pub enum Value {
     /// `true` or `false`.
     Boolean(bool),
-    /// A port.
+    /// A port, or another number.
     Number(u16),
     /// One of the words of a key.
     Word(&'static str),

@@ -1,6 +1,6 @@
 //! What one sandbox may ask for in a time. Pure: the caller gives the time.
 //!
-//! Two brakes, each a token bucket. Queries of all kinds are counted. Of names that go to a name
+//! Two brakes, each a token bucket. Queries of all kinds are counted but those whose answer is kept. Of names that go to a name
 //! server, what their labels can carry is counted for each registered domain, as that is the party
 //! which reads them: a wildcard, or `*`, would else be a way to send data out as fast as queries go.
 //! A brake is no wall: what passes under it passes, and the order of known names says something too.
@@ -12,11 +12,8 @@ use std::{
 
 use crate::policy::Name;
 
-/// Queries per second that a sandbox may ask for long: ten times what a parallel build asks.
-pub const QUERIES_PER_SECOND: u32 = 1000;
-
-/// Queries that it may ask at once on top.
-pub const QUERIES_AT_ONCE: u32 = 2000;
+/// Queries that a sandbox may ask at once, by those that it may ask per second for long.
+const AT_ONCE: u32 = 2;
 
 /// Queries beyond these that are refused per second; what comes faster is left to the kernel, which
 /// drops it when the socket's buffer is full: refusing it would cost other sandboxes their processor.
@@ -56,7 +53,6 @@ struct Rate {
 
 const UNIT: u64 = 1_000_000_000;
 
-const QUERIES: Rate = Rate { capacity: QUERIES_AT_ONCE, per_minute: QUERIES_PER_SECOND * 60 };
 const REFUSALS: Rate = Rate { capacity: REFUSALS_AT_ONCE, per_minute: REFUSALS_PER_SECOND * 60 };
 const NAMES: Rate = Rate { capacity: NAME_BYTES_AT_ONCE, per_minute: NAME_BYTES_PER_MINUTE };
 
@@ -83,6 +79,10 @@ impl Bucket {
         }
     }
 
+    fn give_back(&mut self, rate: Rate, tokens: u32) {
+        self.left = self.left.saturating_add(u64::from(tokens) * UNIT).min(rate.full());
+    }
+
     fn take(&mut self, rate: Rate, tokens: u32, now_ns: u64) -> bool {
         self.fill(rate, now_ns);
         let wanted = u64::from(tokens) * UNIT;
@@ -107,6 +107,7 @@ pub(super) enum Admission {
 /// The brakes of one sandbox.
 #[derive(Debug)]
 pub(super) struct Limits {
+    rate: Rate,
     queries: Bucket,
     refusals: Bucket,
     domains: HashMap<Box<str>, Bucket>,
@@ -116,9 +117,13 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(now_ns: u64) -> Self {
+    /// Full, for so many queries per second.
+    pub(super) fn new(queries_per_second: u16, now_ns: u64) -> Self {
+        let per_second = u32::from(queries_per_second);
+        let rate = Rate { capacity: per_second * AT_ONCE, per_minute: per_second * 60 };
         Self {
-            queries: Bucket::full(QUERIES, now_ns),
+            rate,
+            queries: Bucket::full(rate, now_ns),
             refusals: Bucket::full(REFUSALS, now_ns),
             domains: HashMap::new(),
             others: Bucket::full(NAMES, now_ns),
@@ -128,12 +133,21 @@ impl Limits {
 
     /// Counts one query.
     pub(super) fn query(&mut self, now_ns: u64) -> Admission {
-        if self.queries.take(QUERIES, 1, now_ns) {
+        if self.queries.take(self.rate, 1, now_ns) {
             Admission::Answer
         } else if self.refusals.take(REFUSALS, 1, now_ns) {
             Admission::Refuse
         } else {
             Admission::Ignore
+        }
+    }
+
+    /// Takes back that a query was counted: nobody is asked for its answer.
+    pub(super) fn uncount(&mut self, admission: Admission) {
+        match admission {
+            Admission::Answer => self.queries.give_back(self.rate, 1),
+            Admission::Refuse => self.refusals.give_back(REFUSALS, 1),
+            Admission::Ignore => {}
         }
     }
 

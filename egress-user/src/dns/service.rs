@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::{
     answer::{self, Addresses, Carrier, Reply},
     counters::Counters,
-    limits::{Admission, Limits, QUERIES_PER_SECOND},
+    limits::{Admission, Limits},
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
@@ -64,11 +64,11 @@ impl Service {
         flows: Arc<dyn Flows>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            limits: Mutex::new(Limits::new(settings.queries_per_second, boottime_ns())),
             sandbox,
             settings,
             upstream,
             flows,
-            limits: Mutex::new(Limits::new(boottime_ns())),
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
@@ -95,7 +95,7 @@ impl Service {
     /// Counts a query, before anything is done for it.
     pub(super) fn admit(&self) -> Admission {
         let admission = self.limits().query(boottime_ns());
-        if admission != Admission::Answer {
+        if admission == Admission::Ignore {
             self.note_limit(Limit::QueriesPerSecond);
         }
         admission
@@ -122,9 +122,15 @@ impl Service {
                 self.counters.rejected();
                 return answer::reject(head, code);
             }
+            Asked::Answer(query) if self.is_kept(&query) => {
+                self.limits().uncount(admission);
+                let reply = self.reply(&query).await;
+                (query, reply)
+            }
             Asked::RejectQuery(query, _) | Asked::Answer(query) if !may_ask => {
-                let limit = format!("more than {QUERIES_PER_SECOND} queries a second");
-                (query, Reply::Limited(limit))
+                self.note_limit(Limit::QueriesPerSecond);
+                let limit = self.settings.queries_per_second;
+                (query, Reply::Limited(format!("more than {limit} queries a second")))
             }
             Asked::RejectQuery(query, code) => (query, Reply::Error(code)),
             Asked::Answer(query) => {
@@ -134,6 +140,16 @@ impl Service {
         };
         self.counters.replied(&reply);
         answer::respond(&query, &reply, self.settings.refuse, carrier)
+    }
+
+    /// Whether it is for an allowed name, and nobody has to be asked for the answer.
+    fn is_kept(&self, query: &Query) -> bool {
+        let record_type = query.question.query_type();
+        query::policy_name(query.question.name()).is_ok_and(|name| {
+            let is_here = || name.is_localhost() || self.sandbox.hosts().answer(&name).is_some();
+            self.sandbox.policy().name(&name).is_ok()
+                && (is_here() || self.upstream.is_kept(&name, record_type))
+        })
     }
 
     /// SERVFAIL at once, for a query beyond the limits.

@@ -16,6 +16,8 @@ pub struct Settings {
     pub max_ttl: Duration,
     /// How refused names are answered.
     pub refuse: Refuse,
+    /// Queries per second that the sandbox may ask for long. Default 1000.
+    pub queries_per_second: u16,
     /// Types answered beyond A, AAAA, HTTPS, SVCB and the PTR of pins. Default none.
     pub record_types: Vec<RecordType>,
     /// Whether the daemon has an IPv6 route. Without one AAAA records are judged, but neither
@@ -33,6 +35,7 @@ impl Settings {
                 RefusalCode::NxDomain => Refuse::NxDomain,
                 RefusalCode::Refused => Refuse::Refused,
             },
+            queries_per_second: dns.queries_per_second,
             record_types: dns.record_types.iter().map(|number| number.0.into()).collect(),
             has_ipv6: true,
         }

@@ -69,6 +69,7 @@ pub(crate) struct Diary {
     /// Closed: lookups wait.
     gate: Mutex<Option<tokio::sync::watch::Receiver<bool>>>,
     before_pin: Mutex<Option<Box<dyn Fn() + Send>>>,
+    kept: Mutex<Option<String>>,
 }
 
 impl Diary {
@@ -107,6 +108,11 @@ impl Diary {
         self.records.lock().unwrap().insert((name.into(), record_type), records);
     }
 
+    /// From here on nobody would be asked for the name.
+    pub(crate) fn keep(&self, name: &str) {
+        *self.kept.lock().unwrap() = Some(name.to_owned());
+    }
+
     pub(crate) fn before_pin(&self, probe: impl Fn() + Send + 'static) {
         *self.before_pin.lock().unwrap() = Some(Box::new(probe));
     }
@@ -137,6 +143,10 @@ impl PinStore for Diary {
 }
 
 impl Upstream for Diary {
+    fn is_kept(&self, name: &Name, _record_type: RecordType) -> bool {
+        self.kept.lock().unwrap().as_deref() == Some(name.as_str())
+    }
+
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
         self.entries.lock().unwrap().push(Entry::Lookup(name.as_str().into()));
         let answer = self.answers.lock().unwrap().get(name.as_str()).cloned();

@@ -39,6 +39,7 @@ mod servers;
 mod system;
 mod tls;
 mod value;
+mod ways;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
 pub use error::ServersError;
@@ -46,7 +47,6 @@ pub use system::{RESOLV_CONF, search_domains};
 
 use crate::host::{Traced, Writer};
 use cache::{Cache, Clock};
-use reply::{FAILURE, Kept};
 use servers::{Manner, Servers};
 use system::Watch;
 
@@ -80,6 +80,11 @@ pub trait Upstream: Send + Sync {
     fn asked(&self, name: &Name) -> String {
         let _ = name;
         String::new()
+    }
+
+    /// Whether an answer to this is kept, so that nobody would be asked.
+    fn is_kept(&self, _name: &Name, _record_type: RecordType) -> bool {
+        false
     }
 
     /// Looks up the records of one other type, of an allowed name.
@@ -161,7 +166,6 @@ struct Current {
     servers: Servers,
     /// By domain.
     forward: HashMap<Box<str>, Servers>,
-    timeout: Duration,
     /// In seconds.
     max_ttl: u32,
     looked: Cache<Name, Looked>,
@@ -313,7 +317,6 @@ impl Current {
         Ok(Self {
             servers,
             forward,
-            timeout: settings.timeout,
             max_ttl: u32::try_from(settings.max_ttl.as_secs()).unwrap_or(u32::MAX),
             looked: Cache::new(cache::BUDGET, cache::SAME_LOOKUP, surroundings.clock.clone()),
             // One question is one lookup.
@@ -347,20 +350,19 @@ impl Upstream for NameServers {
             let asking = (current.clone(), name.clone());
             let ask = || async move {
                 let (current, name) = asking;
-                let servers = current.servers_for(&name);
-                let both = async {
-                    let (v4, v6) = (RecordType::A, RecordType::AAAA);
-                    tokio::join!(servers.ask(&name, v4), servers.ask(&name, v6))
-                };
-                match tokio::time::timeout(current.timeout, both).await {
-                    Ok((v4, v6)) => reply::union(v4, v6, current.max_ttl),
-                    Err(_elapsed) => {
-                        Kept { value: Looked::failed(Answer::Timeout), seconds: FAILURE }
-                    }
-                }
+                let (v4, v6) = current.servers_for(&name).ask_both(&name).await;
+                reply::union(v4, v6, current.max_ttl)
             };
             current.looked.get(name, ask).await
         })
+    }
+
+    fn is_kept(&self, name: &Name, record_type: RecordType) -> bool {
+        let current = self.current();
+        match record_type {
+            RecordType::A | RecordType::AAAA => current.looked.has(name),
+            other => current.records.has(&(name.clone(), other)),
+        }
     }
 
     /// A question for every type, or for a type that is none of records (ANY, AXFR), fails without
@@ -378,11 +380,8 @@ impl Upstream for NameServers {
             let asking = (current.clone(), name.clone());
             let ask = || async move {
                 let (current, name) = asking;
-                let asked = current.servers_for(&name).ask(&name, record_type);
-                match tokio::time::timeout(current.timeout, asked).await {
-                    Ok(reply) => reply.records(current.max_ttl),
-                    Err(_elapsed) => Kept { value: Records::Failed, seconds: FAILURE },
-                }
+                let reply = current.servers_for(&name).ask(&name, record_type).await;
+                reply.records(current.max_ttl)
             };
             current.records.get(&(name.clone(), record_type), ask).await
         })

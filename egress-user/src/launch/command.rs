@@ -39,6 +39,8 @@ impl Command {
 
 /// Exit codes of `run` that are not the command's own.
 pub mod exit {
+    /// The command succeeded, and something was refused (`--fail-on-refusal`).
+    pub const REFUSED: u8 = 3;
     /// The sandbox could not be started.
     pub const NOT_STARTED: u8 = 125;
     /// The command is not executable.

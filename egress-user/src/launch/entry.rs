@@ -14,10 +14,10 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::{
         prctl,
-        signal::{Signal, kill},
+        signal::{Signal, kill, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, getpid},
+    unistd::{Pid, getpgid, getpid},
 };
 
 use super::{
@@ -214,11 +214,20 @@ fn not_executed(name: &str, error: io::Error) -> Failure {
 
 /// Reaps whatever becomes an orphan, until the command itself has ended or the parent is gone.
 fn supervise(child: Pid, signals: &Signals, channel: &UnixStream) -> Result<i32, Failure> {
+    // The parent need not listen: it is told once.
+    let mut is_told = false;
     loop {
         sys::descriptors::wait_for_any([signals.as_fd(), channel.as_fd()]).map_err(not_started)?;
-        // Nothing more is said: this is the end.
         if sys::descriptors::is_readable(channel.as_fd()) {
-            return Ok(i32::from(exit::NOT_STARTED));
+            match receive(&mut &*channel) {
+                Ok(Order::Heard) => is_told = false,
+                Ok(Order::Continue) => {
+                    is_told = false;
+                    go_on(child);
+                }
+                // Nothing more is said: this is the end.
+                _ => return Ok(i32::from(exit::NOT_STARTED)),
+            }
         }
         if !sys::descriptors::is_readable(signals.as_fd()) {
             continue;
@@ -227,13 +236,17 @@ fn supervise(child: Pid, signals: &Signals, channel: &UnixStream) -> Result<i32,
             Arrived::Pass(signal) => {
                 let _ = kill(child, signal);
             }
-            Arrived::Terminal => {}
+            Arrived::Terminal | Arrived::Continue => {}
             Arrived::Child => {
-                while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+                while let Ok(status) = waitpid(None, Some(flags)) {
                     match status {
                         WaitStatus::Exited(pid, code) if pid == child => return Ok(code),
                         WaitStatus::Signaled(pid, signal, _) if pid == child => {
                             return Ok(128 + signal as i32);
+                        }
+                        WaitStatus::Stopped(pid, _) if pid == child && !is_told => {
+                            is_told = send(&mut &*channel, &Report::Stopped(pid.as_raw())).is_ok();
                         }
                         WaitStatus::StillAlive => break,
                         _ => {}
@@ -242,4 +255,13 @@ fn supervise(child: Pid, signals: &Signals, channel: &UnixStream) -> Result<i32,
             }
         }
     }
+}
+
+/// The command's group, where it has one of its own: what it had started stood with it.
+fn go_on(child: Pid) {
+    let _ = match getpgid(Some(child)) {
+        // 0 stands for a group of outside.
+        Ok(group) if group.as_raw() > 0 => killpg(group, Signal::SIGCONT),
+        _ => kill(child, Signal::SIGCONT),
+    };
 }

@@ -159,6 +159,41 @@ impl Init {
         let _ = send_signal(self.handle.as_fd(), signal);
     }
 
+    /// Waits until the command is told to stand, and gives its id in its namespace. Never ready again once
+    /// the init has ended. Within a runtime.
+    ///
+    /// # Errors
+    /// What epoll gives.
+    pub(crate) async fn stopped(&self) -> io::Result<Pid> {
+        let channel = watch(self.channel.as_fd().try_clone_to_owned()?)?;
+        loop {
+            let mut ready = channel.readable().await?;
+            if !is_readable_within(self.channel.as_fd(), Duration::ZERO) {
+                ready.clear_ready();
+                continue;
+            }
+            // It comes in one piece, of a process that is ours.
+            match receive(&mut &self.channel) {
+                Ok(Report::Stopped(id)) => return Ok(Pid::from_raw(id)),
+                _ => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether a process of its namespace stands now.
+    pub(crate) fn is_stopped(&self, id: Pid) -> bool {
+        let stat = std::fs::read_to_string(self.proc().join(id.to_string()).join("stat"));
+        // proc_pid_stat(5): the state stands behind the name, which may hold anything.
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    }
+
+    /// Behind [`Self::stopped`]: whether the command may go on.
+    pub(crate) fn heard(&self, goes_on: bool) {
+        let order = if goes_on { Order::Continue } else { Order::Heard };
+        // Gone already: nothing stands there.
+        let _ = send(&mut &self.channel, &order);
+    }
+
     /// The command's exit code once the sandbox has ended; none while it runs.
     pub fn ended(&self) -> Option<i32> {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);

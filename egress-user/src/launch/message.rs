@@ -47,6 +47,10 @@ pub(super) enum Order {
     Probe,
     /// Start the command.
     Start,
+    /// It was heard that the command stands.
+    Heard,
+    /// The same, and the command may go on.
+    Continue,
 }
 
 /// What the init answers.
@@ -56,6 +60,8 @@ pub(super) enum Report {
     Probed(Vec<Note>),
     /// The command runs.
     Started,
+    /// The command stands, by its id there; told once until it is heard.
+    Stopped(i32),
     /// Nothing runs, and the init has ended.
     Failed {
         /// Exit code of the run.

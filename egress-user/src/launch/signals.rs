@@ -40,6 +40,8 @@ pub enum Arrived {
     Pass(Signal),
     /// The terminal sent it, to the command as well.
     Terminal,
+    /// This process was stopped, and may go on.
+    Continue,
 }
 
 impl Signals {
@@ -48,7 +50,9 @@ impl Signals {
     /// # Errors
     /// What signalfd gives.
     pub fn block() -> io::Result<Self> {
-        Self::block_all(SigSet::from_iter(PASSED))
+        let mut set = SigSet::from_iter(PASSED);
+        set.add(Signal::SIGCONT);
+        Self::block_all(set)
     }
 
     /// For the init: SIGCHLD too, and no others, whatever was blocked before.
@@ -80,6 +84,11 @@ impl Signals {
         }
     }
 
+    /// Whether one is there already.
+    pub(super) fn has_arrived(&self) -> bool {
+        sys::descriptors::is_readable(self.descriptor.as_fd())
+    }
+
     /// Waits for a signal.
     ///
     /// # Errors
@@ -91,6 +100,7 @@ impl Signals {
             let Ok(name) = Signal::try_from(number) else { continue };
             return Ok(match name {
                 Signal::SIGCHLD => Arrived::Child,
+                Signal::SIGCONT => Arrived::Continue,
                 // si_code above 0 comes from the kernel (the terminal), 0 and below from a process.
                 _ if signal.ssi_code > 0 => Arrived::Terminal,
                 passed => Arrived::Pass(passed),

@@ -30,7 +30,8 @@ impl Terminal {
     /// The caller's, where there is one.
     pub fn of_caller() -> Option<Self> {
         let mut options = File::options();
-        let file = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty").ok()?;
+        let file =
+            options.read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty").ok()?;
         let before = tcgetpgrp(&file).ok()?;
         Some(Self { file, own: getpgrp(), before })
     }

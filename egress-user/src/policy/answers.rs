@@ -9,6 +9,38 @@ use super::{
     own::Locality,
 };
 
+impl Answer {
+    /// What the lookup of both families gives. Where one has addresses and the other fails, these are what
+    /// there is: nothing of the other is known, and nothing of it is opened. "No such name" for one family
+    /// alone is taken as no addresses: load balancers that know no AAAA say that (RFC 4074 section 4.2).
+    #[must_use]
+    pub fn of_families(v4: Self, v6: Self) -> Self {
+        match (v4, v6) {
+            (
+                Answer::Found { mut chain, mut addresses },
+                Answer::Found { chain: other, addresses: more },
+            ) => {
+                chain.extend(
+                    other.into_iter().filter(|name| !chain.contains(name)).collect::<Vec<_>>(),
+                );
+                addresses.extend(more);
+                Answer::Found { chain, addresses }
+            }
+            (found @ Answer::Found { .. }, other) | (other, found @ Answer::Found { .. }) => {
+                let is_empty =
+                    matches!(&found, Answer::Found { addresses, .. } if addresses.is_empty());
+                match other {
+                    Answer::ServFail | Answer::Timeout if is_empty => other,
+                    _ => found,
+                }
+            }
+            (Answer::Timeout, _) | (_, Answer::Timeout) => Answer::Timeout,
+            (Answer::ServFail, _) | (_, Answer::ServFail) => Answer::ServFail,
+            (Answer::NxDomain, Answer::NxDomain) => Answer::NxDomain,
+        }
+    }
+}
+
 impl Policy {
     /// Rows 6 to 8: judges the whole union of a lookup. Gives the lines of the grant that accept it, which are
     /// all of them where every address is public, and the addresses.

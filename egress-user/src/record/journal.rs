@@ -26,6 +26,19 @@ const MAX_SHOWN: usize = 50;
 pub trait Observer: Send + Sync {
     /// Called on a thread that serves the sandbox: it must neither block nor wait.
     fn on_event(&self, event: &Event);
+
+    /// Called behind [`Self::on_event`] for a refusal that reads like none before, as nearly as the summary can
+    /// tell by then; on the same terms.
+    fn on_first_refusal(&self, _: &Event) {}
+
+    /// Called for each refusal that the journal has no room to tell from others.
+    fn on_refusal_beyond(&self) {}
+}
+
+impl fmt::Debug for dyn Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// The decisions of one sandbox.
@@ -41,6 +54,14 @@ pub struct Journal {
 struct Summary {
     grouped: HashMap<Alike, u64>,
     beyond: u64,
+}
+
+/// How a refusal stands to those before it.
+enum Added {
+    First,
+    Again,
+    /// There was no room for another one.
+    Beyond,
 }
 
 /// Refusals that may turn out to be none.
@@ -87,7 +108,7 @@ impl Journal {
     /// Notes one refusal. Never blocks on I/O.
     pub fn refused(&self, event: Event) {
         let event = self.observed(event);
-        self.summary().add(Alike(event), 1);
+        self.add(Alike(event), 1);
     }
 
     /// Tells of what was allowed; without an observer it costs nothing, not even the event.
@@ -112,7 +133,7 @@ impl Journal {
             deferred.connects.entry(event).or_insert((port, 0)).1 += 1;
         } else {
             drop(deferred);
-            self.summary().add(event, 1);
+            self.add(event, 1);
         }
     }
 
@@ -125,7 +146,7 @@ impl Journal {
             deferred.lookups.entry(event).or_insert((to, 0)).1 += 1;
         } else {
             drop(deferred);
-            self.summary().add(event, 1);
+            self.add(event, 1);
         }
     }
 
@@ -151,16 +172,15 @@ impl Journal {
     /// lookups on the way, is in the summary.
     pub fn flush_deferred(&self) {
         let mut deferred = self.deferred();
-        for (event, (port, count)) in std::mem::take(&mut deferred.connects) {
-            if !deferred.tcp_ports.contains(&port) {
-                self.summary().add(event, count);
-            }
-        }
-        for (event, (names, count)) in std::mem::take(&mut deferred.lookups) {
-            if !names.iter().any(|name| deferred.answered.contains(name)) {
-                self.summary().add(event, count);
-            }
-        }
+        let connects = std::mem::take(&mut deferred.connects);
+        let left = connects.into_iter().filter(|(_, (port, _))| !deferred.tcp_ports.contains(port));
+        let mut left: Vec<_> = left.map(|(event, (_, count))| (event, count)).collect();
+        let lookups = std::mem::take(&mut deferred.lookups);
+        let is_told = |names: &[Name]| !names.iter().any(|name| deferred.answered.contains(name));
+        let told = lookups.into_iter().filter(|(_, (names, _))| is_told(names));
+        left.extend(told.map(|(event, (_, count))| (event, count)));
+        drop(deferred);
+        left.into_iter().for_each(|(event, count)| self.add(event, count));
     }
 
     /// Every distinct refusal with how often it happened, in the order of what was asked for.
@@ -187,6 +207,17 @@ impl Journal {
         event
     }
 
+    fn add(&self, event: Alike, times: u64) {
+        let observer = self.observer.get();
+        let told = observer.map(|_| event.0.clone());
+        let added = self.summary().add(event, times);
+        match (observer, told, added) {
+            (Some(observer), Some(event), Added::First) => observer.on_first_refusal(&event),
+            (Some(observer), _, Added::Beyond) => observer.on_refusal_beyond(),
+            _ => {}
+        }
+    }
+
     fn summary(&self) -> MutexGuard<'_, Summary> {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,13 +228,16 @@ impl Journal {
 }
 
 impl Summary {
-    fn add(&mut self, event: Alike, times: u64) {
+    fn add(&mut self, event: Alike, times: u64) -> Added {
         if let Some(count) = self.grouped.get_mut(&event) {
             *count += times;
+            Added::Again
         } else if self.grouped.len() < MAX_DISTINCT {
             self.grouped.insert(event, times);
+            Added::First
         } else {
             self.beyond += times;
+            Added::Beyond
         }
     }
 }

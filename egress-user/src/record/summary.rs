@@ -40,6 +40,11 @@ impl Summary {
         !self.refused.is_empty() || self.lost > 0 || self.full > 0
     }
 
+    /// What went wrong of it, without what was refused and what is a note.
+    pub fn errors(&self) -> Self {
+        Self { given_up: self.given_up.clone(), is_left: self.is_left, ..Self::default() }
+    }
+
     fn fmt_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "egress: refused:\n{}", self.refused)?;
         if self.lost > 0 {
@@ -122,5 +127,9 @@ mod tests {
             assert!(line.starts_with(start), "{text}");
         }
         assert!(summary.has_refused());
+        let errors = summary.errors();
+        let lines: Vec<_> = text.lines().take(2).collect();
+        assert_eq!(errors.to_string().lines().collect::<Vec<_>>(), lines);
+        assert!(!errors.has_refused());
     }
 }

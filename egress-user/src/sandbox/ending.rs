@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use super::Handle;
-use crate::launch::{Arrived, Signals};
+use crate::launch::{Arrived, Signals, Terminal};
 
 /// How long resets are waited for, when a signal ends the wait for deliveries.
 const RESET_WITHIN: Duration = Duration::from_secs(2);
@@ -21,11 +21,16 @@ pub struct Ended {
 }
 
 impl Handle {
-    /// Passes signals on until the command has ended.
+    /// Passes signals on until the command has ended. When it stops itself, as by a key of an editor, this
+    /// process stops with it, where it has a terminal.
     ///
     /// # Errors
     /// When the kernel tells neither signals nor the end.
-    pub async fn pass_until_ended(&self, signals: &Signals) -> io::Result<Ended> {
+    pub async fn pass_until_ended(
+        &self,
+        signals: &Signals,
+        terminal: Option<&Terminal>,
+    ) -> io::Result<Ended> {
         let mut ended = std::pin::pin!(self.wait());
         loop {
             tokio::select! {
@@ -33,9 +38,15 @@ impl Handle {
                 arrived = signals.next() => match (arrived?, self.ended()) {
                     (Arrived::Pass(_), Some(code)) => return Ok(Ended { code, is_interrupted: true }),
                     (Arrived::Pass(signal), None) => self.signal(signal),
-                    (Arrived::Terminal | Arrived::Child, _) => {}
+                    (Arrived::Terminal | Arrived::Child | Arrived::Continue, _) => {}
                 },
                 code = &mut ended => return Ok(Ended { code: code?, is_interrupted: false }),
+                // Where the terminal stopped this process too, the command has gone on with it.
+                stopped = self.init.stopped() => {
+                    let id = stopped?;
+                    let stands = terminal.filter(|_| self.init.is_stopped(id));
+                    self.init.heard(stands.is_some_and(|terminal| terminal.stand_still(signals)));
+                }
             }
         }
     }
@@ -47,11 +58,15 @@ impl Handle {
         if ended.is_interrupted {
             self.give_up();
         }
-        tokio::select! {
-            biased;
-            () = self.drained() => return,
-            _ = signals.next() => self.give_up(),
+        loop {
+            tokio::select! {
+                biased;
+                () = self.drained() => return,
+                // One that had been stopped goes on.
+                arrived = signals.next() => if !matches!(arrived, Ok(Arrived::Continue)) { break },
+            }
         }
+        self.give_up();
         // Resets take no time; but nothing is to keep a signal waiting.
         let _ = timeout(RESET_WITHIN, self.drained()).await;
     }

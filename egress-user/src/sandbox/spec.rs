@@ -1,8 +1,8 @@
 //! What a sandbox is to be.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::{config::DnsSettings, launch::Command, policy::Policy};
+use crate::{config::DnsSettings, launch::Command, policy::Policy, record::Observer};
 
 /// What to run, and what it may reach.
 #[derive(Clone, Debug)]
@@ -15,4 +15,6 @@ pub struct Spec {
     pub drain: Duration,
     /// What to run.
     pub command: Command,
+    /// Who hears of what is decided, from before the command starts.
+    pub observer: Option<Arc<dyn Observer>>,
 }

@@ -81,7 +81,7 @@ impl Sandbox {
         check_stdio()?;
         let devices = Devices::known(Path::new("/proc")).ok();
         devices.as_ref().map_or(Ok(()), check_stdio_devices)?;
-        let Spec { policy, dns, drain, command } = spec;
+        let Spec { policy, dns, drain, command, observer } = spec;
         let maps = supervisor.maps.clone();
         let cgroup = Cgroup::create(&supervisor.host.cgroup2, &supervisor.host.pins)?;
         let listeners = supervisor.open_listeners()?;
@@ -100,6 +100,9 @@ impl Sandbox {
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
         let state = SandboxState::new(described.id, watched, store);
+        if let Some(observer) = observer {
+            state.journal.set_observer(observer);
+        }
         let served = serve(supervisor, &state, listeners, &dns, writer)?;
         let notes = prove(&state, &mut init)?;
         // By the init's /proc where ours shows processes alone.

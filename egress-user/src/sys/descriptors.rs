@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
     time::Duration,
@@ -41,6 +41,14 @@ pub fn is_readable_within(descriptor: BorrowedFd<'_>, patience: Duration) -> boo
     let patience = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one live record, which the kernel fills.
     unsafe { libc::poll(&raw mut poll, 1, patience) > 0 }
+}
+
+/// Waits until something can be written, or nobody reads any more.
+pub fn wait_to_write(descriptor: impl AsFd) {
+    let descriptor = descriptor.as_fd().as_raw_fd();
+    let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one live record, which the kernel fills; no time limit.
+    unsafe { libc::poll(&raw mut poll, 1, -1) };
 }
 
 /// Lets go of stdin and stdout, so that their other ends see that the command has ended.

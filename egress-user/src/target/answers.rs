@@ -14,7 +14,10 @@ pub struct Answers {
 
 /// A text that is no answer of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address nor one of NXDOMAIN, SERVFAIL, TIMEOUT, EMPTY")]
+#[error(
+    "{0:?} is neither an address nor one of NXDOMAIN, SERVFAIL, TIMEOUT, EMPTY, which may be said of one family: \
+     A:SERVFAIL, AAAA:TIMEOUT"
+)]
 pub struct AnswerError(pub String);
 
 impl Answers {
@@ -48,19 +51,53 @@ impl Answers {
         self
     }
 
-    /// The answer of a word (`NXDOMAIN`, `SERVFAIL`, `TIMEOUT`, `EMPTY`) or of one address.
-    pub fn word(text: &str) -> Result<Answer, AnswerError> {
-        let found = |addresses| Answer::Found { chain: Vec::new(), addresses };
-        match text {
-            "SERVFAIL" => Ok(Answer::ServFail),
-            "NXDOMAIN" => Ok(Answer::NxDomain),
-            "TIMEOUT" => Ok(Answer::Timeout),
-            "EMPTY" => Ok(found(Vec::new())),
-            text => match text.trim().parse() {
-                Ok(address) => Ok(found(vec![address])),
-                Err(_) => Err(AnswerError(text.to_owned())),
-            },
+    /// The answer of these words: addresses, or one of `NXDOMAIN`, `SERVFAIL`, `TIMEOUT`, `EMPTY`, of which
+    /// each can be said of one family alone: `A:SERVFAIL`, `AAAA:NXDOMAIN`. The names of the chain are those of
+    /// the addresses.
+    ///
+    /// # Errors
+    /// The first word that is none, or that says of a family what its addresses contradict.
+    pub fn of_words<'w>(
+        words: impl IntoIterator<Item = &'w str>,
+        chain: Vec<Name>,
+    ) -> Result<Answer, AnswerError> {
+        let (mut addresses, mut whole, mut of_v4, mut of_v6) = (Vec::new(), None, None, None);
+        for word in words {
+            let word = word.trim();
+            let wrong = || AnswerError(word.to_owned());
+            let (slot, failure) = match word.split_once(':') {
+                Some(("A", failure)) => (&mut of_v4, failure),
+                Some(("AAAA", failure)) => (&mut of_v6, failure),
+                _ => (&mut whole, word),
+            };
+            match (failed(failure), word.parse::<IpAddr>()) {
+                (Some(failure), _) if slot.is_none() => *slot = Some(failure),
+                (None, Ok(address)) => addresses.push(address),
+                _ => return Err(wrong()),
+            }
         }
+        // An IPv4 address in the form of IPv6 comes with the answer for AAAA.
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        let contradicts =
+            |failure: &Option<Answer>, found: &[IpAddr]| failure.is_some() && !found.is_empty();
+        let all = [&v4[..], &v6].concat();
+        let has_families = of_v4.is_some() || of_v6.is_some();
+        if contradicts(&whole, &all)
+            || contradicts(&of_v4, &v4)
+            || contradicts(&of_v6, &v6)
+            || whole.is_some() && has_families
+        {
+            return Err(AnswerError(
+                all.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            ));
+        }
+        if let Some(whole) = whole {
+            return Ok(whole);
+        }
+        let found = |failure: Option<Answer>, addresses: Vec<IpAddr>| {
+            failure.unwrap_or(Answer::Found { chain: chain.clone(), addresses })
+        };
+        Ok(Answer::of_families(found(of_v4, v4), found(of_v6, v6)))
     }
 
     /// A name that was looked up without an answer set for it. It was answered as a failure.
@@ -74,6 +111,16 @@ impl Answers {
     }
 }
 
+fn failed(word: &str) -> Option<Answer> {
+    Some(match word {
+        "SERVFAIL" => Answer::ServFail,
+        "NXDOMAIN" => Answer::NxDomain,
+        "TIMEOUT" => Answer::Timeout,
+        "EMPTY" => Answer::Found { chain: Vec::new(), addresses: Vec::new() },
+        _ => return None,
+    })
+}
+
 impl Lookup for Answers {
     fn lookup(&mut self, name: &Name) -> Answer {
         let Some(answer) = self.by_name.get(name).or(self.others.as_ref()) else {
@@ -84,5 +131,43 @@ impl Lookup for Answers {
             self.seen.clone_from(addresses);
         }
         answer.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Answer> {
+        Answers::of_words(text.split(',').filter(|word| !word.is_empty()), Vec::new()).ok()
+    }
+
+    fn found(addresses: &[&str]) -> Option<Answer> {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Some(Answer::Found { chain: Vec::new(), addresses })
+    }
+
+    #[test]
+    fn one_family_can_fail() {
+        for (text, expected) in [
+            ("93.184.216.34", found(&["93.184.216.34"])),
+            ("93.184.216.34,AAAA:SERVFAIL", found(&["93.184.216.34"])),
+            ("A:TIMEOUT, 2606:2800::1", found(&["2606:2800::1"])),
+            ("AAAA:SERVFAIL", Some(Answer::ServFail)),
+            ("A:NXDOMAIN,AAAA:TIMEOUT", Some(Answer::Timeout)),
+            ("A:NXDOMAIN,AAAA:NXDOMAIN", Some(Answer::NxDomain)),
+            ("NXDOMAIN", Some(Answer::NxDomain)),
+            ("", found(&[])),
+            ("EMPTY", found(&[])),
+            // Addresses of the family that fails.
+            ("A:SERVFAIL,93.184.216.34", None),
+            ("SERVFAIL,93.184.216.34", None),
+            ("SERVFAIL,A:SERVFAIL", None),
+            ("A:93.184.216.34", None),
+            ("MX:SERVFAIL", None),
+            ("a.test", None),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
     }
 }

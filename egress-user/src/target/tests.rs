@@ -75,7 +75,7 @@ fn the_line_that_lets_it_pass_is_the_one_shown() {
     ];
     let policy = crate::config::assemble_layers(files, &crate::config::Flags::default());
     let mut answers = Answers::default();
-    answers.set_others(Answers::word("93.184.216.34").unwrap());
+    answers.set_others(Answers::of_words(["93.184.216.34"], Vec::new()).unwrap());
     let policy = policy.unwrap().policy;
     let mut say = |target: &str| judge(&policy, &target.parse().unwrap(), &mut answers).to_string();
     assert_eq!(say("a.test:22"), "allow by a.test (a.toml:2)");

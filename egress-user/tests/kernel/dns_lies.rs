@@ -40,7 +40,7 @@ fn records_of_other_names_open_nothing() {
 #[ignore = "kernel: needs root"]
 fn chains_are_bounded_and_loops_end() {
     let mut builder = World::new().site("end.test", SITE);
-    for (name, length) in [("short", 8), ("long", 20)] {
+    for (name, length) in [("short", 16), ("long", 20)] {
         for number in 0..length {
             let to = if number + 1 == length {
                 "end.test".to_owned()

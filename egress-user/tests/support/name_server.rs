@@ -32,6 +32,8 @@ pub(crate) enum Answer {
     },
     /// Nothing to the first question of each type, then these.
     Late(Vec<IpAddr>),
+    /// These addresses to the question of their family; to that of the other one this code, or nothing.
+    OneFamily(Vec<IpAddr>, Option<ResponseCode>),
     /// SERVFAIL.
     Failure,
     /// Nothing at all, so that the asker runs into its timeout.
@@ -118,6 +120,13 @@ impl Zone {
             None => return Some(ResponseCode::NXDomain),
             Some(Answer::Silence) => return None,
             Some(Answer::Failure) => return Some(ResponseCode::ServFail),
+            Some(Answer::OneFamily(addresses, other)) => {
+                let data: Vec<_> = addresses.iter().filter_map(|a| data_of(*a, kind)).collect();
+                if data.is_empty() {
+                    return *other;
+                }
+                data.into_iter().for_each(add);
+            }
             Some(Answer::Addresses(addresses)) => {
                 addresses.iter().filter_map(|a| data_of(*a, kind)).for_each(add)
             }

@@ -7,6 +7,7 @@ use egress_user::{
     dns::{HOSTS, HostsFile, NameServers, Upstream as _},
     host::Writer,
     policy::{Answer, Lookup, Name},
+    target,
 };
 
 /// One of the two, with what it answered.
@@ -59,7 +60,11 @@ impl Answers {
         let mut answers =
             Self { by_name: HashMap::new(), others: Answer::ServFail, seen: Vec::new() };
         for flag in flags {
-            let wrong = || format!("--resolve {flag:?}: write NAME=ADDR or NAME=ADDR,ADDR");
+            let wrong = || {
+                format!(
+                    "--resolve {flag:?}: write NAME=ADDR, NAME=ADDR,ADDR or NAME=ADDR,AAAA:SERVFAIL"
+                )
+            };
             let (name, answer) = flag.split_once('=').ok_or_else(|| anyhow!(wrong()))?;
             let answer = parse_answer(answer).with_context(wrong)?;
             if name == "*" {
@@ -77,14 +82,7 @@ impl Answers {
 }
 
 fn parse_answer(text: &str) -> anyhow::Result<Answer> {
-    let addresses = match text {
-        "SERVFAIL" => return Ok(Answer::ServFail),
-        "NXDOMAIN" => return Ok(Answer::NxDomain),
-        "TIMEOUT" => return Ok(Answer::Timeout),
-        "EMPTY" => Vec::new(),
-        list => list.split(',').map(|text| text.trim().parse()).collect::<Result<_, _>>()?,
-    };
-    Ok(Answer::Found { chain: Vec::new(), addresses })
+    Ok(target::Answers::of_words(text.split(','), Vec::new())?)
 }
 
 /// What `egress run` would look up, in its way: in the hosts file first, then by the name servers, without search

@@ -9,7 +9,7 @@ use egress_user::{
 };
 use nix::unistd::geteuid;
 
-use super::{Failure, say};
+use super::{Failure, told::ToldArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct RightsArgs {
@@ -46,7 +46,7 @@ const ROOTS_PROGRAMS: [&str; 18] = [
 
 impl RightsArgs {
     /// Says what the command cannot do as the user that it runs as, unless the caller has chosen that.
-    pub(super) fn choose(&self, program: &OsStr) -> Result<Rights, Failure> {
+    pub(super) fn choose(&self, program: &OsStr, told: ToldArgs) -> Result<Rights, Failure> {
         let user = self.user()?;
         let is_root = user.as_ref().map_or_else(geteuid, |user| user.uid).is_root();
         let capabilities = match self.capabilities {
@@ -59,7 +59,7 @@ impl RightsArgs {
                 None => "; `--user NAME` runs it as NAME",
                 Some(_) => "",
             };
-            say(&format!(
+            told.note(&format!(
                 "running as root, without capabilities: chown, su, apt-get and other users' directories need \
                  `--capabilities container`{or_user}"
             ));
@@ -67,7 +67,7 @@ impl RightsArgs {
         if let (None, Some(user)) = (&self.user, user.as_ref().filter(|user| !user.uid.is_root()))
             && let Some(program) = roots_program(program)
         {
-            say(&format!(
+            told.note(&format!(
                 "the command runs as {}, who called sudo; {program} needs `--user root --capabilities container`",
                 Printable::of_bytes(user.name.to_bytes())
             ));

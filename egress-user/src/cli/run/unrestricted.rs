@@ -11,7 +11,7 @@ use egress_user::{
 };
 use nix::unistd::{setgid, setgroups, setuid};
 
-use super::{Failure, say};
+use super::{super::complain as say, Failure};
 
 /// Whether the command is to run without a filter: the policy and the flag have to say so both.
 pub(super) fn is_unrestricted(policy: &Assembled, flag: bool) -> Result<bool, Failure> {

@@ -79,13 +79,14 @@ const LIST: &[Key] = {
         key(Dns, "servers", Texts { empty: false }, "[\"system\"]", "Asked in this order: `system`, an address, `tls://ADDRESS#NAME` or `https://ADDRESS/PATH#NAME`.", "servers = [\"tls://9.9.9.9#dns.quad9.net\"]")
             .read_by(|it| value::dns_server(it).map(Value::Server)),
         key(Dns, "forward", Servers, "", "Servers of single domains and all below them; the longest domain wins.", "forward = { \"corp.example\" = [\"10.0.0.53\"] }"),
-        key(Dns, "timeout", Time, "\"2s\"", "For one lookup; above 0, at most a year.", "timeout = \"5s\"")
+        key(Dns, "timeout", Time, "\"5s\"", "For one lookup; above 0, at most a year. Where several servers have to be asked each gets 2s of it, or all of what is less.", "timeout = \"10s\"")
             .never_zero("no lookup is done in no time"),
         key(Dns, "min_ttl", Time, "\"5m\"", "A pin lives at least this long.", "min_ttl = \"1m\""),
         key(Dns, "max_ttl", Time, "\"1h\"", "A pin lives at most this long, unless a connection made under it lives longer.", "max_ttl = \"30m\""),
         key(Dns, "record_types", Texts { empty: true }, "[]", "Types answered beyond A, AAAA, HTTPS, SVCB and PTR of pins: a name, or `TYPE` and a number.", "record_types = [\"TXT\", \"SRV\"]")
             .read_by(|it| value::record_type(it).map(Value::RecordType)).subset(),
         key(Dns, "refusal", Word(&["nxdomain", "refused"]), "\"nxdomain\"", "How refused names are answered.", "refusal = \"refused\""),
+        key(Dns, "queries_per_second", Kind::Number, "1000", "Questions that a sandbox may ask for long; twice as many at once. Those whose answer is kept do not count.", "queries_per_second = 5000"),
         key(Dns, "dnssec", Boolean, "false", "Validate answers; what does not validate has failed.", "dnssec = true")
             .narrow(true),
 

@@ -38,6 +38,7 @@ impl Reader<'_> {
             Kind::Boolean => self.value(node, value::boolean).map(Value::Boolean),
             Kind::Word(_) | Kind::Text => self.value(node, one),
             Kind::Time => self.time(key, node),
+            Kind::Number => self.value(node, |it| value::number(it, key.name)).map(Value::Number),
             Kind::Texts { empty: true } => self.any_list(node, one).map(Value::List),
             Kind::Texts { empty: false } | Kind::Words(_) | Kind::Ports => {
                 self.list(node, one).map(Value::List)

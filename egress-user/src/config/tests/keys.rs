@@ -162,7 +162,8 @@ fn the_defaults_of_the_table_are_those_of_the_settings() {
         DnsSettings {
             servers: vec![DnsServer::System],
             forward: Vec::new(),
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(5),
+            queries_per_second: 1000,
             min_ttl: Duration::from_secs(5 * 60),
             max_ttl: Duration::from_secs(60 * 60),
             record_types: Vec::new(),

@@ -276,7 +276,7 @@ async fn a_flood_of_names_fills_only_this_table() {
         let answer = Answer::Found { chain: vec![], addresses: vec![address(HOME)] };
         world.diary.script(&of, answer);
         // It is not the limit of queries a second that is tried here.
-        *world.service.limits() = Limits::new(boottime_ns());
+        *world.service.limits() = Limits::new(1000, boottime_ns());
         let response = world.ask(&format!("{of}."), RecordType::A).await;
         let fits = number < crate::pins::MAX_PINS;
         assert_eq!(code(&response) == ResponseCode::NoError, fits, "{number}");

@@ -98,6 +98,11 @@ where
         }
     }
 
+    /// Whether a value is kept.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.store.get(key).is_some_and(|entry| (self.clock)() < entry.expires_ns)
+    }
+
     fn fresh(&self, key: &K) -> Option<V> {
         let entry = self.store.get(key)?;
         let now_ns = (self.clock)();

@@ -10,7 +10,7 @@ use hickory_proto::{
 use crate::{dns::query::policy_name, policy::Name};
 
 /// Most CNAMEs followed from the question; a longer chain is a failed lookup.
-pub const MAX_CHAIN: usize = 8;
+pub const MAX_CHAIN: usize = 16;
 
 /// Most addresses of a lookup; those beyond are neither judged, nor pinned, nor answered.
 pub const MAX_ADDRESSES: usize = 64;

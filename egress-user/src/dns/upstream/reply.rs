@@ -1,6 +1,6 @@
 //! What a server said, for how long it may be kept, and the union of both families. Pure.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
 
 use super::{
     Looked, Records,
@@ -48,6 +48,23 @@ fn negative(found: &Found, negative_ttl: Option<u32>) -> u32 {
 }
 
 impl Reply {
+    /// What it says of the addresses of its family.
+    fn answer(&self) -> Answer {
+        match self {
+            Reply::Found { found, .. } => {
+                Answer::Found { chain: found.chain.clone(), addresses: found.addresses() }
+            }
+            Reply::NxDomain { .. } => Answer::NxDomain,
+            Reply::ServFail => Answer::ServFail,
+            Reply::Timeout => Answer::Timeout,
+        }
+    }
+
+    /// Whether it has addresses.
+    pub(super) fn has_addresses(&self) -> bool {
+        matches!(self, Reply::Found { found, .. } if !found.records.is_empty())
+    }
+
     /// As the outcome of a lookup of any type. No TTL is more than `max_ttl` seconds.
     pub(super) fn records(self, max_ttl: u32) -> Kept<Records> {
         match self {
@@ -73,25 +90,29 @@ impl Reply {
     }
 }
 
-/// One lookup decides: a failure of either family is a failure of the lookup, since the answer
-/// that did not come may be the one that the policy would refuse. "No such name" for one family
-/// alone is taken as no addresses: load balancers that know no AAAA say that (RFC 4074 section
-/// 4.2).
+/// One lookup decides, of both families; what their replies come to is [`Answer::of_families`].
 ///
 /// Both are kept together, for as long as the shorter lasts: what is judged is one answer, not a
-/// mixture of an old half and a new one. No TTL is more than `max_ttl` seconds: what is handed out
-/// at the end of its keeping must not be worth more than what is left of it.
+/// mixture of an old half and a new one. A half that failed is asked for again after [`MAX_HALF`]. No TTL is
+/// more than `max_ttl` seconds: what is handed out at the end of its keeping must not be worth more than what is
+/// left of it.
 pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<Looked> {
     let failed = |answer, seconds| Kept { value: Looked::failed(answer), seconds };
-    let (v4, v6) = match (v4, v6) {
-        (Reply::Timeout, _) | (_, Reply::Timeout) => return failed(Answer::Timeout, FAILURE),
-        (Reply::ServFail, _) | (_, Reply::ServFail) => return failed(Answer::ServFail, FAILURE),
+    let both_negative = match (&v4, &v6) {
         (Reply::NxDomain { negative_ttl: v4 }, Reply::NxDomain { negative_ttl: v6 }) => {
-            let seconds = v4.unwrap_or(0).min(v6.unwrap_or(0)).min(MAX_NEGATIVE);
-            return failed(Answer::NxDomain, seconds);
+            v4.unwrap_or(0).min(v6.unwrap_or(0)).min(MAX_NEGATIVE)
         }
-        (v4, v6) => (half(v4), half(v6)),
+        _ => 0,
     };
+    let (chain, mut addresses) = match Answer::of_families(v4.answer(), v6.answer()) {
+        Answer::NxDomain => return failed(Answer::NxDomain, both_negative),
+        Answer::Found { chain, addresses } => (chain, addresses),
+        failure => return failed(failure, FAILURE),
+    };
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    addresses.truncate(MAX_ADDRESSES);
+    let (v4, v6) = (half(v4), half(v6));
     let (v4_ttl, v6_ttl) = (v4.ttl().min(max_ttl), v6.ttl().min(max_ttl));
     let seconds = match (v4.is_empty(), v6.is_empty()) {
         (false, false) => v4_ttl.min(v6_ttl),
@@ -99,19 +120,6 @@ pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<Looked> {
         (true, false) => v4.beside(v6_ttl),
         (true, true) => v4.negative().min(v6.negative()),
     };
-    let (v4_addresses, v6_addresses) = (v4.found.addresses(), v6.found.addresses());
-    let mut chain = v4.found.chain;
-    for name in v6.found.chain {
-        if !chain.contains(&name) {
-            chain.push(name);
-        }
-    }
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in v4_addresses.into_iter().chain(v6_addresses) {
-        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
     let value = Looked { answer: Answer::Found { chain, addresses }, v4_ttl, v6_ttl };
     Kept { value, seconds }
 }
@@ -126,7 +134,7 @@ fn half(reply: Reply) -> Half {
     match reply {
         Reply::Found { found, negative_ttl } => Half { found, negative_ttl },
         Reply::NxDomain { negative_ttl } => Half { found: Found::default(), negative_ttl },
-        // The caller has dealt with failures.
+        // It has no addresses, for as long as that is not known better.
         Reply::ServFail | Reply::Timeout => Half { found: Found::default(), negative_ttl: None },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,32 +11,34 @@ use std::{
 };
 
 use hickory_resolver::{
-    NameServerPool, PoolContext, TlsConfig,
-    config::{
-        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverOpts, ServerOrderingStrategy,
-    },
-    net::{
-        DnsError, NetError, NoRecords,
-        dnssec::DnssecDnsHandle,
-        runtime::TokioRuntimeProvider,
-        xfer::{DnsHandle, FirstAnswer},
-    },
+    TlsConfig,
+    config::{ConnectionConfig, NameServerConfig},
+    net::{DnsError, NetError, NoRecords},
     proto::{
         dnssec::{Proof, TrustAnchors},
-        op::{DEFAULT_MAX_PAYLOAD_LEN, DnsRequestOptions, DnsResponse, Query, ResponseCode},
+        op::{DnsResponse, Query, ResponseCode},
         rr::RecordType,
     },
 };
 use rustls::ClientConfig;
 
-use super::{ServersError, cache::Clock, chain, reply::Reply};
+use super::{
+    ServersError,
+    cache::Clock,
+    chain,
+    reply::Reply,
+    ways::{Means, Ways},
+};
 use crate::{config::DnsServer, dns::answer::wire_name, policy::Name};
 
 /// For how long a server that did not answer is asked after the others, in nanoseconds.
 const SILENT_NS: u64 = 30_000_000_000;
 
-/// Most queries on their way over one TCP or TLS connection.
-const MAX_ACTIVE: usize = 1024;
+/// Least time for one server's answer, unless there is less for all.
+const LEAST_SHARE: Duration = Duration::from_secs(2);
+
+/// How much longer the second family is waited for once the first one has addresses.
+const OTHER_FAMILY: Duration = Duration::from_secs(2);
 
 /// How servers are reached and believed.
 pub(super) struct Manner<'a> {
@@ -59,22 +62,17 @@ pub(super) struct Manner<'a> {
 /// even when a later one knows the name.
 pub(super) struct Servers {
     servers: Vec<Server>,
-    /// Of the time for a lookup, for each.
+    /// For the answer of each.
     share: Duration,
+    /// For a lookup: what is configured, or longer where that would be less than [`LEAST_SHARE`] for each.
+    patience: Duration,
     clock: Clock,
 }
 
 struct Server {
-    handle: Handle,
+    ways: Ways,
     answered_ns: AtomicU64,
     silent_until_ns: AtomicU64,
-}
-
-type Pool = NameServerPool<TokioRuntimeProvider>;
-
-enum Handle {
-    Plain(Pool),
-    Validating(DnssecDnsHandle<Pool>),
 }
 
 impl Servers {
@@ -101,21 +99,51 @@ impl Servers {
             }
         }
         let count = u32::try_from(configured.len()).unwrap_or(u32::MAX);
-        let share = manner.timeout.checked_div(count).ok_or(ServersError::Empty)?;
+        let equal = manner.timeout.checked_div(count).ok_or(ServersError::Empty)?;
+        let share = equal.max(LEAST_SHARE.min(manner.timeout));
+        let patience = manner.timeout.max(share.saturating_mul(count));
         let servers = configured.into_iter().map(|server| Server::new(server, share, manner));
         let servers = servers.collect::<Result<_, ServersError>>()?;
-        Ok(Self { servers, share, clock: manner.clock.clone() })
+        Ok(Self { servers, share, patience, clock: manner.clock.clone() })
     }
 
-    /// Asks the servers in turn.
+    /// Asks for both families of a name. Once one has addresses, the other is waited for a little longer
+    /// alone: whoever looked the name up may use what there is.
+    pub(super) async fn ask_both(&self, name: &Name) -> (Reply, Reply) {
+        let mut v4 = pin!(self.ask(name, RecordType::A));
+        let mut v6 = pin!(self.ask(name, RecordType::AAAA));
+        let grace = |reply: &Reply| match reply.has_addresses() {
+            true => OTHER_FAMILY,
+            // It ends by itself.
+            false => Duration::MAX,
+        };
+        tokio::select! {
+            first = &mut v4 => {
+                let other = tokio::time::timeout(grace(&first), v6).await;
+                (first, other.unwrap_or(Reply::Timeout))
+            }
+            first = &mut v6 => {
+                let other = tokio::time::timeout(grace(&first), v4).await;
+                (other.unwrap_or(Reply::Timeout), first)
+            }
+        }
+    }
+
+    /// Asks the servers in turn; in the time that there is for a lookup.
     pub(super) async fn ask(&self, name: &Name, record_type: RecordType) -> Reply {
+        let asked = self.ask_in_turn(name, record_type);
+        tokio::time::timeout(self.patience, asked).await.unwrap_or(Reply::Timeout)
+    }
+
+    async fn ask_in_turn(&self, name: &Name, record_type: RecordType) -> Reply {
         let Some(wire) = wire_name(name) else { return Reply::ServFail };
         let now_ns = (self.clock)();
         let is_silent = |server: &&Server| server.silent_until_ns.load(Ordering::Relaxed) > now_ns;
         let (silent, others): (Vec<_>, Vec<_>) = self.servers.iter().partition(is_silent);
         let mut outcome = Reply::ServFail;
         for server in others.into_iter().chain(silent) {
-            let asked = server.ask(Query::query(wire.clone(), record_type));
+            let query = Query::query(wire.clone(), record_type);
+            let asked = server.ways.ask(&query, self.share);
             let result = match tokio::time::timeout(self.share, asked).await {
                 Ok(result) => result,
                 Err(_elapsed) => Err(NetError::Timeout),
@@ -125,7 +153,7 @@ impl Servers {
             if let Err(error) = &result {
                 tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
             }
-            let validated = matches!(server.handle, Handle::Validating(_));
+            let validated = server.ways.validates();
             outcome = match Said::from(result) {
                 Said::Response(response) => {
                     let negative_ttl = response.negative_ttl();
@@ -160,19 +188,14 @@ impl Server {
             // Without a single authority, so nothing could be reached with it.
             None => TlsConfig::new().map_err(ServersError::Client)?,
         };
-        // A pool a server: hickory's deadline for a whole pool is the time-out of one server, so
-        // a silent first server leaves no time for the second; and it takes an error from one
-        // server as the answer of all.
-        let context = Arc::new(PoolContext::new(options(share), tls));
-        let provider = TokioRuntimeProvider::default();
-        let pool = NameServerPool::from_config([config], context, provider);
-        let handle = match &manner.trust_anchors {
-            Some(anchors) => {
-                Handle::Validating(DnssecDnsHandle::with_trust_anchor(pool, anchors.clone()))
-            }
-            None => Handle::Plain(pool),
-        };
-        Ok(Self { handle, answered_ns: AtomicU64::new(0), silent_until_ns: AtomicU64::new(0) })
+        let ways = Ways::new(&Means {
+            server: config,
+            tls,
+            trust_anchors: manner.trust_anchors.clone(),
+            share,
+            clock: manner.clock.clone(),
+        });
+        Ok(Self { ways, answered_ns: AtomicU64::new(0), silent_until_ns: AtomicU64::new(0) })
     }
 
     /// Notes whether the server was silent. One that has answered something else since it was
@@ -185,19 +208,6 @@ impl Server {
         } else if self.answered_ns.load(Ordering::Relaxed) <= asked_ns {
             let until_ns = now_ns.saturating_add(SILENT_NS);
             self.silent_until_ns.store(until_ns, Ordering::Relaxed);
-        }
-    }
-
-    async fn ask(&self, query: Query) -> Result<DnsResponse, NetError> {
-        let mut options = DnsRequestOptions::default();
-        options.edns_payload_len = DEFAULT_MAX_PAYLOAD_LEN;
-        options.case_randomization = true;
-        match &self.handle {
-            Handle::Plain(pool) => pool.lookup(query, options).first_answer().await,
-            Handle::Validating(handle) => {
-                options.edns_set_dnssec_ok = true;
-                handle.lookup(query, options).first_answer().await
-            }
         }
     }
 }
@@ -262,15 +272,4 @@ fn at(
         connection.port = address.port();
     }
     server
-}
-
-fn options(timeout: Duration) -> ResolverOpts {
-    let mut options = ResolverOpts::default();
-    options.timeout = timeout;
-    // 0x20: an answer that does not repeat the question's case is taken as forged, and TCP asked.
-    options.case_randomization = true;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-    options.max_active_requests = MAX_ACTIVE;
-    options
 }

@@ -155,3 +155,22 @@ fn the_remedy_is_the_line_ready_to_paste() {
         assert!(!advice.contains("allow_local_binding") && !advice.contains('='), "{advice}");
     }
 }
+
+#[test]
+fn a_family_that_fails_leaves_the_other_standing() {
+    let (here, nothing) = (|| answer("93.184.216.34"), || answer(""));
+    let failures = [Answer::ServFail, Answer::Timeout];
+    for failure in failures {
+        assert_eq!(Answer::of_families(here(), failure.clone()), here());
+        assert_eq!(Answer::of_families(failure.clone(), here()), here());
+        // Where there is nothing beside it, it may be what matters.
+        assert_eq!(Answer::of_families(nothing(), failure.clone()), failure);
+        assert_eq!(Answer::of_families(failure.clone(), Answer::NxDomain), failure);
+    }
+    assert_eq!(Answer::of_families(here(), Answer::NxDomain), here());
+    assert_eq!(Answer::of_families(Answer::NxDomain, nothing()), nothing());
+    assert_eq!(Answer::of_families(Answer::NxDomain, Answer::NxDomain), Answer::NxDomain);
+    assert_eq!(Answer::of_families(Answer::ServFail, Answer::Timeout), Answer::Timeout);
+    let both = Answer::of_families(here(), answer("2606:2800::1"));
+    assert_eq!(both, answer("93.184.216.34 2606:2800::1"));
+}

@@ -65,7 +65,7 @@ fn spec(allowed: &[usize], words: impl IntoIterator<Item = String>) -> Spec {
         capabilities: Capabilities::None,
     };
     let dns = config::DnsSettings::default();
-    Spec { policy: allowing(allowed), dns, drain: Duration::from_secs(30), command }
+    Spec { policy: allowing(allowed), dns, drain: Duration::from_secs(30), command, observer: None }
 }
 
 /// Waits for the command, and ends the sandbox.

@@ -161,7 +161,7 @@ fn hold_in_some(
 ) -> usize {
     let Some(policies) = policies(text, profile) else { return 0 };
     let mut answers = Answers::default();
-    answers.set_others(Answers::word(ADDRESS).unwrap());
+    answers.set_others(Answers::of_words([ADDRESS], Vec::new()).unwrap());
     let mut open = Vec::new();
     for asked in every_target() {
         let target: Target = asked.text().parse().unwrap();

@@ -11,7 +11,7 @@ use hickory_proto::rr::{
 use super::*;
 use crate::{
     config::{DnsSettings, RecordType as Number, RefusalCode},
-    dns::{QUERIES_AT_ONCE, Records, answer::Refuse},
+    dns::{Records, answer::Refuse},
 };
 
 const TEXT: &str = "v=spf1 -all";
@@ -146,9 +146,10 @@ async fn refusals_follow_the_configuration() {
 
 #[tokio::test]
 async fn a_flood_of_queries_is_refused_and_told_once() {
+    const QUERIES: u32 = 6000;
     let world = World::new(&["allow example.org"]).knows("example.org", &[HOME]);
     let mut refused = 0;
-    for _ in 0..3 * QUERIES_AT_ONCE {
+    for _ in 0..QUERIES {
         let response = world.ask("example.org.", RecordType::A).await;
         if code(&response) == ResponseCode::Refused {
             let (info_code, text) = extended(&response).unwrap();
@@ -161,7 +162,26 @@ async fn a_flood_of_queries_is_refused_and_told_once() {
     assert_eq!(world.noted(), ["DNS queries per second rate_limited"]);
     let counted = world.service.counters().read();
     assert_eq!(counted.refused, [(Reason::RateLimited, refused)]);
-    assert_eq!(counted.answered + refused, u64::from(3 * QUERIES_AT_ONCE));
+    assert_eq!(counted.answered + refused, u64::from(QUERIES));
+}
+
+#[tokio::test]
+async fn what_is_kept_does_not_count() {
+    let world = World::new(&["allow example.org", "allow other.org"])
+        .knows("example.org", &[HOME])
+        .knows("other.org", &[HOME]);
+    world.diary.keep("example.org");
+    for _ in 0..6000 {
+        let response = world.ask("example.org.", RecordType::A).await;
+        assert_eq!(code(&response), ResponseCode::NoError);
+    }
+    assert_eq!(world.noted(), [""; 0]);
+    // Also when all that may be asked was asked.
+    while code(&world.ask("other.org.", RecordType::A).await) != ResponseCode::Refused {}
+    let response = world.ask("example.org.", RecordType::A).await;
+    assert_eq!(code(&response), ResponseCode::NoError);
+    // What is refused does.
+    assert_eq!(code(&world.ask("evil.org.", RecordType::A).await), ResponseCode::Refused);
 }
 
 #[tokio::test]

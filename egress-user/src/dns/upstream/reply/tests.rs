@@ -46,7 +46,11 @@ fn negative_answers_last_as_their_soa_says_within_bounds() {
     assert_eq!(seconds(empty(Some(60)), empty(Some(70))), 60);
     assert_eq!(seconds(empty(None), empty(None)), 0);
     for failure in [Reply::ServFail, Reply::Timeout] {
-        assert_eq!(seconds(found(60, None), failure.clone()), FAILURE);
+        // The half that stands is there while the other is not asked for.
+        assert_eq!(seconds(found(60, None), failure.clone()), MAX_HALF);
+        assert_eq!(seconds(failure.clone(), found(3, None)), 3);
+        assert_eq!(seconds(failure.clone(), empty(Some(60))), FAILURE);
+        assert_eq!(seconds(gone(Some(60)), failure.clone()), FAILURE);
         assert_eq!(failure.records(MAX), Kept { value: Records::Failed, seconds: FAILURE });
     }
     assert_eq!(gone(Some(5)).records(MAX).seconds, 5);
