@@ -13,7 +13,7 @@ use super::{
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
-    tcp::MAX_CONNECTIONS,
+    tcp::MAX_DNS_CONNECTIONS,
     upstream::Upstream,
 };
 use crate::{
@@ -71,7 +71,7 @@ impl Service {
             flows,
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(MAX_DNS_CONNECTIONS)),
         })
     }
 

@@ -1,6 +1,8 @@
 //! Lines that do not do what they seem to.
 use std::{collections::HashMap, sync::Arc};
 
+use egress_common::abi::DNS_PORT;
+
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
@@ -8,9 +10,6 @@ use crate::{
         Rule, Transport,
     },
 };
-
-/// Always answered by the DNS proxy, whatever a rule says.
-const DNS_PORT: u16 = 53;
 
 /// What each rule gets wrong by itself. Before the policy is made of them.
 pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
