@@ -60,7 +60,6 @@ fn key(remedy: &Remedy) -> Option<&'static str> {
         Remedy::NetworkAccess => Some("network.network_access=true"),
         Remedy::Enable => Some("network.enabled=true"),
         Remedy::FullMode { .. } => Some("network.mode=full"),
-        Remedy::AllowEch => Some("network.ech=allow"),
         _ => None,
     }
 }
@@ -75,6 +74,7 @@ fn rule_line(remedy: &Remedy) -> Option<String> {
         | Remedy::AddPath { rule, .. }
         | Remedy::ReadNoRequests(rule)
         | Remedy::AnyProtocol(rule)
+        | Remedy::AllowEch(rule)
         | Remedy::ResolvesTo { rule, .. } => rule,
         _ => return None,
     };
