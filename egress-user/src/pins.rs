@@ -15,6 +15,7 @@ mod store;
 mod table;
 
 pub use ends::Ends;
+pub use lease::RENEW_EVERY;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};
 pub use rejudge::Lost;

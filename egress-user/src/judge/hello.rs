@@ -4,10 +4,14 @@ use egress_common::Reason;
 
 use super::evidence::{Admitted, Evidence};
 use crate::{
-    policy::{Host, Payload, Policy, Refusal},
+    policy::{Host, LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES, Payload, Policy, Refusal},
     record::{Event, Subject},
-    sniff::Hello,
+    sniff::{Hello, tls},
 };
+
+// What is read as a server name is a name of the policy's.
+const _: () = assert!(tls::NAME_LIMIT_BYTES == NAME_LIMIT_BYTES);
+const _: () = assert!(tls::LABEL_LIMIT_BYTES == LABEL_LIMIT_BYTES);
 
 impl Evidence {
     /// Judges a TLS hello.

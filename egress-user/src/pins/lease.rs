@@ -1,7 +1,7 @@
 //! Pins live as long as a connection made under them: a program that keeps a pool of connections to
 //! addresses it looked up once must not lose the next one while the others work.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     Naming, Opening, Pins,
@@ -12,8 +12,14 @@ use crate::policy::Name;
 /// How long a pin whose time is over lives on at a time while a connection under it does.
 pub(super) const LEASE_NS: u64 = 3_000_000_000;
 
-/// A pin is renewed when less than this is left of it; longer than [`Pins::renew`]'s period.
+/// A pin is renewed when less than this is left of it.
 const RENEW_NS: u64 = 2_000_000_000;
+
+/// How often [`Pins::renew`] is to be called.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+// Each pin is looked at between the time when it may be renewed and its end.
+const _: () = assert!(RENEW_EVERY.as_nanos() < RENEW_NS as u128 && RENEW_NS < LEASE_NS);
 
 impl Pins {
     /// A connection by the proxy was made to the address: until [`Pins::release`], once for each
@@ -76,7 +82,7 @@ impl Pins {
     }
 
     /// Lets pins live on whose time is nearly over, and under which connections live. To be called
-    /// every second.
+    /// once in [`RENEW_EVERY`].
     pub fn renew(&self, now_ns: u64) {
         let addresses: Vec<IpAddr> = {
             let table = self.table();

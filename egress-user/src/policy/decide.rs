@@ -1,4 +1,4 @@
-//! The decision: one order of checks for every door. Its rows are those of docs/policy.md.
+//! The decision: one order of checks for everyone who asks. Its rows are those of docs/policy.md.
 use std::{
     collections::HashSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
