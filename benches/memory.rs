@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use benches::policy_text;
 use egress_user::{
     config::{self, Flags},
-    pins::{MAX_PINS, NEVER_NS, Naming, Opening, PinStore, PinTable},
+    pins::{MAX_PINS, NEVER_NS, Naming, Opening, PinStore, Pins},
     policy::Name,
 };
 
@@ -62,7 +62,7 @@ fn pins() {
     let mut tables = Vec::new();
     let mut count = 0;
     while count < PINS {
-        let mut table = PinTable::default();
+        let table = Pins::new(std::sync::Arc::new(Elsewhere));
         for _ in 0..MAX_PINS.min(PINS - count) {
             let (high, low) = ((count >> 8) as u8, count as u8);
             let address = IpAddr::from(Ipv4Addr::new(93, (count >> 16) as u8, high, low));
@@ -70,7 +70,7 @@ fn pins() {
             let Ok(name) = name else { continue };
             let Ok(grant) = policy.name(&name) else { continue };
             table
-                .pin(&Elsewhere, &name, &grant, &[(address, NEVER_NS)], 0)
+                .pin(&name, &grant, &[(address, NEVER_NS)], 0)
                 .unwrap_or_else(|error| panic!("{error}"));
             count += 1;
         }

@@ -1,6 +1,7 @@
 //! Pins: (name, address, expiry) with the grant that opened them.
 //!
-//! Pure: the caller gives the time, and kernel maps are behind [`PinStore`].
+//! Pure: the caller gives the time, and kernel maps are behind [`PinStore`]. The table knows nothing of the store
+//! (`table`); [`Pins`] changes both.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod direct;
@@ -9,6 +10,7 @@ mod lease;
 mod list;
 mod ports;
 mod rejudge;
+mod shared;
 mod store;
 mod table;
 
@@ -16,7 +18,9 @@ pub use ends::Ends;
 pub use lease::RENEW_EVERY;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};
+pub use rejudge::Lost;
+pub use shared::Pins;
 pub use store::{Naming, Opening, PinStore};
 pub use table::{
-    MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, PinTable, Pinned, expiry_ns,
+    MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, Pinned, expiry_ns,
 };

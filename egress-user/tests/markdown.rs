@@ -4,6 +4,8 @@
 
 #[path = "markdown/names.rs"]
 mod names;
+#[path = "markdown/walks.rs"]
+mod walks;
 
 use std::{
     fs,

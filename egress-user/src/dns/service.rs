@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod lookup;
+mod noted;
 
 /// Longest TTL of the name of a pinned address, in seconds.
 const POINTER_TTL: u32 = 3600;
@@ -189,7 +190,7 @@ impl Service {
         let version = self.sandbox.policy.now();
         let grant = match version.policy.name(&name) {
             Ok(grant) => grant,
-            Err(refusal) => return self.refuse(Subject::lookup(&name, record_type), refusal),
+            Err(refusal) => return self.refuse_name(&name, record_type, refusal),
         };
         self.reply_allowed(&name, (version, grant), record_type, admission).await
     }
@@ -243,6 +244,9 @@ impl Service {
             reply,
             Reply::Addresses(_) | Reply::Records { .. } | Reply::NoData | Reply::NxDomain
         );
+        if is_allowed && !matches!(reply, Reply::NxDomain) {
+            self.sandbox.journal.note_answered(name);
+        }
         if is_allowed {
             self.sandbox.journal.allowed(|| {
                 Event::allowed(Subject::lookup(name, record_type), Some(grant.rule().clone()))
@@ -266,7 +270,7 @@ impl Service {
             Outcome::Failed(refusal, reply) => {
                 match refusal.reason {
                     Reason::RateLimited => self.note_limit(Limit::Pins),
-                    _ => self.note(Subject::lookup(name, record_type), &refusal),
+                    _ => self.note_failure(name, record_type, &refusal, &reply),
                 }
                 Err(reply)
             }

@@ -6,7 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
 };
 
 use hickory_proto::{
@@ -17,7 +17,7 @@ use hickory_proto::{
 use super::{Looked, Records, Service, Settings, Upstream};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
-    pins::{Opening, PinStore, PinTable},
+    pins::{Opening, PinStore, Pins},
     policy::{self, Action, Answer, MatchedRules, Name, Origin, Pattern, Policy, Rule},
     sandbox::{PolicyWatch, SandboxState},
 };
@@ -244,7 +244,7 @@ impl World {
         self.ask(name, RecordType::A).await;
     }
 
-    pub(crate) fn pins(&self) -> MutexGuard<'_, PinTable> {
+    pub(crate) fn pins(&self) -> &Pins {
         self.sandbox.pins()
     }
 

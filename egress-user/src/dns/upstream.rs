@@ -30,6 +30,7 @@ use crate::{
     policy::{Answer, Name},
 };
 
+mod asked;
 mod cache;
 mod chain;
 mod error;
@@ -78,6 +79,12 @@ pub trait Upstream: Send + Sync {
     /// What is kept of a lookup of A and AAAA, where nobody would be asked.
     fn kept(&self, _name: &Name) -> Option<Looked> {
         None
+    }
+
+    /// The servers that a name is asked of, for a person; empty where nobody knows.
+    fn asked(&self, name: &Name) -> String {
+        let _ = name;
+        String::new()
     }
 
     /// Whether an answer to this is kept, so that nobody would be asked.
@@ -185,7 +192,7 @@ impl NameServers {
         settings: &DnsSettings,
         mut surroundings: Surroundings,
     ) -> Result<Self, ServersError> {
-        if surroundings.roots.is_none() && uses_tls(settings) {
+        if surroundings.roots.is_none() && tls::uses_tls(settings) {
             surroundings.roots = Some(tls::system_roots()?);
         }
         let mut named =
@@ -289,15 +296,6 @@ impl Surroundings {
     }
 }
 
-/// Whether any server is asked by TLS.
-fn uses_tls(settings: &DnsSettings) -> bool {
-    let lists = settings.forward.iter().map(|forward| &forward.servers);
-    lists
-        .chain([&settings.servers])
-        .flatten()
-        .any(|server| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. }))
-}
-
 impl Current {
     fn new(
         settings: &DnsSettings,
@@ -305,7 +303,7 @@ impl Current {
         system: Vec<IpAddr>,
     ) -> Result<Self, ServersError> {
         let tls = match &surroundings.roots {
-            Some(roots) if uses_tls(settings) => Some(tls::client(roots.clone())?),
+            Some(roots) if tls::uses_tls(settings) => Some(tls::client(roots.clone())?),
             _ => None,
         };
         let manner = Manner {
@@ -347,6 +345,10 @@ impl Current {
 }
 
 impl Upstream for NameServers {
+    fn asked(&self, name: &Name) -> String {
+        self.servers_of(name)
+    }
+
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
         let current = self.current();
         Box::pin(async move {

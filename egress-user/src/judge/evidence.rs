@@ -12,7 +12,7 @@ use std::{
 use egress_common::Reason;
 
 use crate::{
-    pins::{PinTable, Pinned},
+    pins::{Pinned, Pins},
     policy::{
         Host, MatchedRules, Name, Payload, Policy, Refusal, Remedy, Rule, Transport, WEB_PORTS,
     },
@@ -48,7 +48,7 @@ impl Evidence {
     /// Gathers it, or says why nothing vouches for the connection.
     pub(crate) fn gather(
         policy: &Policy,
-        pins: &PinTable,
+        pins: &Pins,
         to: SocketAddr,
         now_ns: u64,
     ) -> Result<Self, Box<Event>> {

@@ -52,7 +52,7 @@ impl Listener for Keeper {
         policy.set_own_addresses(own);
         self.write_rules();
         let is_closed = |address: IpAddr| policy.is_own(address);
-        self.sandbox.pins().end(self.sandbox.store(), is_closed, boottime_ns());
+        self.sandbox.pins().end(is_closed, boottime_ns());
         if let Some(direct) = self.direct.get() {
             direct.end_where(is_closed);
         }

@@ -7,11 +7,14 @@ use std::net::IpAddr;
 
 use egress_common::pin::{PortList, Ports};
 
-use super::{Naming, Opening, PinStore, PinTable, ports_of, table::Pin};
+use super::{
+    Naming, Opening, Pins, ports_of,
+    table::{Pin, PinTable},
+};
 use crate::policy::Transport;
 
 impl PinTable {
-    /// What the sink holds for the address; none when no live pin is left.
+    /// What the store holds for the address; none when no live pin is left.
     pub(super) fn standing(&self, address: IpAddr, now_ns: u64) -> Option<Opening> {
         let mut live = self.live_of(address, now_ns).peekable();
         live.peek()?;
@@ -54,32 +57,45 @@ impl PinTable {
         }
         opening
     }
+}
 
-    /// Writes the pin's name to the sink; where it cannot be judged there, the pin needs the proxy.
-    pub(super) fn named(sink: &dyn PinStore, address: IpAddr, mut pin: Pin) -> Pin {
+impl Pins {
+    /// Writes the pin's name to the store; where it cannot be judged there, the pin needs the proxy. To be
+    /// called by the writer.
+    pub(super) fn write_name(&self, address: IpAddr, pin: &mut Pin) {
         if pin.direct == PortList::NONE {
-            return pin;
+            return;
         }
-        let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
-        match sink.name(address, &pin.name, &naming) {
+        match self.store.name(address, &pin.name, &pin.naming()) {
             Some(id) => pin.id = id,
             None => pin.direct = PortList::NONE,
         }
-        pin
     }
 
     /// The next connections to the address take the proxy: what one of them said could not be read
     /// without it. Until the last pin of the address ends.
-    pub fn send_to_proxy(&mut self, sink: &dyn PinStore, address: IpAddr, now_ns: u64) {
+    pub fn send_to_proxy(&self, address: IpAddr, now_ns: u64) {
         let address = address.to_canonical();
-        if !self.by_address.contains_key(&address) {
-            return;
-        }
-        self.proxied.insert(address);
-        if let Some(standing) = self.standing(address, now_ns) {
+        let _writing = self.writing();
+        let standing = {
+            let mut table = self.table();
+            if !table.by_address.contains_key(&address) {
+                return;
+            }
+            table.proxied.insert(address);
+            table.standing(address, now_ns)
+        };
+        if let Some(standing) = standing {
             // Where this fails, the next connection is ended as this one was.
-            let _ = sink.pin(address, &standing);
+            let _ = self.store.pin(address, &standing);
         }
+    }
+}
+
+impl Pin {
+    /// What the store has of its name.
+    pub(super) fn naming(&self) -> Naming {
+        Naming { expires_ns: self.ends_ns(), ports: self.direct, id: self.id }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{NEVER_NS, PinTable};
+use super::{NEVER_NS, table::PinTable};
 use crate::policy::{MatchedRules, Name};
 
 /// A pin that an answer would give this much more time, or less, stands as it is: a stub resolver asks for A and
@@ -45,7 +45,7 @@ impl PinTable {
     ) -> Option<Ends> {
         let mut ends = Ends::of(std::iter::empty());
         for &(address, expires_ns) in wanted {
-            let pin = self.pins_of(address).iter().find(|pin| pin.name == *name)?;
+            let pin = self.pin_of(name, address)?;
             let missing_ns = expires_ns.saturating_sub(pin.expires_ns);
             let left_ns = pin.expires_ns.saturating_sub(now_ns);
             if missing_ns > SAME_NS.min(left_ns) || left_ns == 0 || !pin.grant.opens_as(grant) {

@@ -1,9 +1,12 @@
 //! Pins live as long as a connection made under them: a program that keeps a pool of connections to
 //! addresses it looked up once must not lose the next one while the others work.
 
-use std::{collections::HashSet, net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
-use super::{Naming, PinStore, PinTable, table::Pin};
+use super::{
+    Naming, Opening, Pins,
+    table::{Pin, PinTable},
+};
 use crate::policy::Name;
 
 /// How long a pin whose time is over lives on at a time while a connection under it does.
@@ -12,96 +15,164 @@ pub(super) const LEASE_NS: u64 = 3_000_000_000;
 /// A pin is renewed when less than this is left of it.
 const RENEW_NS: u64 = 2_000_000_000;
 
-/// How often [`PinTable::renew`] is to be called.
+/// How often [`Pins::renew`] is to be called.
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 // Each pin is looked at between the time when it may be renewed and its end.
 const _: () = assert!(RENEW_EVERY.as_nanos() < RENEW_NS as u128 && RENEW_NS < LEASE_NS);
 
-impl PinTable {
-    /// A connection by the proxy was made to the address: until [`PinTable::release`], once for each
-    /// hold, [`PinTable::renew`] lets its pins live on. By the address, as its names are many, and
+impl Pins {
+    /// A connection by the proxy was made to the address: until [`Pins::release`], once for each
+    /// hold, [`Pins::renew`] lets its pins live on. By the address, as its names are many, and
     /// what the connection names comes later or never.
     ///
-    /// Says whether anything is pinned there. Nothing is written to the sink but where a pin would end
+    /// Says whether anything is pinned there. Nothing is written to the store but where a pin would end
     /// before it is renewed: most connections are over long before.
-    pub fn hold(&mut self, sink: &dyn PinStore, address: IpAddr, now_ns: u64) -> bool {
+    pub fn hold(&self, address: IpAddr, now_ns: u64) -> bool {
         let address = address.to_canonical();
-        if !self.by_address.contains_key(&address) {
-            return false;
+        {
+            let mut table = self.table();
+            let Some(pins) = table.by_address.get(&address) else { return false };
+            let is_nearly_over = pins.iter().any(|pin| pin.is_nearly_over(now_ns));
+            let held = table.held.entry(address).or_insert(0);
+            *held = held.saturating_add(1);
+            if !is_nearly_over {
+                return true;
+            }
         }
-        let held = self.held.entry(address).or_insert(0);
-        *held = held.saturating_add(1);
-        self.lend(sink, address, now_ns);
+        self.lend(address, now_ns);
         true
     }
 
     /// The connection has ended; the pins end when their time is over, at once if it is already.
-    pub fn release(&mut self, sink: &dyn PinStore, address: IpAddr, now_ns: u64) {
+    pub fn release(&self, address: IpAddr, now_ns: u64) {
         let address = address.to_canonical();
-        let Some(held) = self.held.get_mut(&address) else { return };
-        *held = held.saturating_sub(1);
-        if *held > 0 {
-            return;
-        }
-        self.held.remove(&address);
-        // A program that connects again and again must not keep what it was lent.
-        let mut changed = Vec::new();
-        for pin in self.by_address.get_mut(&address).into_iter().flatten() {
-            let is_lent = pin.lent_ns > 0 && (pin.id == 0 || !sink.lives(pin.id));
-            if is_lent {
-                pin.lent_ns = 0;
+        {
+            let mut table = self.table();
+            let Some(held) = table.held.get_mut(&address) else { return };
+            *held = held.saturating_sub(1);
+            if *held > 0 {
+                return;
             }
-            if is_lent || now_ns >= pin.ends_ns() {
-                changed.push(pin.name.clone());
+            table.held.remove(&address);
+            let changes = |pin: &Pin| pin.lent_ns > 0 || now_ns >= pin.ends_ns();
+            if !table.pins_of(address).iter().any(changes) {
+                return;
             }
         }
-        self.rewrite(sink, &changed, address, now_ns);
+        let _writing = self.writing();
+        let lent = self.numbers(address, |pin| pin.lent_ns > 0);
+        let living: Vec<u64> = lent.into_iter().filter(|&id| self.store.lives(id)).collect();
+        let rewrite = {
+            let mut table = self.table();
+            if table.held.contains_key(&address) {
+                // By another connection meanwhile, whose end comes here again.
+                return;
+            }
+            // A program that connects again and again must not keep what it was lent.
+            table.change(address, now_ns, |pin| {
+                let is_lent = pin.lent_ns > 0 && !living.contains(&pin.id);
+                if is_lent {
+                    pin.lent_ns = 0;
+                }
+                is_lent || now_ns >= pin.ends_ns()
+            })
+        };
+        self.rewrite(address, rewrite);
     }
 
     /// Lets pins live on whose time is nearly over, and under which connections live. To be called
     /// once in [`RENEW_EVERY`].
-    pub fn renew(&mut self, sink: &dyn PinStore, now_ns: u64) {
-        let nearly_over = |pins: &Vec<Pin>| pins.iter().any(|pin| pin.is_nearly_over(now_ns));
-        let some = self.by_address.iter().filter(|(_, pins)| nearly_over(pins));
-        let addresses: Vec<IpAddr> = some.map(|(&address, _)| address).collect();
+    pub fn renew(&self, now_ns: u64) {
+        let addresses: Vec<IpAddr> = {
+            let table = self.table();
+            let nearly_over =
+                |pins: &Arc<Vec<Pin>>| pins.iter().any(|pin| pin.is_nearly_over(now_ns));
+            let some = table.by_address.iter().filter(|(_, pins)| nearly_over(pins));
+            some.map(|(&address, _)| address).collect()
+        };
+        // One by one: lookups write in between.
         for address in addresses {
-            self.lend(sink, address, now_ns);
+            self.lend(address, now_ns);
         }
     }
 
     /// Gives more time to those pins of the address of which little is left, where connections live
     /// under them.
-    fn lend(&mut self, sink: &dyn PinStore, address: IpAddr, now_ns: u64) {
-        let is_held = self.held.contains_key(&address);
-        let mut changed = Vec::new();
-        for pin in self.by_address.get_mut(&address).into_iter().flatten() {
-            if pin.is_nearly_over(now_ns) && (is_held || (pin.id != 0 && sink.lives(pin.id))) {
-                pin.lent_ns = now_ns.saturating_add(LEASE_NS);
-                changed.push(pin.name.clone());
-            }
-        }
-        self.rewrite(sink, &changed, address, now_ns);
+    fn lend(&self, address: IpAddr, now_ns: u64) {
+        let _writing = self.writing();
+        let is_held = self.table().held.contains_key(&address);
+        let living: Vec<u64> = if is_held {
+            Vec::new()
+        } else {
+            let over = self.numbers(address, |pin| pin.is_nearly_over(now_ns));
+            over.into_iter().filter(|&id| self.store.lives(id)).collect()
+        };
+        let rewrite = {
+            let mut table = self.table();
+            // Looked at again: what was released meanwhile is lent nothing.
+            let is_held = table.held.contains_key(&address);
+            table.change(address, now_ns, |pin| {
+                let is_lent = pin.is_nearly_over(now_ns) && (is_held || living.contains(&pin.id));
+                if is_lent {
+                    pin.lent_ns = now_ns.saturating_add(LEASE_NS);
+                }
+                is_lent
+            })
+        };
+        self.rewrite(address, rewrite);
     }
 
-    /// Writes what has changed of these pins of the address.
-    fn rewrite(&self, sink: &dyn PinStore, changed: &[Name], address: IpAddr, now_ns: u64) {
-        if changed.is_empty() {
-            return;
-        }
-        let Some(standing) = self.standing(address, now_ns) else {
-            return sink.unpin(address);
-        };
-        let changed: HashSet<&Name> = changed.iter().collect();
-        for pin in self.live_of(address, now_ns).filter(|pin| pin.id != 0) {
-            if changed.contains(&pin.name) {
-                let naming = Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
-                let _ = sink.name(address, &pin.name, &naming);
-            }
+    /// The numbers of those pins of the address whose connections the store counts.
+    fn numbers(&self, address: IpAddr, which: impl Fn(&Pin) -> bool) -> Vec<u64> {
+        let table = self.table();
+        let counted = table.pins_of(address).iter().filter(|pin| pin.id != 0 && which(pin));
+        counted.map(|pin| pin.id).collect()
+    }
+
+    /// To be called by the writer.
+    fn rewrite(&self, address: IpAddr, rewrite: Option<Rewrite>) {
+        let Some(Rewrite { standing, namings }) = rewrite else { return };
+        let Some(standing) = standing else { return self.store.unpin(address) };
+        for (name, naming) in &namings {
+            let _ = self.store.name(address, name, naming);
         }
         // Where this fails the kernel keeps the address as it was: open for longer than the table,
         // which the proxy asks, or closed earlier.
-        let _ = sink.pin(address, &standing);
+        let _ = self.store.pin(address, &standing);
+    }
+}
+
+/// What of an address is to be written again.
+struct Rewrite {
+    /// None: it is to be closed.
+    standing: Option<Opening>,
+    namings: Vec<(Name, Naming)>,
+}
+
+impl PinTable {
+    /// Lets `change` change the pins of the address, which says whether it did; none when it changed nothing.
+    fn change(
+        &mut self,
+        address: IpAddr,
+        now_ns: u64,
+        mut change: impl FnMut(&mut Pin) -> bool,
+    ) -> Option<Rewrite> {
+        let pins = self.by_address.get_mut(&address)?;
+        let mut changed = Vec::new();
+        for pin in Arc::make_mut(pins) {
+            if change(pin) {
+                changed.push(pin.name.clone());
+            }
+        }
+        if changed.is_empty() {
+            return None;
+        }
+        let changed: HashSet<Name> = changed.into_iter().collect();
+        let named = self.live_of(address, now_ns).filter(|pin| pin.id != 0);
+        let namings = named.filter(|pin| changed.contains(&pin.name));
+        let namings = namings.map(|pin| (pin.name.clone(), pin.naming())).collect();
+        Some(Rewrite { standing: self.standing(address, now_ns), namings })
     }
 }
 

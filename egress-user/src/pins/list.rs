@@ -1,8 +1,8 @@
 //! What a person may see of the pins.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use super::PinTable;
+use super::Pins;
 use crate::policy::{MatchedRules, Name};
 
 /// One live pin.
@@ -22,23 +22,27 @@ pub struct Listed {
     pub held: u32,
 }
 
-impl PinTable {
+impl Pins {
     /// Every live pin, by name and address.
     pub fn list(&self, now_ns: u64) -> Vec<Listed> {
-        let mut listed: Vec<Listed> = self
-            .by_address
-            .iter()
-            .flat_map(|(&address, pins)| pins.iter().map(move |pin| (address, pin)))
-            .filter(|(address, pin)| self.is_live(*address, pin, now_ns))
-            .map(|(address, pin)| Listed {
+        let pinned: Vec<_> = {
+            let table = self.table();
+            let held = |address| table.held.get(&address).copied().unwrap_or(0);
+            let addresses = table.by_address.iter();
+            addresses.map(|(&address, pins)| (address, held(address), Arc::clone(pins))).collect()
+        };
+        let mut listed = Vec::new();
+        for (address, held, pins) in &pinned {
+            let live = pins.iter().filter(|pin| *held > 0 || now_ns < pin.ends_ns());
+            listed.extend(live.map(|pin| Listed {
                 name: pin.name.clone(),
-                address,
+                address: *address,
                 grant: pin.grant.clone(),
                 since_ns: pin.since_ns,
                 expires_ns: pin.expires_ns,
-                held: self.held.get(&address).copied().unwrap_or(0),
-            })
-            .collect();
+                held: *held,
+            }));
+        }
         listed.sort_by(|a, b| (a.name.as_str(), a.address).cmp(&(b.name.as_str(), b.address)));
         listed
     }

@@ -4,84 +4,96 @@ use std::net::IpAddr;
 
 use egress_common::pin::PortList;
 
-use super::{Naming, PinStore, PinTable, direct_ports};
+use super::{Pins, direct_ports, table::Closed};
 use crate::policy::{MatchedRules, Name};
 
-impl PinTable {
+/// A right that a pin had, and has no longer.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Where.
+    pub address: IpAddr,
+    /// What its rules opened.
+    pub grant: MatchedRules,
+}
+
+impl Pins {
     /// Asks anew for every pinned name, with all the addresses that are pinned for it: `verdict` gives what
     /// opens them now, or none; then all pins of the name end, whatever lives under them. Addresses that a
-    /// closed pin leaves without any are closed in the store.
+    /// closed pin leaves without any are closed in the store. Gives the rights that are no longer what they were.
     pub fn rejudge(
-        &mut self,
-        store: &dyn PinStore,
+        &self,
         verdict: impl Fn(&Name, &[IpAddr]) -> Option<MatchedRules>,
         now_ns: u64,
-    ) {
-        let names: Vec<(Name, Vec<IpAddr>)> = self
-            .by_name
-            .iter()
-            .map(|(name, addresses)| (name.clone(), addresses.clone()))
-            .collect();
+    ) -> Vec<Lost> {
+        let _writing = self.writing();
+        let names: Vec<(Name, Vec<IpAddr>)> = {
+            let table = self.table();
+            let names = table.by_name.iter();
+            names.map(|(name, addresses)| (name.clone(), addresses.clone())).collect()
+        };
+        let mut lost = Vec::new();
         for (name, addresses) in names {
             let grant = verdict(&name, &addresses);
             for address in addresses {
-                self.regrant(store, &name, address, grant.as_ref(), now_ns);
+                lost.extend(self.regrant(&name, address, grant.as_ref(), now_ns));
             }
         }
+        lost
     }
 
+    /// To be called by the writer.
     fn regrant(
-        &mut self,
-        store: &dyn PinStore,
+        &self,
         name: &Name,
         address: IpAddr,
         grant: Option<&MatchedRules>,
         now_ns: u64,
-    ) {
-        let Some(pins) = self.by_address.get_mut(&address) else { return };
-        let Some(at) = pins.iter().position(|pin| pin.name == *name) else { return };
-        match (grant, pins.get_mut(at)) {
-            (Some(grant), Some(pin)) if pin.grant.opens_as(grant) => {
+    ) -> Option<Lost> {
+        let mut table = self.table();
+        let pin = table.pin_mut(name, address)?;
+        let (before, number) = (pin.grant.clone(), pin.id);
+        match grant {
+            Some(grant) if before.opens_as(grant) => {
                 // The same right, from another line perhaps. Of its short forms some may be denied now.
                 pin.grant = grant.clone();
-                if pin.id != 0 {
-                    let naming =
-                        Naming { expires_ns: pin.ends_ns(), ports: pin.direct, id: pin.id };
-                    let _ = store.name(address, name, &naming);
+                let naming = (pin.id != 0).then(|| pin.naming());
+                drop(table);
+                if let Some(naming) = naming {
+                    let _ = self.store.name(address, name, &naming);
                 }
-                return;
+                return None;
             }
-            (Some(grant), Some(pin)) => {
-                let before = pin.clone();
+            Some(grant) => {
                 pin.grant = grant.clone();
                 pin.direct = direct_ports(grant);
-                let renewed = Self::named(store, address, pin.clone());
-                if renewed.direct == PortList::NONE {
-                    store.unname(address, name, before.id);
+                let mut renamed = pin.clone();
+                drop(table);
+                self.write_name(address, &mut renamed);
+                if renamed.direct == PortList::NONE {
+                    self.store.unname(address, name, number);
+                    renamed.id = 0;
                 }
-                *pin = super::table::Pin {
-                    id: if renewed.direct == PortList::NONE { 0 } else { renewed.id },
-                    ..renewed
-                };
+                table = self.table();
+                if let Some(pin) = table.pin_mut(name, address) {
+                    *pin = renamed;
+                }
             }
-            _ => {
-                let pin = pins.remove(at);
-                if pins.is_empty() {
-                    self.by_address.remove(&address);
-                }
-                self.forget_pin(store, address, &pin);
+            None => {
+                table.remove(name, address);
+                drop(table);
+                let names = vec![(address, name.clone(), number)];
+                self.close(Closed { addresses: Vec::new(), names });
+                table = self.table();
             }
         }
-        match self.standing(address, now_ns) {
-            // Where this fails the kernel keeps what it has; the proxy asks the table, and the caller ends
-            // what is direct.
-            Some(standing) => {
-                if store.pin(address, &standing).is_err() {
-                    store.unpin(address);
-                }
-            }
-            None => store.unpin(address),
+        let standing = table.standing(address, now_ns);
+        drop(table);
+        // Where it cannot be written it is closed; the proxy asks the table, and the caller ends what is direct.
+        let is_open = standing.is_some_and(|standing| self.store.pin(address, &standing).is_ok());
+        if !is_open {
+            self.store.unpin(address);
         }
+        Some(Lost { address, grant: before })
     }
 }
 

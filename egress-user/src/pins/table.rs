@@ -3,12 +3,13 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use egress_common::{abi::capacity, pin::PortList};
 
-use super::{Ends, PinStore, direct_ports};
+use super::direct_ports;
 use crate::policy::{MatchedRules, Name};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
@@ -25,7 +26,7 @@ const _: () = assert!(MAX_PINS < capacity::PINS as usize && MAX_PINS <= capacity
 /// minutes of a pin's life. At the limit new ones are refused.
 pub const MAX_ADDRESSES_A_NAME: usize = 512;
 
-/// Most expired addresses whose last name is remembered, for [`PinTable::expired`].
+/// Most expired addresses whose last name is remembered, for [`super::Pins::expired`].
 pub const MAX_EXPIRED: usize = 1024;
 
 /// Expiry of a pin that never ends.
@@ -79,25 +80,35 @@ pub enum PinError {
     },
 }
 
-/// All pins of one sandbox. Time is the caller's, in CLOCK_BOOTTIME nanoseconds.
+/// All pins of one sandbox: what is to be open. Nothing here writes to the store, or waits for anything; what
+/// a change asks of the store is handed to [`super::Pins`], which makes it.
 ///
 /// A pin is live while `now < expires`, as in the kernel, and while a connection made under it is
-/// ([`PinTable::hold`]). Addresses are kept in their canonical
-/// form: a v4-mapped address is its IPv4 address.
+/// ([`super::Pins::hold`]). Addresses are kept in their canonical form: a v4-mapped address is its IPv4 address.
 #[derive(Debug, Default)]
-pub struct PinTable {
-    /// Pins of an address, the latest first. Never empty.
-    pub(super) by_address: HashMap<IpAddr, Vec<Pin>>,
+pub(super) struct PinTable {
+    /// Pins of an address, the latest first. Never empty. Shared, so that whoever reads them copies nothing
+    /// while others wait.
+    pub(super) by_address: HashMap<IpAddr, Arc<Vec<Pin>>>,
     /// Addresses of a name in the order of the latest answer. Never empty.
     pub(super) by_name: HashMap<Name, Vec<IpAddr>>,
     /// Pins in `by_address`, live or not yet swept.
     pub(super) count: usize,
-    expired: Expired,
+    pub(super) expired: Expired,
     pub(super) sweep_at_ns: u64,
     /// Pinned addresses whose next connections take the proxy, whatever their pins say.
     pub(super) proxied: HashSet<IpAddr>,
     /// Connections by the proxy to each address that still live. Never 0.
     pub(super) held: HashMap<IpAddr, u32>,
+}
+
+/// What the table no longer has, and the store is to lose.
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    /// Addresses of which no pin is left.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Names of an address, with the number of each.
+    pub(super) names: Vec<(IpAddr, Name, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,70 +140,82 @@ impl PinTable {
         now_ns < pin.ends_ns() || self.held.contains_key(&address.to_canonical())
     }
 
-    /// Pins the addresses for the name, each until its own expiry, all or none: writes them to
-    /// the sink first, then to the table. An earlier pin of the same name and address lives on
-    /// until the later of both expiries, under the new grant. Where all are there already, and would
-    /// get half a second more at most, nothing is written.
-    ///
-    /// # Errors
-    /// [`PinError`]; then every earlier pin stands as it stood.
-    pub fn pin(
+    /// Sweeps, where it is time or there is no room for the pins that are wanted.
+    pub(super) fn make_room(
         &mut self,
-        sink: &dyn PinStore,
+        name: &Name,
+        wanted: &[(IpAddr, u64)],
+        now_ns: u64,
+    ) -> Closed {
+        if now_ns >= self.sweep_at_ns || self.limit_met(name, wanted).is_some() {
+            self.purge(now_ns)
+        } else {
+            Closed::default()
+        }
+    }
+
+    /// The pins as they will stand, all or none: earlier ones of the same name and address live on until the
+    /// later of both expiries, under the new grant.
+    pub(super) fn plan(
+        &self,
         name: &Name,
         grant: &MatchedRules,
-        addresses: &[(IpAddr, u64)],
+        wanted: &[(IpAddr, u64)],
         now_ns: u64,
-    ) -> Result<Ends, PinError> {
-        let wanted = distinct(addresses);
-        if let Some(ends) = self.standing_pins(name, grant, &wanted, now_ns) {
-            return Ok(ends);
-        }
-        let new = self.new_among(name, &wanted);
-        let full = |table: &Self, new: usize| {
-            let of_name = table.by_name.get(name).map_or(0, Vec::len);
-            table.count + new > MAX_PINS || of_name + new > MAX_ADDRESSES_A_NAME
-        };
-        if now_ns >= self.sweep_at_ns || full(self, new) {
-            self.purge(sink, now_ns);
-        }
-        let new = self.new_among(name, &wanted);
-        if full(self, new) {
-            let limit = if self.count + new > MAX_PINS { MAX_PINS } else { MAX_ADDRESSES_A_NAME };
+    ) -> Result<Vec<(IpAddr, Pin)>, PinError> {
+        if let Some(limit) = self.limit_met(name, wanted) {
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
-        let pins = self.write(sink, name, grant, &wanted, now_ns)?;
-        let ends = Ends::of(pins.iter().map(|(address, pin)| (*address, pin.expires_ns)));
+        let pins = wanted.iter().map(|&(address, expires_ns)| {
+            let earlier = self.pin_of(name, address);
+            let pin = Pin {
+                name: name.clone(),
+                grant: grant.clone(),
+                since_ns: earlier.map_or(now_ns, |pin| pin.since_ns),
+                expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
+                lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
+                id: earlier.map_or(0, |pin| pin.id),
+                direct: direct_ports(grant),
+            };
+            (address, pin)
+        });
+        Ok(pins.collect())
+    }
+
+    /// Enters what the store has.
+    pub(super) fn insert_all(&mut self, pins: Vec<(IpAddr, Pin)>) {
         // Backwards, because each goes to the front.
         for (address, pin) in pins.into_iter().rev() {
             self.insert(address, pin);
         }
-        Ok(ends)
     }
 
-    /// Live pins of this address, the latest first: the names that vouch for it.
-    pub fn names_of(&self, address: IpAddr, now_ns: u64) -> Vec<Pinned> {
-        self.pins_of(address)
-            .iter()
-            .filter(|pin| self.is_live(address, pin, now_ns))
-            .map(|pin| Pinned { name: pin.name.clone(), grant: pin.grant.clone() })
-            .collect()
+    fn insert(&mut self, address: IpAddr, pin: Pin) {
+        let addresses = self.by_name.entry(pin.name.clone()).or_default();
+        addresses.retain(|&other| other != address);
+        addresses.insert(0, address);
+        let pins = Arc::make_mut(self.by_address.entry(address).or_default());
+        match pins.iter().position(|other| other.name == pin.name) {
+            Some(at) => drop(pins.remove(at)),
+            None => self.count += 1,
+        }
+        pins.insert(0, pin);
     }
 
     /// Live addresses of this name, in the order of the answer.
-    pub fn addresses_of(&self, name: &Name, now_ns: u64) -> Vec<IpAddr> {
+    pub(super) fn addresses_of(&self, name: &Name, now_ns: u64) -> Vec<IpAddr> {
         let Some(addresses) = self.by_name.get(name) else { return Vec::new() };
-        addresses
-            .iter()
-            .filter(|&&address| self.live_of(address, now_ns).any(|pin| pin.name == *name))
-            .copied()
-            .collect()
+        let live = addresses.iter().filter(|&&address| self.is_pinned_for(name, address, now_ns));
+        live.copied().collect()
     }
 
-    /// The name that the address was pinned for last, if that pin has expired and no other name
-    /// pins it; none for an address that was never pinned, or so long ago that
-    /// [`MAX_EXPIRED`] others have expired since.
-    pub fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
+    /// Whether a live pin of the address is this name's.
+    pub(super) fn is_pinned_for(&self, name: &Name, address: IpAddr, now_ns: u64) -> bool {
+        self.pin_of(name, address).is_some_and(|pin| self.is_live(address, pin, now_ns))
+    }
+
+    /// See [`super::Pins::expired`].
+    pub(super) fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
         let pins = self.pins_of(address);
         if pins.iter().any(|pin| self.is_live(address, pin, now_ns)) {
             return None;
@@ -203,163 +226,114 @@ impl PinTable {
         }
     }
 
-    /// When this name's pin of the address ends or ended; none when there is none.
-    pub fn expiry_of(&self, name: &Name, address: IpAddr) -> Option<u64> {
-        self.pins_of(address).iter().find(|pin| pin.name == *name).map(Pin::ends_ns)
-    }
-
-    /// Removes expired pins, and closes in the sink the addresses that no live pin is left of.
-    pub fn purge(&mut self, sink: &dyn PinStore, now_ns: u64) {
+    /// Removes expired pins.
+    pub(super) fn purge(&mut self, now_ns: u64) -> Closed {
         self.sweep_at_ns = now_ns.saturating_add(SWEEP_NS);
-        let mut ended: Vec<(Name, IpAddr, u64)> = Vec::new();
-        let mut closed: Vec<(IpAddr, Name)> = Vec::new();
+        let mut gone = Closed::default();
+        let mut last_names: Vec<Name> = Vec::new();
         let held = &self.held;
         self.by_address.retain(|&address, pins| {
-            if held.contains_key(&address) {
+            let is_over = |pin: &Pin| now_ns >= pin.ends_ns();
+            if held.contains_key(&address) || !pins.iter().any(is_over) {
                 return true;
             }
             let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
-            pins.retain(|pin| {
-                let is_live = now_ns < pin.ends_ns();
-                if !is_live {
-                    ended.push((pin.name.clone(), address, pin.id));
-                }
-                is_live
-            });
+            let ended = pins.iter().filter(|pin| is_over(pin));
+            gone.names.extend(ended.map(|pin| (address, pin.name.clone(), pin.id)));
+            Arc::make_mut(pins).retain(|pin| !is_over(pin));
             if pins.is_empty() {
-                closed.extend(last.map(|name| (address, name)));
+                gone.addresses.push(address);
+                last_names.extend(last);
             }
             !pins.is_empty()
         });
-        self.count -= ended.len();
-        for (name, address, id) in ended {
-            sink.unname(address, &name, id);
-            if let Some(addresses) = self.by_name.get_mut(&name) {
-                addresses.retain(|&other| other != address);
-                if addresses.is_empty() {
-                    self.by_name.remove(&name);
-                }
-            }
+        self.count -= gone.names.len();
+        for (address, name, _) in &gone.names {
+            self.forget_address(name, *address);
         }
-        for (address, name) in closed {
-            sink.unpin(address);
+        for (&address, name) in gone.addresses.iter().zip(last_names) {
             self.proxied.remove(&address);
             self.expired.remember(address, name);
         }
+        gone
     }
 
-    /// Ends every pin of the addresses for which `is_closed` holds, whatever lives under it; later
-    /// connections get the policy's word, not that of a pin that has ended.
-    pub fn end(&mut self, sink: &dyn PinStore, is_closed: impl Fn(IpAddr) -> bool, now_ns: u64) {
-        let closed: Vec<IpAddr> =
-            self.by_address.keys().copied().filter(|&address| is_closed(address)).collect();
-        for address in closed {
-            // The kernel first.
-            sink.unpin(address);
-            for pin in self.by_address.remove(&address).into_iter().flatten() {
-                self.forget_pin(sink, address, &pin);
+    /// Removes every pin of the addresses for which `is_closed` holds, and what has expired.
+    pub(super) fn end(&mut self, is_closed: impl Fn(IpAddr) -> bool, now_ns: u64) -> Closed {
+        let mut gone = Closed::default();
+        let addresses = self.by_address.keys().copied();
+        gone.addresses.extend(addresses.filter(|&address| is_closed(address)));
+        for &address in &gone.addresses {
+            for pin in self.by_address.remove(&address).as_deref().into_iter().flatten() {
+                self.count -= 1;
+                self.forget_address(&pin.name, address);
+                gone.names.push((address, pin.name.clone(), pin.id));
             }
             self.proxied.remove(&address);
         }
-        self.purge(sink, now_ns);
+        let Closed { addresses, names } = self.purge(now_ns);
+        gone.addresses.extend(addresses);
+        gone.names.extend(names);
         self.expired.forget(is_closed);
+        gone
     }
 
-    /// Takes away what there is of a pin that is no longer among those of its address.
-    pub(super) fn forget_pin(&mut self, sink: &dyn PinStore, address: IpAddr, pin: &Pin) {
-        self.count -= 1;
-        sink.unname(address, &pin.name, pin.id);
-        if let Some(addresses) = self.by_name.get_mut(&pin.name) {
+    /// Takes one pin out.
+    pub(super) fn remove(&mut self, name: &Name, address: IpAddr) {
+        let Some(pins) = self.by_address.get_mut(&address) else { return };
+        let before = pins.len();
+        Arc::make_mut(pins).retain(|pin| pin.name != *name);
+        self.count -= before - pins.len();
+        if pins.is_empty() {
+            self.by_address.remove(&address);
+        }
+        self.forget_address(name, address);
+    }
+
+    fn forget_address(&mut self, name: &Name, address: IpAddr) {
+        if let Some(addresses) = self.by_name.get_mut(name) {
             addresses.retain(|&other| other != address);
             if addresses.is_empty() {
-                self.by_name.remove(&pin.name);
+                self.by_name.remove(name);
             }
         }
     }
 
-    /// Opens every address in the sink; on a failure puts back what stood there before.
-    fn write(
-        &self,
-        sink: &dyn PinStore,
-        name: &Name,
-        grant: &MatchedRules,
-        wanted: &[(IpAddr, u64)],
-        now_ns: u64,
-    ) -> Result<Vec<(IpAddr, Pin)>, PinError> {
-        let mut pins = Vec::with_capacity(wanted.len());
-        for &(address, expires_ns) in wanted {
-            let pin = self.renewed(address, name, grant, expires_ns, now_ns);
-            // The name before the address: a connection that is let out must find it.
-            let pin = Self::named(sink, address, pin);
-            // The address stays open as long as any name pins it, on the ports of all of them.
-            let others = self.live_of(address, now_ns).filter(|other| other.name != *name);
-            let opening = self.opening(address, others.chain([&pin]));
-            let standing = self.standing(address, now_ns);
-            pins.push((address, pin));
-            if standing == Some(opening) {
-                continue;
-            }
-            let Err(source) = sink.pin(address, &opening) else { continue };
-            for (address, pin) in &pins {
-                match self.standing(*address, now_ns) {
-                    // If this fails too, the address stays open in the kernel for longer than
-                    // here; no name vouches for it here, so the proxy refuses it.
-                    Some(standing) => drop(sink.pin(*address, &standing)),
-                    None => sink.unpin(*address),
-                }
-                if self.expiry_of(name, *address).is_none() {
-                    sink.unname(*address, name, pin.id);
-                }
-            }
-            return Err(PinError::Sink { name: name.as_str().to_owned(), address, source });
-        }
-        Ok(pins)
-    }
-
-    /// The pin as it will stand: an earlier one of the same name and address lives on.
-    fn renewed(
-        &self,
-        address: IpAddr,
-        name: &Name,
-        grant: &MatchedRules,
-        expires_ns: u64,
-        now_ns: u64,
-    ) -> Pin {
-        let earlier = self.pins_of(address).iter().find(|pin| pin.name == *name);
-        Pin {
-            name: name.clone(),
-            grant: grant.clone(),
-            since_ns: earlier.map_or(now_ns, |pin| pin.since_ns),
-            expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
-            lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
-            id: earlier.map_or(0, |pin| pin.id),
-            direct: direct_ports(grant),
-        }
-    }
-
-    fn insert(&mut self, address: IpAddr, pin: Pin) {
-        let addresses = self.by_name.entry(pin.name.clone()).or_default();
-        addresses.retain(|&other| other != address);
-        addresses.insert(0, address);
-        let pins = self.by_address.entry(address).or_default();
-        match pins.iter().position(|other| other.name == pin.name) {
-            Some(at) => drop(pins.remove(at)),
-            None => self.count += 1,
-        }
-        pins.insert(0, pin);
+    /// All pins of the address, live or not yet swept.
+    pub(super) fn shared_pins_of(&self, address: IpAddr) -> Option<Arc<Vec<Pin>>> {
+        self.by_address.get(&address.to_canonical()).cloned()
     }
 
     pub(super) fn pins_of(&self, address: IpAddr) -> &[Pin] {
-        self.by_address.get(&address.to_canonical()).map_or(&[], Vec::as_slice)
+        self.by_address.get(&address.to_canonical()).map_or(&[], |pins| pins.as_slice())
     }
 
-    fn new_among(&self, name: &Name, wanted: &[(IpAddr, u64)]) -> usize {
-        wanted.iter().filter(|&&(address, _)| self.expiry_of(name, address).is_none()).count()
+    /// This name's pin of the address, live or not yet swept.
+    pub(super) fn pin_of(&self, name: &Name, address: IpAddr) -> Option<&Pin> {
+        self.pins_of(address).iter().find(|pin| pin.name == *name)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn pin_mut(&mut self, name: &Name, address: IpAddr) -> Option<&mut Pin> {
+        let pins = Arc::make_mut(self.by_address.get_mut(&address)?);
+        pins.iter_mut().find(|pin| pin.name == *name)
+    }
+
+    /// The limit that these pins would go beyond, if any.
+    fn limit_met(&self, name: &Name, wanted: &[(IpAddr, u64)]) -> Option<usize> {
+        let is_new = |&&(address, _): &&(IpAddr, u64)| self.pin_of(name, address).is_none();
+        let new = wanted.iter().filter(is_new).count();
+        let of_name = self.by_name.get(name).map_or(0, Vec::len);
+        match (self.count + new > MAX_PINS, of_name + new > MAX_ADDRESSES_A_NAME) {
+            (true, _) => Some(MAX_PINS),
+            (false, true) => Some(MAX_ADDRESSES_A_NAME),
+            (false, false) => None,
+        }
     }
 }
 
 /// Canonical addresses, each once, in the order given.
-fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
+pub(super) fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
     // An answer has few: comparing them all costs less than a table.
     let mut distinct: Vec<(IpAddr, u64)> = Vec::with_capacity(addresses.len());
     for &(address, at) in addresses {
@@ -373,7 +347,7 @@ fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
 
 /// The last name of addresses that were pinned once, the oldest forgotten first.
 #[derive(Debug, Default)]
-struct Expired {
+pub(super) struct Expired {
     names: HashMap<IpAddr, Name>,
     order: VecDeque<IpAddr>,
 }

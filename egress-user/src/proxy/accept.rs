@@ -6,7 +6,7 @@ use std::{
     os::fd::AsFd,
     pin::pin,
     sync::{
-        Arc, MutexGuard, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -33,7 +33,7 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
-    pins::{PinStore, PinTable, RENEW_EVERY, direct_ports},
+    pins::{Pins, RENEW_EVERY, direct_ports},
     policy::Policy,
     record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -175,7 +175,7 @@ impl Transparent {
     fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
             let version = self.sandbox.policy.now();
-            let gathered = Evidence::gather(&version.policy, &self.pins(), to, boottime_ns());
+            let gathered = Evidence::gather(&version.policy, self.pins(), to, boottime_ns());
             let evidence = Arc::new(gathered?);
             let policy = Arc::clone(&version.policy);
             if let Some(live) = self.sandbox.connections.add(Arc::clone(&evidence), version) {
@@ -240,7 +240,7 @@ impl Transparent {
     /// Why a connection there is refused, in the words of the policy; none when it would not be.
     pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
         let policy = self.sandbox.policy();
-        let gathered = Evidence::gather(&policy, &self.pins(), to, boottime_ns());
+        let gathered = Evidence::gather(&policy, self.pins(), to, boottime_ns());
         gathered.err().map(|event| by_hosts_file(self.sandbox.hosts(), &policy, to.ip(), event))
     }
 
@@ -261,7 +261,7 @@ impl Transparent {
         let mut is_open_since = Instant::now();
         loop {
             ticks.tick().await;
-            self.pins().renew(self.sink(), boottime_ns());
+            self.pins().renew(boottime_ns());
             if self.connections.is_full() {
                 is_open_since = Instant::now();
             } else if is_open_since.elapsed() > 2 * FORGOTTEN_AFTER {
@@ -271,11 +271,7 @@ impl Transparent {
         }
     }
 
-    pub(super) fn sink(&self) -> &dyn PinStore {
-        self.sandbox.store()
-    }
-
-    pub(super) fn pins(&self) -> MutexGuard<'_, PinTable> {
+    pub(super) fn pins(&self) -> &Pins {
         self.sandbox.pins()
     }
 }

@@ -102,9 +102,7 @@ impl Connection<'_> {
             }
         };
         drop(judging);
-        if !self.may_serve(&self.proxy.pins(), address, first.name.as_ref())
-            || !self.live.judged(first.judged())
-        {
+        if !self.may_serve(address, first.name.as_ref()) || !self.live.judged(first.judged()) {
             return reset(&self.client);
         }
         let _other_lease = (address != asked).then(|| self.lease(address));

@@ -18,7 +18,6 @@ use crate::{
     clock::boottime_ns,
     dial::{self, DialAddress, Dialled},
     judge::Evidence,
-    pins::PinTable,
     policy::Name,
 };
 
@@ -115,13 +114,14 @@ impl Connection<'_> {
     }
 
     /// Whether what was judged may be sent to the server there.
-    pub(super) fn may_serve(&self, pins: &PinTable, address: IpAddr, name: Option<&Name>) -> bool {
-        let (asked, now_ns) = (self.evidence.target(), boottime_ns());
+    pub(super) fn may_serve(&self, address: IpAddr, name: Option<&Name>) -> bool {
+        let asked = self.evidence.target();
+        let (pins, now_ns) = (self.proxy.pins(), boottime_ns());
         if address == asked.ip() {
             return true;
         }
         match name {
-            Some(name) => pins.addresses_of(name, now_ns).contains(&address),
+            Some(name) => pins.is_pinned_for(name, address, now_ns),
             // What named nobody was let through by what vouches for the asked address, which may be
             // more than vouches for this one.
             None => {
@@ -141,7 +141,7 @@ impl Connection<'_> {
         let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));
         of_names
             .filter(|&address| address != self.evidence.target().ip())
-            .filter(|&address| said.is_none_or(|name| self.may_serve(&pins, address, name)))
+            .filter(|&address| said.is_none_or(|name| self.may_serve(address, name)))
             .collect()
     }
 }

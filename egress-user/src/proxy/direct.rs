@@ -30,7 +30,7 @@ impl Transparent {
 
     fn send_to_proxy(&self, to: SocketAddr) {
         tracing::debug!(%to, "next connections take the proxy");
-        self.pins().send_to_proxy(self.sink(), to.ip(), boottime_ns());
+        self.pins().send_to_proxy(to.ip(), boottime_ns());
     }
 
     fn ruling(&self, to: SocketAddr, finding: Finding, name: Option<String>) -> Ruling {
@@ -38,7 +38,7 @@ impl Transparent {
             return Ruling::by_name(refused);
         }
         let policy = self.sandbox.policy();
-        match Evidence::gather(&policy, &self.pins(), to, boottime_ns()) {
+        match Evidence::gather(&policy, self.pins(), to, boottime_ns()) {
             Ok(evidence) => evidence.judge_finding(&policy, finding, name),
             Err(refused) => Ruling::by_name(refused),
         }

@@ -84,9 +84,7 @@ impl Connection<'_> {
                     server,
                     judging: self.judging(),
                     answer,
-                    may_serve: |name: Option<&Name>| {
-                        self.may_serve(&self.proxy.pins(), address, name)
-                    },
+                    may_serve: |name: Option<&Name>| self.may_serve(address, name),
                     held,
                 };
                 let forward = handshake.forward(judged);

@@ -15,7 +15,7 @@ pub(super) struct PinLease<'a> {
 impl Drop for PinLease<'_> {
     fn drop(&mut self) {
         if self.is_held {
-            self.proxy.pins().release(self.proxy.sink(), self.address, boottime_ns());
+            self.proxy.pins().release(self.address, boottime_ns());
         }
     }
 }
@@ -25,7 +25,7 @@ impl Connection<'_> {
     pub(super) fn lease(&self, address: IpAddr) -> PinLease<'_> {
         // What no name vouches for needs no pin.
         let is_named = self.evidence.names().next().is_some();
-        let is_held = is_named && self.proxy.pins().hold(self.proxy.sink(), address, boottime_ns());
+        let is_held = is_named && self.proxy.pins().hold(address, boottime_ns());
         PinLease { proxy: self.proxy, address, is_held }
     }
 }

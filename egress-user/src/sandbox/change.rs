@@ -6,28 +6,35 @@ use super::{Judged, SandboxState};
 use crate::{
     clock::boottime_ns,
     judge::Evidence,
-    pins::PinTable,
+    pins::{Lost, Pins},
     policy::{Answer, Mode, Policy},
     sniff::Hello,
 };
+
+/// What a new policy did to what lived.
+pub(crate) struct Changed {
+    /// How many connections by way of the proxy were ended.
+    pub(crate) ended: usize,
+    /// Rights of pins that are gone, or are others now.
+    pub(crate) lost: Vec<Lost>,
+}
 
 impl SandboxState {
     /// From here on the policy holds: every lookup and every connection that begins is judged by it. Pins of
     /// names that it refuses end. Connections by way of the proxy live on where it says the same of them as
     /// the policy of before, or lets what they have shown pass; the others are ended by resets, those too
-    /// that have shown nothing yet. Gives how many were ended.
+    /// that have shown nothing yet.
     ///
     /// The kernel side is the caller's: its rules, and the connections that go past the proxy. To be called
     /// under [`SandboxState::change`].
-    pub(crate) fn set_policy(&self, policy: Policy) -> usize {
+    pub(crate) fn set_policy(&self, policy: Policy) -> Changed {
         policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
         policy.set_search_domains(self.policy().search_domains().as_ref().clone());
         let policy = Arc::new(policy);
         let generation = self.policy.set(Arc::clone(&policy));
         let now_ns = boottime_ns();
-        let mut pins = self.pins();
-        pins.rejudge(
-            self.store(),
+        let pins = self.pins();
+        let lost = pins.rejudge(
             |name, addresses| {
                 let grant = policy.name(name).ok()?;
                 let addresses = addresses.to_vec();
@@ -39,15 +46,16 @@ impl SandboxState {
             },
             now_ns,
         );
-        self.connections.rejudge(generation, |before, evidence, judged| {
-            keeps(&pins, before, &policy, evidence, judged, now_ns)
-        })
+        let ended = self.connections.rejudge(generation, |before, evidence, judged| {
+            keeps(pins, before, &policy, evidence, judged, now_ns)
+        });
+        Changed { ended, lost }
     }
 }
 
 /// Whether a connection lives on that began under `before`.
 fn keeps(
-    pins: &PinTable,
+    pins: &Pins,
     before: &Policy,
     now: &Policy,
     evidence: &Evidence,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Reloaded, Sandbox};
+use super::{Reloaded, Sandbox, change::Changed};
 use crate::{
     clock::boottime_ns,
     kernel::KernelError,
@@ -21,33 +21,19 @@ impl Sandbox {
     ) -> Result<Reloaded, KernelError> {
         let _changing = self.state.change();
         let before = self.state.policy();
-        let rights = |state: &super::SandboxState| {
-            let listed = state.pins().list(boottime_ns());
-            listed.into_iter().map(|pin| (pin.name, pin.address, pin.grant)).collect::<Vec<_>>()
-        };
-        let pinned = rights(&self.state);
         // The kernel's rules are judged again by the proxy: first what is new, then what is gone.
         supervisor.maps.replace_rules(self.state.id, &before, &policy)?;
-        let ended = self.state.set_policy(policy);
+        let Changed { ended, lost } = self.state.set_policy(policy);
         self.dns.pin_hosts();
         // Told at the end: what has lost its right ends all the same.
         let written = self.write_record();
         self.keeper.write_rules();
-        let now = rights(&self.state);
-        let lost: Vec<_> = pinned
-            .into_iter()
-            .filter(|(name, address, grant)| {
-                !now.iter().any(|(other, at, right)| {
-                    other == name && at == address && right.opens_as(grant)
-                })
-            })
-            .collect();
         let policy = self.state.policy();
         let is_other = policy.settings() != before.settings();
         let is_gone = |to: SocketAddr| {
-            let of_pin = lost.iter().any(|(_, address, grant)| {
-                *address == to.ip() && grant.opens(to.port(), Transport::Tcp)
-            });
+            let of_pin = lost
+                .iter()
+                .any(|lost| lost.address == to.ip() && lost.grant.opens(to.port(), Transport::Tcp));
             // What a rule of the address let out, and no longer does.
             is_other || of_pin || policy.denied_address(to.ip()).is_some()
         };
@@ -59,10 +45,7 @@ impl Sandbox {
     /// Ends pins and connections of some addresses.
     pub(super) fn revoke(&self, which: impl Fn(IpAddr) -> bool) -> usize {
         let _changing = self.state.change();
-        let now_ns = boottime_ns();
-        let mut pins = self.state.pins();
-        pins.end(self.state.store(), &which, now_ns);
-        drop(pins);
+        self.state.pins().end(&which, boottime_ns());
         let ended = self.state.connections.end_where(|to| which(to.ip()));
         self.end_direct(|to| which(to.ip()));
         ended

@@ -162,11 +162,12 @@ fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
 fn prove(state: &SandboxState, init: &mut Init) -> Result<Vec<Note>, StartError> {
     let ports = Ports::only(&[PROBE_TARGET.port()]);
     state
+        .pins()
         .store()
         .pin(PROBE_TARGET.ip(), &Opening::proxied(NEVER_NS, ports))
         .map_err(failed("pin the probe's target"))?;
     let proved = init.probe();
-    state.store().unpin(PROBE_TARGET.ip());
+    state.pins().store().unpin(PROBE_TARGET.ip());
     Ok(proved?)
 }
 

@@ -10,7 +10,7 @@ use crate::{
     clock::boottime_ns,
     dns::HostsFile,
     own::Watch,
-    pins::{PinStore, PinTable},
+    pins::{PinStore, Pins},
     policy::Policy,
     record::Journal,
 };
@@ -25,8 +25,7 @@ pub struct SandboxState {
     pub journal: Journal,
     /// What lives by way of the proxy.
     pub connections: Connections,
-    pins: Mutex<PinTable>,
-    store: Arc<dyn PinStore>,
+    pins: Pins,
     /// Of the machine's own addresses; none in tests.
     own: OnceLock<Arc<Watch>>,
     /// The machine's hosts file as it was at the start; empty in tests.
@@ -43,8 +42,7 @@ impl SandboxState {
             policy,
             journal: Journal::new(id),
             connections: Connections::default(),
-            pins: Mutex::default(),
-            store,
+            pins: Pins::new(store),
             own: OnceLock::new(),
             hosts: OnceLock::new(),
             changing: Mutex::new(()),
@@ -56,15 +54,9 @@ impl SandboxState {
         self.policy.policy()
     }
 
-    /// The pins, locked.
-    pub fn pins(&self) -> MutexGuard<'_, PinTable> {
-        // A panic elsewhere leaves at worst a pin less than the kernel has.
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Where pins are written.
-    pub fn store(&self) -> &dyn PinStore {
-        self.store.as_ref()
+    /// The pins. Who asks for them waits for no system call.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// To be held while the policy changes, or what it knows of the machine's addresses.

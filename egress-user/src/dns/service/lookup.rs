@@ -108,8 +108,8 @@ impl Service {
     }
 
     /// Pins what was judged; the outcome is what may be answered. None where the policy is another one than
-    /// that of `generation`, or an address has become the machine's own: looked at under the lock of the pins,
-    /// which whoever changes the policy takes behind the change.
+    /// that of `generation`, or an address has become the machine's own: looked at where nobody else writes
+    /// pins, and whoever changes either has them judged anew, or ended, behind the change.
     fn open(
         &self,
         name: &Name,
@@ -141,14 +141,12 @@ impl Service {
                 IpAddr::V6(_) => {}
             }
         }
-        let mut pins = self.sandbox.pins();
-        let policy = self.sandbox.policy();
-        let has_become_own = |address: &IpAddr| policy.is_own_to(grant, *address);
-        if self.sandbox.policy.generation() != generation || judged.iter().any(has_become_own) {
-            return None;
-        }
-        let pinned = pins.pin(self.sandbox.store(), name, grant, &wanted, now_ns);
-        drop(pins);
+        let is_current = || {
+            let policy = self.sandbox.policy();
+            let has_become_own = |address: &IpAddr| policy.is_own_to(grant, *address);
+            self.sandbox.policy.generation() == generation && !judged.iter().any(has_become_own)
+        };
+        let pinned = self.sandbox.pins().pin_if(is_current, name, grant, &wanted, now_ns)?;
         Some(match pinned {
             Ok(ends) => {
                 addresses.v4_ttl = addresses.v4_ttl.min(seconds_left(ends.v4_ns, now_ns));
@@ -183,7 +181,7 @@ impl Service {
         let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         let wanted = loopback.map(|address| (address, NEVER_NS));
         let now_ns = boottime_ns();
-        self.sandbox.pins().pin(self.sandbox.store(), name, grant, &wanted, now_ns).map(drop)
+        self.sandbox.pins().pin(name, grant, &wanted, now_ns).map(drop)
     }
 
     /// Records of another type of an allowed name. They pin nothing.

@@ -23,12 +23,12 @@ fn at_both(text: &str) -> [Evidence; 2] {
     let path = folder.path().join("p.toml");
     std::fs::write(&path, text).unwrap();
     let policy = assemble(&[path], &Flags::default()).unwrap().policy;
-    let mut pins = PinTable::default();
+    let pins = Pins::new(Arc::new(Anywhere));
     for (name, addresses) in [("free.test", &[FIRST][..]), ("bound.test", &[FIRST, SECOND])] {
         let name = Name::parse(name).unwrap();
         let wanted: Vec<_> = addresses.iter().map(|a| (a.parse().unwrap(), NEVER_NS)).collect();
         let Ok(grant) = policy.name(&name) else { continue };
-        pins.pin(&Anywhere, &name, &grant, &wanted, 0).unwrap();
+        pins.pin(&name, &grant, &wanted, 0).unwrap();
     }
     [FIRST, SECOND].map(|address| {
         let to = SocketAddr::new(address.parse().unwrap(), 443);

@@ -1,16 +1,16 @@
 use super::*;
 use crate::{
     dns::support::{Diary, address, name, policy},
-    pins::{NEVER_NS, PinTable},
+    pins::{NEVER_NS, Pins},
 };
 
 #[test]
 fn the_name_alone_decides_where_it_was_read() {
     let policy = policy(&["allow a.test"]);
     let (at, site) = (address("93.184.216.34"), name("a.test"));
-    let mut pins = PinTable::default();
+    let pins = Pins::new(std::sync::Arc::new(Diary::default()));
     let grant = policy.name(&site).unwrap();
-    pins.pin(&Diary::default(), &site, &grant, &[(at, NEVER_NS)], 0).unwrap();
+    pins.pin(&site, &grant, &[(at, NEVER_NS)], 0).unwrap();
     let ruled = |port, finding, name: Option<&str>| {
         let evidence = Evidence::gather(&policy, &pins, (at, port).into(), 0).unwrap();
         let Ruling { refused, by_name } =

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::*;
 use crate::{
     config::{Flags, assemble_layers, parse},
-    pins::{NEVER_NS, Opening, PinStore, PinTable},
+    pins::{NEVER_NS, Opening, PinStore, Pins},
     policy::Name,
 };
 
@@ -21,10 +21,10 @@ fn refused(rules: &str, name: Option<&str>) -> Option<Reason> {
     let policy = assemble_layers(vec![parse(rules, "p.toml").unwrap()], &Flags::default());
     let policy = policy.unwrap().policy;
     let address: IpAddr = "93.184.216.34".parse().unwrap();
-    let mut pins = PinTable::default();
+    let pins = Pins::new(std::sync::Arc::new(Anywhere));
     for name in ["a.test", "b.test"].map(|name| Name::parse(name).unwrap()) {
         let Ok(grant) = policy.name(&name) else { continue };
-        pins.pin(&Anywhere, &name, &grant, &[(address, NEVER_NS)], 0).unwrap();
+        pins.pin(&name, &grant, &[(address, NEVER_NS)], 0).unwrap();
     }
     let evidence = Evidence::gather(&policy, &pins, SocketAddr::new(address, 443), 0).unwrap();
     let hello = Hello { server_name: name.map(Into::into), ech: true, alpn: Vec::new() };

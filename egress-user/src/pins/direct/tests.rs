@@ -1,12 +1,15 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::{super::lease::LEASE_NS, *};
+use super::{
+    super::{PinStore, lease::LEASE_NS},
+    *,
+};
 use crate::{
     config::{Flags, assemble_layers, parse},
     policy::{Name, Policy},
@@ -69,12 +72,12 @@ fn policy(rules: &str) -> Policy {
 }
 
 /// Pins every name there until 10.
-fn pinned(sink: &Kernel, policy: &Policy, names: &[&str]) -> PinTable {
-    let mut table = PinTable::default();
+fn pinned(sink: &Arc<Kernel>, policy: &Policy, names: &[&str]) -> Pins {
+    let table = Pins::new(sink.clone());
     for text in names {
         let name = Name::parse(text).unwrap();
         let grant = policy.name(&name).unwrap();
-        table.pin(sink, &name, &grant, &[(SITE, 10)], 0).unwrap();
+        table.pin(&name, &grant, &[(SITE, 10)], 0).unwrap();
     }
     table
 }
@@ -97,7 +100,7 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
         // A name that does not open the port has no say.
         ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [22] }", &[443, 8443]),
     ] {
-        let (sink, policy) = (Kernel::default(), policy(rules));
+        let (sink, policy) = (Arc::<Kernel>::default(), policy(rules));
         let names: Vec<&str> =
             if rules.contains("b.test") { vec!["a.test", "b.test"] } else { vec!["a.test"] };
         let _ = pinned(&sink, &policy, &names);
@@ -108,58 +111,58 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
 #[test]
 fn unread_payloads_pass_only_where_a_rule_says_any() {
     let any = policy("\"a.test\" = { action = \"allow\", protocol = \"any\", via = \"kernel\" }");
-    let sink = Kernel::default();
+    let sink = Arc::<Kernel>::default();
     let _ = pinned(&sink, &any, &["a.test"]);
     let opening = *sink.open.lock().unwrap().get(&SITE).unwrap();
     assert_eq!(opening.unread.iter().collect::<Vec<_>>(), [443, 8443]);
-    let plain = Kernel::default();
+    let plain = Arc::<Kernel>::default();
     let _ = pinned(&plain, &policy("\"a.test\" = \"allow\""), &["a.test"]);
     assert_eq!(plain.open.lock().unwrap().get(&SITE).unwrap().unread, PortList::NONE);
 }
 
 #[test]
 fn what_cannot_be_judged_takes_the_proxy() {
-    let sink = Kernel { judges_no_names: true, ..Kernel::default() };
+    let sink = Arc::new(Kernel { judges_no_names: true, ..Kernel::default() });
     let _ = pinned(&sink, &policy("\"a.test\" = \"allow\""), &["a.test"]);
     assert_eq!(sink.direct(SITE), [0_u16; 0]);
 }
 
 #[test]
 fn an_address_that_is_sent_to_the_proxy_stays_there_while_it_is_pinned() {
-    let (sink, policy) = (Kernel::default(), policy("\"a.test\" = \"allow\""));
-    let mut table = pinned(&sink, &policy, &["a.test"]);
-    table.send_to_proxy(&sink, SITE, 1);
+    let (sink, policy) = (Arc::<Kernel>::default(), policy("\"a.test\" = \"allow\""));
+    let table = pinned(&sink, &policy, &["a.test"]);
+    table.send_to_proxy(SITE, 1);
     assert_eq!(sink.direct(SITE), [0_u16; 0]);
     let name = Name::parse("a.test").unwrap();
     let grant = policy.name(&name).unwrap();
-    table.pin(&sink, &name, &grant, &[(SITE, 20)], 2).unwrap();
+    table.pin(&name, &grant, &[(SITE, 20)], 2).unwrap();
     assert_eq!(sink.direct(SITE), [0_u16; 0]);
-    table.purge(&sink, 30);
+    table.purge(30);
     assert!(sink.names.lock().unwrap().is_empty());
-    table.pin(&sink, &name, &grant, &[(SITE, 50)], 40).unwrap();
+    table.pin(&name, &grant, &[(SITE, 50)], 40).unwrap();
     assert_eq!(sink.direct(SITE), [443, 8443]);
     // Nobody's address is remembered.
-    table.send_to_proxy(&sink, "93.184.216.99".parse().unwrap(), 41);
-    assert_eq!(table.proxied.len(), 0);
+    table.send_to_proxy("93.184.216.99".parse().unwrap(), 41);
+    assert_eq!(table.table().proxied.len(), 0);
 }
 
 #[test]
 fn a_pin_is_prolonged_while_its_own_connections_live() {
-    let sink = Kernel::default();
+    let sink = Arc::<Kernel>::default();
     let policy = policy("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"");
-    let mut table = pinned(&sink, &policy, &["a.test", "b.test"]);
+    let table = pinned(&sink, &policy, &["a.test", "b.test"]);
     let names = sink.names.lock().unwrap().clone();
     let id = names[&(SITE, "a.test".to_owned())].id;
     sink.living.lock().unwrap().push(id);
-    table.renew(&sink, 9);
+    table.renew(9);
     let expiry = |name: &str| sink.names.lock().unwrap()[&(SITE, name.to_owned())].expires_ns;
     assert_eq!((expiry("a.test"), expiry("b.test")), (9 + LEASE_NS, 10));
     assert_eq!(sink.open.lock().unwrap()[&SITE].expires_ns, 9 + LEASE_NS);
-    table.purge(&sink, 11);
+    table.purge(11);
     let left = table.names_of(SITE, 11);
     assert_eq!(left.iter().map(|pin| pin.name.as_str()).collect::<Vec<_>>(), ["a.test"]);
     sink.living.lock().unwrap().clear();
-    table.renew(&sink, 9 + LEASE_NS);
-    table.purge(&sink, 10 + LEASE_NS);
+    table.renew(9 + LEASE_NS);
+    table.purge(10 + LEASE_NS);
     assert!(sink.open.lock().unwrap().is_empty());
 }

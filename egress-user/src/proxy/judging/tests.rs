@@ -44,7 +44,7 @@ async fn an_observer_hears_of_what_passes_and_of_what_does_not() {
     let state = SandboxState::new(7, watch, Arc::new(Diary::default()));
     let grant = state.policy().name(&name("a.test")).unwrap();
     let wanted = [(to.ip(), NEVER_NS)];
-    state.pins().pin(state.store(), &name("a.test"), &grant, &wanted, 0).unwrap();
+    state.pins().pin(&name("a.test"), &grant, &wanted, 0).unwrap();
     let heard = Arc::new(Heard::default());
     state.journal.set_observer(heard.clone());
     let proxy = Transparent::new(state.clone(), Arc::new(To(to)), Outbound::default());

@@ -127,5 +127,5 @@ fn become_own(world: &World, address: IpAddr) {
     let policy = Arc::clone(&world.sandbox.policy());
     assert!(policy.closes_own(address));
     let is_closed = |address: IpAddr| policy.closes_own(address);
-    world.sandbox.pins().end(world.sandbox.store(), is_closed, boottime_ns());
+    world.sandbox.pins().end(is_closed, boottime_ns());
 }

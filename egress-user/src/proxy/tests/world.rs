@@ -101,8 +101,7 @@ impl World {
         let name = Name::parse(name).unwrap();
         let grant = self.sandbox.policy().name(&name).unwrap();
         let wanted = [(address, expires_ns)];
-        let mut pins = self.sandbox.pins();
-        pins.pin(self.store.as_ref(), &name, &grant, &wanted, boottime_ns()).unwrap();
+        self.sandbox.pins().pin(&name, &grant, &wanted, boottime_ns()).unwrap();
     }
 
     /// How many connections hold the pins of the address.

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::{self, Flags},
     judge::Evidence,
-    pins::{NEVER_NS, Opening, PinStore, PinTable},
+    pins::{NEVER_NS, Opening, PinStore, Pins},
     policy::{Action, Answer, Host, HttpRequest, Name, Origin, Pattern, Payload, Policy, Refusal},
     sniff::{Hello, RequestHead, RequestStream, Step},
     target::{Answers, NetworkTarget, Target, judge},
@@ -234,15 +234,15 @@ impl PinStore for Anywhere {
 }
 
 /// Pins of whatever the policy lets be looked up.
-fn pins(policy: &Policy) -> PinTable {
-    let mut pins = PinTable::default();
+fn pins(policy: &Policy) -> Pins {
+    let pins = Pins::new(std::sync::Arc::new(Anywhere));
     for (name, addresses) in NAMES {
         let (name, addresses) = (name.parse_name(), addresses.iter().map(|a| a.parse().unwrap()));
         let Ok(grant) = policy.name(&name) else { continue };
         let answer = Answer::Found { chain: Vec::new(), addresses: addresses.clone().collect() };
         if let Ok((grant, _)) = policy.judge_lookup(&name, &grant, &answer) {
             let wanted: Vec<_> = addresses.map(|address| (address, NEVER_NS)).collect();
-            pins.pin(&Anywhere, &name, &grant, &wanted, 0).unwrap();
+            pins.pin(&name, &grant, &wanted, 0).unwrap();
         }
     }
     pins

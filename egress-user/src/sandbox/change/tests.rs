@@ -14,14 +14,14 @@ fn sandbox(rules: &[&str], pinned: &str) -> Arc<SandboxState> {
     let state = SandboxState::new(1, watch, Arc::new(Diary::default()));
     let grant = state.policy().name(&name(pinned)).unwrap();
     let wanted = [(address(AT), u64::MAX)];
-    state.pins().pin(state.store(), &name(pinned), &grant, &wanted, boottime_ns()).unwrap();
+    state.pins().pin(&name(pinned), &grant, &wanted, boottime_ns()).unwrap();
     state
 }
 
 fn connection(state: &SandboxState) -> Live<'_> {
     let version = state.policy.now();
     let to = SocketAddr::new(address(AT), 443);
-    let evidence = Evidence::gather(&version.policy, &state.pins(), to, boottime_ns()).unwrap();
+    let evidence = Evidence::gather(&version.policy, state.pins(), to, boottime_ns()).unwrap();
     state.connections.add(Arc::new(evidence), version).unwrap()
 }
 
@@ -36,7 +36,7 @@ fn what_the_new_policy_refuses_ends_and_its_pin_with_it() {
     let state = sandbox(&["allow a.test"], "a.test");
     let tls = connection(&state);
     assert!(tls.judged(Judged::Whole(Some(name("a.test")))));
-    assert_eq!(state.set_policy(policy(&["allow b.test"])), 1);
+    assert_eq!(state.set_policy(policy(&["allow b.test"])).ended, 1);
     assert!(is_ended(&tls));
     assert!(!state.is_pinned(address(AT)));
     assert!(state.policy().name(&name("b.test")).is_ok());
@@ -47,7 +47,7 @@ fn a_deny_ends_what_a_wider_rule_still_allows() {
     let state = sandbox(&["allow **.test"], "a.test");
     let tls = connection(&state);
     assert!(tls.judged(Judged::Whole(Some(name("a.test")))));
-    assert_eq!(state.set_policy(policy(&["allow **.test", "deny a.test"])), 1);
+    assert_eq!(state.set_policy(policy(&["allow **.test", "deny a.test"])).ended, 1);
     assert!(is_ended(&tls));
 }
 
@@ -58,7 +58,7 @@ fn what_both_allow_is_not_touched() {
     assert!(tls.judged(Judged::Whole(Some(name("a.test")))));
     assert!(requests.judged(Judged::Requests));
     // Another line, and one more.
-    assert_eq!(state.set_policy(policy(&["allow b.test", "allow a.test"])), 0);
+    assert_eq!(state.set_policy(policy(&["allow b.test", "allow a.test"])).ended, 0);
     for live in [&silent, &tls, &requests] {
         assert!(!is_ended(live));
     }
@@ -72,7 +72,7 @@ fn where_the_right_is_another_one_only_what_is_encrypted_lives_on() {
     let [silent, tls, requests] = [(); 3].map(|()| connection(&state));
     assert!(tls.judged(Judged::Whole(Some(name("a.test")))));
     assert!(requests.judged(Judged::Requests));
-    assert_eq!(state.set_policy(policy(&["allow **.test"])), 2);
+    assert_eq!(state.set_policy(policy(&["allow **.test"])).ended, 2);
     assert!(!is_ended(&tls) && is_ended(&silent) && is_ended(&requests));
     assert!(!silent.judged(Judged::Whole(Some(name("a.test")))), "a verdict of before");
 }
@@ -82,8 +82,8 @@ fn a_third_policy_judges_what_the_second_kept() {
     let state = sandbox(&["allow a.test"], "a.test");
     let tls = connection(&state);
     assert!(tls.judged(Judged::Whole(Some(name("a.test")))));
-    assert_eq!(state.set_policy(policy(&["allow **.test"])), 0);
-    assert_eq!(state.set_policy(policy(&["allow b.test"])), 1);
+    assert_eq!(state.set_policy(policy(&["allow **.test"])).ended, 0);
+    assert_eq!(state.set_policy(policy(&["allow b.test"])).ended, 1);
     assert!(is_ended(&tls));
 }
 
@@ -92,7 +92,7 @@ fn a_verdict_of_an_older_policy_is_not_taken() {
     let state = sandbox(&["allow a.test"], "a.test");
     let version = state.policy.now();
     let to = SocketAddr::new(address(AT), 443);
-    let evidence = Evidence::gather(&version.policy, &state.pins(), to, boottime_ns()).unwrap();
+    let evidence = Evidence::gather(&version.policy, state.pins(), to, boottime_ns()).unwrap();
     state.set_policy(policy(&["allow a.test"]));
     assert!(state.connections.add(Arc::new(evidence), version).is_none());
     assert_eq!(state.connections.count(), 0);

@@ -18,6 +18,7 @@ use crate::{
     config::{DnsServer, DnsSettings},
     dns::{
         NameServers,
+        support::policy,
         upstream::tests::server::{NameServer, cname, is_a, reply},
     },
     host::Writer,
@@ -195,9 +196,53 @@ async fn a_pin_that_was_taken_back_is_made_anew_though_nobody_is_asked() {
     let asked = waiting(&world, RecordType::A);
     let server = held.let_go();
     asked.await;
-    world.sandbox.pins().end(world.sandbox.store(), |_| true, boottime_ns());
+    world.sandbox.pins().end(|_| true, boottime_ns());
     assert!(world.diary.open().is_empty());
     assert_eq!(addresses(&world.ask("q.test.", RecordType::A).await), [address(HOME)]);
     assert_eq!(world.diary.open().len(), 2);
     assert_eq!(server.asked(), ONCE);
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_while_a_lookup_is_on_its_way_judges_it_for_its_own_sandbox() {
+    let held = Held::new();
+    let (changes, stays) = (held.sandbox(&["allow q.test"]), held.sandbox(&["allow q.test"]));
+    let (one, other) = (waiting(&changes, RecordType::A), waiting(&stays, RecordType::A));
+    let changed = changes.sandbox.set_policy(policy(&["allow q.test", "deny alias.test"]));
+    assert_eq!(changed.ended, 0);
+    let server = held.let_go();
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!(code(&one), ResponseCode::NXDomain);
+    assert!(changes.diary.open().is_empty());
+    assert_eq!(addresses(&other), [address(HOME)]);
+    assert_eq!(server.asked(), ONCE);
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_while_a_pin_is_written_leaves_nothing_open() {
+    let world = World::new(&["allow q.test"]).knows("q.test", &[HOME, HOME6]);
+    let (sandbox, changer) = (world.sandbox.clone(), std::sync::Mutex::new(None));
+    let changed = Arc::new(changer);
+    let started = changed.clone();
+    world.diary.before_pin(move || {
+        started.lock().unwrap().get_or_insert_with(|| {
+            let sandbox = sandbox.clone();
+            let generation = sandbox.policy.generation();
+            let changing = sandbox.clone();
+            let thread = std::thread::spawn(move || {
+                changing.set_policy(policy(&["allow other.test"])).lost.len()
+            });
+            // It holds from here on; its turn at the pins comes behind this write.
+            while sandbox.policy.generation() == generation {
+                std::thread::yield_now();
+            }
+            thread
+        });
+    });
+    world.ask("q.test.", RecordType::A).await;
+    let thread = changed.lock().unwrap().take().unwrap();
+    assert_eq!(thread.join().unwrap(), 2, "both addresses lose what was just written");
+    assert!(world.diary.open().is_empty(), "{:?}", world.diary.open());
+    assert!(world.pins().list(boottime_ns()).is_empty());
+    assert_eq!(code(&world.ask("q.test.", RecordType::A).await), ResponseCode::NXDomain);
 }
