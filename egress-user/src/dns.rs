@@ -29,7 +29,7 @@ pub use service::Service;
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_DNS_CONNECTIONS};
 pub use upstream::{
-    Looked, NameServers, RESOLV_CONF, Records, ServersError, Upstream, search_domains,
+    LookupResult, NameServers, RESOLV_CONF, Records, ServersError, Upstream, search_domains,
 };
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use hickory_proto::{
     rr::{self, RData, RecordType},
 };
 
-use super::{Looked, Records, Service, Settings, Upstream};
+use super::{LookupResult, Records, Service, Settings, Upstream};
 use crate::{
     flow::{Flow, Flows, OriginalDestination, PeerAddress},
     pins::{Opening, PinStore, Pins},
@@ -64,7 +64,7 @@ pub(crate) enum Entry {
 pub(crate) struct Diary {
     entries: Mutex<Vec<Entry>>,
     fails_at: Mutex<Option<IpAddr>>,
-    answers: Mutex<HashMap<String, Looked>>,
+    answers: Mutex<HashMap<String, LookupResult>>,
     records: Mutex<HashMap<(String, RecordType), Records>>,
     /// Closed: lookups wait.
     gate: Mutex<Option<tokio::sync::watch::Receiver<bool>>>,
@@ -99,7 +99,7 @@ impl Diary {
     }
 
     pub(crate) fn script(&self, name: &str, answer: Answer) {
-        let looked = Looked { answer, v4_ttl: 60, v6_ttl: 30 };
+        let looked = LookupResult { answer, v4_ttl: 60, v6_ttl: 30 };
         self.answers.lock().unwrap().insert(name.into(), looked);
     }
 
@@ -143,7 +143,7 @@ impl PinStore for Diary {
 }
 
 impl Upstream for Diary {
-    fn kept(&self, name: &Name) -> Option<Looked> {
+    fn kept(&self, name: &Name) -> Option<LookupResult> {
         let is_kept = self.is_kept(name, RecordType::A);
         is_kept.then(|| self.answers.lock().unwrap().get(name.as_str()).cloned()).flatten()
     }
@@ -152,7 +152,10 @@ impl Upstream for Diary {
         self.kept.lock().unwrap().as_deref() == Some(name.as_str())
     }
 
-    fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
+    fn lookup<'a>(
+        &'a self,
+        name: &'a Name,
+    ) -> Pin<Box<dyn Future<Output = LookupResult> + Send + 'a>> {
         self.entries.lock().unwrap().push(Entry::Lookup(name.as_str().into()));
         let answer = self.answers.lock().unwrap().get(name.as_str()).cloned();
         let gate = self.gate.lock().unwrap().clone();
@@ -160,7 +163,7 @@ impl Upstream for Diary {
             if let Some(mut gate) = gate {
                 gate.wait_for(|open| *open).await.unwrap();
             }
-            answer.unwrap_or_else(|| Looked::failed(Answer::NxDomain))
+            answer.unwrap_or_else(|| LookupResult::failed(Answer::NxDomain))
         })
     }
 

@@ -8,9 +8,8 @@
 use std::{
     collections::HashMap,
     future::Future,
-    io,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::Path,
     pin::Pin,
     sync::{
         Arc, PoisonError, RwLock,
@@ -19,21 +18,19 @@ use std::{
     time::Duration,
 };
 
-use hickory_resolver::proto::{
-    dnssec::TrustAnchors,
-    rr::{self, RecordType},
-};
-use rustls::RootCertStore;
+use hickory_resolver::proto::rr::RecordType;
 
 use crate::{
     config::{DnsServer, DnsSettings},
-    policy::{Answer, Name},
+    policy::Name,
 };
 
 mod asked;
 mod cache;
 mod chain;
+mod environment;
 mod error;
+mod lookup;
 mod reply;
 mod servers;
 mod system;
@@ -43,129 +40,32 @@ mod ways;
 
 pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
 pub use error::ServersError;
+pub use lookup::{LookupResult, Records, Upstream};
 pub use system::{RESOLV_CONF, search_domains};
 
-use crate::host::{Traced, Writer};
-use cache::{Cache, Clock};
+use crate::host::Writer;
+use cache::Cache;
+use environment::Environment;
 use servers::{Manner, Servers};
 use system::Watch;
-
-/// What one lookup gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Looked {
-    /// For the policy to judge; at most [`MAX_ADDRESSES`] addresses, each once, v4-mapped ones
-    /// as IPv4.
-    pub answer: Answer,
-    /// What remains of the least TTL on the way to the IPv4 addresses, in seconds; 0 when there
-    /// are none.
-    pub v4_ttl: u32,
-    /// What remains of the least TTL on the way to the IPv6 addresses, in seconds; 0 when there
-    /// are none.
-    pub v6_ttl: u32,
-}
-
-impl Looked {
-    /// A lookup that gave no addresses.
-    pub fn failed(answer: Answer) -> Self {
-        Self { answer, v4_ttl: 0, v6_ttl: 0 }
-    }
-}
-
-/// Who looks names up; a trait so that tests can script the answers.
-pub trait Upstream: Send + Sync {
-    /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
-    fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
-
-    /// What is kept of a lookup of A and AAAA, where nobody would be asked.
-    fn kept(&self, _name: &Name) -> Option<Looked> {
-        None
-    }
-
-    /// The servers that a name is asked of, for a person; empty where nobody knows.
-    fn asked(&self, name: &Name) -> String {
-        let _ = name;
-        String::new()
-    }
-
-    /// Whether an answer to this is kept, so that nobody would be asked.
-    fn is_kept(&self, _name: &Name, _record_type: RecordType) -> bool {
-        false
-    }
-
-    /// Looks up the records of one other type, of an allowed name.
-    fn records<'a>(
-        &'a self,
-        name: &'a Name,
-        record_type: RecordType,
-    ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
-        let _ = (name, record_type);
-        Box::pin(async { Records::Failed })
-    }
-}
-
-/// What a lookup of another type than A and AAAA gave.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Records {
-    /// Records of this type, at the end of the chain of aliases from the question; perhaps none.
-    Found {
-        /// Names of the chain, without the question: each is to be judged for denies.
-        chain: Vec<Name>,
-        /// The records as sent, without the chain's; of their TTLs what remains.
-        records: Vec<rr::Record>,
-        /// What remains of the least TTL on the way, in seconds; of the negative answer where
-        /// there are no records.
-        ttl: u32,
-    },
-    /// The name does not exist.
-    NxDomain {
-        /// For how long, in seconds.
-        ttl: u32,
-    },
-    /// An error, no answer in time, or an answer that does not follow from the question.
-    Failed,
-}
 
 /// Real name servers, with what they said kept for as long as it lasts. To be shared by sandboxes
 /// of the same settings: one lookup serves all who ask for the same name at the same time, and each
 /// judges the outcome by its own policy.
 pub struct NameServers {
     settings: DnsSettings,
-    surroundings: Surroundings,
+    environment: Environment,
     /// None when no server is the system's.
     watch: Option<Watch>,
-    current: RwLock<Arc<Current>>,
+    current: RwLock<Arc<ActiveServers>>,
     /// Set once the command could have written the file: what it says then counts no more, nor later.
     distrusted: AtomicBool,
     /// Set once a change was left unread for that.
     unread: AtomicBool,
 }
 
-/// What is not in the settings.
-struct Surroundings {
-    resolv_conf: PathBuf,
-    system_port: u16,
-    /// None: the system's, read once; none where no server needs them.
-    roots: Option<RootCertStore>,
-    trust_anchors: Arc<TrustAnchors>,
-    writer: Writer,
-    clock: Clock,
-}
-
-impl Default for Surroundings {
-    fn default() -> Self {
-        Self {
-            resolv_conf: RESOLV_CONF.into(),
-            system_port: 53,
-            roots: None,
-            trust_anchors: Arc::default(),
-            writer: Writer::Nobody,
-            clock: Arc::new(crate::clock::boottime_ns),
-        }
-    }
-}
-
 /// The servers of now, and what these have said.
-struct Current {
+struct ActiveServers {
     /// As read from the system's configuration.
     system: Vec<IpAddr>,
     servers: Servers,
@@ -173,7 +73,7 @@ struct Current {
     forward: HashMap<Box<str>, Servers>,
     /// In seconds.
     max_ttl: u32,
-    looked: Cache<Name, Looked>,
+    looked: Cache<Name, LookupResult>,
     records: Cache<(Name, RecordType), Records>,
 }
 
@@ -185,32 +85,29 @@ impl NameServers {
     /// # Errors
     /// [`ServersError`].
     pub fn new(settings: &DnsSettings, writer: Writer) -> Result<Self, ServersError> {
-        Self::within(settings, Surroundings { writer, ..Surroundings::default() })
+        Self::within(settings, Environment { writer, ..Environment::default() })
     }
 
-    fn within(
-        settings: &DnsSettings,
-        mut surroundings: Surroundings,
-    ) -> Result<Self, ServersError> {
-        if surroundings.roots.is_none() && tls::uses_tls(settings) {
-            surroundings.roots = Some(tls::system_roots()?);
+    fn within(settings: &DnsSettings, mut environment: Environment) -> Result<Self, ServersError> {
+        if environment.roots.is_none() && tls::uses_tls(settings) {
+            environment.roots = Some(tls::system_roots()?);
         }
         let mut named =
             settings.servers.iter().chain(settings.forward.iter().flat_map(|f| &f.servers));
-        let now_ns = (surroundings.clock)();
+        let now_ns = (environment.clock)();
         let watch = named
             .any(|server| *server == DnsServer::System)
-            .then(|| Watch::new(&surroundings.resolv_conf, now_ns));
+            .then(|| Watch::new(&environment.resolv_conf, now_ns));
         let system = match &watch {
-            Some(_) => surroundings.read_system()?,
+            Some(_) => environment.read_system()?,
             None => Vec::new(),
         };
-        let current = RwLock::new(Arc::new(Current::new(settings, &surroundings, system)?));
+        let current = RwLock::new(Arc::new(ActiveServers::new(settings, &environment, system)?));
         // What it may write now it may write and close to itself later.
-        let distrusted = watch.is_some() && surroundings.trusted().is_none();
+        let distrusted = watch.is_some() && environment.trusted().is_none();
         Ok(Self {
             settings: settings.clone(),
-            surroundings,
+            environment,
             watch,
             current,
             distrusted: AtomicBool::new(distrusted),
@@ -220,12 +117,12 @@ impl NameServers {
 
     /// The file that has changed and was not read again, as the command could have written it.
     pub fn left_unread(&self) -> Option<&Path> {
-        self.unread.load(Ordering::Relaxed).then_some(&self.surroundings.resolv_conf)
+        self.unread.load(Ordering::Relaxed).then_some(&self.environment.resolv_conf)
     }
 
     /// The servers of now, after a look at the system's configuration when it is time.
-    fn current(&self) -> Arc<Current> {
-        let now_ns = (self.surroundings.clock)();
+    fn current(&self) -> Arc<ActiveServers> {
+        let now_ns = (self.environment.clock)();
         // Where it could have been written it need be told once alone that it was.
         let may_look = !self.unread.load(Ordering::Relaxed);
         if may_look && self.watch.as_ref().is_some_and(|watch| watch.has_changed(now_ns)) {
@@ -239,7 +136,7 @@ impl NameServers {
     fn reread(&self) {
         let trusted = match self.distrusted.load(Ordering::Relaxed) {
             true => None,
-            false => self.surroundings.trusted(),
+            false => self.environment.trusted(),
         };
         let Some(trusted) = trusted else {
             self.distrusted.store(true, Ordering::Relaxed);
@@ -250,10 +147,10 @@ impl NameServers {
             return;
         };
         let old = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let new = trusted.and_then(|mut traced| self.surroundings.read_open(&mut traced)).and_then(
+        let new = trusted.and_then(|mut traced| self.environment.read_open(&mut traced)).and_then(
             |system| {
                 let same = system == old.system;
-                let new = || Current::new(&self.settings, &self.surroundings, system);
+                let new = || ActiveServers::new(&self.settings, &self.environment, system);
                 if same { Ok(None) } else { new().map(Some) }
             },
         );
@@ -271,48 +168,23 @@ impl NameServers {
     }
 }
 
-impl Surroundings {
-    fn read_system(&self) -> Result<Vec<IpAddr>, ServersError> {
-        system::read(&self.resolv_conf).map_err(|source| self.failed(source))
-    }
-
-    /// The system's configuration, open; none when the writer could have written it. An error when it is
-    /// not there, which changes nothing.
-    fn trusted(&self) -> Option<Result<Traced, ServersError>> {
-        match Traced::open(&self.resolv_conf) {
-            Ok(traced) if self.writer.could_write(&traced) => None,
-            Ok(traced) => Some(Ok(traced)),
-            Err(_) if matches!(self.writer, Writer::Root) => None,
-            Err(error) => Some(Err(self.failed(error))),
-        }
-    }
-
-    fn read_open(&self, traced: &mut Traced) -> Result<Vec<IpAddr>, ServersError> {
-        system::read_open(&mut traced.file).map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: io::Error) -> ServersError {
-        ServersError::System { path: self.resolv_conf.clone(), source }
-    }
-}
-
-impl Current {
+impl ActiveServers {
     fn new(
         settings: &DnsSettings,
-        surroundings: &Surroundings,
+        environment: &Environment,
         system: Vec<IpAddr>,
     ) -> Result<Self, ServersError> {
-        let tls = match &surroundings.roots {
+        let tls = match &environment.roots {
             Some(roots) if tls::uses_tls(settings) => Some(tls::client(roots.clone())?),
             _ => None,
         };
         let manner = Manner {
             system: &system,
-            system_port: surroundings.system_port,
+            system_port: environment.system_port,
             tls: tls.as_ref(),
-            trust_anchors: settings.dnssec.then(|| surroundings.trust_anchors.clone()),
+            trust_anchors: settings.dnssec.then(|| environment.trust_anchors.clone()),
             timeout: settings.timeout,
-            clock: &surroundings.clock,
+            clock: &environment.clock,
         };
         let servers = Servers::new(&settings.servers, &manner)?;
         let forward = settings.forward.iter().map(|forward| {
@@ -323,9 +195,9 @@ impl Current {
             servers,
             forward,
             max_ttl: u32::try_from(settings.max_ttl.as_secs()).unwrap_or(u32::MAX),
-            looked: Cache::new(cache::BUDGET, cache::SAME_LOOKUP, surroundings.clock.clone()),
+            looked: Cache::new(cache::BUDGET, cache::SAME_LOOKUP, environment.clock.clone()),
             // One question is one lookup.
-            records: Cache::new(cache::BUDGET, Duration::ZERO, surroundings.clock.clone()),
+            records: Cache::new(cache::BUDGET, Duration::ZERO, environment.clock.clone()),
             system,
         })
     }
@@ -349,7 +221,10 @@ impl Upstream for NameServers {
         self.servers_of(name)
     }
 
-    fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
+    fn lookup<'a>(
+        &'a self,
+        name: &'a Name,
+    ) -> Pin<Box<dyn Future<Output = LookupResult> + Send + 'a>> {
         let current = self.current();
         Box::pin(async move {
             let asking = (current.clone(), name.clone());
@@ -362,7 +237,7 @@ impl Upstream for NameServers {
         })
     }
 
-    fn kept(&self, name: &Name) -> Option<Looked> {
+    fn kept(&self, name: &Name) -> Option<LookupResult> {
         self.current().looked.fresh(name)
     }
 

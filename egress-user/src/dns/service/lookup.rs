@@ -17,7 +17,7 @@ use crate::{
         limits::Admission,
         records,
         settings::Settings,
-        upstream::{Looked, Records},
+        upstream::{LookupResult, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
     policy::{Answer, MatchedRules, Name, Refusal, Rule},
@@ -54,7 +54,7 @@ impl Service {
 
     /// The same of a name of the hosts file, which lasts.
     pub(super) fn look_up_in_file(&self, name: &Name, answer: Answer) -> Outcome {
-        let looked = Looked { answer, v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL };
+        let looked = LookupResult { answer, v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL };
         self.judge(name, &looked, true)
     }
 
@@ -74,7 +74,7 @@ impl Service {
     }
 
     /// By the policy of now; until it has not changed meanwhile.
-    fn judge(&self, name: &Name, looked: &Looked, lasts: bool) -> Outcome {
+    fn judge(&self, name: &Name, looked: &LookupResult, lasts: bool) -> Outcome {
         loop {
             let version = self.sandbox.policy.now();
             let grant = match version.policy.name(name) {
@@ -92,7 +92,7 @@ impl Service {
     fn judge_by(
         &self,
         name: &Name,
-        looked: &Looked,
+        looked: &LookupResult,
         lasts: bool,
         (version, grant): (PolicyVersion, MatchedRules),
     ) -> Option<Outcome> {
@@ -115,7 +115,7 @@ impl Service {
         name: &Name,
         grant: &MatchedRules,
         judged: &[IpAddr],
-        looked: &Looked,
+        looked: &LookupResult,
         (generation, lasts): (u64, bool),
     ) -> Option<Outcome> {
         let now_ns = boottime_ns();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Looked, Records,
+    LookupResult, Records,
     chain::{Found, MAX_ADDRESSES},
 };
 use crate::policy::Answer;
@@ -96,8 +96,8 @@ impl Reply {
 /// mixture of an old half and a new one. A half that failed is asked for again after [`MAX_HALF`]. No TTL is
 /// more than `max_ttl` seconds: what is handed out at the end of its keeping must not be worth more than what is
 /// left of it.
-pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<Looked> {
-    let failed = |answer, seconds| Kept { value: Looked::failed(answer), seconds };
+pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<LookupResult> {
+    let failed = |answer, seconds| Kept { value: LookupResult::failed(answer), seconds };
     let both_negative = match (&v4, &v6) {
         (Reply::NxDomain { negative_ttl: v4 }, Reply::NxDomain { negative_ttl: v6 }) => {
             v4.unwrap_or(0).min(v6.unwrap_or(0)).min(MAX_NEGATIVE)
@@ -120,7 +120,7 @@ pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<Looked> {
         (true, false) => v4.beside(v6_ttl),
         (true, true) => v4.negative().min(v6.negative()),
     };
-    let value = Looked { answer: Answer::Found { chain, addresses }, v4_ttl, v6_ttl };
+    let value = LookupResult { answer: Answer::Found { chain, addresses }, v4_ttl, v6_ttl };
     Kept { value, seconds }
 }
 

@@ -8,7 +8,7 @@ use hickory_proto::{
 };
 
 use super::*;
-use crate::dns::support::name;
+use crate::{dns::support::name, policy::Answer};
 
 mod cached;
 mod dnssec;
@@ -40,10 +40,10 @@ impl TestClock {
         self.0.fetch_add(milliseconds * 1_000_000, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn surroundings(&self) -> Surroundings {
+    fn environment(&self) -> Environment {
         let now_ns = self.0.clone();
         let clock = Arc::new(move || now_ns.load(std::sync::atomic::Ordering::Relaxed));
-        Surroundings { clock, ..Surroundings::default() }
+        Environment { clock, ..Environment::default() }
     }
 }
 
@@ -52,12 +52,12 @@ fn settings(servers: impl IntoIterator<Item = SocketAddr>) -> DnsSettings {
     DnsSettings { servers, timeout: TIMEOUT, ..DnsSettings::default() }
 }
 
-async fn lookup(servers: &[&NameServer], timeout: Duration) -> Looked {
+async fn lookup(servers: &[&NameServer], timeout: Duration) -> LookupResult {
     let settings = DnsSettings { timeout, ..settings(servers.iter().map(|server| server.at)) };
     NameServers::new(&settings, Writer::Nobody).unwrap().lookup(&name("q.test")).await
 }
 
-async fn answered_by(script: Script) -> Looked {
+async fn answered_by(script: Script) -> LookupResult {
     lookup(&[&NameServer::new(script)], TIMEOUT).await
 }
 

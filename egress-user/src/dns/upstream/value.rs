@@ -4,16 +4,16 @@ use std::net::IpAddr;
 
 use hickory_proto::serialize::binary::BinEncodable as _;
 
-use super::{Looked, Records, cache::Value};
+use super::{LookupResult, Records, cache::Value};
 use crate::policy::{Answer, Name};
 
 /// Of an entry and its key in the store, in bytes: with it, a full cache of usual names was measured
 /// to take its budget.
 const OVERHEAD: usize = 820;
 
-impl Value for Looked {
+impl Value for LookupResult {
     fn failed() -> Self {
-        Looked::failed(Answer::ServFail)
+        LookupResult::failed(Answer::ServFail)
     }
 
     fn aged(&self, seconds: u32) -> Self {

@@ -31,7 +31,7 @@ pub(super) fn soa(minimum: u32) -> Record {
 }
 
 fn servers(server: &NameServer, clock: &TestClock) -> NameServers {
-    NameServers::within(&settings([server.at]), clock.surroundings()).unwrap()
+    NameServers::within(&settings([server.at]), clock.environment()).unwrap()
 }
 
 #[tokio::test]

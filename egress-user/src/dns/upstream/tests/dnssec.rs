@@ -8,6 +8,7 @@ use hickory_proto::{
     },
     rr::{DNSClass, RecordSet},
 };
+use hickory_resolver::proto::dnssec::TrustAnchors;
 
 use super::*;
 
@@ -78,7 +79,7 @@ impl Zone {
 type Lie = fn(&Message, &mut Message);
 
 /// What is looked up through a server that tells such lies.
-async fn through(lies: Lie, asked: &str) -> Looked {
+async fn through(lies: Lie, asked: &str) -> LookupResult {
     let zone = Zone::new();
     let anchors = zone.anchors();
     let server = NameServer::new(move |query| {
@@ -87,9 +88,9 @@ async fn through(lies: Lie, asked: &str) -> Looked {
         lies(query, &mut message);
         Some(message)
     });
-    let surroundings = Surroundings { trust_anchors: anchors, ..Surroundings::default() };
+    let environment = Environment { trust_anchors: anchors, ..Environment::default() };
     let settings = DnsSettings { dnssec: true, ..settings([server.at]) };
-    let servers = NameServers::within(&settings, surroundings).unwrap();
+    let servers = NameServers::within(&settings, environment).unwrap();
     servers.lookup(&name(asked)).await
 }
 

@@ -136,7 +136,7 @@ async fn ids_ports_and_case_cannot_be_guessed_and_answers_are_to_fit_into_1232_b
         send(socket, &with_code(query, ResponseCode::NXDomain), peer);
     });
     let clock = TestClock::default();
-    let servers = NameServers::within(&settings([server.at]), clock.surroundings()).unwrap();
+    let servers = NameServers::within(&settings([server.at]), clock.environment()).unwrap();
     for _ in 0..32 {
         servers.lookup(&name("quite-a-few-letters.test")).await;
         clock.pass_ms(500);

@@ -60,7 +60,7 @@ async fn a_silent_server_comes_last_for_a_while() {
     let clock = TestClock::default();
     let settings =
         DnsSettings { timeout: Duration::from_secs(4), ..settings([silent.at, second.at]) };
-    let servers = NameServers::within(&settings, clock.surroundings()).unwrap();
+    let servers = NameServers::within(&settings, clock.environment()).unwrap();
     servers.lookup(&name("a.test")).await;
     assert!(!silent.asked().is_empty());
     servers.lookup(&name("b.test")).await;
@@ -80,7 +80,7 @@ async fn a_name_that_is_slow_on_purpose_does_not_move_the_others() {
     let (second, clock) = (NameServer::new(at_home), TestClock::default());
     let settings =
         DnsSettings { timeout: Duration::from_secs(4), ..settings([first.at, second.at]) };
-    let servers = NameServers::within(&settings, clock.surroundings()).unwrap();
+    let servers = NameServers::within(&settings, clock.environment()).unwrap();
     let (slow, quick) = (name("slow.test"), name("q.test"));
     tokio::join!(servers.lookup(&slow), async {
         clock.pass(1);

@@ -132,7 +132,7 @@ async fn a_server_that_knows_no_edns_is_asked_without_and_remembered() {
     for (what, script) in refusals {
         let (server, seen) = without_edns(script);
         let clock = TestClock::default();
-        let servers = NameServers::within(&settings([server.at]), clock.surroundings()).unwrap();
+        let servers = NameServers::within(&settings([server.at]), clock.environment()).unwrap();
         let ask = async || servers.lookup(&name("q.test")).await.answer;
         assert_eq!(ask().await, found(&[], &[V4, V6]), "{what}");
         assert!(seen.lock().unwrap().contains(&true), "{what}");
@@ -159,7 +159,7 @@ async fn a_server_that_writes_lower_case_is_believed_where_it_has_no_tcp() {
     };
     let server = NameServer::new(lower);
     let clock = TestClock::default();
-    let servers = NameServers::within(&settings([server.at]), clock.surroundings()).unwrap();
+    let servers = NameServers::within(&settings([server.at]), clock.environment()).unwrap();
     let answer = servers.lookup(&name("q.test")).await.answer;
     assert_eq!(answer, found(&[], &[V4, V6]));
     // Remembered: one question each.

@@ -7,7 +7,7 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tokio::{
@@ -98,18 +98,18 @@ impl Secured {
         self.answered.load(Ordering::Relaxed)
     }
 
-    async fn lookup(&self, server: DnsServer, roots: RootCertStore) -> Looked {
+    async fn lookup(&self, server: DnsServer, roots: RootCertStore) -> LookupResult {
         self.servers(server, roots).lookup(&name("q.test")).await
     }
 
     fn servers(&self, server: DnsServer, roots: RootCertStore) -> NameServers {
-        Self::within(server, Surroundings { roots: Some(roots), ..Surroundings::default() })
+        Self::within(server, Environment { roots: Some(roots), ..Environment::default() })
     }
 
-    fn within(server: DnsServer, surroundings: Surroundings) -> NameServers {
+    fn within(server: DnsServer, environment: Environment) -> NameServers {
         let settings =
             DnsSettings { servers: vec![server], timeout: TIMEOUT, ..DnsSettings::default() };
-        NameServers::within(&settings, surroundings).unwrap()
+        NameServers::within(&settings, environment).unwrap()
     }
 
     /// Nothing came without TLS.
@@ -217,11 +217,11 @@ async fn a_server_that_speaks_no_tls_is_never_asked_without() {
     let plain = NameServer::new(at_home);
     serve_tcp(plain.at, at_home);
     let (_, roots) = certificate("dns.test", &[]);
-    let surroundings = Surroundings { roots: Some(roots), ..Surroundings::default() };
+    let environment = Environment { roots: Some(roots), ..Environment::default() };
     let server = DnsServer::Tls { address: plain.at, name: None };
     let timeout = Duration::from_millis(500);
     let settings = DnsSettings { servers: vec![server], timeout, ..DnsSettings::default() };
-    let servers = NameServers::within(&settings, surroundings).unwrap();
+    let servers = NameServers::within(&settings, environment).unwrap();
     let looked = servers.lookup(&name("q.test")).await;
     assert!(matches!(looked.answer, Answer::Timeout | Answer::ServFail), "{looked:?}");
     assert!(plain.asked().is_empty());
@@ -231,8 +231,8 @@ async fn a_server_that_speaks_no_tls_is_never_asked_without() {
 async fn a_closed_connection_is_opened_again() {
     let server = dot(V4, "dns.test", 2).await;
     let clock = TestClock::default();
-    let surroundings = Surroundings { roots: Some(server.roots.clone()), ..clock.surroundings() };
-    let servers = Secured::within(tls(&server, Some("dns.test")), surroundings);
+    let environment = Environment { roots: Some(server.roots.clone()), ..clock.environment() };
+    let servers = Secured::within(tls(&server, Some("dns.test")), environment);
     for _ in 0..4 {
         // TTL 0: asked each time.
         assert_eq!(servers.lookup(&name("q.test")).await.answer, home_found());
@@ -251,9 +251,8 @@ async fn a_tls_server_that_stalls_leaves_time_for_the_next() {
     ];
     let timeout = Duration::from_secs(6);
     let settings = DnsSettings { servers: servers.to_vec(), timeout, ..DnsSettings::default() };
-    let surroundings =
-        Surroundings { roots: Some(second.roots.clone()), ..Surroundings::default() };
-    let servers = NameServers::within(&settings, surroundings).unwrap();
+    let environment = Environment { roots: Some(second.roots.clone()), ..Environment::default() };
+    let servers = NameServers::within(&settings, environment).unwrap();
     assert_eq!(servers.lookup(&name("q.test")).await.answer, home_found());
 }
 
@@ -290,8 +289,7 @@ async fn https_to_an_ipv6_address_alone_is_an_error_with_advice() {
     let server = doh(V6, "::1", "/dns-query").await;
     let servers = vec![https(&server, None, "/dns-query")];
     let settings = DnsSettings { servers, ..DnsSettings::default() };
-    let surroundings =
-        Surroundings { roots: Some(server.roots.clone()), ..Surroundings::default() };
-    let error = NameServers::within(&settings, surroundings).err().unwrap();
+    let environment = Environment { roots: Some(server.roots.clone()), ..Environment::default() };
+    let error = NameServers::within(&settings, environment).err().unwrap();
     assert!(error.to_string().contains("https://[::1]/dns-query#NAME"), "{error}");
 }

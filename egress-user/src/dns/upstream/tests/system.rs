@@ -31,13 +31,13 @@ async fn a_changed_resolv_conf_counts_for_the_next_lookup_and_a_broken_one_does_
     let path = folder.path().join("resolv.conf");
     write(&path, &format!("nameserver {}\n", old.at.ip()));
     let clock = TestClock::default();
-    let surroundings = Surroundings {
+    let environment = Environment {
         resolv_conf: path.clone(),
         system_port: old.at.port(),
-        ..clock.surroundings()
+        ..clock.environment()
     };
     let settings = DnsSettings { timeout: TIMEOUT, ..DnsSettings::default() };
-    let servers = NameServers::within(&settings, surroundings).unwrap();
+    let servers = NameServers::within(&settings, environment).unwrap();
     let answer_is = async |last: u8| {
         clock.pass(1);
         let looked = servers.lookup(&name("q.test")).await;
@@ -63,8 +63,8 @@ async fn a_changed_resolv_conf_counts_for_the_next_lookup_and_a_broken_one_does_
 async fn a_resolv_conf_that_cannot_be_read_is_an_error_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let resolv_conf = folder.path().to_owned();
-    let surroundings = Surroundings { resolv_conf, ..Surroundings::default() };
-    let error = NameServers::within(&DnsSettings::default(), surroundings).err().unwrap();
+    let environment = Environment { resolv_conf, ..Environment::default() };
+    let error = NameServers::within(&DnsSettings::default(), environment).err().unwrap();
     let text = error.to_string();
     let path = folder.path().display().to_string();
     assert!(text.contains(&path) && text.contains("[network.dns]"), "{text}");
@@ -76,8 +76,8 @@ async fn without_a_resolv_conf_lookups_fail_and_nothing_else_does() {
     let system_port = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let system_port = system_port.local_addr().unwrap().port();
     let resolv_conf = "/nonexistent/resolv.conf".into();
-    let surroundings = Surroundings { resolv_conf, system_port, ..Surroundings::default() };
-    let servers = NameServers::within(&DnsSettings::default(), surroundings).unwrap();
+    let environment = Environment { resolv_conf, system_port, ..Environment::default() };
+    let servers = NameServers::within(&DnsSettings::default(), environment).unwrap();
     let answer = servers.lookup(&name("q.test")).await.answer;
     assert!(matches!(answer, Answer::ServFail | Answer::Timeout), "{answer:?}");
 }

@@ -7,6 +7,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustls::RootCertStore;
+
 use super::{secured::certify, *};
 
 /// Ends with the test.
@@ -86,9 +88,8 @@ async fn unbound_is_understood_over_udp_tcp_and_tls() {
         let settings =
             DnsSettings { servers: vec![server], timeout: TIMEOUT, ..DnsSettings::default() };
         let clock = TestClock::default();
-        let surroundings =
-            Surroundings { roots: Some(unbound.roots.clone()), ..clock.surroundings() };
-        let servers = NameServers::within(&settings, surroundings).unwrap();
+        let environment = Environment { roots: Some(unbound.roots.clone()), ..clock.environment() };
+        let servers = NameServers::within(&settings, environment).unwrap();
         let looked = servers.lookup(&name("q.test")).await;
         assert_eq!(looked.answer, found(&[], &["198.51.100.1", "2001:db8::1"]));
         assert_eq!((looked.v4_ttl, looked.v6_ttl), (60, 30));
