@@ -79,7 +79,7 @@ pub(super) fn is_near(address: IpAddr) -> bool {
     within(address) || carried(address.into()).is_some_and(|net| within(net.addr().into()))
 }
 
-/// Whether [`is_near`] holds for all of the block.
+/// Whether `is_near` holds for all of the block.
 pub fn is_all_near(block: IpNet) -> bool {
     NEAR.iter().any(|near| near.contains(&block))
         || carried(block).is_some_and(|v4| NEAR.iter().any(|near| near.contains(&IpNet::V4(v4))))

@@ -9,7 +9,7 @@ use crate::policy::{Answer, Name};
 /// What one lookup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookupResult {
-    /// For the policy to judge; at most [`MAX_ADDRESSES`] addresses, each once, v4-mapped ones
+    /// For the policy to judge; at most [`super::MAX_ADDRESSES`] addresses, each once, v4-mapped ones
     /// as IPv4.
     pub answer: Answer,
     /// What remains of the least TTL on the way to the IPv4 addresses, in seconds; 0 when there
