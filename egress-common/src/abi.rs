@@ -3,7 +3,7 @@
 /// Changes with every change of a record or a map that an older daemon could not read.
 pub const ABI_VERSION: u32 = 7;
 
-/// Names of the maps, as they stand in the kernel object (at most 15 octets: `BPF_OBJ_NAME_LEN`).
+/// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
     /// cgroup id → [`crate::sandbox::Sandbox`].
     pub const SANDBOXES: &str = "SANDBOXES";
@@ -13,8 +13,8 @@ pub mod map {
     pub const NAMES: &str = "NAMES";
     /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
     pub const LIVE: &str = "LIVE";
-    /// Socket cookie → [`crate::event::Held`]: direct connections without an answer.
-    pub const HELD: &str = "HELD";
+    /// Socket cookie → [`crate::event::Unverified`]: direct connections without an answer.
+    pub const UNVERIFIED: &str = "UNVERIFIED";
     /// [`crate::pin::RuleKey`] (longest prefix) → [`crate::pin::RuleValue`].
     pub const ADDRESSES: &str = "ADDRESSES";
     /// [`crate::device::DeviceKey`] → [`crate::device::access`] bits that are allowed.
@@ -36,7 +36,7 @@ pub mod map {
 /// `egress-ebpf/src/maps.rs`.
 ///
 /// Where a number is that of one sandbox ([`capacity::EACH`]), the loader makes the map as many times as
-/// large as there may be sandboxes: none can take what is another's. Empty hash maps cost 16 octets an
+/// large as there may be sandboxes: none can take what is another's. Empty hash maps cost 16 bytes an
 /// entry.
 pub mod capacity {
     use super::map;
@@ -45,10 +45,10 @@ pub mod capacity {
     pub const SANDBOXES: u32 = 64;
     /// Pins: (sandbox, address) pairs. Twice what a sandbox's table of pins takes.
     pub const PINS: u32 = 8192;
-    /// Names of pins: (sandbox, address, name). About 500 octets each, as they fill.
+    /// Names of pins: (sandbox, address, name). About 500 bytes each, as they fill.
     pub const NAMES: u32 = 8192;
     /// Direct connections at once that no server has answered.
-    pub const HELD: u32 = 16_384;
+    pub const UNVERIFIED: u32 = 16_384;
     /// Address rules and non-public ranges.
     pub const ADDRESSES: u32 = 65_536;
     /// Redirected TCP connections between their SYN and the time when the proxy accepts them.
@@ -58,8 +58,8 @@ pub mod capacity {
     /// Devices and majors that may be opened. A machine has some 500 majors at most, and a few dozen
     /// devices of the major that is shared (`misc`).
     pub const DEVICES: u32 = 4096;
-    /// Octets of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
-    /// of it: [`crate::usage::may_tell`].
+    /// Bytes of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
+    /// of it: [`crate::usage::may_report`].
     pub const EVENT_BYTES: u32 = 1 << 18;
     /// Records of usage: one of each sandbox, and one of what belongs to none.
     pub const USAGE: u32 = SANDBOXES + 1;
@@ -69,7 +69,7 @@ pub mod capacity {
         (map::PINS, PINS),
         (map::NAMES, NAMES),
         (map::LIVE, NAMES),
-        (map::HELD, HELD),
+        (map::UNVERIFIED, UNVERIFIED),
         (map::ADDRESSES, ADDRESSES),
         (map::FLOWS, FLOWS),
         (map::ASKERS, ASKERS),
@@ -125,7 +125,7 @@ pub mod global {
     /// 1 where the kernel has `bpf_loop` (5.17): otherwise the extensions of a hello are walked by a
     /// loop that the verifier unrolls.
     pub const HAVE_LOOP: &str = "HAVE_LOOP";
-    /// Offsets, in octets, of `head` and `end` in `struct sk_buff` and of `flags` in `struct
+    /// Offsets, in bytes, of `head` and `end` in `struct sk_buff` and of `flags` in `struct
     /// skb_shared_info`. Without them (0) the packet hook cannot see pages that a program shares
     /// with a packet, and takes every one for such.
     pub const SKB_HEAD: &str = "SKB_HEAD";
@@ -137,3 +137,10 @@ pub mod global {
 
 /// The DNS port, which the DNS listener always takes.
 pub const DNS_PORT: u16 = 53;
+
+/// Ports that plain HTTP is spoken on: each request has to be read, so that none goes straight out.
+pub const HTTP_PORTS: [u16; 2] = [80, 8080];
+
+/// How long what is held back of a direct connection may wait, in milliseconds. User space ends it sooner; with
+/// user space dead the program has an error then instead of waiting for ever.
+pub const UNVERIFIED_WAIT_MS: u32 = 4_001;

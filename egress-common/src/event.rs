@@ -45,7 +45,7 @@ pub struct Event {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HelloEvent {
-    /// The connection; its reason is 0, as user space finds it. Its ends are in [`Held`].
+    /// The connection; its reason is 0, as user space finds it. Its ends are in [`Unverified`].
     pub event: Event,
     /// [`crate::hello::Finding`] as a number.
     pub finding: u8,
@@ -59,10 +59,10 @@ pub struct HelloEvent {
     pub name: NameWords,
 }
 
-/// Value of the map [`crate::abi::map::HELD`]: a direct connection that no server has answered yet.
+/// Value of the map [`crate::abi::map::UNVERIFIED`]: a direct connection that no server has answered yet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct Unverified {
     /// [`crate::sandbox::Sandbox::id`].
     pub sandbox: u64,
     /// Cookie of its network namespace.
@@ -131,4 +131,4 @@ pub enum Counter {
 }
 
 /// Number of counters.
-pub const COUNTERS: u32 = 4;
+pub const COUNTERS: u32 = Counter::Direct as u32 + 1;

@@ -106,7 +106,7 @@ pub mod option {
     /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
     /// User space has been told that the hello is not whole yet.
-    pub const TOLD: u32 = 8;
+    pub const REPORTED: u32 = 8;
 }
 
 impl SocketState {

@@ -3,7 +3,7 @@
 use crate::{
     address::Address,
     device::DeviceKey,
-    event::{Event, Held, HelloEvent},
+    event::{Event, HelloEvent, Unverified},
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
@@ -41,6 +41,6 @@ pod! {
     SocketState = 112,
     Event = 88,
     HelloEvent = 352,
-    Held = 56,
+    Unverified = 56,
     Usage = 128,
 }

@@ -16,12 +16,12 @@ pub struct Usage {
     pub counters: [u64; COUNTERS as usize],
     /// Its entries in [`crate::abi::map::FLOWS`].
     pub flows: u64,
-    /// Its entries in [`crate::abi::map::HELD`].
-    pub held: u64,
+    /// Its entries in [`crate::abi::map::UNVERIFIED`].
+    pub unverified: u64,
     /// Bytes of the event ring that it has filled since user space had last read all of its events.
-    pub told: u64,
+    pub unread: u64,
     /// Position in the ring behind its latest event.
-    pub told_until: u64,
+    pub unread_until: u64,
     /// Sockets of it that have begun to ask the DNS listener since [`Usage::asked_since_ns`].
     pub asked: u64,
     /// Begin of the second in which they are counted, in CLOCK_BOOTTIME nanoseconds.
@@ -56,8 +56,8 @@ pub mod word {
     pub const COUNTERS: usize = offset_of!(Usage, counters) / 8;
     /// [`Usage::flows`].
     pub const FLOWS: usize = offset_of!(Usage, flows) / 8;
-    /// [`Usage::held`].
-    pub const HELD: usize = offset_of!(Usage, held) / 8;
+    /// [`Usage::unverified`].
+    pub const UNVERIFIED: usize = offset_of!(Usage, unverified) / 8;
     /// Words of a whole one.
     pub const ALL: usize = size_of::<Usage>() / 8;
 }
@@ -69,7 +69,7 @@ pub mod word {
 ///
 /// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
 #[inline(always)]
-pub const fn may_tell(own: u64, unread: u64, event: u64) -> bool {
+pub const fn may_report(own: u64, unread: u64, event: u64) -> bool {
     own + unread + event <= capacity::EVENT_BYTES as u64
 }
 
@@ -95,7 +95,7 @@ pub const fn ring_bytes<T>() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{may_tell, ring_bytes};
+    use super::{may_report, ring_bytes};
     use crate::{abi::capacity, event::Event};
 
     /// Fills the ring with the events of so many sandboxes, in turns. Gives how much each got.
@@ -105,7 +105,7 @@ mod tests {
         loop {
             let before = unread;
             for own in own.iter_mut().take(by) {
-                if may_tell(*own, unread, event) {
+                if may_report(*own, unread, event) {
                     *own += event;
                     unread += event;
                 }
@@ -122,7 +122,7 @@ mod tests {
             let own = flooded(by);
             let unread: u64 = own.iter().sum();
             let mut quiet = 0;
-            while may_tell(quiet, unread + quiet, ring_bytes::<Event>()) {
+            while may_report(quiet, unread + quiet, ring_bytes::<Event>()) {
                 quiet += ring_bytes::<Event>();
             }
             let share = u64::from(capacity::EVENT_BYTES) / (by as u64 + 1);

@@ -8,23 +8,23 @@
 use egress_common::{flow::kind, hello::Bytes};
 
 use crate::{
-    context::{IPPROTO_TCP, Packet, Stored, usage},
-    maps::HELD,
+    context::{IPPROTO_TCP, Packet, SocketRecord, usage},
+    maps::UNVERIFIED,
 };
 
 /// Never refuses: what is not understood leaves the connection provisional.
 #[inline(always)]
 pub fn arrive(packet: &Packet) {
-    let Some(stored) = packet.stored() else { return };
-    if stored.kind() == kind::PROVISIONAL && answers(packet, stored).unwrap_or(false) {
-        stored.set_kind(kind::VERIFIED);
-        stored.owner().remove(&HELD, &packet.cookie(), usage::held);
+    let Some(socket) = packet.socket() else { return };
+    if socket.kind() == kind::PROVISIONAL && answers(packet, socket).unwrap_or(false) {
+        socket.set_kind(kind::VERIFIED);
+        socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
     }
 }
 
 /// Reads on in what the server says. Whether it has answered.
 #[inline(always)]
-fn answers(packet: &Packet, stored: Stored) -> Option<bool> {
+fn answers(packet: &Packet, socket: SocketRecord) -> Option<bool> {
     let [first] = packet.load::<1>(0)?;
     let transport = match first {
         0x40..0x50 => {
@@ -43,8 +43,8 @@ fn answers(packet: &Packet, stored: Stored) -> Option<bool> {
     if length == 0 {
         return None;
     }
-    let mut answer = stored.answer();
+    let mut answer = socket.answer();
     let answered = answer.read(packet, start, length, u32::from_be_bytes(sequence));
-    stored.set_answer(&answer);
+    socket.set_answer(&answer);
     Some(answered)
 }

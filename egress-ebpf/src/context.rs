@@ -6,8 +6,8 @@
 mod device;
 mod packet;
 mod sock_addr;
+mod socket_record;
 mod sockops;
-mod stored;
 pub mod usage;
 
 use aya_ebpf::{
@@ -28,7 +28,7 @@ use core::{
 };
 use egress_common::{
     Address,
-    event::{Held, HelloEvent, Hook},
+    event::{HelloEvent, Hook, Unverified},
     flow::{FlowKey, FlowValue},
     hello::NAME_BYTES,
     pin::{NameKey, NameValue},
@@ -37,9 +37,9 @@ use egress_common::{
 pub use device::Device;
 pub use packet::Packet;
 pub use sock_addr::{Family, SockAddr};
+pub use socket_record::SocketRecord;
+use socket_record::socket_record;
 pub use sockops::SockOps;
-pub use stored::Stored;
-use stored::stored;
 pub use usage::Owner;
 
 /// Return values of the cgroup hooks.
@@ -144,18 +144,18 @@ pub fn set_ended(flows: &HashMap<FlowKey, FlowValue>, key: &FlowKey) {
 /// name.
 #[inline(always)]
 pub fn write_hello(
-    told: *mut HelloEvent,
+    record: *mut HelloEvent,
     packet: Packet,
-    stored: Stored,
+    socket: SocketRecord,
     finding: u8,
     key: &NameKey,
 ) {
-    let (sandbox, tgid, uid) = stored.who();
-    let (address, port) = stored.original();
+    let (sandbox, tgid, uid) = socket.who();
+    let (address, port) = socket.original();
     // SAFETY: the ring has given room for the whole record, which nobody reads before it is
     // submitted; every field is written.
     unsafe {
-        let event = &raw mut (*told).event;
+        let event = &raw mut (*record).event;
         (&raw mut (*event).time_ns).write(boot_ns());
         (&raw mut (*event).sandbox).write(sandbox);
         (&raw mut (*event).cookie).write(packet.cookie());
@@ -171,11 +171,11 @@ pub fn write_hello(
         (&raw mut (*event).comm).write([0; 16]);
         (&raw mut (*event).minor).write(0);
         (&raw mut (*event).reserved).write(0);
-        (&raw mut (*told).finding).write(finding);
-        (&raw mut (*told).hellos).write(stored.hellos() as u8);
-        (&raw mut (*told).reserved).write([0; 2]);
-        (&raw mut (*told).name_length).write(key.length);
-        (&raw mut (*told).name).write(key.name);
+        (&raw mut (*record).finding).write(finding);
+        (&raw mut (*record).hellos).write(socket.hellos() as u8);
+        (&raw mut (*record).reserved).write([0; 2]);
+        (&raw mut (*record).name_length).write(key.length);
+        (&raw mut (*record).name).write(key.name);
     }
 }
 
@@ -210,8 +210,8 @@ pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> O
 
 /// Notes how many hellos of a connection have left.
 #[inline(always)]
-pub fn note_hellos(held: &HashMap<u64, Held>, cookie: &u64, hellos: u32) {
-    if let Some(value) = held.get_ptr_mut(cookie) {
+pub fn note_hellos(unverified: &HashMap<u64, Unverified>, cookie: &u64, hellos: u32) {
+    if let Some(value) = unverified.get_ptr_mut(cookie) {
         // SAFETY: as in `add`; user space reads it as a whole word.
         unsafe { (&raw mut (*value).hellos).write(hellos) };
     }
@@ -252,11 +252,11 @@ impl Socket {
 }
 
 /// The context of setsockopt.
-pub struct Option_ {
+pub struct SockOpt {
     ctx: SockoptContext,
 }
 
-impl Option_ {
+impl SockOpt {
     #[inline(always)]
     pub fn new(ctx: SockoptContext) -> Self {
         Self { ctx }

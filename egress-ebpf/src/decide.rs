@@ -3,7 +3,7 @@
 use aya_ebpf::maps::lpm_trie::Key;
 use egress_common::{
     Address, Reason,
-    abi::MAX_CGROUP_LEVEL,
+    abi::{HTTP_PORTS, MAX_CGROUP_LEVEL},
     pin::{PinKey, PinValue, PortList, Ports, RuleAction, RuleKey, RuleValue},
     sandbox::{Sandbox, flags},
 };
@@ -59,9 +59,6 @@ pub enum Way {
     /// The same, and what is not TLS passes.
     DirectUnread,
 }
-
-/// Ports that plain HTTP is spoken on: each request has to be read.
-const HTTP_PORTS: [u16; 2] = [80, 8080];
 
 /// Whether a TCP connection to this address may begin, and how.
 #[inline(always)]

@@ -22,10 +22,10 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, Stored, add, usage},
+    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add, usage},
     emit,
-    maps::{HELD, LIVE, NAMES},
-    packet::{Headers, UNDECIDED},
+    maps::{LIVE, NAMES, UNVERIFIED},
+    packet::Headers,
 };
 
 // Flags of a TCP header (RFC 9293 section 3.1).
@@ -35,8 +35,8 @@ const URG: u8 = 0x20;
 /// The connected address and port, by TCP without anything between the headers: on every packet,
 /// since options can be set after the verdict.
 #[inline(always)]
-pub fn goes_where_it_may(stored: Stored, headers: &Headers) -> bool {
-    let (address, port) = stored.original();
+pub fn is_to_original(socket: SocketRecord, headers: &Headers) -> bool {
+    let (address, port) = socket.original();
     headers.protocol == IPPROTO_TCP
         && headers.destination == address
         && headers.destination_port == port
@@ -45,34 +45,34 @@ pub fn goes_where_it_may(stored: Stored, headers: &Headers) -> bool {
 /// What of a connection's packets carries no payload passes; what carries some is not decided here.
 /// `offset_and_flags` is the fourth word of the TCP header.
 #[inline(always)]
-pub fn quick(
+pub fn fast_path(
     packet: &Packet,
-    stored: Stored,
+    socket: SocketRecord,
     sequence: u32,
     offset_and_flags: u32,
     transport: u32,
-) -> i32 {
+) -> Option<i32> {
     let word = u32::from_be(offset_and_flags);
     if packet.length() != transport + (word >> 28) * 4 {
-        return UNDECIDED;
+        return None;
     }
     if word >> 16 & u32::from(SYN) != 0 {
-        stored.set_next(u32::from_be(sequence).wrapping_add(1));
+        socket.set_next(u32::from_be(sequence).wrapping_add(1));
     }
-    PASS
+    Some(PASS)
 }
 
 #[inline(always)]
-pub fn leave(packet: Packet, stored: Stored, headers: &Headers) -> i32 {
-    let examined = examine(packet, stored, headers.transport);
+pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
+    let examined = examine(packet, socket, headers.transport);
     match examined & WHAT {
         PASSES => PASS,
         JUDGE => {
             let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
-            judge(packet, stored, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
+            judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
         }
         DROP => REFUSE,
-        finding => refuse_unnamed(packet, stored, finding as u32),
+        finding => refuse_unnamed(packet, socket, finding as u32),
     }
 }
 
@@ -91,16 +91,16 @@ const OFFSET: u64 = (1 << 20) - 1;
 
 /// Looks for a hello in a segment. A function of its own to the kernel.
 #[inline(never)]
-fn examine(packet: Packet, stored: Stored, transport: u32) -> u64 {
+fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
-    match looked_at(&packet, stored, transport) {
+    match inspect(&packet, socket, transport) {
         Ok(what) => what,
         Err(finding) => finding as u64,
     }
 }
 
 #[inline(always)]
-fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Finding> {
+fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
     let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
     else {
         return Ok(DROP);
@@ -114,20 +114,20 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
         if length != 0 {
             return Ok(DROP);
         }
-        stored.set_next(sequence.wrapping_add(1));
+        socket.set_next(sequence.wrapping_add(1));
         return Ok(PASSES);
     }
     if length == 0 {
         return Ok(PASSES);
     }
     // Told already: user space ends the connection.
-    if stored.kind() == kind::REFUSED {
+    if socket.kind() == kind::REFUSED {
         return Ok(DROP);
     }
-    let is_first = stored.kind() == kind::DIRECT;
+    let is_first = socket.kind() == kind::DIRECT;
     // Bytes that have been let out, and are sent again.
-    let again = stored.next().wrapping_sub(sequence);
-    if stored.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
+    let again = socket.next().wrapping_sub(sequence);
+    if socket.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
         return Err(Finding::OutOfOrder);
     }
     if flags & URG != 0 {
@@ -143,12 +143,12 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
     let mut hello = start;
     if is_first {
         // The server has said nothing to a hello yet.
-        stored.set_answer(&Answer::at(acknowledged));
+        socket.set_answer(&Answer::at(acknowledged));
     } else {
         // The rest of a record that began earlier.
-        let rest = stored.record().wrapping_sub(sequence);
+        let rest = socket.record().wrapping_sub(sequence);
         if rest >= length {
-            stored.set_next(sequence.wrapping_add(length));
+            socket.set_next(sequence.wrapping_add(length));
             return Ok(PASSES);
         }
         let mut records = Records::new(start + rest, end);
@@ -156,12 +156,12 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
         match records.finish()? {
             (Some(at), _) => hello = at,
             (None, next) => {
-                stored.set_record(sequence.wrapping_add(next - start));
-                stored.set_next(sequence.wrapping_add(length));
+                socket.set_record(sequence.wrapping_add(next - start));
+                socket.set_next(sequence.wrapping_add(length));
                 return Ok(PASSES);
             }
         }
-        if stored.hellos() >= MAX_HELLOS {
+        if socket.hellos() >= MAX_HELLOS {
             return Err(Finding::Malformed);
         }
     }
@@ -172,7 +172,7 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
         let Some([_, _, _, high, low]) = packet.load::<5>(hello) else { return Ok(DROP) };
         let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
         record = sequence.wrapping_add(next - start);
-        if next < end && !passes_unread(packet, stored, hello) {
+        if next < end && !passes_unread(packet, socket, hello) {
             let mut records = Records::new(next, end);
             packet.records(&mut records);
             match records.finish() {
@@ -183,31 +183,31 @@ fn looked_at(packet: &Packet, stored: Stored, transport: u32) -> Result<u64, Fin
             }
         }
     }
-    stored.set_after(sequence.wrapping_add(length), record);
+    socket.set_after(sequence.wrapping_add(length), record);
     Ok(JUDGE | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
 /// Whether a first payload is not TLS, where that may pass.
 #[inline(always)]
-fn passes_unread(packet: &Packet, stored: Stored, at: u32) -> bool {
-    stored.kind() == kind::DIRECT
-        && stored.options() & option::UNREAD != 0
+fn passes_unread(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
+    socket.kind() == kind::DIRECT
+        && socket.options() & option::UNREAD != 0
         && !matches!(packet.load::<2>(at), Some([22, 3]))
 }
 
 /// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
 #[inline(never)]
-fn judge(packet: Packet, stored: Stored, hello: u32, left: u32, behind: u32) -> i32 {
+fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> i32 {
     let mut key = MaybeUninit::uninit();
-    let key = context::empty_key(&mut key, stored.owner().sandbox, stored.original().0);
+    let key = context::empty_key(&mut key, socket.owner().sandbox, socket.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
-    match read(&packet, stored, hello, left, key) {
-        Ok(Some(_)) if behind == Finding::Incomplete as u32 => hold(packet, stored, key),
-        Ok(Some(_)) if behind != 0 => refuse(packet, stored, behind, key),
-        Ok(Some(pin)) => named(packet, stored, pin),
-        Ok(None) => unread(packet, stored),
-        Err(Finding::Incomplete) => hold(packet, stored, key),
-        Err(finding) => refuse(packet, stored, finding as u32, key),
+    match read(&packet, socket, hello, left, key) {
+        Ok(Some(_)) if behind == Finding::Incomplete as u32 => await_rest(packet, socket, key),
+        Ok(Some(_)) if behind != 0 => refuse(packet, socket, behind, key),
+        Ok(Some(pin)) => named(packet, socket, pin),
+        Ok(None) => unread(packet, socket),
+        Err(Finding::Incomplete) => await_rest(packet, socket, key),
+        Err(finding) => refuse(packet, socket, finding as u32, key),
     }
 }
 
@@ -215,17 +215,17 @@ fn judge(packet: Packet, stored: Stored, hello: u32, left: u32, behind: u32) -> 
 #[inline(always)]
 fn read(
     packet: &Packet,
-    stored: Stored,
+    socket: SocketRecord,
     hello: u32,
     left: u32,
     key: &mut NameKey,
 ) -> Result<Option<u64>, Finding> {
-    let options = stored.options();
+    let options = socket.options();
     let mut walk = match Walk::begin(packet, hello, left) {
         Ok(walk) => walk,
         Err(Finding::NotTls)
             if options & option::UNREAD != 0
-                && stored.kind() == kind::DIRECT
+                && socket.kind() == kind::DIRECT
                 && first_line::is_no_request(packet, hello, left) =>
         {
             return Ok(None);
@@ -238,24 +238,24 @@ fn read(
     if said.encrypted && options & option::ECH == 0 {
         return Err(Finding::Encrypted);
     }
-    match context::named(&NAMES, key, stored.original().1) {
+    match context::named(&NAMES, key, socket.original().1) {
         // A connection may name what was pinned when it began.
-        Some((expires_ns, pin)) if expires_ns > stored.connected_ns() => Ok(Some(pin)),
+        Some((expires_ns, pin)) if expires_ns > socket.connected_ns() => Ok(Some(pin)),
         _ => Err(Finding::NotPinned),
     }
 }
 
 /// A hello leaves. Where its connection has named something before, that counts no more.
 #[inline(always)]
-fn named(packet: Packet, stored: Stored, pin: u64) -> i32 {
-    let hellos = stored.hellos() + 1;
-    if stored.options() & option::TOLD != 0 {
+fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
+    let hellos = socket.hellos() + 1;
+    if socket.options() & option::REPORTED != 0 {
         // Whoever waits for the rest of this hello waits no more.
-        context::note_hellos(&HELD, &packet.cookie(), hellos);
+        context::note_hellos(&UNVERIFIED, &packet.cookie(), hellos);
     }
-    stored.set_hellos(hellos);
-    stored.let_out();
-    let before = stored.pin();
+    socket.set_hellos(hellos);
+    socket.let_out();
+    let before = socket.pin();
     if pin != before {
         if before != 0 {
             add(&LIVE, &before, u64::MAX);
@@ -263,20 +263,20 @@ fn named(packet: Packet, stored: Stored, pin: u64) -> i32 {
         if pin != 0 {
             add(&LIVE, &pin, 1);
         }
-        stored.set_pin(pin);
+        socket.set_pin(pin);
     }
     if hellos == 1 {
         // Last: from now on packets that arrive are read.
-        stored.set_kind(kind::PROVISIONAL);
+        socket.set_kind(kind::PROVISIONAL);
     }
     PASS
 }
 
 /// What is not TLS passes from its first byte to its last.
 #[inline(always)]
-fn unread(packet: Packet, stored: Stored) -> i32 {
-    stored.set_kind(kind::VERIFIED);
-    stored.owner().remove(&HELD, &packet.cookie(), usage::held);
+fn unread(packet: Packet, socket: SocketRecord) -> i32 {
+    socket.set_kind(kind::VERIFIED);
+    socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
     PASS
 }
 
@@ -285,47 +285,47 @@ fn unread(packet: Packet, stored: Stored) -> i32 {
 /// IPsec), or the program has set an option. Its proxy's packets are changed in the same way and nobody's
 /// to judge.
 #[inline(always)]
-pub fn astray(packet: Packet, stored: Stored, finding: Finding) -> i32 {
-    if stored.kind() == kind::REFUSED {
+pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -> i32 {
+    if socket.kind() == kind::REFUSED {
         return REFUSE;
     }
-    refuse_unnamed(packet, stored, finding as u32)
+    refuse_unnamed(packet, socket, finding as u32)
 }
 
 /// A function of its own to the kernel: its stack holds a key.
 #[inline(never)]
-fn refuse_unnamed(packet: Packet, stored: Stored, finding: u32) -> i32 {
+fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
     let key = NameKey {
         sandbox: 0,
-        address: stored.original().0,
+        address: socket.original().0,
         length: 0,
         reserved: 0,
         name: [0; NAME_BYTES / 8],
     };
     if finding == Finding::Incomplete as u32 {
-        hold(packet, stored, &key)
+        await_rest(packet, socket, &key)
     } else {
-        refuse(packet, stored, finding, &key)
+        refuse(packet, socket, finding, &key)
     }
 }
 
 /// The rest of the hello may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
-fn hold(packet: Packet, stored: Stored, key: &NameKey) -> i32 {
+fn await_rest(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if stored.options() & option::TOLD == 0
-        && emit::hello(packet, stored, Finding::Incomplete as u32, key)
+    if socket.options() & option::REPORTED == 0
+        && emit::hello(packet, socket, Finding::Incomplete as u32, key)
     {
-        stored.set_told();
+        socket.set_reported();
     }
     REFUSE
 }
 
 /// Where the ring is full the next attempt is judged again, and told.
 #[inline(always)]
-fn refuse(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> i32 {
-    if emit::hello(packet, stored, finding, key) {
-        stored.set_kind(kind::REFUSED);
+fn refuse(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> i32 {
+    if emit::hello(packet, socket, finding, key) {
+        socket.set_kind(kind::REFUSED);
     }
     REFUSE
 }

@@ -10,7 +10,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, Owner, Packet, Process, REFUSE, SockAddr, Stored, boot_ns},
+    context::{self, Owner, Packet, Process, REFUSE, SockAddr, SocketRecord, boot_ns},
     maps::EVENTS,
 };
 
@@ -129,25 +129,25 @@ pub fn refuse_packet(
 /// the ring is full, which is not counted as lost: the connection is still there, and tries again.
 #[inline(always)]
 #[must_use]
-pub fn hello(packet: Packet, stored: Stored, finding: u32, key: &NameKey) -> bool {
-    if !may_tell(stored) {
+pub fn hello(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> bool {
+    if !may_report(socket) {
         return false;
     }
     let Some(mut entry) = EVENTS.reserve::<HelloEvent>(0) else { return false };
-    context::write_hello(entry.as_mut_ptr(), packet, stored, finding as u8, key);
+    context::write_hello(entry.as_mut_ptr(), packet, socket, finding as u8, key);
     entry.submit(0);
     true
 }
 
 /// A function of its own to the kernel: it is asked at several places.
 #[inline(never)]
-fn may_tell(stored: Stored) -> bool {
-    stored.owner().may_tell(ring_bytes::<HelloEvent>())
+fn may_report(socket: SocketRecord) -> bool {
+    socket.owner().may_report(ring_bytes::<HelloEvent>())
 }
 
 #[inline(always)]
 fn send(owner: Owner, event: &Event) {
-    if owner.may_tell(ring_bytes::<Event>())
+    if owner.may_report(ring_bytes::<Event>())
         && let Some(mut entry) = EVENTS.reserve::<Event>(0)
     {
         entry.write(*event);

@@ -25,7 +25,7 @@ use aya_ebpf::{
         DeviceContext, SkBuffContext, SockAddrContext, SockContext, SockOpsContext, SockoptContext,
     },
 };
-use context::{Device, Family, Option_, Packet, SockAddr, SockOps, Socket};
+use context::{Device, Family, Packet, SockAddr, SockOps, SockOpt, Socket};
 
 #[cgroup_sock_addr(connect4)]
 pub fn egress_connect4(ctx: SockAddrContext) -> i32 {
@@ -80,12 +80,12 @@ pub fn egress_create(ctx: SockContext) -> i32 {
 
 #[cgroup_sockopt(setsockopt)]
 pub fn egress_sockopt(ctx: SockoptContext) -> i32 {
-    sockopt::set(&Option_::new(ctx))
+    sockopt::set(&SockOpt::new(ctx))
 }
 
 #[cgroup_skb(egress)]
 pub fn egress_packet(ctx: SkBuffContext) -> i32 {
-    packet::leave(Packet::new(ctx))
+    packet::on_egress(Packet::new(ctx))
 }
 
 #[cgroup_skb(ingress)]

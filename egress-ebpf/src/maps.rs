@@ -14,7 +14,7 @@ use aya_ebpf::{
 use egress_common::{
     abi::capacity,
     device::DeviceKey,
-    event::Held,
+    event::Unverified,
     flow::{FlowKey, FlowValue, SocketState},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
@@ -47,7 +47,8 @@ pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, 
 /// whoever ends the filter has to end these first, or what they hold back would leave. Full: the
 /// connection sends nothing.
 #[map]
-pub static HELD: HashMap<u64, Held> = HashMap::with_max_entries(capacity::HELD, BPF_F_NO_PREALLOC);
+pub static UNVERIFIED: HashMap<u64, Unverified> =
+    HashMap::with_max_entries(capacity::UNVERIFIED, BPF_F_NO_PREALLOC);
 
 /// Written by user space when a policy is loaded. Full: the policy is refused.
 #[map]
@@ -78,7 +79,7 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 pub static DEVICES: HashMap<DeviceKey, u32> =
     HashMap::with_max_entries(capacity::DEVICES, BPF_F_NO_PREALLOC);
 
-/// Read by user space. Full, or the sandbox's share of it (`usage::may_tell`): the event is lost and
+/// Read by user space. Full, or the sandbox's share of it (`usage::may_report`): the event is lost and
 /// counted; the decision stands.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENT_BYTES, 0);

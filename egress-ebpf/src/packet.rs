@@ -12,7 +12,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, Stored, boot_ns},
+    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, SocketRecord, boot_ns},
     direct, emit,
     maps::ASKERS,
 };
@@ -40,45 +40,42 @@ pub struct Headers {
     pub transport: u32,
 }
 
-/// [`quick`] does not know.
-pub const UNDECIDED: i32 = -1;
-
 #[inline(always)]
-pub fn leave(packet: Packet) -> i32 {
-    let stored = packet.stored();
-    if let Some(stored) = stored {
-        let verdict = quick(&packet, stored);
-        if verdict != UNDECIDED {
-            return verdict;
-        }
+pub fn on_egress(packet: Packet) -> i32 {
+    let socket = packet.socket();
+    if let Some(socket) = socket
+        && let Some(verdict) = fast_path(&packet, socket)
+    {
+        return verdict;
     }
-    slow(packet, stored)
+    slow_path(packet, socket)
 }
 
 /// What nearly every packet is: TCP without anything between its headers, to where its socket may
-/// send. Read where it lies, since each call of a helper costs as much as all of this.
+/// send. None where this does not decide. Read where it lies, since each call of a helper costs as much as
+/// all of this.
 #[inline(always)]
-fn quick(packet: &Packet, stored: Stored) -> i32 {
-    let Some(v4) = packet.words::<9>() else { return UNDECIDED };
+fn fast_path(packet: &Packet, socket: SocketRecord) -> Option<i32> {
+    let v4 = packet.words::<9>()?;
     match u32::from_be(v4[0]) >> 24 {
         0x45 => {
             // Not a fragment, and TCP.
             if u32::from_be(v4[1]) & 0x3fff != 0 || u32::from_be(v4[2]) >> 16 & 0xff != IPPROTO_TCP
             {
-                return UNDECIDED;
+                return None;
             }
             let destination = Address::from_v4_word(v4[4]);
-            passes(packet, stored, destination, [v4[5], v4[6], v4[8]], 20)
+            passes(packet, socket, destination, [v4[5], v4[6], v4[8]], 20)
         }
         0x60..0x70 => {
-            let Some(v6) = packet.words::<14>() else { return UNDECIDED };
+            let v6 = packet.words::<14>()?;
             if u32::from_be(v6[1]) >> 8 & 0xff != IPPROTO_TCP {
-                return UNDECIDED;
+                return None;
             }
             let destination = Address { words: [v6[6], v6[7], v6[8], v6[9]] };
-            passes(packet, stored, destination, [v6[10], v6[11], v6[13]], 40)
+            passes(packet, socket, destination, [v6[10], v6[11], v6[13]], 40)
         }
-        _ => UNDECIDED,
+        _ => None,
     }
 }
 
@@ -86,49 +83,49 @@ fn quick(packet: &Packet, stored: Stored) -> i32 {
 #[inline(always)]
 fn passes(
     packet: &Packet,
-    stored: Stored,
+    socket: SocketRecord,
     destination: Address,
     tcp: [u32; 3],
     transport: u32,
-) -> i32 {
+) -> Option<i32> {
     let port = u32::from_be(tcp[0]) as u16;
-    if matches!(stored.kind(), kind::TCP | kind::DNS_TCP) {
-        let there = (destination, port) == stored.listener();
-        return if there && packet.interface() == LOOPBACK_IFINDEX { PASS } else { UNDECIDED };
+    if matches!(socket.kind(), kind::TCP | kind::DNS_TCP) {
+        let there = (destination, port) == socket.listener();
+        return if there && packet.interface() == LOOPBACK_IFINDEX { Some(PASS) } else { None };
     }
-    if (destination, port) != stored.original() {
-        return UNDECIDED;
+    if (destination, port) != socket.original() {
+        return None;
     }
-    match stored.kind() {
-        kind::VERIFIED => PASS,
+    match socket.kind() {
+        kind::VERIFIED => Some(PASS),
         kind::DIRECT | kind::PROVISIONAL if packet.interface() != LOOPBACK_IFINDEX => {
-            direct::quick(packet, stored, tcp[1], tcp[2], transport)
+            direct::fast_path(packet, socket, tcp[1], tcp[2], transport)
         }
-        _ => UNDECIDED,
+        _ => None,
     }
 }
 
 #[inline(always)]
-fn slow(packet: Packet, stored: Option<Stored>) -> i32 {
+fn slow_path(packet: Packet, socket: Option<SocketRecord>) -> i32 {
     let mut headers = Headers::default();
     read(packet, &mut headers);
-    if let Some(stored) = stored
-        && is_direct(stored.kind())
+    if let Some(socket) = socket
+        && is_direct(socket.kind())
     {
-        let there = direct::goes_where_it_may(stored, &headers);
-        match stored.kind() {
+        let there = direct::is_to_original(socket, &headers);
+        match socket.kind() {
             kind::VERIFIED if there => return PASS,
             kind::VERIFIED => {}
             // To the machine itself, which has the address since the connect, or by a route that user space
             // has not heard of yet. What is let out for its name never goes there.
             _ if there && packet.interface() == LOOPBACK_IFINDEX => {
-                return direct::astray(packet, stored, Finding::NotPinned);
+                return direct::refuse_diverted(packet, socket, Finding::NotPinned);
             }
-            _ if there => return direct::leave(packet, stored, &headers),
-            _ => return direct::astray(packet, stored, Finding::Diverted),
+            _ if there => return direct::on_egress(packet, socket, &headers),
+            _ => return direct::refuse_diverted(packet, socket, Finding::Diverted),
         }
     }
-    to_listener(packet, stored, &headers)
+    to_listener(packet, socket, &headers)
 }
 
 /// Whether the connection goes to its destination itself.
@@ -139,8 +136,8 @@ pub fn is_direct(kind: u16) -> bool {
 
 /// A function of its own to the kernel: its records would not fit on the stack with a name.
 #[inline(never)]
-fn to_listener(packet: Packet, stored: Option<Stored>, headers: &Headers) -> i32 {
-    let state = stored.map(|stored| stored.state());
+fn to_listener(packet: Packet, socket: Option<SocketRecord>, headers: &Headers) -> i32 {
+    let state = socket.map(|socket| socket.state());
     if let Some(state) = &state
         && approved(&packet, state, headers)
     {

@@ -2,14 +2,14 @@
 //! original destination of a connection it accepts.
 
 use egress_common::{
-    abi::capacity,
-    event::Held,
+    abi::{UNVERIFIED_WAIT_MS, capacity},
+    event::Unverified,
     flow::{FlowKey, SocketState, kind},
 };
 
 use crate::{
-    context::{IPPROTO_TCP, Owner, SockOps, Stored, add, boot_ns, lookup, set_ended, usage},
-    maps::{FLOWS, HELD, LIVE},
+    context::{IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, lookup, set_ended, usage},
+    maps::{FLOWS, LIVE, UNVERIFIED},
     packet::is_direct,
 };
 
@@ -21,11 +21,6 @@ const STATE_CB: u32 = 10;
 const RTT_CB: u32 = 12;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
-
-/// How long what is held back may wait, in milliseconds: longer than user space waits for the rest
-/// of a hello, which ends connections sooner. With user space dead the program has an error then
-/// instead of waiting for ever.
-const WAIT_MS: u32 = 4_001;
 
 #[inline(always)]
 pub fn tcp(ops: &SockOps) {
@@ -41,15 +36,21 @@ pub fn tcp(ops: &SockOps) {
 /// The local port is bound and the SYN not yet sent: the listener cannot accept before this.
 #[inline(always)]
 fn connect(ops: &SockOps) {
-    let Some(stored) = ops.stored() else { return };
-    let state = stored.state();
+    let Some(socket) = ops.socket() else { return };
+    let state = socket.state();
     let owner = Owner::of_socket(&state);
     if is_direct(state.kind) {
-        let held = held(ops, &state);
-        if !owner.put(&HELD, &ops.cookie(), &held, capacity::HELD, usage::held) {
+        let unverified = unverified(ops, &state);
+        if !owner.put(
+            &UNVERIFIED,
+            &ops.cookie(),
+            &unverified,
+            capacity::UNVERIFIED,
+            usage::unverified,
+        ) {
             // Nobody could end it: it sends nothing, not even the SYN, and is given up soon.
-            stored.set_kind(0);
-            ops.set_user_timeout(WAIT_MS);
+            socket.set_kind(0);
+            ops.set_user_timeout(UNVERIFIED_WAIT_MS);
             return;
         }
         return ops.follow_state();
@@ -67,9 +68,9 @@ fn connect(ops: &SockOps) {
 /// Programs that have chosen a limit keep it.
 #[inline(always)]
 fn limit_wait(ops: &SockOps) {
-    let direct = ops.stored().is_some_and(|stored| stored.kind() == kind::DIRECT);
+    let direct = ops.socket().is_some_and(|socket| socket.kind() == kind::DIRECT);
     if direct && ops.user_timeout() == Some(0) {
-        ops.set_user_timeout(WAIT_MS);
+        ops.set_user_timeout(UNVERIFIED_WAIT_MS);
         ops.follow_transmission();
     }
 }
@@ -78,9 +79,9 @@ fn limit_wait(ops: &SockOps) {
 /// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
-    let left = |stored: Stored| matches!(stored.kind(), kind::PROVISIONAL | kind::VERIFIED);
-    if ops.stored().is_some_and(left) {
-        if ops.user_timeout() == Some(WAIT_MS) {
+    let left = |socket: SocketRecord| matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED);
+    if ops.socket().is_some_and(left) {
+        if ops.user_timeout() == Some(UNVERIFIED_WAIT_MS) {
             ops.set_user_timeout(0);
         }
         ops.follow_state();
@@ -89,16 +90,16 @@ fn unlimit_wait(ops: &SockOps) {
 
 #[inline(always)]
 fn close(ops: &SockOps) {
-    let Some(stored) = ops.stored() else { return };
-    let state = stored.state();
+    let Some(socket) = ops.socket() else { return };
+    let state = socket.state();
     if is_direct(state.kind) {
         if state.kind != kind::VERIFIED {
-            Owner::of_socket(&state).remove(&HELD, &ops.cookie(), usage::held);
+            Owner::of_socket(&state).remove(&UNVERIFIED, &ops.cookie(), usage::unverified);
         }
         if state.pin != 0 {
             add(&LIVE, &state.pin, u64::MAX);
             // A socket can close more than once: disconnected, then made a listener.
-            stored.set_pin(0);
+            socket.set_pin(0);
         }
         return;
     }
@@ -117,10 +118,10 @@ fn close(ops: &SockOps) {
 }
 
 #[inline(always)]
-fn held(ops: &SockOps, state: &SocketState) -> Held {
+fn unverified(ops: &SockOps, state: &SocketState) -> Unverified {
     let (local4, local6) = (ops.local4(), ops.local6());
     let to_v4 = state.original.v4_word().is_some();
-    Held {
+    Unverified {
         sandbox: state.sandbox,
         netns: state.netns,
         source: if to_v4 { local4 } else { local6 },

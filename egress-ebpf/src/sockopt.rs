@@ -11,7 +11,7 @@
 use egress_common::{Reason, event::Hook};
 
 use crate::{
-    context::{Option_, PASS, REFUSE},
+    context::{PASS, REFUSE, SockOpt},
     decide, emit,
 };
 
@@ -21,7 +21,7 @@ const SOL_SOCKET: i32 = 1;
 const SOL_IPV6: i32 = 41;
 
 #[inline(always)]
-pub fn set(option: &Option_) -> i32 {
+pub fn set(option: &SockOpt) -> i32 {
     let (level, name) = option.name();
     if !reroutes(level, name) {
         option.leave_value();

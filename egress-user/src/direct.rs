@@ -13,6 +13,7 @@ use std::{
 };
 
 use egress_common::{
+    abi::UNVERIFIED_WAIT_MS,
     event::HelloEvent,
     hello::{self, Finding},
 };
@@ -25,6 +26,9 @@ use crate::{
 
 /// How long a hello may take from its first byte to its last. Real programs write it at once.
 pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
+
+// Sooner than the kernel gives up what is held back, so that the refusal is told as one.
+const _: () = assert!(WHOLE_WITHIN.as_millis() < UNVERIFIED_WAIT_MS as u128);
 
 /// Those of one sandbox.
 pub struct Direct {
@@ -44,10 +48,10 @@ impl Direct {
     }
 
     /// Deals with what the packet hook told.
-    pub fn on_event(&self, told: Box<HelloEvent>) {
-        match Finding::from_number(told.finding) {
+    pub fn on_event(&self, hello: Box<HelloEvent>) {
+        match Finding::from_number(hello.finding) {
             Some(Finding::Incomplete) => {
-                if let Some(oldest) = self.waiting.add(told) {
+                if let Some(oldest) = self.waiting.add(hello) {
                     self.end_incomplete(&oldest);
                 }
             }
@@ -56,10 +60,10 @@ impl Direct {
                 if let Err(error) = self.sandbox.set_diverted() {
                     tracing::debug!(%error, "connections are still direct");
                 }
-                self.end(&told, Finding::Diverted);
+                self.end(&hello, Finding::Diverted);
             }
             // Of another version's kernel side: ended all the same.
-            finding => self.end(&told, finding.unwrap_or(Finding::Malformed)),
+            finding => self.end(&hello, finding.unwrap_or(Finding::Malformed)),
         }
     }
 
@@ -73,8 +77,8 @@ impl Direct {
 
     /// Ends those that are for such an address and of which no payload has left.
     pub fn end_where(&self, is_closed: impl Fn(IpAddr) -> bool) {
-        for (cookie, held) in self.maps.all_held(self.sandbox.id) {
-            if is_closed(held.destination.into()) {
+        for (cookie, connection) in self.maps.all_unverified(self.sandbox.id) {
+            if is_closed(connection.destination.into()) {
                 self.ender.end(cookie);
             }
         }
@@ -82,8 +86,8 @@ impl Direct {
 
     /// Ends all of this sandbox that are for such a destination, whatever has passed by them.
     pub fn end_everything_where(&self, is_closed: impl Fn(SocketAddr) -> bool) {
-        for (cookie, held) in self.maps.all_held(self.sandbox.id) {
-            let to = SocketAddr::new(held.destination.into(), held.destination_port);
+        for (cookie, connection) in self.maps.all_unverified(self.sandbox.id) {
+            let to = SocketAddr::new(connection.destination.into(), connection.destination_port);
             if is_closed(to) {
                 self.ender.end(cookie);
             }
@@ -100,18 +104,18 @@ impl Direct {
         }
     }
 
-    fn end_incomplete(&self, told: &HelloEvent) {
+    fn end_incomplete(&self, hello: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
-        let held = self.maps.held(told.event.cookie);
-        if held.is_some_and(|held| held.hellos == u32::from(told.hellos)) {
-            self.end(told, Finding::Incomplete);
+        let unverified = self.maps.unverified(hello.event.cookie);
+        if unverified.is_some_and(|connection| connection.hellos == u32::from(hello.hellos)) {
+            self.end(hello, Finding::Incomplete);
         }
     }
 
-    fn end(&self, told: &HelloEvent, finding: Finding) {
-        let to = SocketAddr::new(told.event.address.into(), told.event.port);
-        let length = usize::try_from(told.name_length).unwrap_or_default();
-        let name = hello::bytes(&told.name);
+    fn end(&self, hello: &HelloEvent, finding: Finding) {
+        let to = SocketAddr::new(hello.event.address.into(), hello.event.port);
+        let length = usize::try_from(hello.name_length).unwrap_or_default();
+        let name = hello::bytes(&hello.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
         self.proxy.direct_refused(
@@ -119,6 +123,6 @@ impl Direct {
             finding,
             name.map(|n| String::from_utf8_lossy(n).into_owned()),
         );
-        self.ender.end(told.event.cookie);
+        self.ender.end(hello.event.cookie);
     }
 }

@@ -27,7 +27,7 @@ pub use limits::{
 pub use server::MAX_QUERIES;
 pub use service::Service;
 pub use settings::Settings;
-pub use tcp::{IDLE, MAX_CONNECTIONS};
+pub use tcp::{IDLE, MAX_DNS_CONNECTIONS};
 pub use upstream::{
     Looked, NameServers, RESOLV_CONF, Records, ServersError, Upstream, search_domains,
 };

@@ -14,6 +14,7 @@ mod object;
 mod own;
 mod pins;
 mod record;
+mod sock_diag;
 mod sockets;
 mod teardown;
 mod usage;

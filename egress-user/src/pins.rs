@@ -13,6 +13,7 @@ mod store;
 mod table;
 
 pub use ends::Ends;
+pub use lease::RENEW_EVERY;
 pub use list::Listed;
 pub use ports::{direct_ports, ports_of};
 pub use store::{Naming, Opening, PinStore};

@@ -1,7 +1,7 @@
 //! The policy engine: pure, typed, no I/O, no clock.
 //!
 //! [`Host`] reads what a person or a program wrote, [`Pattern`] and [`Rule`] what a policy says, and
-//! [`Policy`] answers. Every door asks the same [`Policy`], or a map made of its
+//! [`Policy`] answers. Everyone asks the same [`Policy`], or a map made of its
 //! [`Policy::address_entries`].
 
 mod answers;
@@ -27,7 +27,7 @@ mod unix;
 pub use class::{carried_forms, class_blocks, is_all_near, is_public};
 pub use compile::{AddressAction, AddressEntry};
 pub use decide::{Answer, Decision, LOCALHOST_ADDRESSES, Lookup, Policy, Request};
-pub use host::{Host, HostError, Name};
+pub use host::{Host, HostError, LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES, Name};
 pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
@@ -35,7 +35,7 @@ pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
 pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
-pub use rule::{Action, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
+pub use rule::{Action, Ech, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
 pub use search::SearchDomains;
 pub use settings::Settings;
 pub use unix::{UnixAddress, UnixRule};

@@ -4,6 +4,7 @@
 //! Rooms that decide make events, and the [`Journal`] of their sandbox takes them: refusals it keeps for the
 //! summary and for `egress status`, and all of them it hands to an [`Observer`], where one is set.
 
+mod advice;
 mod event;
 #[cfg(test)]
 mod heard;
@@ -17,6 +18,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) use heard::Heard;
 
+pub use advice::Advice;
 pub use event::{Event, Grounds, MAX_NAMES, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
 pub use live::{Lines, Live};

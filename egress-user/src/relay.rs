@@ -27,6 +27,7 @@ use crate::quota::Quota;
 
 mod breaks;
 mod deliver;
+mod pace;
 mod pipe;
 mod pump;
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Target {
         };
         Some(match (host, payload) {
             (Host::Address(_), _) => "literal",
-            (Host::Name(_), Payload::Tls) => "sni",
+            (Host::Name(_), Payload::Tls | Payload::TlsWithEch) => "sni",
             (Host::Name(_), Payload::Http(_)) => "http-host",
             (Host::Name(_), Payload::Unknown | Payload::Opaque) => "pin",
         })
@@ -113,7 +113,7 @@ pub fn judge(policy: &Policy, target: &Target, lookup: &mut dyn Lookup) -> Verdi
     match policy.decide(&request, lookup) {
         Decision::Allow { grant, addresses } => {
             // Of several lines of one pattern, the one that lets it pass.
-            let line = grant.judge_payload(policy.settings().mode, port, transport, payload);
+            let line = grant.judge_payload(policy.settings(), port, transport, payload);
             let line = Line::Rule(line.unwrap_or(grant.rule()).clone());
             let tcp = transport == Transport::Tcp;
             let route = tcp.then(|| policy.route(&request, &grant, &addresses));

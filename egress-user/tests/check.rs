@@ -85,7 +85,11 @@ to change remove the deny of bad.example.com (p.toml:3): no allow rule overrides
     );
     let (_, out, _) = check(&["other.test:443"]);
     assert!(
-        out.contains("--allow other.test, or in [network.domains]: \"other.test\" = \"allow\"")
+        out.contains(
+            "--allow other.test:443, or in [network.domains]: \"other.test\" = { action = \"allow\", \
+             ports = [443] }"
+        ),
+        "{out}"
     );
     let (_, out, _) = check(&["--resolve=*=10.0.0.1", "a.example.com:443"]);
     assert!(out.contains("looked up 10.0.0.1\n"), "{out}");
@@ -158,5 +162,50 @@ fn a_closed_pipe_is_no_error() {
         let mut child =
             egress().args(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn the_first_line_says_what_run_does_otherwise() {
+    let first = |arguments: &[&str]| {
+        let (_, out, _) = check(arguments);
+        out.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        first(&["--allow=192.0.2.9", "udp://192.0.2.9:9"]),
+        "allow     udp://192.0.2.9:9 (egress run does not forward this yet)"
+    );
+    assert_eq!(
+        first(&["unix:/run/a.sock"]),
+        "deny      unix:/run/a.sock (egress run does not hold this yet)"
+    );
+    assert_eq!(
+        first(&["--set=network.allow_inbound=true", "192.0.2.7:443"]),
+        "allow     192.0.2.7:443 (egress run refuses this policy: see the notes)"
+    );
+    assert_eq!(first(&["192.0.2.7:443"]), "allow     192.0.2.7:443");
+}
+
+#[test]
+fn a_dot_at_the_start_is_told_what_is_meant() {
+    let (status, _, err) = check(&["--allow=.x.example", "a.x.example:443"]);
+    assert_eq!(status, Some(2));
+    assert!(err.contains("write \"**.x.example\" for x.example and all below it"), "{err}");
+}
+
+#[test]
+fn what_is_advised_can_be_pasted() {
+    for (asked, change) in [
+        (
+            "a.example.com:80",
+            "--set 'network.domains.\"**.example.com\"={ action = \"allow\", ports = [80, 443] }'",
+        ),
+        (
+            "[2001:db8::1]:25",
+            "--allow [2001:db8::1]:25, or in [network.addresses]: \"2001:db8::1\" = {",
+        ),
+    ] {
+        let (_, out, _) = check(&["--resolve=*=93.184.216.34", asked]);
+        assert!(out.contains(change), "{out}");
     }
 }

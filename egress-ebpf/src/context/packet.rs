@@ -14,7 +14,7 @@ use egress_common::{
     records::{MAX_RECORDS, Records},
 };
 
-use super::{Stored, stored};
+use super::{SocketRecord, socket_record};
 
 /// Written by the loader: 1 where the kernel has `bpf_loop` (5.17). The verifier knows the value and
 /// looks at the form that is used alone.
@@ -65,9 +65,9 @@ impl Packet {
     }
 
     #[inline(always)]
-    pub fn stored(&self) -> Option<Stored> {
+    pub fn socket(&self) -> Option<SocketRecord> {
         // SAFETY: as in `length`.
-        stored(unsafe { (*self.skb).__bindgen_anon_2.sk })
+        socket_record(unsafe { (*self.skb).__bindgen_anon_2.sk })
     }
 
     /// The first `N` words as they lie in memory; none where they do not lie in one piece, as those of

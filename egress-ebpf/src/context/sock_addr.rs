@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use egress_common::{Address, flow::SocketState};
 
-use super::stored::{storage, stored};
+use super::socket_record::{socket_record, storage};
 
 // linux/bpf.h: BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN.
 const CURRENT_NETNS: u64 = u64::MAX;
@@ -186,7 +186,7 @@ impl SockAddr {
 
     #[inline(always)]
     pub fn state(&self) -> Option<SocketState> {
-        stored(self.sk()).map(|stored| stored.state())
+        socket_record(self.sk()).map(|socket| socket.state())
     }
 
     /// Remembers where the socket wanted to go; false when there is no memory for it.
@@ -194,13 +194,13 @@ impl SockAddr {
     #[must_use]
     pub fn remember(&self, state: &SocketState) -> bool {
         // New storage is zero, which lets nothing out.
-        let stored = storage(self.sk(), null_mut(), u64::from(BPF_SK_STORAGE_GET_F_CREATE));
-        if stored.is_null() {
+        let record = storage(self.sk(), null_mut(), u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+        if record.is_null() {
             return false;
         }
         // SAFETY: non-null storage of a socket that the hook holds. An existing record is
         // replaced whole: nothing of an earlier call on the socket survives.
-        unsafe { *stored = *state };
+        unsafe { *record = *state };
         true
     }
 }

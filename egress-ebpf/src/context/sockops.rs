@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use egress_common::Address;
 
-use super::{IPPROTO_TCP, Stored, stored};
+use super::{IPPROTO_TCP, SocketRecord, socket_record};
 
 // linux/bpf.h, linux/tcp.h.
 const RTO_FLAG: i32 = 1;
@@ -58,9 +58,9 @@ impl SockOps {
     }
 
     #[inline(always)]
-    pub fn stored(&self) -> Option<Stored> {
+    pub fn socket(&self) -> Option<SocketRecord> {
         // SAFETY: as above.
-        stored(unsafe { (*self.ops).__bindgen_anon_2.sk })
+        socket_record(unsafe { (*self.ops).__bindgen_anon_2.sk })
     }
 
     #[inline(always)]

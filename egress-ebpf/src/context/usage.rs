@@ -121,22 +121,22 @@ impl Owner {
 
     /// Whether there is room in the ring for so many bytes of this sandbox's, which it takes then.
     #[inline(always)]
-    pub fn may_tell(self, bytes: u64) -> bool {
+    pub fn may_report(self, bytes: u64) -> bool {
         let Some(usage) = self.usage() else { return false };
         let usage = usage.as_ptr();
         let (read, written) = (EVENTS.query(CONSUMER_POSITION), EVENTS.query(PRODUCER_POSITION));
         // SAFETY: as in `usage`. Processors that do this at once may forget an event of each other's.
         unsafe {
-            let mut own = read_volatile(&raw const (*usage).told);
-            if read >= read_volatile(&raw const (*usage).told_until) {
+            let mut own = read_volatile(&raw const (*usage).unread);
+            if read >= read_volatile(&raw const (*usage).unread_until) {
                 own = 0;
-                write_volatile(&raw mut (*usage).told, 0);
+                write_volatile(&raw mut (*usage).unread, 0);
             }
-            if !usage::may_tell(own, written.wrapping_sub(read), bytes) {
+            if !usage::may_report(own, written.wrapping_sub(read), bytes) {
                 return false;
             }
-            add(&raw mut (*usage).told, bytes);
-            write_volatile(&raw mut (*usage).told_until, written.wrapping_add(bytes));
+            add(&raw mut (*usage).unread, bytes);
+            write_volatile(&raw mut (*usage).unread_until, written.wrapping_add(bytes));
         }
         true
     }
@@ -149,11 +149,11 @@ pub fn flows(usage: *mut Usage) -> *mut u64 {
     unsafe { &raw mut (*usage).flows }
 }
 
-/// The count of records in `HELD`.
+/// The count of records in `UNVERIFIED`.
 #[inline(always)]
-pub fn held(usage: *mut Usage) -> *mut u64 {
+pub fn unverified(usage: *mut Usage) -> *mut u64 {
     // SAFETY: as in `flows`.
-    unsafe { &raw mut (*usage).held }
+    unsafe { &raw mut (*usage).unverified }
 }
 
 /// Adds to a shared count: 1, or -1 as its two's complement.

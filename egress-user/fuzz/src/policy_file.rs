@@ -108,7 +108,8 @@ fn value_of(rule: &Rule) -> Value {
     let mut table = toml::Table::from_iter([("action".to_owned(), text("allow"))]);
     let mut put = |key: &str, value: Value| drop(table.insert(key.to_owned(), value));
     let texts = |list: &[Box<str>]| Value::Array(list.iter().map(|item| text(item)).collect());
-    let RuleOptions { ports, transport, any_protocol, methods, paths, via, .. } = &rule.options;
+    let RuleOptions { ports, transport, any_protocol, methods, paths, via, ech, .. } =
+        &rule.options;
     if let PortSet::Only(ports) = ports {
         put(
             "ports",
@@ -130,6 +131,9 @@ fn value_of(rule: &Rule) -> Value {
     }
     if let Some(via) = via {
         put("via", text(Route::as_str(*via)));
+    }
+    if let Some(ech) = ech {
+        put("ech", text(ech.as_str()));
     }
     Value::Table(table)
 }

@@ -174,7 +174,7 @@ pub fn passes(rule: &Rule, mode: Mode, request: &Request) -> Result<(), Reason> 
         (Transport::Udp, _) if *port == 443 => Err(Reason::ProtocolNotAllowed),
         _ if !reads_requests => Ok(()),
         (Transport::Udp, _) | (_, Payload::Opaque) => Err(Reason::ProtocolNotAllowed),
-        (_, Payload::Tls) => Err(Reason::InspectionRequired),
+        (_, Payload::Tls | Payload::TlsWithEch) => Err(Reason::InspectionRequired),
         (_, Payload::Unknown) => match port {
             443 | 8443 => Err(Reason::InspectionRequired),
             80 | 8080 => Ok(()),

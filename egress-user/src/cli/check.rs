@@ -10,6 +10,7 @@ use egress_user::{
     config::{Assembled, resolve_links},
     own,
     policy::{Host, Layer, Origin, Payload, Transport},
+    record::Advice,
     target::{Line, NetworkTarget, Target, Verdict, judge},
 };
 use serde_json::{Value, json};
@@ -111,6 +112,10 @@ struct Shown {
     /// What a lookup gave, whatever was made of it.
     looked_up: Vec<IpAddr>,
     notes: Vec<String>,
+    /// Why `egress run` of this version does otherwise.
+    unheld: Option<&'static str>,
+    /// The port that was asked for.
+    port: Option<u16>,
 }
 
 impl Shown {
@@ -130,7 +135,13 @@ impl Shown {
         let not_built = assembled.not_built.iter();
         notes.extend(not_built.map(|line| format!("egress run refuses this policy: {line}")));
         let evidence = target.evidence();
-        Self { verdict, host, evidence, looked_up: lookup.seen().to_vec(), notes }
+        let unheld = unheld(target, verdict.is_allow(), !assembled.not_built.is_empty());
+        let port = match target {
+            Target::Network(target) => Some(target.port),
+            Target::Unix(_) => None,
+        };
+        let looked_up = lookup.seen().to_vec();
+        Self { verdict, host, evidence, looked_up, notes, unheld, port }
     }
 
     fn json(&self) -> Value {
@@ -144,7 +155,7 @@ impl Shown {
             "addresses": self.verdict.addresses,
         });
         if let Some(remedy) = &self.verdict.remedy {
-            fields["fix"] = json!(remedy.to_string());
+            fields["fix"] = json!(Advice::new(remedy, self.port).to_string());
         }
         if let Some(route) = self.verdict.route {
             fields["via"] = json!(route.as_str());
@@ -161,7 +172,11 @@ impl Shown {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{label:<10}{}", printable(value));
         };
-        line(if self.verdict.is_allow() { "allow" } else { "deny" }, target);
+        let what = match self.unheld {
+            Some(unheld) => format!("{target} ({unheld})"),
+            None => target.to_owned(),
+        };
+        line(if self.verdict.is_allow() { "allow" } else { "deny" }, &what);
         if let Some(reason) = self.verdict.reason {
             line("reason", &format!("{}: {}", reason.name(), reason.text()));
         }
@@ -183,7 +198,7 @@ impl Shown {
             (addresses, _) => line("addresses", &list(addresses)),
         }
         if let Some(remedy) = &self.verdict.remedy {
-            line("to change", &remedy.to_string());
+            line("to change", &Advice::new(remedy, self.port).to_string());
         }
         for note in &self.notes {
             line("note", note);
@@ -224,6 +239,20 @@ fn described(line: &Line) -> String {
         }
     }
     text
+}
+
+/// Where `egress run` of this version does not do as the policy says, for the first line.
+fn unheld(target: &Target, is_allowed: bool, refuses_policy: bool) -> Option<&'static str> {
+    match target {
+        _ if refuses_policy => Some("egress run refuses this policy: see the notes"),
+        Target::Unix(_) if !is_allowed => Some("egress run does not hold this yet"),
+        Target::Network(target)
+            if is_allowed && target.transport == Transport::Udp && target.port != 53 =>
+        {
+            Some("egress run does not forward this yet")
+        }
+        _ => None,
+    }
 }
 
 /// Where the policy allows more than this version forwards.

@@ -1,5 +1,6 @@
 //! `egress run`: a command in a sandbox of its own.
 
+mod proxies;
 mod rights;
 mod told;
 mod unrestricted;
@@ -35,6 +36,8 @@ use super::{Failure, LaidOut, policy_args::PolicyArgs};
 ///
 /// After the command's end it stays until what the command wrote is handed on, for as long as that makes
 /// progress (`network.drain`); a signal ends that at once. The exit code is the command's all the same.
+///
+/// Where a program does not work under it, docs/troubleshooting.md begins with what programs print.
 ///
 /// Exit codes: the command's own (128 + n when signal n ended it); 2 usage or policy; 3 it succeeded and
 /// something was refused (--fail-on-refusal); 125 the sandbox could not be started; 126 the command is not executable; 127 it was not found.
@@ -81,6 +84,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     for warning in &assembled.warnings {
         args.told.note(&format!("warning: {warning}"));
+    }
+    if let Some(warning) = proxies::warning(|name| std::env::var(name).ok()) {
+        args.told.note(&warning);
     }
     let Rights { user, capabilities } = args.rights.choose(&program, args.told)?;
     let command = Command { program, arguments: command.collect(), user, capabilities };

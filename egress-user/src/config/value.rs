@@ -4,6 +4,7 @@ use std::{
     time::Duration,
 };
 
+use egress_common::abi::DNS_PORT;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
@@ -16,8 +17,6 @@ pub(super) use url::{proxy_url, socks_url, upstream_url};
 
 /// Longest time of any key: a year. Longer ones are slips, and would overflow a clock.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// The port of DNS, where a server is written without.
-const DNS_PORT: u16 = 53;
 /// RFC 7858.
 const TLS_PORT: u16 = 853;
 /// RFC 8484.

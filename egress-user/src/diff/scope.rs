@@ -192,7 +192,7 @@ fn text(target: &NetworkTarget, host: &Host) -> String {
         (Payload::Http(HttpRequest { method, path }), _) => {
             format!("http://{host}:{port}{path} {method}")
         }
-        (Payload::Tls, _) => format!("https://{host}:{port}"),
+        (Payload::Tls | Payload::TlsWithEch, _) => format!("https://{host}:{port}"),
         (Payload::Unknown | Payload::Opaque, _) => format!("{host}:{port}"),
     }
 }

@@ -11,8 +11,8 @@ use std::{
 
 use crate::kernel::{Connected, Destroyer, Maps};
 
-/// Most connections that wait for their end. What comes later ends by itself after four seconds
-/// (`egress-ebpf/src/sockops.rs`).
+/// Most connections that wait for their end. What comes later ends by itself
+/// ([`egress_common::abi::UNVERIFIED_WAIT_MS`]).
 const MAX_QUEUED: usize = 4096;
 
 /// Ends connections of the network namespace of the threads of this process.
@@ -30,7 +30,7 @@ struct Waiting {
 /// What is to be ended.
 enum End {
     /// One that no server has answered, by its cookie.
-    Held(u64),
+    Unverified(u64),
     /// Any.
     Connection(Connected),
 }
@@ -42,7 +42,7 @@ impl Ender {
 
     /// Ends the unanswered connection with this socket cookie, soon. Never blocks.
     pub(super) fn end(self: &Arc<Self>, cookie: u64) {
-        self.add(End::Held(cookie));
+        self.add(End::Unverified(cookie));
     }
 
     /// Ends a connection, soon. Never blocks.
@@ -53,7 +53,7 @@ impl Ender {
     fn add(self: &Arc<Self>, end: End) {
         let mut waiting = self.waiting();
         // A revoked right is not to be lost: its connection does not end by itself.
-        if matches!(end, End::Held(_)) && waiting.queue.len() >= MAX_QUEUED {
+        if matches!(end, End::Unverified(_)) && waiting.queue.len() >= MAX_QUEUED {
             tracing::debug!("too many refused connections at once; this one ends by itself");
             return;
         }
@@ -93,8 +93,8 @@ impl Ender {
     fn end_one(&self, destroyer: &Destroyer, end: &End) -> io::Result<()> {
         match end {
             // Gone when it has ended by itself.
-            End::Held(cookie) => match self.maps.held(*cookie) {
-                Some(held) => destroyer.end(*cookie, &held),
+            End::Unverified(cookie) => match self.maps.unverified(*cookie) {
+                Some(connection) => destroyer.end(*cookie, &connection),
                 None => Ok(()),
             },
             End::Connection(connection) => destroyer.end_connection(connection),

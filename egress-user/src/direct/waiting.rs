@@ -25,13 +25,13 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Adds one that has begun now. Gives the oldest where there is no room for both.
-    pub(super) fn add(&self, told: Box<HelloEvent>) -> Option<Box<HelloEvent>> {
+    pub(super) fn add(&self, hello: Box<HelloEvent>) -> Option<Box<HelloEvent>> {
         let mut queue = self.queue();
         let oldest = if queue.len() < MAX_WAITING { None } else { queue.pop_front() };
-        queue.push_back((Instant::now() + WHOLE_WITHIN, told));
+        queue.push_back((Instant::now() + WHOLE_WITHIN, hello));
         drop(queue);
         self.came.notify_one();
-        oldest.map(|(_, told)| told)
+        oldest.map(|(_, hello)| hello)
     }
 
     /// Waits for the next whose time is over, and gives it.
@@ -45,8 +45,8 @@ impl Waiting {
             sleep_until(until).await;
             // The front may be another one by now.
             let late = self.queue().pop_front_if(|(until, _)| *until <= Instant::now());
-            if let Some((_, told)) = late {
-                return told;
+            if let Some((_, hello)) = late {
+                return hello;
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{
     query::{self, Asked, Query, Reverse},
     server::MAX_QUERIES,
     settings::Settings,
-    tcp::MAX_CONNECTIONS,
+    tcp::MAX_DNS_CONNECTIONS,
     upstream::Upstream,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod lookup;
+mod noted;
 
 /// Longest TTL of the name of a pinned address, in seconds.
 const POINTER_TTL: u32 = 3600;
@@ -70,7 +71,7 @@ impl Service {
             flows,
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(MAX_DNS_CONNECTIONS)),
         })
     }
 
@@ -183,7 +184,7 @@ impl Service {
         };
         let grant = match self.sandbox.policy().name(&name) {
             Ok(grant) => grant,
-            Err(refusal) => return self.refuse(Subject::lookup(&name, record_type), refusal),
+            Err(refusal) => return self.refuse_name(&name, record_type, refusal),
         };
         self.reply_allowed(&name, &grant, record_type).await
     }
@@ -230,6 +231,9 @@ impl Service {
             reply,
             Reply::Addresses(_) | Reply::Records { .. } | Reply::NoData | Reply::NxDomain
         );
+        if is_allowed && !matches!(reply, Reply::NxDomain) {
+            self.sandbox.journal.note_answered(name);
+        }
         if is_allowed {
             self.sandbox.journal.allowed(|| {
                 Event::allowed(Subject::lookup(name, record_type), Some(grant.rule().clone()))
@@ -258,7 +262,7 @@ impl Service {
             Outcome::Failed(refusal, reply) => {
                 match refusal.reason {
                     Reason::RateLimited => self.note_limit(Limit::Pins),
-                    _ => self.note(Subject::lookup(name, record_type), &refusal),
+                    _ => self.note_failure(name, record_type, &refusal, &reply),
                 }
                 Err(reply)
             }

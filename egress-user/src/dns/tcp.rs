@@ -19,7 +19,7 @@ use crate::{flow::PeerAddress, record::Limit};
 
 /// Most TCP connections of a sandbox to its DNS listeners; more are closed at once. Each may hold
 /// one message of 64 KiB that is still arriving, so 4 MiB in all.
-pub const MAX_CONNECTIONS: usize = 64;
+pub const MAX_DNS_CONNECTIONS: usize = 64;
 
 /// How long a connection may go without a whole query from it or a whole answer to it. A slow
 /// trickle of bytes does not count.

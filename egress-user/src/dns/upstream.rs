@@ -30,6 +30,7 @@ use crate::{
     policy::{Answer, Name},
 };
 
+mod asked;
 mod cache;
 mod chain;
 mod error;
@@ -74,6 +75,12 @@ impl Looked {
 pub trait Upstream: Send + Sync {
     /// Looks up A and AAAA of an allowed name, without search domains and without any hosts file.
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
+
+    /// The servers that a name is asked of, for a person; empty where nobody knows.
+    fn asked(&self, name: &Name) -> String {
+        let _ = name;
+        String::new()
+    }
 
     /// Whether an answer to this is kept, so that nobody would be asked.
     fn is_kept(&self, _name: &Name, _record_type: RecordType) -> bool {
@@ -180,7 +187,7 @@ impl NameServers {
         settings: &DnsSettings,
         mut surroundings: Surroundings,
     ) -> Result<Self, ServersError> {
-        if surroundings.roots.is_none() && uses_tls(settings) {
+        if surroundings.roots.is_none() && tls::uses_tls(settings) {
             surroundings.roots = Some(tls::system_roots()?);
         }
         let mut named =
@@ -284,15 +291,6 @@ impl Surroundings {
     }
 }
 
-/// Whether any server is asked by TLS.
-fn uses_tls(settings: &DnsSettings) -> bool {
-    let lists = settings.forward.iter().map(|forward| &forward.servers);
-    lists
-        .chain([&settings.servers])
-        .flatten()
-        .any(|server| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. }))
-}
-
 impl Current {
     fn new(
         settings: &DnsSettings,
@@ -300,7 +298,7 @@ impl Current {
         system: Vec<IpAddr>,
     ) -> Result<Self, ServersError> {
         let tls = match &surroundings.roots {
-            Some(roots) if uses_tls(settings) => Some(tls::client(roots.clone())?),
+            Some(roots) if tls::uses_tls(settings) => Some(tls::client(roots.clone())?),
             _ => None,
         };
         let manner = Manner {
@@ -342,6 +340,10 @@ impl Current {
 }
 
 impl Upstream for NameServers {
+    fn asked(&self, name: &Name) -> String {
+        self.servers_of(name)
+    }
+
     fn lookup<'a>(&'a self, name: &'a Name) -> Pin<Box<dyn Future<Output = Looked> + Send + 'a>> {
         let current = self.current();
         Box::pin(async move {

@@ -105,8 +105,12 @@ impl Evidence {
     /// Whether whatever passes at `asked` without naming anybody passes here too: the same port of
     /// another address.
     pub(crate) fn opens_as(&self, asked: &Self) -> bool {
+        let has_ech_of_its_own = |of: &Self| {
+            of.grants().flat_map(MatchedRules::rules).any(|rule| rule.options.ech.is_some())
+        };
         (self.literal.is_some() || asked.literal.is_none())
             && (self.any_protocol() || !asked.any_protocol() || !self.is_web())
+            && ![self, asked].into_iter().any(has_ech_of_its_own)
     }
 
     /// Whether everything that is judged by this is judged alike by the other, whatever it says: the same

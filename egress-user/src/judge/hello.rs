@@ -4,10 +4,14 @@ use egress_common::Reason;
 
 use super::evidence::{Admitted, Evidence};
 use crate::{
-    policy::{Host, Payload, Policy, Refusal, Remedy},
+    policy::{Host, LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES, Payload, Policy, Refusal},
     record::{Event, Subject},
-    sniff::Hello,
+    sniff::{Hello, tls},
 };
+
+// What is read as a server name is a name of the policy's.
+const _: () = assert!(tls::NAME_LIMIT_BYTES == NAME_LIMIT_BYTES);
+const _: () = assert!(tls::LABEL_LIMIT_BYTES == LABEL_LIMIT_BYTES);
 
 impl Evidence {
     /// Judges a TLS hello.
@@ -27,16 +31,16 @@ impl Evidence {
     }
 
     fn hello(&self, policy: &Policy, hello: &Hello) -> Result<Admitted, Refusal> {
-        if hello.ech && !policy.settings().allow_ech {
-            let remedy = Some(Remedy::AllowEch);
-            return Err(Refusal { remedy, ..Refusal::new(Reason::EchRefused) });
-        }
+        let payload = if hello.ech { Payload::TlsWithEch } else { Payload::Tls };
         let Some(text) = &hello.server_name else {
             self.judge_unnamed(Reason::SniMismatch)?;
-            return self.judge_payload(policy, None, &Payload::Tls);
+            return self.judge_payload(policy, None, &payload);
         };
         let Ok(host) = Host::parse(text) else { return Err(Refusal::new(Reason::InvalidHost)) };
         let name = self.judge_host(policy, &host, Reason::SniMismatch)?;
-        self.judge_payload(policy, Some((host, name)), &Payload::Tls)
+        self.judge_payload(policy, Some((host, name)), &payload)
     }
 }
+
+#[cfg(test)]
+mod tests;

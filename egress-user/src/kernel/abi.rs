@@ -7,11 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use egress_common::abi::{ABI_VERSION, map};
+use egress_common::abi::ABI_VERSION;
 
-/// A pinned map of held connections.
+/// What the names of these pins begin with: as versions before [`FIRST_NAMED`] called the map. Never to be
+/// changed, as each version looks for it.
+const PIN: &str = "HELD";
+
+/// A pinned map of connections that are not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HeldPin {
+pub(super) struct UnverifiedPin {
     /// Where it is pinned.
     pub(super) path: PathBuf,
     /// Of the run that pinned it.
@@ -20,13 +24,13 @@ pub(super) struct HeldPin {
     pub(super) sandbox: u64,
 }
 
-/// Versions before this one pinned the map of one sandbox, under the map's own name.
+/// Versions before this one pinned the map of one sandbox, under [`PIN`] alone.
 const FIRST_NAMED: u32 = 7;
 
-impl HeldPin {
+impl UnverifiedPin {
     /// That of a sandbox of this process.
     pub(super) fn new(directory: &Path, sandbox: u64) -> Self {
-        let name = format!("{}-{ABI_VERSION}-{sandbox}", map::HELD);
+        let name = format!("{}-{ABI_VERSION}-{sandbox}", PIN);
         Self { path: directory.join(name), version: ABI_VERSION, sandbox }
     }
 
@@ -42,16 +46,15 @@ impl HeldPin {
     /// for one that held nothing back, and let it leave; what is there and is no such map makes them leave
     /// everything alone.
     pub(super) fn barrier(directory: &Path) -> PathBuf {
-        directory.join(map::HELD)
+        directory.join(PIN)
     }
 
     fn parse(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        if name == map::HELD {
+        if name == PIN {
             return Some(Self { path: path.to_owned(), version: FIRST_NAMED - 1, sandbox: 0 });
         }
-        let (version, sandbox) =
-            name.strip_prefix(map::HELD)?.strip_prefix('-')?.split_once('-')?;
+        let (version, sandbox) = name.strip_prefix(PIN)?.strip_prefix('-')?.split_once('-')?;
         let (version, sandbox) = (version.parse().ok()?, sandbox.parse().ok()?);
         Some(Self { path: path.to_owned(), version, sandbox })
     }
@@ -68,12 +71,12 @@ const _: () = assert!(ABI_VERSION >= FIRST_NAMED);
 mod tests {
     use std::path::Path;
 
-    use super::{ABI_VERSION, HeldPin};
+    use super::{ABI_VERSION, UnverifiedPin};
 
     #[test]
     fn a_pin_tells_its_version_and_sandbox() {
-        let ours = HeldPin::new(Path::new("/pins"), 4711);
-        assert_eq!(HeldPin::parse(&ours.path), Some(ours.clone()));
+        let ours = UnverifiedPin::new(Path::new("/pins"), 4711);
+        assert_eq!(UnverifiedPin::parse(&ours.path), Some(ours.clone()));
         assert!(ours.is_readable());
         assert_eq!((ours.version, ours.sandbox), (ABI_VERSION, 4711));
     }
@@ -82,17 +85,17 @@ mod tests {
     fn what_keeps_older_versions_out_is_not_taken_for_their_map() {
         let directory = std::env::temp_dir().join(format!("egress-abi-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
-        let ours = HeldPin::new(&directory, 4711);
-        std::fs::write(HeldPin::barrier(&directory), "").expect("a file");
+        let ours = UnverifiedPin::new(&directory, 4711);
+        std::fs::write(UnverifiedPin::barrier(&directory), "").expect("a file");
         std::fs::write(&ours.path, "").expect("a file");
-        let found = HeldPin::find(&directory);
+        let found = UnverifiedPin::find(&directory);
         std::fs::remove_dir_all(&directory).expect("remove it");
         assert_eq!(found, Some(ours));
     }
 
     #[test]
     fn other_versions_are_told_apart() {
-        let parse = |name: &str| HeldPin::parse(&Path::new("/pins").join(name));
+        let parse = |name: &str| UnverifiedPin::parse(&Path::new("/pins").join(name));
         let before = parse("HELD").expect("the name of before");
         assert!(!before.is_readable());
         let later = parse(&format!("HELD-{}-1", ABI_VERSION + 1)).expect("a later one");

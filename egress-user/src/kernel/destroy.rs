@@ -7,23 +7,21 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use egress_common::{Address, event::Held};
+use egress_common::{Address, event::Unverified};
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
-        socket,
-    },
+    sys::socket::{MsgFlags, NetlinkAddr, recv, sendto},
 };
 
-use super::Connected;
+use super::{
+    Connected,
+    sock_diag::{self, NLMSG_ERROR, request_of},
+};
 use crate::sys;
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
 const SOCK_DESTROY: u16 = 21;
 const NLM_F_REQUEST_ACK: u16 = 1 | 4;
-const NLMSG_ERROR: u16 = 2;
-const REQUEST_LENGTH: usize = 72;
 
 /// Sockets of the network namespace in which it was opened.
 #[derive(Debug)]
@@ -37,12 +35,7 @@ impl Destroyer {
     /// # Errors
     /// When it cannot (`CONFIG_INET_DIAG_DESTROY`), or the rights (CAP_NET_ADMIN) are missing.
     pub fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
+        let socket = sock_diag::open()?;
         let destroyer = Self { socket };
         // Nobody's: port 0 is nothing that a connection could have.
         let nobody = (Address::LOOPBACK4, 0);
@@ -59,9 +52,9 @@ impl Destroyer {
     /// # Errors
     /// ENOENT when it has ended by itself. Before Linux 6.12 sockets that no process has any more
     /// are left as they are.
-    pub fn end(&self, cookie: u64, held: &Held) -> io::Result<()> {
-        let source = (held.source, held.source_port);
-        self.destroy(source, (held.destination, held.destination_port), cookie)
+    pub fn end(&self, cookie: u64, connection: &Unverified) -> io::Result<()> {
+        let source = (connection.source, connection.source_port);
+        self.destroy(source, (connection.destination, connection.destination_port), cookie)
     }
 
     /// Ends any connection.
@@ -97,23 +90,11 @@ impl Destroyer {
     }
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
 fn request(source: (Address, u16), destination: (Address, u16), cookie: u64) -> Vec<u8> {
     let v4 = destination.0.v4_word().is_some();
-    let mut message = Vec::with_capacity(REQUEST_LENGTH);
-    message.extend(u32::try_from(REQUEST_LENGTH).unwrap_or_default().to_ne_bytes());
-    message.extend(SOCK_DESTROY.to_ne_bytes());
-    message.extend(NLM_F_REQUEST_ACK.to_ne_bytes());
-    // Sequence and sender.
-    message.extend([0; 8]);
-    // A v6 socket connected to a v4-mapped address is found as an IPv4 one (6.18).
-    let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
-    let numbers = [family, libc::IPPROTO_TCP, 0, 0];
-    message.extend(numbers.map(|number| u8::try_from(number).unwrap_or_default()));
-    // Every state.
-    message.extend(u32::MAX.to_ne_bytes());
-    message.extend(source.1.to_be_bytes());
-    message.extend(destination.1.to_be_bytes());
+    let mut socket = Vec::with_capacity(48);
+    socket.extend(source.1.to_be_bytes());
+    socket.extend(destination.1.to_be_bytes());
     for (address, _) in [source, destination] {
         let bytes = match IpAddr::from(address) {
             IpAddr::V4(v4) => {
@@ -124,13 +105,16 @@ fn request(source: (Address, u16), destination: (Address, u16), cookie: u64) -> 
             }
             IpAddr::V6(v6) => v6.octets(),
         };
-        message.extend(bytes);
+        socket.extend(bytes);
     }
     // Any interface; the cookie keeps a later socket of the same addresses from harm.
-    message.extend(0_u32.to_ne_bytes());
-    message.extend((cookie as u32).to_ne_bytes());
-    message.extend(((cookie >> 32) as u32).to_ne_bytes());
-    message
+    socket.extend(0_u32.to_ne_bytes());
+    socket.extend((cookie as u32).to_ne_bytes());
+    socket.extend(((cookie >> 32) as u32).to_ne_bytes());
+    // A v6 socket connected to a v4-mapped address is found as an IPv4 one (6.18).
+    let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
+    // Every state.
+    request_of(SOCK_DESTROY, NLM_F_REQUEST_ACK, family, u32::MAX, &socket)
 }
 
 /// The error of an acknowledgement, as a negative errno.

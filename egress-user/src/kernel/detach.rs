@@ -5,9 +5,9 @@
 use std::{fs, path::Path};
 
 use aya::maps::{HashMap, Map, MapData};
-use egress_common::event::Held;
+use egress_common::event::Unverified;
 
-use super::{abi::HeldPin, destroy::Destroyer};
+use super::{abi::UnverifiedPin, destroy::Destroyer};
 use crate::sys::{self, pod::Wire};
 
 /// Removes a dead sandbox's directory of pins, whose programs are detached once nobody holds their
@@ -22,7 +22,7 @@ pub fn detach_pinned(pins: &Path) -> bool {
     if !pins.is_dir() {
         return true;
     }
-    if !end_held(pins) {
+    if !end_unverified(pins) {
         return false;
     }
     if let Ok(entries) = fs::read_dir(pins) {
@@ -35,38 +35,42 @@ pub fn detach_pinned(pins: &Path) -> bool {
 }
 
 /// False when some are left.
-fn end_held(pins: &Path) -> bool {
+fn end_unverified(pins: &Path) -> bool {
     // Without one it died before anything was attached.
-    let Some(pin) = HeldPin::find(pins) else { return true };
+    let Some(pin) = UnverifiedPin::find(pins) else { return true };
     if !pin.is_readable() {
         return is_done(&pin);
     }
-    let Ok(held) = MapData::from_pin(&pin.path) else { return false };
-    let Ok(held) = HashMap::<_, u64, Wire<Held>>::try_from(Map::HashMap(held)) else {
+    let Ok(unverified) = MapData::from_pin(&pin.path) else { return false };
+    let Ok(unverified) = HashMap::<_, u64, Wire<Unverified>>::try_from(Map::HashMap(unverified))
+    else {
         return false;
     };
-    let left = of_sandbox(&held, pin.sandbox);
+    let left = of_sandbox(&unverified, pin.sandbox);
     if left.is_empty() {
         return true;
     }
     let Ok(destroyer) = Destroyer::open() else { return false };
     let Ok(netns) = destroyer.netns() else { return false };
-    for (cookie, connection) in left.iter().filter(|(_, held)| held.netns == netns) {
+    for (cookie, connection) in left.iter().filter(|(_, connection)| connection.netns == netns) {
         // Its programs take it out of the map as it closes.
         let _ = destroyer.end(*cookie, connection);
     }
-    of_sandbox(&held, pin.sandbox).is_empty()
+    of_sandbox(&unverified, pin.sandbox).is_empty()
 }
 
 /// The map may be one that other sandboxes live by.
-fn of_sandbox(held: &HashMap<MapData, u64, Wire<Held>>, sandbox: u64) -> Vec<(u64, Held)> {
-    let held = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
-    held.filter(|(_, held)| held.sandbox == sandbox).collect()
+fn of_sandbox(
+    unverified: &HashMap<MapData, u64, Wire<Unverified>>,
+    sandbox: u64,
+) -> Vec<(u64, Unverified)> {
+    let all = unverified.iter().flatten().map(|(cookie, connection)| (cookie, connection.0));
+    all.filter(|(_, connection)| connection.sandbox == sandbox).collect()
 }
 
 /// Whether the programs of another version, whose records say nothing here, hold nothing back at all.
 /// What they hold ends by itself within minutes.
-fn is_done(pin: &HeldPin) -> bool {
+fn is_done(pin: &UnverifiedPin) -> bool {
     let is_empty = sys::bpf::is_pinned_map_empty(&pin.path).unwrap_or(false);
     if !is_empty {
         let (path, version) = (pin.path.display(), pin.version);

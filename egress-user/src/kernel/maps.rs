@@ -15,7 +15,7 @@ use egress_common::{
     Address,
     abi::{capacity, map},
     device::DeviceKey,
-    event::{Counter, Held},
+    event::{Counter, Unverified},
     flow::{FlowKey, FlowValue},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleAction, RuleKey, RuleValue},
     sandbox::Sandbox,
@@ -39,7 +39,7 @@ pub struct Maps {
     pins: Mutex<Hash<PinKey, PinValue>>,
     pub(super) names: Mutex<Hash<NameKey, NameValue>>,
     pub(super) live: Mutex<HashMap<MapData, u64, u64>>,
-    held: Mutex<HashMap<MapData, u64, Wire<Held>>>,
+    unverified: Mutex<HashMap<MapData, u64, Wire<Unverified>>>,
     /// The last number by which connections of a name are counted. Drawn by lot at the start: where maps
     /// of another process live on, its numbers are not to be met.
     pub(super) last_id: AtomicU64,
@@ -106,7 +106,7 @@ impl Maps {
             pins: Mutex::new(taken(ebpf, map::PINS)?),
             names: Mutex::new(taken(ebpf, map::NAMES)?),
             live: Mutex::new(taken(ebpf, map::LIVE)?),
-            held: Mutex::new(taken(ebpf, map::HELD)?),
+            unverified: Mutex::new(taken(ebpf, map::UNVERIFIED)?),
             last_id: AtomicU64::new(sys::process::random()),
             judges_hellos,
             addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
@@ -228,10 +228,10 @@ impl Maps {
     }
 
     /// Every direct connection of a sandbox of which no payload has left, by its socket's cookie.
-    pub fn all_held(&self, sandbox: u64) -> Vec<(u64, Held)> {
-        let held = self.held_map();
-        let held = held.iter().flatten().map(|(cookie, held)| (cookie, held.0));
-        held.filter(|(_, held)| held.sandbox == sandbox).collect()
+    pub fn all_unverified(&self, sandbox: u64) -> Vec<(u64, Unverified)> {
+        let unverified = self.unverified_map();
+        let all = unverified.iter().flatten().map(|(cookie, connection)| (cookie, connection.0));
+        all.filter(|(_, connection)| connection.sandbox == sandbox).collect()
     }
 
     /// A counter of one sandbox; of what belongs to none with 0. [`Maps::remove_sandbox`] gives the last
@@ -241,12 +241,12 @@ impl Maps {
     }
 
     /// The direct connection with this socket cookie, if no server has answered it and it lives.
-    pub fn held(&self, cookie: u64) -> Option<Held> {
-        self.held_map().get(&cookie, 0).ok().map(|held| held.0)
+    pub fn unverified(&self, cookie: u64) -> Option<Unverified> {
+        self.unverified_map().get(&cookie, 0).ok().map(|connection| connection.0)
     }
 
-    pub(super) fn held_map(&self) -> MutexGuard<'_, HashMap<MapData, u64, Wire<Held>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn unverified_map(&self) -> MutexGuard<'_, HashMap<MapData, u64, Wire<Unverified>>> {
+        self.unverified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, Hash<PinKey, PinValue>> {

@@ -13,7 +13,9 @@ use aya::{
 };
 use egress_common::abi::{self, ProgramSpec, capacity, global, map};
 
-use super::{abi::HeldPin, detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps};
+use super::{
+    abi::UnverifiedPin, detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps,
+};
 use crate::sys;
 
 /// The built kernel side (docs/kernel-build.md).
@@ -32,7 +34,7 @@ pub struct Loaded {
 pub struct Programs {
     programs: Vec<(&'static ProgramSpec, OwnedFd)>,
     /// The map of what they hold back.
-    held: OwnedFd,
+    unverified: OwnedFd,
     /// A map whose records are of another size.
     barrier: OwnedFd,
 }
@@ -142,7 +144,7 @@ impl Loaded {
             Some(Map::HashMap(map)) => duplicate(map.fd().as_fd()),
             _ => Err(KernelError::Missing { program: name }),
         };
-        let (held, barrier) = (hash_map(map::HELD)?, hash_map(map::DEVICES)?);
+        let (unverified, barrier) = (hash_map(map::UNVERIFIED)?, hash_map(map::DEVICES)?);
         let mut programs = Vec::with_capacity(abi::PROGRAMS.len());
         for spec in abi::PROGRAMS {
             let descriptor =
@@ -154,7 +156,7 @@ impl Loaded {
             programs.push((spec, duplicate(descriptor.as_fd())?));
         }
         let maps = Maps::take(&mut self.ebpf, self.judges_hellos, self.sandboxes)?;
-        Ok((Programs { programs, held, barrier }, maps))
+        Ok((Programs { programs, unverified, barrier }, maps))
     }
 }
 
@@ -178,13 +180,13 @@ impl Programs {
         })?;
         let mut attached = Attached { links: Vec::new(), pins: pins.to_owned() };
         // First: without it nobody knows what the programs hold back.
-        let held = [
-            (&self.barrier, HeldPin::barrier(pins)),
-            (&self.held, HeldPin::new(pins, sandbox).path),
+        let pinned = [
+            (&self.barrier, UnverifiedPin::barrier(pins)),
+            (&self.unverified, UnverifiedPin::new(pins, sandbox).path),
         ];
-        for (object, path) in held {
+        for (object, path) in pinned {
             sys::bpf::object_pin(object.as_fd(), &path).map_err(|source| KernelError::Pin {
-                program: map::HELD,
+                program: map::UNVERIFIED,
                 path,
                 source,
             })?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use egress_common::{
+    abi::HTTP_PORTS,
     hello,
     pin::{NameKey, NameValue, PinKey, PinValue, PortList},
 };
@@ -17,13 +18,22 @@ use egress_common::{
 use super::maps::{Maps, key_of};
 use crate::{
     pins::{Naming, Opening, PinStore},
-    policy::{Name, Policy, Transport},
+    policy::{self, NAME_LIMIT_BYTES, Name, Policy, Transport},
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
 
 /// Of linux/bpf.h.
 const BPF_NOEXIST: u64 = 1;
+
+// A name of a policy is one of the kernel's, with a zero behind it.
+const _: () = assert!(NAME_LIMIT_BYTES < hello::NAME_BYTES);
+// What the policy leaves to the proxy, the connect hook does.
+const _: () = assert!(
+    HTTP_PORTS[0] == policy::HTTP_PORTS[0]
+        && HTTP_PORTS[1] == policy::HTTP_PORTS[1]
+        && HTTP_PORTS.len() == policy::HTTP_PORTS.len()
+);
 
 /// Writes one sandbox's pins.
 pub struct KernelPins {

@@ -6,14 +6,13 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
-};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, recv, sendto};
+
+use super::sock_diag::{self, NLMSG_ERROR, request_of};
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST_DUMP: u16 = 1 | 0x300;
-const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// Attribute with the id of the socket's cgroup, since Linux 5.9.
 const INET_DIAG_CGROUP_ID: u16 = 21;
@@ -39,12 +38,7 @@ pub struct Connected {
 pub fn of_cgroup(cgroup: u64) -> io::Result<Vec<Connected>> {
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
+        let socket = sock_diag::open()?;
         sendto(socket.as_raw_fd(), &request(family), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
         while read(&socket, cgroup, &mut found)? {}
     }
@@ -73,19 +67,10 @@ fn read(socket: &OwnedFd, cgroup: u64, found: &mut Vec<Connected>) -> io::Result
     Ok(true)
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`, for sockets in every state but listening.
+/// For sockets in every state but listening.
 fn request(family: i32) -> Vec<u8> {
     const LISTEN: u32 = 10;
-    let mut message = Vec::with_capacity(MESSAGE);
-    message.extend(72_u32.to_ne_bytes());
-    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    message.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
-    message.extend([0; 8]);
-    let numbers = [family, libc::IPPROTO_TCP, 0, 0];
-    message.extend(numbers.map(|number| u8::try_from(number).unwrap_or_default()));
-    message.extend((!(1_u32 << LISTEN)).to_ne_bytes());
-    message.resize(72, 0);
-    message
+    request_of(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, family, !(1_u32 << LISTEN), &[])
 }
 
 fn connected(body: &[u8], cgroup: u64) -> Option<Connected> {

@@ -26,7 +26,7 @@ pub struct Standing {
     /// Connections to its proxy that were not accepted yet, as the kernel side counts them.
     pub flows: u64,
     /// Direct connections without an answer, as the kernel side counts them.
-    pub held: u64,
+    pub unverified: u64,
 }
 
 impl Maps {
@@ -38,7 +38,13 @@ impl Maps {
         let rules = self.addresses();
         let rules = rules.keys().flatten().filter(|key| key.data().0.sandbox == id).count();
         let taken = |word| self.usage.taken(id, word);
-        Standing { pins, names, rules, flows: taken(word::FLOWS), held: taken(word::HELD) }
+        Standing {
+            pins,
+            names,
+            rules,
+            flows: taken(word::FLOWS),
+            unverified: taken(word::UNVERIFIED),
+        }
     }
 
     /// Takes away everything that the maps have of a sandbox, and nothing of another's: from here on its

@@ -1,7 +1,7 @@
 //! Pins live as long as a connection made under them: a program that keeps a pool of connections to
 //! addresses it looked up once must not lose the next one while the others work.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use super::{Naming, PinStore, PinTable, table::Pin};
 use crate::policy::Name;
@@ -9,8 +9,14 @@ use crate::policy::Name;
 /// How long a pin whose time is over lives on at a time while a connection under it does.
 pub(super) const LEASE_NS: u64 = 3_000_000_000;
 
-/// A pin is renewed when less than this is left of it; longer than [`PinTable::renew`]'s period.
+/// A pin is renewed when less than this is left of it.
 const RENEW_NS: u64 = 2_000_000_000;
+
+/// How often [`PinTable::renew`] is to be called.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+// Each pin is looked at between the time when it may be renewed and its end.
+const _: () = assert!(RENEW_EVERY.as_nanos() < RENEW_NS as u128 && RENEW_NS < LEASE_NS);
 
 impl PinTable {
     /// A connection by the proxy was made to the address: until [`PinTable::release`], once for each
@@ -54,7 +60,7 @@ impl PinTable {
     }
 
     /// Lets pins live on whose time is nearly over, and under which connections live. To be called
-    /// every second.
+    /// once in [`RENEW_EVERY`].
     pub fn renew(&mut self, sink: &dyn PinStore, now_ns: u64) {
         let nearly_over = |pins: &Vec<Pin>| pins.iter().any(|pin| pin.is_nearly_over(now_ns));
         let some = self.by_address.iter().filter(|(_, pins)| nearly_over(pins));

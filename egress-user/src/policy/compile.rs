@@ -120,7 +120,8 @@ impl Policy {
 /// The v4-mapped prefix, where IPv4 stands among the kernel's keys.
 const MAPPED: Ipv6Net =
     Ipv6Net::new_assert(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), MAPPED_LENGTH);
-const MAPPED_LENGTH: u8 = 96;
+/// The prefix length of all of IPv4 there.
+pub(super) const MAPPED_LENGTH: u8 = 96;
 
 /// A rule for IPv6 says nothing about IPv4; the kernel's keys of IPv4 are cut out of its block.
 fn apart_from_ipv4(block: IpNet) -> Vec<IpNet> {

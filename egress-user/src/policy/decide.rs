@@ -1,4 +1,4 @@
-//! The decision: one order of checks for every door. Its rows are those of docs/policy.md.
+//! The decision: one order of checks for everyone who asks. Its rows are those of docs/policy.md.
 use std::{
     collections::HashSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -228,11 +228,12 @@ impl Policy {
         transport: Transport,
         payload: &Payload,
     ) -> Result<&'a Arc<Rule>, Refusal> {
-        let mode = self.settings.mode;
-        match grant.judge_payload(mode, port, transport, payload) {
+        match grant.judge_payload(&self.settings, port, transport, payload) {
             Ok(rule) => Ok(rule),
             Err((Reason::PortNotAllowed, _)) => Err(self.port_refusal(grant, port, transport)),
-            Err((reason, rule)) => Err(Refusal::of_payload(reason, rule, mode, payload)),
+            Err((reason, rule)) => {
+                Err(Refusal::of_payload(reason, rule, self.settings.mode, payload))
+            }
         }
     }
 
@@ -347,7 +348,7 @@ impl Policy {
         let (accepting, addresses) = self.judge_lookup(name, &grant, &answer)?;
         let passes = |grant: &MatchedRules| {
             let Request { port, transport, payload, .. } = request;
-            grant.judge_payload(self.settings.mode, *port, *transport, payload).is_ok()
+            grant.judge_payload(&self.settings, *port, *transport, payload).is_ok()
         };
         if !passes(&accepting) {
             // A line that accepts such an answer opens something else.

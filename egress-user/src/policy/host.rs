@@ -16,9 +16,9 @@ use idna::AsciiDenyList;
 /// (soft hyphens) may make the text longer, but not without end: normalising costs time.
 const TEXT_LIMIT_BYTES: usize = 1024;
 /// Most bytes of a name in text form, without the root's dot.
-const NAME_LIMIT_BYTES: usize = 253;
+pub const NAME_LIMIT_BYTES: usize = 253;
 /// Most bytes of a label.
-const LABEL_LIMIT_BYTES: usize = 63;
+pub const LABEL_LIMIT_BYTES: usize = 63;
 
 /// A normalised DNS name: A-labels, lower case, no trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use egress_common::Reason;
 
-use super::{HTTP_PORTS, Mode, Payload, PortSet, Route, Rule, TLS_PORTS, Transport};
+use super::{HTTP_PORTS, Mode, Payload, PortSet, Route, Rule, Settings, TLS_PORTS, Transport};
 
 /// The lines of one pattern, the most specific that matched, all allows or all denies. Cheap to clone. Where they
 /// allow, values of it are called `grant`: that is what pins keep.
@@ -85,14 +85,14 @@ impl MatchedRules {
     /// method.
     pub fn judge_payload(
         &self,
-        mode: Mode,
+        settings: &Settings,
         port: u16,
         transport: Transport,
         payload: &Payload,
     ) -> Result<&Arc<Rule>, (Reason, &Arc<Rule>)> {
         let mut nearest = (Reason::PortNotAllowed, self.rule());
         for rule in self.opening(port, transport) {
-            match rule.judge_payload(mode, port, transport, payload) {
+            match rule.judge_payload(settings, port, transport, payload) {
                 Ok(()) => return Ok(rule),
                 Err(reason) if reason > nearest.0 => nearest = (reason, rule),
                 Err(_) => {}
@@ -131,6 +131,8 @@ impl MatchedRules {
         let needs_proxy = mode == Mode::Limited
             || HTTP_PORTS.contains(&port)
             || written(Route::Proxy)
+            // To the kernel side ECH is a matter of the sandbox, not of a name.
+            || opening().any(|rule| rule.options.ech.is_some())
             || self.reads_requests(mode, port);
         if suits && !needs_proxy && opening().next().is_some() {
             Route::Kernel

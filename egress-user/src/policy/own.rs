@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::{
     Policy,
     class::{carried, is_mixed, is_public},
+    compile::MAPPED_LENGTH,
 };
 
 /// Addresses that the network namespace in which connections are dialled holds, each with the interface
@@ -67,7 +68,6 @@ impl OwnAddresses {
 
 /// A block of v4-mapped addresses is one of IPv4.
 fn canonical(block: IpNet) -> IpNet {
-    const MAPPED_LENGTH: u8 = 96;
     let block = block.trunc();
     match block.addr().to_canonical() {
         IpAddr::V4(v4) if block.addr().is_ipv6() && block.prefix_len() >= MAPPED_LENGTH => {

@@ -57,6 +57,15 @@ impl Pattern {
         if text.contains('*') {
             return Err(misplaced_wildcard(text));
         }
+        // As cookies and other tools write it.
+        if let Some(Ok(name)) = text.strip_prefix('.').map(Name::parse) {
+            return Err(PatternError::new(
+                format!("{text:?} begins with a dot"),
+                format!(
+                    "write \"**.{name}\" for {name} and all below it, or \"*.{name}\" without itself"
+                ),
+            ));
+        }
         Name::parse(text).map(Pattern::Exact).map_err(|error| {
             PatternError::new(error.0, "write a host name such as \"example.com\"")
         })

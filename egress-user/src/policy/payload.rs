@@ -1,7 +1,7 @@
 //! What a connection carries, and whether a rule lets it pass (rows 5 and 11).
 use egress_common::Reason;
 
-use super::{HTTP_PORTS, Mode, Rule, TLS_PORTS, Transport, path};
+use super::{Ech, HTTP_PORTS, Mode, Rule, Settings, TLS_PORTS, Transport, path};
 
 /// Methods that `mode = "limited"` lets pass.
 pub const LIMITED_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -14,6 +14,8 @@ pub enum Payload {
     Unknown,
     /// TLS, which hides methods and paths.
     Tls,
+    /// TLS whose hello has another one in it, encrypted or for show, with a name of its own.
+    TlsWithEch,
     /// A request of plain HTTP.
     Http(HttpRequest),
     /// Neither: nothing in it can be judged.
@@ -35,21 +37,28 @@ impl Rule {
         mode == Mode::Limited || self.options.methods.is_some() || self.options.paths.is_some()
     }
 
-    /// Rows 5 and 11 for a port and transport that the rule opens.
+    /// Whether Encrypted ClientHello passes by it.
+    pub fn allows_ech(&self, settings: &Settings) -> bool {
+        self.options.ech.map_or(settings.allow_ech, |ech| ech == Ech::Allow)
+    }
+
+    /// Rows 5, 10 (as far as ECH goes) and 11 for a port and transport that the rule opens.
     pub(super) fn judge_payload(
         &self,
-        mode: Mode,
+        settings: &Settings,
         port: u16,
         transport: Transport,
         payload: &Payload,
     ) -> Result<(), Reason> {
+        let mode = settings.mode;
         if !self.reads_requests(mode) {
-            return Ok(());
+            let is_hidden = *payload == Payload::TlsWithEch && !self.allows_ech(settings);
+            return if is_hidden { Err(Reason::EchRefused) } else { Ok(()) };
         }
         match payload {
             _ if transport == Transport::Udp => Err(Reason::ProtocolNotAllowed),
             Payload::Http(request) => self.judge_request(mode, request),
-            Payload::Tls => Err(Reason::InspectionRequired),
+            Payload::Tls | Payload::TlsWithEch => Err(Reason::InspectionRequired),
             Payload::Unknown if TLS_PORTS.contains(&port) => Err(Reason::InspectionRequired),
             // Each request is judged when it comes.
             Payload::Unknown if HTTP_PORTS.contains(&port) => Ok(()),

@@ -65,6 +65,7 @@ fn payload_remedy(
                 Remedy::AddMethod { method: method.clone(), rule: rule.clone() }
             })
         }
+        (Reason::EchRefused, _) => Some(Remedy::AllowEch(rule.clone())),
         (Reason::PathNotAllowed, Payload::Http(request)) if path::is_ambiguous(&request.path) => {
             Some(Remedy::PlainPath)
         }

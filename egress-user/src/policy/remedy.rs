@@ -85,8 +85,8 @@ pub enum Remedy {
         /// What is tried hides its requests, or has none; a method is all that is amiss otherwise.
         unread: bool,
     },
-    /// `ech = "allow"` in `[network]`.
-    AllowEch,
+    /// `ech = "allow"` of the rule; or a program that sends none.
+    AllowEch(Arc<Rule>),
     /// No change of the policy: the path of the request, without what servers read differently.
     PlainPath,
     /// No change of the policy: a name or an address in place of what is neither.

@@ -137,6 +137,25 @@ impl Route {
     }
 }
 
+/// `ech`: whether TLS hellos with Encrypted ClientHello may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ech {
+    /// None passes, real or for show.
+    Refuse,
+    /// They pass by their outer name.
+    Allow,
+}
+
+impl Ech {
+    /// The word of the policy file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Ech::Refuse => "refuse",
+            Ech::Allow => "allow",
+        }
+    }
+}
+
 /// Options of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleOptions {
@@ -152,6 +171,8 @@ pub struct RuleOptions {
     pub paths: Option<Box<[Box<str>]>>,
     /// The way of the bytes; none = what suits the port.
     pub via: Option<Route>,
+    /// Encrypted ClientHello; none = as `ech` of `[network]` says.
+    pub ech: Option<Ech>,
     /// Where the names of the rule may resolve to beside public addresses; empty = nowhere.
     pub resolves_to: Box<[IpNet]>,
 }
@@ -166,6 +187,7 @@ impl Default for RuleOptions {
             methods: None,
             paths: None,
             via: None,
+            ech: None,
             resolves_to: Box::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The transparent door: connections that the kernel side has redirected.
+//! The transparent proxy: connections that the kernel side has redirected.
 
 use std::{
     convert::Infallible,
@@ -33,7 +33,7 @@ use crate::{
     flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
-    pins::{PinStore, PinTable, direct_ports},
+    pins::{PinStore, PinTable, RENEW_EVERY, direct_ports},
     policy::Policy,
     record::{Event, GivenUp, Limit, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -49,9 +49,6 @@ const AT_START: usize = 8;
 
 /// Wait after a failed accept: what makes it fail (no descriptors) does not pass at once.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// How often [`PinTable::renew`] is to be called.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
@@ -123,12 +120,12 @@ impl Transparent {
                 }
             };
             let permit = self.permit().await;
-            let door = Arc::clone(&self);
+            let proxy = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
             tokio::spawn(async move {
                 let _permit = permit;
-                door.connection(client, peer, door.drain.owed()).await;
+                proxy.connection(client, peer, proxy.drain.owed()).await;
             });
         }
     }
@@ -151,7 +148,7 @@ impl Transparent {
             Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
                 let connection =
-                    Connection { door: self, client, server, policy, live, evidence, owed };
+                    Connection { proxy: self, client, server, policy, live, evidence, owed };
                 let Connection { client, server, live, owed, .. } = &connection;
                 tokio::select! {
                     biased;

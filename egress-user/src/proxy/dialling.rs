@@ -51,7 +51,7 @@ impl Connection<'_> {
                 }
             }
         };
-        let mut race = dial::Race::new(Arc::clone(&self.door.outbound.attempts));
+        let mut race = dial::Race::new(Arc::clone(&self.proxy.outbound.attempts));
         match ended {
             Some(Ok(dialled)) => return Ok(Some(dialled)),
             Some(Err(error)) => tracing::debug!(to = %asked, %error, "not reached"),
@@ -135,7 +135,7 @@ impl Connection<'_> {
     /// Other pins of the names of the asked address: all of them before the client has said
     /// anything, then those that may serve what it said.
     fn other_pins(&self, said: Option<Option<&Name>>) -> Vec<IpAddr> {
-        let (pins, now_ns) = (self.door.pins(), boottime_ns());
+        let (pins, now_ns) = (self.proxy.pins(), boottime_ns());
         // Of the first names alone: an address may have thousands.
         let names = self.evidence.names().take(OTHER_NAMES);
         let of_names = names.flat_map(|name| pins.addresses_of(name, now_ns));

@@ -42,7 +42,7 @@ pub(super) async fn forward(
                             return Ok(End::Broken(Stop::Refused { refused, http: false }));
                         }
                     };
-                    if !connection.may_serve(&connection.door.pins(), address, name.as_ref()) {
+                    if !connection.may_serve(&connection.proxy.pins(), address, name.as_ref()) {
                         return Ok(End::Broken(Stop::Gone));
                     }
                     judged += length;

@@ -23,7 +23,7 @@ pub(super) struct Judging<'a> {
 impl Connection<'_> {
     /// What its payloads are judged by.
     pub(super) fn judging(&self) -> Judging<'_> {
-        let journal = &self.door.sandbox.journal;
+        let journal = &self.proxy.sandbox.journal;
         Judging { evidence: &self.evidence, policy: &self.policy, journal }
     }
 }

@@ -124,7 +124,7 @@ impl<'a> Begun<'a> {
                         Ok(name) => name,
                         Err(refused) => return Ok(Err(Stop::Refused { refused, http: true })),
                     };
-                    let pins = self.connection.door.pins();
+                    let pins = self.connection.proxy.pins();
                     if !self.connection.may_serve(&pins, self.address, name.as_ref()) {
                         return Ok(Err(Stop::Gone));
                     }

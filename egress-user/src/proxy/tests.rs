@@ -1,17 +1,22 @@
 //! The proxy over real loopback sockets: what it is told by the kernel side, and the pins, are scripted.
 
 mod accepting;
+mod changes;
 mod dialling;
 mod draining;
 mod dying;
+mod elsewhere;
 mod ends;
+mod first_lines;
 mod heads;
+mod hellos;
 mod http1;
 mod http2;
 mod limits;
 mod opaque;
 mod peer;
 mod pinned;
+mod requests_read;
 mod tls;
 mod upgrades;
 mod world;

@@ -9,7 +9,7 @@ use std::{
 use egress_common::Reason;
 use hickory_proto::rr::RecordType;
 
-use super::Subject;
+use super::{Advice, Subject, advice::without_line};
 use crate::{
     policy::{Name, Refusal, Remedy, Rule},
     text::Printable,
@@ -53,6 +53,8 @@ pub struct Grounds {
     pub address: Option<Arc<Rule>>,
     /// A name whose pin of the address has ended.
     pub expired: Option<Name>,
+    /// Of a lookup that failed, who answered what.
+    pub failure: Option<Printable>,
     /// A name that the machine's hosts file gives the address to.
     pub in_hosts: Option<Name>,
 }
@@ -92,8 +94,10 @@ impl Event {
     pub fn what(&self) -> Printable {
         let subject = &self.subject;
         match (subject, &self.grounds.expired) {
-            (Subject::Lookup { record_type, .. }, _) if self.shows_type() => {
-                format!("{subject} {record_type}")
+            (Subject::Lookup { record_type, .. }, _) => {
+                let of_type = self.shows_type().then(|| format!(" {record_type}"));
+                let failure = self.grounds.failure.as_ref().map(|failure| format!(" ({failure})"));
+                format!("{subject}{}{}", of_type.unwrap_or_default(), failure.unwrap_or_default())
             }
             (Subject::Address { .. }, Some(name)) => {
                 format!("{subject} (expired pin of {name}; look the name up again)")
@@ -114,7 +118,18 @@ impl Event {
 
     /// What would change it, as a person reads it: the line or the flag that would allow it, or what to do.
     pub fn advice(&self) -> Option<Printable> {
-        self.remedy.as_ref().map(|remedy| remedy.to_string().into())
+        let port = self.subject.to().map(|to| to.port());
+        self.remedy.as_ref().map(|remedy| Advice::new(remedy, port).to_string().into())
+    }
+
+    /// What to do, as a line of its own: what would allow it, or that no line of a policy does.
+    fn remedy_line(&self) -> Option<String> {
+        let reason = self.reason()?;
+        Some(match self.advice() {
+            Some(advice) if advice.starts_with("no line of a policy") => advice.to_string(),
+            Some(advice) => format!("to allow: {advice}"),
+            None => format!("no line of a policy changes it: {}", without_line(reason)),
+        })
     }
 
     /// Some lines for who asked: what, why, by which rule, and what would allow it.
@@ -125,8 +140,8 @@ impl Event {
         if let Some(rule) = self.cited_rule() {
             lines.push_str(&format!("by {rule}\n"));
         }
-        if let Some(advice) = self.advice() {
-            lines.push_str(&format!("to allow: {advice}\n"));
+        if let Some(line) = self.remedy_line() {
+            lines.push_str(&format!("{line}\n"));
         }
         lines
     }
@@ -162,6 +177,7 @@ impl Event {
             && self.rule == other.rule
             && self.remedy == other.remedy
             && self.grounds.expired == other.grounds.expired
+            && self.grounds.failure == other.grounds.failure
             && self.grounds.in_hosts == other.grounds.in_hosts
     }
 }
@@ -178,8 +194,8 @@ impl Event {
     pub(super) fn fmt_line(&self, count: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("  ")?;
         self.fmt_counted(count, f)?;
-        if let Some(advice) = self.advice() {
-            write!(f, "\n      to allow: {advice}")?;
+        if let Some(line) = self.remedy_line() {
+            write!(f, "\n      {line}")?;
         }
         writeln!(f)
     }

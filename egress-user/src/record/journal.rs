@@ -3,13 +3,14 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::Event;
+use crate::policy::Name;
 
 /// Most distinct refusals kept; later ones are counted together. Each costs about 400 bytes.
 pub const MAX_DISTINCT: usize = 1024;
@@ -69,6 +70,11 @@ struct Deferred {
     /// Port and count of each.
     connects: HashMap<Alike, (u16, u64)>,
     tcp_ports: BTreeSet<u16>,
+    /// Lookups that a library makes on the way to those of a name that it was asked for, each with
+    /// the names that these may be, and its count.
+    lookups: HashMap<Alike, (Vec<Name>, u64)>,
+    /// Names that were answered.
+    answered: HashSet<Name>,
 }
 
 /// One of the events that read the same.
@@ -131,17 +137,48 @@ impl Journal {
         }
     }
 
+    /// Notes a refused lookup of what a library makes of these names by itself: a name with a search
+    /// domain behind it, or `_http._tcp` before it. It is in the summary only if none of them is answered.
+    pub fn refused_on_the_way(&self, to: Vec<Name>, event: Event) {
+        let event = Alike(self.observed(event));
+        let mut deferred = self.deferred();
+        if deferred.lookups.len() < MAX_DISTINCT || deferred.lookups.contains_key(&event) {
+            deferred.lookups.entry(event).or_insert((to, 0)).1 += 1;
+        } else {
+            drop(deferred);
+            self.add(event, 1);
+        }
+    }
+
+    /// Notes that a name was answered.
+    pub fn note_answered(&self, name: &Name) {
+        let mut deferred = self.deferred();
+        if deferred.answered.len() < MAX_DISTINCT && !deferred.answered.contains(name) {
+            deferred.answered.insert(name.clone());
+        }
+    }
+
+    /// Tells of what is no refusal, though nothing came of it: a name that does not exist.
+    pub fn observe(&self, event: Event) {
+        self.observed(event);
+    }
+
     /// Notes that a TCP connection was tried to this port, with whatever success.
     pub fn note_attempt(&self, port: u16) {
         self.deferred().tcp_ports.insert(port);
     }
 
-    /// Ends the wait for TCP connections: what is left of the datagram connects is in the summary.
+    /// Ends the wait for TCP connections and for answers: what is left of the datagram connects, and of
+    /// lookups on the way, is in the summary.
     pub fn flush_deferred(&self) {
         let mut deferred = self.deferred();
         let connects = std::mem::take(&mut deferred.connects);
         let left = connects.into_iter().filter(|(_, (port, _))| !deferred.tcp_ports.contains(port));
-        let left: Vec<_> = left.map(|(event, (_, count))| (event, count)).collect();
+        let mut left: Vec<_> = left.map(|(event, (_, count))| (event, count)).collect();
+        let lookups = std::mem::take(&mut deferred.lookups);
+        let is_told = |names: &[Name]| !names.iter().any(|name| deferred.answered.contains(name));
+        let told = lookups.into_iter().filter(|(_, (names, _))| is_told(names));
+        left.extend(told.map(|(event, (_, count))| (event, count)));
         drop(deferred);
         left.into_iter().for_each(|(event, count)| self.add(event, count));
     }

@@ -5,9 +5,18 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 
 use crate::{
-    policy::{HostError, Name, Pattern, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport},
+    policy::{
+        Ech, HostError, Name, Pattern, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport,
+    },
     text,
 };
+
+/// Who sends ECH, how that is turned off, and what a rule that lets it pass risks.
+const ECH_ADVICE: &str = " (then the outer name alone is checked, and a server that holds ECH keys, as a CDN's \
+    that many sites share, serves whichever site the hidden name says). Browsers send ECH with every hello, \
+    as grease where there is nothing to hide; turned off there, no rule has to change: in Chromium by the \
+    managed policy EncryptedClientHelloEnabled = false, in Firefox by \
+    security.tls.ech.grease_probability = 0 and network.dns.echconfig.enabled = false";
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,9 +96,12 @@ impl fmt::Display for Remedy {
             Self::FullMode { unread: true } => f.write_str(
                 "mode = \"full\" in [network] (only requests of plain HTTP can be read)",
             ),
-            Self::AllowEch => f.write_str(
-                "ech = \"allow\" in [network] (the outer name is then all that is checked)",
-            ),
+            Self::AllowEch(rule) => {
+                edit(f, rule, "add ech = \"allow\" to", "", |options| {
+                    options.ech = Some(Ech::Allow);
+                })?;
+                f.write_str(ECH_ADVICE)
+            }
             Self::PlainPath => {
                 f.write_str("send the path without dot segments and without escaped slashes")
             }
@@ -187,6 +199,9 @@ fn write_options(f: &mut fmt::Formatter<'_>, options: &RuleOptions) -> fmt::Resu
     }
     if options.any_protocol {
         f.write_str(", protocol = \"any\"")?;
+    }
+    if let Some(ech) = options.ech {
+        write!(f, ", ech = \"{}\"", ech.as_str())?;
     }
     for (key, values) in [("methods", &options.methods), ("paths", &options.paths)] {
         if let Some(values) = values {

@@ -44,7 +44,7 @@ thread_local! {
 pub(super) struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
-    held_bytes: usize,
+    unwritten_bytes: usize,
     place: Taken,
 }
 
@@ -62,7 +62,7 @@ impl Pipe {
     fn make(pipes: &Arc<Quota>) -> Option<Self> {
         let place = pipes.take()?;
         let (read, write) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).ok()?;
-        let pipe = Self { read, write, held_bytes: 0, place };
+        let pipe = Self { read, write, unwritten_bytes: 0, place };
         // Where the user's pages for pipes are used up, it stays at 64 KiB: slower, not wrong.
         let wanted = i32::try_from(CAPACITY_BYTES).unwrap_or(i32::MAX);
         let _ = fcntl(&pipe.write, FcntlArg::F_SETPIPE_SZ(wanted));
@@ -71,7 +71,7 @@ impl Pipe {
 
     /// Gives an empty pipe back; one that holds something is closed, and that with it.
     pub(super) fn give_back(self) {
-        if self.held_bytes > 0 {
+        if self.unwritten_bytes > 0 {
             return;
         }
         EMPTY.with_borrow_mut(|empty| {
@@ -82,8 +82,8 @@ impl Pipe {
     }
 
     /// What is in it.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.unwritten_bytes
     }
 
     /// Moves what `socket` has received, at most `limit_bytes`, into the empty pipe: 0 at the end of the
@@ -94,7 +94,7 @@ impl Pipe {
     pub(super) fn fill(&mut self, socket: impl AsFd, limit_bytes: usize) -> io::Result<usize> {
         let wanted = CAPACITY_BYTES.min(limit_bytes);
         let moved = splice(socket, None, &self.write, None, wanted, flags())?;
-        self.held_bytes += moved;
+        self.unwritten_bytes += moved;
         #[cfg(test)]
         FILLED.fetch_add(1, Ordering::Relaxed);
         Ok(moved)
@@ -105,8 +105,8 @@ impl Pipe {
     /// # Errors
     /// The socket's; `WouldBlock` where it takes no more now.
     pub(super) fn drain(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let moved = splice(&self.read, None, socket, None, self.held_bytes, flags())?;
-        self.held_bytes = self.held_bytes.saturating_sub(moved);
+        let moved = splice(&self.read, None, socket, None, self.unwritten_bytes, flags())?;
+        self.unwritten_bytes = self.unwritten_bytes.saturating_sub(moved);
         Ok(moved)
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::yield_now;
 use super::{
     PumpError, Side,
     breaks::{cut, is_doomed},
+    pace::{IDLE_BYTES, Pace, Turns},
     pipe::Pipe,
     reset,
     watch::{Unwatched, Watch},
@@ -26,25 +27,6 @@ use crate::quota::Quota;
 /// Size of the one read buffer of each worker thread, and the most that a direction of a
 /// connection holds while its receiver doesn't read.
 pub const READ_LIMIT_BYTES: usize = 256 * 1024;
-
-/// A task gives way after moving so much without having to wait, so that one busy connection
-/// can't starve its thread's others. About 100 µs of copying.
-const TURN_BYTES: usize = 1024 * 1024;
-
-/// The same for many small reads.
-const TURN_READS: usize = 32;
-
-/// A read that says that a direction is busy.
-const BUSY_BYTES: usize = 64 * 1024;
-
-/// So many of them in a row, and the direction is spliced.
-const BUSY_READS: u32 = 3;
-
-/// A spliced read below this is a sign of rest.
-const IDLE_BYTES: usize = 16 * 1024;
-
-/// So many of them in a row, and the direction is copied again.
-const IDLE_READS: u32 = 16;
 
 thread_local! {
     /// Borrowed only between two awaits.
@@ -111,7 +93,7 @@ struct Pump<'a, W> {
     pipes: &'a Arc<Quota>,
     watch: W,
     pace: Pace,
-    held: Held,
+    unwritten: Unwritten,
     turns: Turns,
     /// The reader's end, while this waits for the writer.
     failing: Option<Failure<'a>>,
@@ -120,7 +102,7 @@ struct Pump<'a, W> {
 type Failure<'a> = Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>;
 
 /// What was read and not written.
-enum Held {
+enum Unwritten {
     Nothing,
     Tail(Tail),
     Piped(Pipe),
@@ -133,40 +115,12 @@ struct Tail {
     flow: ControlFlow<()>,
 }
 
-/// What a task has done since it last waited or gave way.
-#[derive(Default)]
-struct Turns {
-    bytes: usize,
-    reads: usize,
-}
-
-/// Whether a direction is busy, by its last reads.
-#[derive(Debug, Default)]
-struct Pace {
-    busy: bool,
-    /// Reads in a row that speak against the present state.
-    against: u32,
-}
-
-impl Pace {
-    fn read(&mut self, bytes: usize) {
-        let (other, limit) = match self.busy {
-            false => (bytes >= BUSY_BYTES, BUSY_READS),
-            true => (bytes < IDLE_BYTES, IDLE_READS),
-        };
-        self.against = if other { self.against + 1 } else { 0 };
-        if self.against >= limit {
-            *self = Self { busy: !self.busy, against: 0 };
-        }
-    }
-}
-
 /// What one read came to.
 enum Turn {
     /// So many bytes moved, all of them written.
     Moved(usize, ControlFlow<()>),
     /// Some were not written.
-    Held(Held),
+    Unwritten(Unwritten),
     Nothing,
     EndOfStream,
 }
@@ -177,10 +131,10 @@ impl<W: Watch + Unpin> Future for Pump<'_, W> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            if let ControlFlow::Break(()) = ready!(this.write_held(context))? {
+            if let ControlFlow::Break(()) = ready!(this.write_unwritten(context))? {
                 return Poll::Ready(Ok(ControlFlow::Break(())));
             }
-            if this.turns.bytes >= TURN_BYTES || this.turns.reads >= TURN_READS {
+            if this.turns.is_over() {
                 this.turns = Turns::default();
                 // Once: it wakes this task when others have had their turn.
                 let _ = pin!(yield_now()).poll(context);
@@ -200,10 +154,9 @@ impl<W: Watch + Unpin> Future for Pump<'_, W> {
                     return Poll::Ready(Ok(ControlFlow::Break(())));
                 }
                 Turn::Moved(bytes, ControlFlow::Continue(())) => {
-                    this.turns.bytes += bytes;
-                    this.turns.reads += 1;
+                    this.turns.add(bytes);
                 }
-                Turn::Held(held) => this.held = held,
+                Turn::Unwritten(rest) => this.unwritten = rest,
             }
         }
     }
@@ -218,34 +171,34 @@ impl<'a, W: Watch> Pump<'a, W> {
         watch: W,
     ) -> Self {
         let (pace, turns) = (Pace::default(), Turns::default());
-        let held = Held::Nothing;
-        Self { reader, writer, moved_bytes, pipes, watch, pace, held, turns, failing: None }
+        let unwritten = Unwritten::Nothing;
+        Self { reader, writer, moved_bytes, pipes, watch, pace, unwritten, turns, failing: None }
     }
 
-    /// Writes what is held; a break when the watcher wanted one behind it.
-    fn write_held(
+    /// Writes that; a break when the watcher wanted one behind it.
+    fn write_unwritten(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<ControlFlow<()>, PumpError>> {
         loop {
-            match std::mem::replace(&mut self.held, Held::Nothing) {
-                Held::Nothing => return Poll::Ready(Ok(ControlFlow::Continue(()))),
-                Held::Tail(mut tail) => {
+            match std::mem::replace(&mut self.unwritten, Unwritten::Nothing) {
+                Unwritten::Nothing => return Poll::Ready(Ok(ControlFlow::Continue(()))),
+                Unwritten::Tail(mut tail) => {
                     let rest = tail.bytes.get(tail.written..).unwrap_or_default();
                     let left = self.write_some(rest)?.len();
                     if left == 0 {
                         return Poll::Ready(Ok(tail.flow));
                     }
                     tail.written = tail.bytes.len().saturating_sub(left);
-                    self.held = Held::Tail(tail);
+                    self.unwritten = Unwritten::Tail(tail);
                 }
-                Held::Piped(mut pipe) => {
+                Unwritten::Piped(mut pipe) => {
                     self.write_pipe(&mut pipe)?;
-                    if pipe.held_bytes() == 0 {
+                    if pipe.unwritten_bytes() == 0 {
                         pipe.give_back();
                         return Poll::Ready(Ok(ControlFlow::Continue(())));
                     }
-                    self.held = Held::Piped(pipe);
+                    self.unwritten = Unwritten::Piped(pipe);
                 }
             }
             self.turns = Turns::default();
@@ -255,7 +208,7 @@ impl<'a, W: Watch> Pump<'a, W> {
 
     /// One read, and as much writing as goes at once.
     fn turn(&mut self) -> Result<Turn, PumpError> {
-        let unseen = if self.pace.busy { self.watch.unseen() } else { 0 };
+        let unseen = if self.pace.is_busy() { self.watch.unseen() } else { 0 };
         // The last bytes that need not be seen are not worth a turn of their own.
         if unseen >= IDLE_BYTES
             && let Some(pipe) = Pipe::take(self.pipes)
@@ -284,8 +237,8 @@ impl<'a, W: Watch> Pump<'a, W> {
         self.pace.read(moved);
         self.watch.passed(moved);
         self.write_pipe(&mut pipe)?;
-        Ok(Some(if pipe.held_bytes() > 0 {
-            Turn::Held(Held::Piped(pipe))
+        Ok(Some(if pipe.unwritten_bytes() > 0 {
+            Turn::Unwritten(Unwritten::Piped(pipe))
         } else {
             pipe.give_back();
             Turn::Moved(moved, ControlFlow::Continue(()))
@@ -305,7 +258,11 @@ impl<'a, W: Watch> Pump<'a, W> {
             let flow = self.watch.see(read);
             match self.write_some(read)? {
                 [] => Ok(Turn::Moved(len, flow)),
-                rest => Ok(Turn::Held(Held::Tail(Tail { bytes: rest.to_vec(), written: 0, flow }))),
+                rest => Ok(Turn::Unwritten(Unwritten::Tail(Tail {
+                    bytes: rest.to_vec(),
+                    written: 0,
+                    flow,
+                }))),
             }
         })
     }
@@ -327,7 +284,7 @@ impl<'a, W: Watch> Pump<'a, W> {
 
     /// Empties the pipe as far as the kernel takes it.
     fn write_pipe(&self, pipe: &mut Pipe) -> Result<(), PumpError> {
-        while pipe.held_bytes() > 0 {
+        while pipe.unwritten_bytes() > 0 {
             match self.writer.try_io(Interest::WRITABLE, || pipe.drain(self.writer)) {
                 // A pipe that holds something gives it, or says why not.
                 Ok(0) => return Err(broken_writer(io::ErrorKind::WriteZero.into())),

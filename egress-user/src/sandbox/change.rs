@@ -19,7 +19,7 @@ impl SandboxState {
     ///
     /// The kernel side is the caller's: its rules, and the connections that go past the proxy. To be called
     /// under [`SandboxState::change`].
-    pub(super) fn set_policy(&self, policy: Policy) -> usize {
+    pub(crate) fn set_policy(&self, policy: Policy) -> usize {
         policy.set_own_addresses(self.policy().own_addresses().as_ref().clone());
         policy.set_search_domains(self.policy().search_domains().as_ref().clone());
         let policy = Arc::new(policy);

@@ -41,7 +41,7 @@ pub enum Ending {
 /// Tells a connection to end.
 #[derive(Debug, Default)]
 struct End {
-    told: Notify,
+    requested: Notify,
     closes: AtomicBool,
 }
 
@@ -109,7 +109,7 @@ impl Connections {
             if keeps(&entry.by.policy, &entry.evidence, &entry.judged) {
                 entry.kept_by = generation;
             } else {
-                entry.end.told.notify_one();
+                entry.end.requested.notify_one();
                 ended += 1;
             }
         }
@@ -120,14 +120,14 @@ impl Connections {
     pub(super) fn end_where(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
         let entries = self.entries();
         let ended = entries.by_number.values().filter(|entry| which(entry.evidence.target()));
-        ended.map(|entry| entry.end.told.notify_one()).count()
+        ended.map(|entry| entry.end.requested.notify_one()).count()
     }
 
     /// Ends all, and leaves to the kernel what it has of them: nothing serves them any more.
     pub(super) fn close(&self) {
         for entry in self.entries().by_number.values() {
             entry.end.closes.store(true, Ordering::Release);
-            entry.end.told.notify_one();
+            entry.end.requested.notify_one();
         }
     }
 
@@ -160,7 +160,7 @@ impl Live<'_> {
     /// Waits until the connection has to end: the policy has changed, its pins were taken back, or the
     /// sandbox is no more.
     pub async fn ended(&self) -> Ending {
-        self.end.told.notified().await;
+        self.end.requested.notified().await;
         if self.end.closes.load(Ordering::Acquire) { Ending::Close } else { Ending::Reset }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// The cgroup and the programs at it, which on every way out, an error's too, go in this order: nothing may be
 /// left to run when the programs go.
-pub(super) struct Held {
+pub(super) struct AttachedCgroup {
     cgroup: Cgroup,
     attached: Attached,
     id: u64,
@@ -28,7 +28,7 @@ pub(super) struct Held {
     has_left: bool,
 }
 
-impl Held {
+impl AttachedCgroup {
     pub(super) fn new(
         cgroup: Cgroup,
         attached: Attached,
@@ -63,7 +63,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for AttachedCgroup {
     fn drop(&mut self) {
         if !self.remove().0 {
             tracing::warn!("some of the command's processes do not die; they stay filtered");
@@ -89,7 +89,7 @@ pub struct Handle {
     pub(super) drain: Duration,
     pub(super) notes: Vec<Note>,
     pub(super) status: Result<StatusServer, io::Error>,
-    pub(super) held: Option<Held>,
+    pub(super) cgroup: Option<AttachedCgroup>,
     /// What serves it, until it is dropped.
     pub(super) _tasks: Tasks,
 }
@@ -151,7 +151,7 @@ impl Handle {
 
     /// The command has ended: kills what it left behind. False when something does not die in time.
     pub fn kill(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.cgroup().kill())
+        self.cgroup.as_ref().is_none_or(|attached| attached.cgroup().kill())
     }
 
     /// Behind [`Handle::kill`]: everything that the command wrote is delivered from here on, until
@@ -179,7 +179,7 @@ impl Handle {
     /// it. Gives what there is to tell.
     pub fn stop(mut self) -> Summary {
         let given_up = self.given_up();
-        let ended = self.held.take().map(Held::end);
+        let ended = self.cgroup.take().map(AttachedCgroup::end);
         let (is_empty, counts) = ended.unwrap_or_else(|| (true, Counts::default()));
         self.supervisor.remove(&self.sandbox);
         if counts.get(Counter::Direct) > 0 {
@@ -204,7 +204,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         // Where it was stopped, all of this is done.
-        drop(self.held.take());
+        drop(self.cgroup.take());
         self.supervisor.remove(&self.sandbox);
         self.sandbox.state.connections.close();
     }

@@ -7,7 +7,7 @@ use egress_common::{pin::Ports, sandbox::Sandbox as Record};
 
 use super::{
     Handle, PolicyWatch, Sandbox, SandboxState, Spec,
-    handle::Held,
+    handle::AttachedCgroup,
     serve::{Served, serve},
 };
 use crate::{
@@ -87,16 +87,16 @@ impl Sandbox {
         let listeners = supervisor.open_listeners()?;
         let pins = supervisor.host.pins.join(cgroup.name());
         let attached = supervisor.programs.attach(cgroup.id()?, cgroup.outer(), &pins)?;
-        let held = Held::new(cgroup, attached, maps.clone())?;
+        let cgroup = AttachedCgroup::new(cgroup, attached, maps.clone())?;
         let policy = Arc::new(policy);
-        let described = describe(held.id(), &listeners)?;
+        let described = describe(cgroup.id(), &listeners)?;
         // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that the
         // probe tries.
         let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
 
         let writer =
             command.writer().map_err(failed("find out which files the command is handed"))?;
-        let mut init = Init::spawn(held.cgroup(), &command)?;
+        let mut init = Init::spawn(cgroup.cgroup(), &command)?;
         let watched = Arc::new(PolicyWatch::new(policy.clone()));
         let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
         let state = SandboxState::new(described.id, watched, store);
@@ -123,7 +123,7 @@ impl Sandbox {
             keeper.set_direct(direct.clone());
             tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());
         }
-        let name = held.cgroup().name().to_owned();
+        let name = cgroup.cgroup().name().to_owned();
         let begun_ns = boottime_ns();
         let sandbox =
             Arc::new(Self { state, name, begun_ns, record, proxy, dns, keeper, direct, listeners });
@@ -132,13 +132,13 @@ impl Sandbox {
         let program = Printable::of_bytes(command.program.as_encoded_bytes());
         let mut handle = Handle {
             supervisor: supervisor.clone(),
-            status: tell_status(supervisor, &sandbox, held.cgroup(), program),
+            status: tell_status(supervisor, &sandbox, cgroup.cgroup(), program),
             sandbox,
             upstream,
             init,
             drain,
             notes,
-            held: Some(held),
+            cgroup: Some(cgroup),
             _tasks: tasks,
         };
         handle.sandbox.dns.pin_hosts();

@@ -22,6 +22,7 @@ mod tests;
 mod walk;
 
 pub use answer::AnswerWatch;
+pub use body::{LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES};
 use walk::{Walk, Walked};
 
 /// Most hellos of a connection: a server asks for a second one once (RFC 8446 section 4.1.4).

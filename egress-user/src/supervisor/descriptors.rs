@@ -6,6 +6,7 @@ use egress_common::sandbox::LISTENERS6;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::{
+    dns::MAX_DNS_CONNECTIONS,
     proxy::{MAX_CONNECTIONS, Outbound},
     sandbox::Sandbox,
     sys,
@@ -14,9 +15,9 @@ use crate::{
 /// What [`MAX_CONNECTIONS`] need with all that they may take beside them.
 const WANTED: u64 = 65_536;
 
-/// Kept from connections, for each sandbox: for lookups, connections to the DNS listeners (64), and
+/// Kept from connections, for each sandbox: for connections to the DNS listeners, lookups, and
 /// `egress status`.
-const RESERVED: usize = 128;
+const RESERVED: usize = MAX_DNS_CONNECTIONS + 64;
 
 /// Below this, IPv6 has no more listeners than workers.
 const FOR_ALL_LISTENERS: u64 = 1024;
@@ -26,6 +27,14 @@ const OPEN: usize = 100;
 
 /// A connection's: to the program, and to its server.
 const EACH: usize = 2;
+
+/// Of the descriptors that are left, one in so many is a pipe's place, and as many an attempt's.
+const SHARE: usize = 32;
+
+const _: () = {
+    let left = WANTED as usize - OPEN - RESERVED;
+    assert!((left - (EACH + 1) * (left / SHARE)) / EACH >= MAX_CONNECTIONS);
+};
 
 /// The limit of this process.
 pub(super) struct Descriptors {
@@ -71,7 +80,7 @@ impl Descriptors {
         let reserved = RESERVED.saturating_mul(sandboxes.len()).min(free / 2);
         let left = (free - reserved).saturating_sub(listeners);
         // A pipe has two ends; an attempt beside another, one.
-        let (pipes, attempts) = (left / 32, left / 32);
+        let (pipes, attempts) = (left / SHARE, left / SHARE);
         outbound.set_limits(pipes, attempts);
         let connections = (left - EACH * pipes - attempts) / EACH / sandboxes.len();
         for sandbox in sandboxes {

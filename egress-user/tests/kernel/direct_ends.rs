@@ -1,6 +1,6 @@
 //! How refused direct connections end, for the program and for `egress`: at once, and without traces.
 use aya::maps::{HashMap, Map, MapData};
-use egress_common::event::Held;
+use egress_common::event::Unverified;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::support::processes::eventually;
@@ -91,7 +91,7 @@ fn a_flood_of_refusals_costs_the_program_alone() {
     world.arrived_at(SITE).without("shared.test");
 }
 
-type Table = HashMap<MapData, u64, [u8; size_of::<Held>()]>;
+type Table = HashMap<MapData, u64, [u8; size_of::<Unverified>()]>;
 
 /// The kernel's table of connections that hold something back, of the run with this process.
 fn table(egress: Pid) -> Table {
@@ -154,8 +154,9 @@ fn where_the_table_is_full_connections_are_given_up() {
     running.says("ready");
     let mut table = table(running.pid());
     let fill = (1..=100_000).map(|number| u64::MAX - number);
-    let filled: Vec<u64> =
-        fill.take_while(|cookie| table.insert(cookie, [0; size_of::<Held>()], 0).is_ok()).collect();
+    let filled: Vec<u64> = fill
+        .take_while(|cookie| table.insert(cookie, [0; size_of::<Unverified>()], 0).is_ok())
+        .collect();
     assert!(filled.len() > 16_000, "{}", filled.len());
     running.tell("go");
     running.says("whole => none ETIMEDOUT");

@@ -124,6 +124,28 @@ fn ports_are_judged_alike() {
 
 #[test]
 #[ignore = "kernel: needs root"]
+fn ech_is_judged_by_the_rule_of_the_name_that_is_read() {
+    let world = world();
+    for policy in [
+        "[network.domains]\n\
+         \"allowed.test\" = { action = \"allow\", ech = \"allow\" }\n\"beside.test\" = \"allow\"\n",
+        "[network]\nech = \"allow\"\n[network.domains]\n\
+         \"allowed.test\" = \"allow\"\n\"beside.test\" = { action = \"allow\", ech = \"refuse\" }\n",
+    ] {
+        let told = |name, how| verdict(&world, policy, 443, name, how);
+        let passed = Verdict { passed: true, reasons: BTreeSet::new() };
+        // Another name of the address may be asked for the same: all of them take the proxy.
+        assert_eq!(told("allowed.test", "grease"), (passed, false), "{policy}");
+        let before = world.arrived_at(SITE).on_port(443).payload();
+        let refused = Verdict { passed: false, reasons: ["ech_refused".to_owned()].into() };
+        assert_eq!(told("beside.test", "grease").0, refused, "{policy}");
+        assert_eq!(world.arrived_at(SITE).on_port(443).payload(), before, "{world}");
+        assert!(told("beside.test", "whole").0.passed, "{policy}");
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
 fn requests_on_a_port_of_tls_are_the_proxys_to_judge() {
     let world = world();
     let way = |how: &str| {

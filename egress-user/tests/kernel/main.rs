@@ -13,6 +13,7 @@
 mod support;
 
 mod addresses;
+mod advice;
 mod beginnings;
 mod capabilities;
 mod cgroups;
@@ -62,6 +63,7 @@ mod shares;
 mod sockets;
 mod source_ports;
 mod status;
+mod symptoms;
 mod terminal;
 mod told;
 mod transfer;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use aya::maps::{HashMap, Map, MapData};
 use egress_common::abi::capacity;
-use egress_common::event::{Counter, Held};
+use egress_common::event::{Counter, Unverified};
 use egress_common::flow::kind;
 use egress_common::pin::{PortList, Ports};
 use egress_common::sandbox::Sandbox;
@@ -241,16 +241,17 @@ fn what_one_left_is_swept_while_another_holds_connections() {
     // Versions that know one map a process, by this name, read none here: they leave it all as it is.
     let barrier = gone.pins.join("HELD");
     let barrier = Map::HashMap(MapData::from_pin(barrier).expect("a map"));
-    HashMap::<_, u64, [u8; size_of::<Held>()]>::try_from(barrier).expect_err("of other records");
+    HashMap::<_, u64, [u8; size_of::<Unverified>()]>::try_from(barrier)
+        .expect_err("of other records");
     let entries = std::fs::read_dir(&gone.pins).expect("its pins");
     let mut paths = entries.flatten().map(|entry| entry.path());
     let held = paths.find(|path| path.to_string_lossy().contains("/HELD-")).expect("the pin");
     let map = MapData::from_pin(held).expect("the table");
-    let mut held: HashMap<_, u64, [u8; size_of::<Held>()]> =
+    let mut held: HashMap<_, u64, [u8; size_of::<Unverified>()]> =
         HashMap::try_from(Map::HashMap(map)).expect("a table of such entries");
     let of = |sandbox: &Judged| {
-        let mut record = [0_u8; size_of::<Held>()];
-        let at = offset_of!(Held, sandbox);
+        let mut record = [0_u8; size_of::<Unverified>()];
+        let at = offset_of!(Unverified, sandbox);
         record[at..at + 8].copy_from_slice(&sandbox.id.to_ne_bytes());
         record
     };

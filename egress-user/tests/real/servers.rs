@@ -2,14 +2,10 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-use nix::sched::{CloneFlags, setns};
 
 use super::support::World;
 use super::tables::Server;
@@ -82,14 +78,8 @@ fn spawn(
     command.stdout(log.try_clone().expect("a second descriptor of the log")).stderr(log);
     command.env("AT", address).env("DIR", folder).env("LC_ALL", "C").current_dir(folder);
     command.envs(env.iter().map(|(key, value)| (key, value)));
-    let netns = world.far_netns().as_fd().as_raw_fd();
-    // SAFETY: between fork and exec only `setns` runs, a bare system call; the descriptor outlives the spawn, as the
-    // world does.
-    unsafe {
-        command
-            .pre_exec(move || Ok(setns(BorrowedFd::borrow_raw(netns), CloneFlags::CLONE_NEWNET)?));
-    }
-    command.spawn().unwrap_or_else(|error| panic!("start {}: {error}", server.name))
+    let started = world.far_netns().spawn(&mut command);
+    started.unwrap_or_else(|error| panic!("start {}: {error}", server.name))
 }
 
 fn log_of(folder: &Path) -> PathBuf {

@@ -120,7 +120,7 @@ fn advice(reason: Reason) -> &'static str {
             "The request is for another host than the one that was looked up. Allow that host, if it is meant."
         }
         Reason::EchRefused => {
-            "Turn Encrypted ClientHello off in the program, or `ech = \"allow\"`, with which only the outer name is checked."
+            "Browsers send Encrypted ClientHello with every hello, as grease: turn it off there ([browsers.md](browsers.md)), or write `ech = \"allow\"` into the rule, with which only the outer name is checked."
         }
         Reason::MethodNotAllowed => {
             "Add the method to the `methods` of the rule; in limited mode only GET, HEAD and OPTIONS pass."

@@ -3,10 +3,10 @@
 //! A [`Netns`] is a descriptor, not an entry under `/run/netns`: when the test ends, however it ends, the kernel
 //! takes the namespace and its links away with the last descriptor.
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -66,16 +66,7 @@ impl Netns {
 
     fn fed(&self, mut command: Command, lines: &str) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let handle = self.handle.as_raw_fd();
-        // SAFETY: between fork and exec only `setns` runs, a bare system call; the descriptor outlives the spawn, as
-        // `self` does.
-        unsafe {
-            command.pre_exec(move || {
-                let handle = BorrowedFd::borrow_raw(handle);
-                Ok(setns(handle, CloneFlags::CLONE_NEWNET)?)
-            });
-        }
-        let mut child = command.spawn().unwrap_or_else(|error| {
+        let mut child = self.spawn(&mut command).unwrap_or_else(|error| {
             panic!("start {command:?}: {error}; apt-get install -y iproute2 nftables")
         });
         child.stdin.take().expect("a stdin").write_all(lines.as_bytes()).expect("write to it");
@@ -85,6 +76,20 @@ impl Netns {
             "{command:?} failed:\n{lines}\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    /// Starts a program in the namespace.
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let handle = self.handle.as_raw_fd();
+        // SAFETY: between fork and exec only `setns` runs, a bare system call; the descriptor outlives the spawn, as
+        // `self` does.
+        unsafe {
+            command.pre_exec(move || {
+                let handle = BorrowedFd::borrow_raw(handle);
+                Ok(setns(handle, CloneFlags::CLONE_NEWNET)?)
+            });
+        }
+        command.spawn()
     }
 
     /// A path by which another process can name this namespace while the test lives.

@@ -1,4 +1,4 @@
-//! The servers of one namespace: one thread waits at every door, each visitor gets a thread of its own.
+//! The servers of one namespace: one thread waits at every listener, each client gets a thread of its own.
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -16,10 +16,10 @@ use super::log::Log;
 use super::name_server::Zone;
 use super::netns::Netns;
 
-/// Longest silence of a visitor before its thread gives up: longer than any test waits for an end that others bring.
+/// Longest silence of a client before its thread gives up: longer than any test waits for an end that others bring.
 const IDLE_LIMIT: Duration = Duration::from_secs(600);
 
-/// What happens behind a door.
+/// What answers there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Https,
@@ -38,7 +38,7 @@ pub(crate) enum Service {
 /// Line that [`Service::Banner`] and [`Service::Farewell`] begin with: one that an SSH client takes for its server's.
 pub(crate) const BANNER: &str = "SSH-2.0-far_side speaks first\r\n";
 
-/// TCP doors on every open address of the far side.
+/// TCP listeners on every open address of the far side.
 pub(crate) const TCP: &[(u16, Service)] = &[
     (22, Service::Banner),
     (25, Service::Banner),
@@ -49,7 +49,7 @@ pub(crate) const TCP: &[(u16, Service)] = &[
     (7001, Service::Farewell),
     (8443, Service::Https),
 ];
-/// UDP doors on every open address of the far side.
+/// UDP sockets on every open address of the far side.
 pub(crate) const UDP: &[(u16, Service)] =
     &[(53, Service::Dns), (443, Service::Echo), (9999, Service::Echo)];
 
@@ -59,41 +59,41 @@ struct Shared {
     zone: Zone,
     tls: Arc<ServerConfig>,
     /// Open connections by their place in the log, so that they can be shut when the world ends.
-    visitors: Mutex<HashMap<usize, Arc<TcpStream>>>,
+    clients: Mutex<HashMap<usize, Arc<TcpStream>>>,
 }
 
-/// The running servers of a namespace; dropping them closes every door and connection.
+/// The running servers of a namespace; dropping them closes every listener and connection.
 pub(crate) struct Servers {
     shared: Arc<Shared>,
     stop: Arc<EventFd>,
     doorman: Option<JoinHandle<()>>,
 }
 
-/// Doors that are open but not yet watched.
+/// Listeners that are open but not yet watched.
 #[derive(Default)]
-pub(crate) struct Doors {
+pub(crate) struct Listeners {
     tcp: Vec<(TcpListener, Service)>,
     udp: Vec<(UdpSocket, Service)>,
 }
 
-impl Doors {
+impl Listeners {
     /// Opens all of [`TCP`] and [`UDP`] on each address, inside `netns`.
-    pub(crate) fn on(netns: &Netns, addresses: &[IpAddr]) -> Doors {
+    pub(crate) fn on(netns: &Netns, addresses: &[IpAddr]) -> Listeners {
         netns.enter(|| {
-            let mut doors = Doors::default();
+            let mut listeners = Listeners::default();
             for address in addresses {
                 for (port, service) in TCP {
-                    doors.open_tcp(SocketAddr::new(*address, *port), *service);
+                    listeners.open_tcp(SocketAddr::new(*address, *port), *service);
                 }
                 for (port, service) in UDP {
-                    doors.open_udp(SocketAddr::new(*address, *port), *service);
+                    listeners.open_udp(SocketAddr::new(*address, *port), *service);
                 }
             }
-            doors
+            listeners
         })
     }
 
-    /// Opens a TCP door and says where.
+    /// Opens a TCP listener and says where.
     pub(crate) fn open_tcp(&mut self, at: SocketAddr, service: Service) -> SocketAddr {
         let listener =
             TcpListener::bind(at).unwrap_or_else(|error| panic!("listen on {at}: {error}"));
@@ -103,7 +103,7 @@ impl Doors {
         at
     }
 
-    /// Opens a UDP door.
+    /// Opens a UDP socket.
     pub(crate) fn open_udp(&mut self, at: SocketAddr, service: Service) {
         let socket = UdpSocket::bind(at).unwrap_or_else(|error| panic!("bind UDP {at}: {error}"));
         socket.set_nonblocking(true).expect("make the UDP socket non-blocking");
@@ -112,7 +112,7 @@ impl Doors {
 
     /// Begins to serve.
     pub(crate) fn serve(self, log: Arc<Log>, zone: Zone, tls: Arc<ServerConfig>) -> Servers {
-        let shared = Arc::new(Shared { log, zone, tls, visitors: Mutex::default() });
+        let shared = Arc::new(Shared { log, zone, tls, clients: Mutex::default() });
         let stop = Arc::new(EventFd::new().expect("make an eventfd"));
         let doorman = {
             let (shared, stop) = (Arc::clone(&shared), Arc::clone(&stop));
@@ -130,15 +130,15 @@ impl Doors {
         loop {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(error) => panic!("wait at the doors: {error}"),
+                Err(error) => panic!("wait at the listeners: {error}"),
             }
             let mut open = ready.iter().map(|fd| fd.any().unwrap_or(false));
             if open.next() == Some(true) {
                 return;
             }
             for ((listener, service), is_ready) in self.tcp.iter().zip(&mut open) {
-                while is_ready && let Ok((visitor, _)) = listener.accept() {
-                    welcome(visitor, *service, shared);
+                while is_ready && let Ok((client, _)) = listener.accept() {
+                    serve_client(client, *service, shared);
                 }
             }
             for ((socket, service), is_ready) in self.udp.iter().zip(&mut open) {
@@ -156,41 +156,41 @@ impl Drop for Servers {
         if let Some(doorman) = self.doorman.take() {
             doorman.join().ok();
         }
-        for visitor in self.shared.visitors.lock().iter().flat_map(|visitors| visitors.values()) {
-            visitor.shutdown(Shutdown::Both).ok();
+        for client in self.shared.clients.lock().iter().flat_map(|clients| clients.values()) {
+            client.shutdown(Shutdown::Both).ok();
         }
     }
 }
 
-/// Starts the thread of one TCP visitor.
-fn welcome(visitor: TcpStream, service: Service, shared: &Arc<Shared>) {
-    let at = visitor.local_addr().expect("read which address was reached");
+/// Starts the thread of one TCP client.
+fn serve_client(client: TcpStream, service: Service, shared: &Arc<Shared>) {
+    let at = client.local_addr().expect("read which address was reached");
     let contact = shared.log.contact("tcp", at);
-    visitor.set_read_timeout(Some(IDLE_LIMIT)).expect("bound the visitor's reads");
-    visitor.set_write_timeout(Some(IDLE_LIMIT)).expect("bound the visitor's writes");
-    let visitor = Arc::new(visitor);
-    if let Ok(mut visitors) = shared.visitors.lock() {
-        visitors.insert(contact, Arc::clone(&visitor));
+    client.set_read_timeout(Some(IDLE_LIMIT)).expect("bound the client's reads");
+    client.set_write_timeout(Some(IDLE_LIMIT)).expect("bound the client's writes");
+    let client = Arc::new(client);
+    if let Ok(mut clients) = shared.clients.lock() {
+        clients.insert(contact, Arc::clone(&client));
     }
     let shared = Arc::clone(shared);
     std::thread::spawn(move || {
-        let mut wire = Wire { stream: visitor, log: Arc::clone(&shared.log), contact };
+        let mut wire = Wire { stream: client, log: Arc::clone(&shared.log), contact };
         // A client that breaks off is part of many tests; the log tells what came before.
         attend(&mut wire, at, service, &shared).ok();
         // Also the copy kept for the end of the world would hold the connection open.
         wire.stream.shutdown(Shutdown::Write).ok();
         io::copy(&mut wire, &mut io::sink()).ok();
         wire.stream.shutdown(Shutdown::Both).ok();
-        // A test of thousands of visitors runs where a process may have a thousand descriptors.
-        if let Ok(mut visitors) = shared.visitors.lock() {
-            visitors.remove(&contact);
+        // A test of thousands of clients runs where a process may have a thousand descriptors.
+        if let Ok(mut clients) = shared.clients.lock() {
+            clients.remove(&contact);
         }
         drop(wire);
         shared.log.ended(contact);
     });
 }
 
-/// One visitor's conversation.
+/// One client's conversation.
 fn attend(wire: &mut Wire, at: SocketAddr, service: Service, shared: &Shared) -> io::Result<()> {
     let log = &*shared.log;
     match service {
@@ -258,7 +258,7 @@ fn answer_datagrams(socket: &UdpSocket, service: Service, shared: &Shared) {
     }
 }
 
-/// A visitor's stream that counts what it reads.
+/// A client's stream that counts what it reads.
 struct Wire {
     stream: Arc<TcpStream>,
     log: Arc<Log>,

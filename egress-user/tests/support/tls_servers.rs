@@ -67,7 +67,7 @@ impl<'w> TlsServers<'w> {
         let children = world.far_netns().enter(|| {
             let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let listen = |port| TcpListener::bind(any(port)).expect("listen");
-            serve(listen(RUSTLS), &stop, move |visitor| greet(visitor, &config));
+            serve(listen(RUSTLS), &stop, move |client| greet(client, &config));
             serve(listen(IN_BYTES), &stop, in_bytes);
             vec![
                 spawn("stdbuf", &openssl, log.into()),
@@ -103,31 +103,31 @@ impl Drop for TlsServers<'_> {
     }
 }
 
-/// A thread for the door, one for each visitor, until `stop`.
+/// A thread for the listener, one for each client, until `stop`.
 fn serve(
-    door: TcpListener,
+    listener: TcpListener,
     stop: &Arc<AtomicBool>,
     work: impl Fn(TcpStream) + Send + Sync + 'static,
 ) {
     let (stop, work) = (Arc::clone(stop), Arc::new(work));
     std::thread::spawn(move || {
-        for visitor in door.incoming() {
+        for client in listener.incoming() {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let Ok(visitor) = visitor else { continue };
+            let Ok(client) = client else { continue };
             let limit = Some(Duration::from_secs(20));
-            visitor.set_read_timeout(limit).and(visitor.set_nodelay(true)).ok();
+            client.set_read_timeout(limit).and(client.set_nodelay(true)).ok();
             let work = Arc::clone(&work);
-            std::thread::spawn(move || work(visitor));
+            std::thread::spawn(move || work(client));
         }
     });
 }
 
 /// Reads a request, and answers it.
-fn greet(visitor: TcpStream, config: &Arc<ServerConfig>) {
+fn greet(client: TcpStream, config: &Arc<ServerConfig>) {
     let Ok(session) = ServerConnection::new(Arc::clone(config)) else { return };
-    let mut stream = StreamOwned::new(session, visitor);
+    let mut stream = StreamOwned::new(session, client);
     if stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
         let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nrustls");
         stream.conn.send_close_notify();
@@ -135,14 +135,14 @@ fn greet(visitor: TcpStream, config: &Arc<ServerConfig>) {
     }
 }
 
-fn in_bytes(visitor: TcpStream) {
+fn in_bytes(client: TcpStream) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", OPENSSL)) else { return };
-    let (Ok(mut from), Ok(mut to)) = (visitor.try_clone(), server.try_clone()) else { return };
+    let (Ok(mut from), Ok(mut to)) = (client.try_clone(), server.try_clone()) else { return };
     std::thread::spawn(move || {
         std::io::copy(&mut from, &mut to).ok();
         to.shutdown(std::net::Shutdown::Write).ok();
     });
-    let (mut from, mut to) = (server, visitor);
+    let (mut from, mut to) = (server, client);
     let mut block = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut block) {
         let (cut, rest) = block[..read].split_at(read.min(CUT));

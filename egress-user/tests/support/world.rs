@@ -16,7 +16,7 @@ use super::command::Client;
 use super::log::{Contact, Log, Query, Request};
 use super::name_server::{Answer, Zone};
 use super::netns::Netns;
-use super::services::{Doors, Servers, Service};
+use super::services::{Listeners, Servers, Service};
 use super::tools;
 
 /// The client's own address and the device it is on.
@@ -125,17 +125,17 @@ impl Builder {
         let directory = directory(&authority);
 
         let (far_log, host_log) = (Arc::new(Log::default()), Arc::new(Log::default()));
-        let servers = Doors::on(&far, &self.addresses).serve(
+        let servers = Listeners::on(&far, &self.addresses).serve(
             Arc::clone(&far_log),
             self.zone,
             Arc::clone(&tls),
         );
         let (host_doors, host_port) = client.enter(|| {
-            let mut doors = Doors::default();
+            let mut listeners = Listeners::default();
             let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-            let at = doors.open_tcp(any, Service::Http);
-            doors.open_udp(SocketAddr::new(any.ip(), at.port()), Service::Echo);
-            (doors, at.port())
+            let at = listeners.open_tcp(any, Service::Http);
+            listeners.open_udp(SocketAddr::new(any.ip(), at.port()), Service::Echo);
+            (listeners, at.port())
         });
         let host_servers = host_doors.serve(Arc::clone(&host_log), Zone::with_ttl(60), tls);
         let _servers = [servers, host_servers];

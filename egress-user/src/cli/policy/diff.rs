@@ -1,8 +1,10 @@
 //! `egress policy diff`: which targets two policies judge differently.
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::bail;
@@ -10,6 +12,7 @@ use clap::Args;
 use egress_user::{
     config::{self, Assembled, Flags, SYSTEM_FOLDER},
     diff::{self, Difference},
+    policy::Rule,
 };
 use serde_json::{Value, json};
 
@@ -66,9 +69,15 @@ impl Diff {
 
 /// Settings that differ and that no verdict tells of.
 fn notes(before: &Assembled, after: &Assembled) -> Vec<&'static str> {
-    let settings = |assembled: &Assembled| assembled.policy.settings().allow_ech;
+    // A rule that is new is told by the verdicts.
+    let ech = |assembled: &Assembled| {
+        let of_rule =
+            |rule: &Arc<Rule>| Some((rule.pattern.to_string(), rule.options.ech?.as_str()));
+        let rules: BTreeSet<_> = assembled.policy.rules().filter_map(of_rule).collect();
+        (assembled.policy.settings().allow_ech, rules)
+    };
     [
-        (settings(before) != settings(after), "ech differs: it counts when a connection is made"),
+        (ech(before) != ech(after), "ech differs: it counts when a connection is made"),
         (before.dns != after.dns, "[network.dns] differs: who is asked, and how long pins live"),
         (before.network != after.network, "keys of [network] differ that judge no target"),
     ]

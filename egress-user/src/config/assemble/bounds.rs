@@ -14,7 +14,7 @@ use crate::{
         keys::{Keys, Table},
         values::Value,
     },
-    policy::Action,
+    policy::{Action, Ech},
 };
 
 mod domains;
@@ -38,6 +38,7 @@ impl Bounds {
             let below: Vec<_> = requirements.iter().skip(height + 1).chain(lower).collect();
             self.settings(bound, &below);
             self.sockets(bound, &below);
+            self.ech(bound, &below);
             self.domains(bound, requirements.get(..=height).unwrap_or_default(), &below);
         }
         self.misplaced(lower);
@@ -56,6 +57,28 @@ impl Bounds {
                     self.report(tried, message, "remove the line");
                 }
             }
+        }
+    }
+
+    /// Where requirements refuse Encrypted ClientHello, no rule of others lets it pass.
+    fn ech(&mut self, bound: &NetworkWritten, below: &[&NetworkWritten]) {
+        let Some(written) = bound.values.find(Table::Network, "ech") else { return };
+        if written.value != Value::Word("refuse") {
+            return;
+        }
+        let rules = below.iter().flat_map(|layer| &layer.rules);
+        for rule in rules.filter(|rule| rule.options.ech == Some(Ech::Allow)) {
+            self.rules.push(Beyond {
+                text: rule.text.clone(),
+                message: format!(
+                    "ech = \"allow\" of \"{}\" of the {} goes beyond the {} ({})",
+                    rule.text,
+                    rule.origin.layer.text(),
+                    written.origin.layer.text(),
+                    written.origin,
+                ),
+                origin: rule.origin.clone(),
+            });
         }
     }
 

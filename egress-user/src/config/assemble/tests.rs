@@ -3,6 +3,7 @@ use crate::{
     policy::{Layer, Name},
 };
 
+mod ech;
 mod warnings;
 
 fn name(text: &str) -> Name {

@@ -1,6 +1,8 @@
 //! Lines that do not do what they seem to.
 use std::{collections::HashMap, sync::Arc};
 
+use egress_common::abi::DNS_PORT;
+
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
@@ -8,9 +10,6 @@ use crate::{
         Rule, Transport,
     },
 };
-
-/// Always answered by the DNS proxy, whatever a rule says.
-const DNS_PORT: u16 = 53;
 
 /// What each rule gets wrong by itself. Before the policy is made of them.
 pub(super) fn of_rules(rules: &[Rule], mode: Mode) -> Vec<Warning> {
@@ -38,7 +37,8 @@ pub(super) fn of_policy(policy: &Policy) -> Vec<Warning> {
             warnings.extend(second_spellings(own()));
         }
         for rule in own().filter(|rule| rule.action == Action::Allow) {
-            warnings.extend(dead(policy, rule).or_else(|| local(policy, rule)));
+            let warning = dead(policy, rule).or_else(|| local(policy, rule));
+            warnings.extend(warning.or_else(|| narrower(policy, rule)));
         }
     }
     warnings
@@ -185,6 +185,32 @@ fn local(policy: &Policy, rule: &Rule) -> Option<Warning> {
         }
         _ => None,
     }
+}
+
+/// A name with ports of its own, beside a wider rule that opens more: the more specific one counts.
+fn narrower(policy: &Policy, rule: &Rule) -> Option<Warning> {
+    let (Pattern::Exact(name), PortSet::Only(ports)) = (&rule.pattern, &rule.options.ports) else {
+        return None;
+    };
+    let wider = policy.covering(&Pattern::AtOrBelow(name.clone()))?;
+    let is_own = |wider: &&Arc<Rule>| wider.origin.preset.is_none();
+    let wider = wider.rules().iter().filter(is_own).find(|wider| {
+        let (origin, own) = (&wider.origin, &rule.origin);
+        let is_beside = origin.file == own.file && origin.profile == own.profile;
+        wider.options.ports == PortSet::All && is_beside
+    })?;
+    // Another line of the same name may open the rest.
+    let own = policy.covering(&rule.pattern)?;
+    if own.rules().iter().any(|own| own.options.ports == PortSet::All) {
+        return None;
+    }
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    let what = format!(
+        "opens port {} alone, though {wider} opens every port: the more specific rule counts. Add the \
+         ports that are needed, or leave the line out",
+        ports.join(", ")
+    );
+    Some(warn(rule, "", &what))
 }
 
 fn warn(rule: &Rule, before: &str, after: &str) -> Warning {

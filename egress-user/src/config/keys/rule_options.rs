@@ -1,6 +1,6 @@
 //! Where each option of a rule stands in [`RuleOptions`].
 use super::Value;
-use crate::policy::{PortSet, Route, RuleOptions, Transport};
+use crate::policy::{Ech, PortSet, Route, RuleOptions, Transport};
 
 pub(super) fn set_ports(options: &mut RuleOptions, value: Value) {
     let ports = value.into_list().into_iter().filter_map(|entry| match entry {
@@ -67,6 +67,18 @@ pub(super) fn set_via(options: &mut RuleOptions, value: Value) {
 
 pub(super) fn via(options: &RuleOptions) -> Option<Value> {
     options.via.map(|route| Value::Word(route.as_str()))
+}
+
+pub(super) fn set_ech(options: &mut RuleOptions, value: Value) {
+    options.ech = match value {
+        Value::Word("allow") => Some(Ech::Allow),
+        Value::Word("refuse") => Some(Ech::Refuse),
+        _ => None,
+    };
+}
+
+pub(super) fn ech(options: &RuleOptions) -> Option<Value> {
+    options.ech.map(|ech| Value::Word(ech.as_str()))
 }
 
 pub(super) fn set_resolves_to(options: &mut RuleOptions, value: Value) {

@@ -73,6 +73,8 @@ const LIST: &[Key] = {
             .read_by(|it| value::path_prefix(it).map(Value::Text)).option(options::set_paths, options::paths),
         key(Rule, "via", Word(&["kernel", "proxy"]), "what suits the port", "The way of the bytes: judged in the kernel and straight out, or through the proxy (docs/kernel-path.md).", "via = \"proxy\"")
             .option(options::set_via, options::via).formerly("path"),
+        key(Rule, "ech", Word(&["refuse", "allow"]), "as `ech` of `[network]`", "Encrypted ClientHello to this host: `\"allow\"` lets it pass by its outer name, `\"refuse\"` none. Requirements with `ech = \"refuse\"` in `[network]` bound it.", "ech = \"allow\"")
+            .option(options::set_ech, options::ech),
         key(Rule, "resolves_to", Texts { empty: false }, "public addresses", "Of names: addresses and blocks that are not public and that the names may resolve to all the same. Loopback, link-local, metadata and own addresses each by itself.", "resolves_to = [\"10.20.0.0/16\"]")
             .read_by(|it| value::answer_block(it).map(Value::Block)).option(options::set_resolves_to, options::resolves_to),
 

@@ -11,7 +11,7 @@ use crate::{
         keys::{ReadPattern, Table},
         value,
     },
-    policy::{Action, Pattern, PatternError, Route, Rule, RuleOptions, Transport},
+    policy::{Action, Ech, Pattern, PatternError, Route, Rule, RuleOptions, Transport},
 };
 
 impl Reader<'_> {
@@ -156,6 +156,13 @@ impl Reader<'_> {
 
     /// Options that cannot hold together.
     fn contradictions(&mut self, table: &DeTable<'_>, options: &RuleOptions) {
+        if options.via == Some(Route::Kernel)
+            && options.ech.is_some()
+            && let Some(node) = table.get("via")
+        {
+            let message = "the kernel judges ECH by [network] alone, and this rule has its own ech";
+            self.report(node.span(), PatternError::new(message, "remove via, or ech"));
+        }
         let reads = [("methods", options.methods.is_some()), ("paths", options.paths.is_some())];
         let Some((key, _)) = reads.into_iter().find(|(_, written)| *written) else { return };
         let mut report = |option: &str, what: &str, fix: String| {
@@ -169,6 +176,9 @@ impl Reader<'_> {
         }
         if options.any_protocol {
             report("protocol", "\"any\" lets every payload pass", remove("protocol"));
+        }
+        if options.ech == Some(Ech::Allow) {
+            report("ech", "it lets TLS pass, of which no request can be read", remove("ech"));
         }
         if options.via == Some(Route::Kernel) {
             report("via", "the kernel reads no requests", remove("via"));

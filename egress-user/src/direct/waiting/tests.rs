@@ -5,7 +5,7 @@ use egress_common::{
 
 use super::*;
 
-fn told(cookie: u64) -> Box<HelloEvent> {
+fn hello(cookie: u64) -> Box<HelloEvent> {
     let event = Event {
         time_ns: 0,
         sandbox: 0,
@@ -37,9 +37,9 @@ fn told(cookie: u64) -> Box<HelloEvent> {
 async fn each_has_its_whole_time() {
     let waiting = Waiting::default();
     let began = Instant::now();
-    assert!(waiting.add(told(1)).is_none());
+    assert!(waiting.add(hello(1)).is_none());
     tokio::time::advance(WHOLE_WITHIN / 2).await;
-    assert!(waiting.add(told(2)).is_none());
+    assert!(waiting.add(hello(2)).is_none());
     assert_eq!(waiting.late().await.event.cookie, 1);
     assert!(began.elapsed() >= WHOLE_WITHIN);
     assert_eq!(waiting.late().await.event.cookie, 2);
@@ -52,7 +52,7 @@ async fn one_that_comes_later_is_waited_for() {
     let late = async { waiting.late().await.event.cookie };
     let add = async {
         tokio::task::yield_now().await;
-        assert!(waiting.add(told(7)).is_none());
+        assert!(waiting.add(hello(7)).is_none());
     };
     assert_eq!(tokio::join!(late, add).0, 7);
 }
@@ -61,10 +61,10 @@ async fn one_that_comes_later_is_waited_for() {
 async fn a_flood_ends_the_oldest_early_and_takes_no_more_room() {
     let waiting = Waiting::default();
     for cookie in 0..MAX_WAITING as u64 {
-        assert!(waiting.add(told(cookie)).is_none());
+        assert!(waiting.add(hello(cookie)).is_none());
     }
     for cookie in 0..10 {
-        let oldest = waiting.add(told(u64::MAX - cookie)).map(|told| told.event.cookie);
+        let oldest = waiting.add(hello(u64::MAX - cookie)).map(|hello| hello.event.cookie);
         assert_eq!(oldest, Some(cookie));
     }
     assert_eq!(waiting.queue().len(), MAX_WAITING);

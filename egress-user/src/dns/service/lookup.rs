@@ -1,6 +1,9 @@
 //! Asking a name server on behalf of a sandbox, and what of the outcome may be answered.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use egress_common::Reason;
 use hickory_proto::rr::RecordType;
@@ -16,7 +19,7 @@ use crate::{
         upstream::{Looked, Records},
     },
     pins::{NEVER_NS, PinError, expiry_ns},
-    policy::{Answer, MatchedRules, Name, Refusal},
+    policy::{Answer, MatchedRules, Name, Refusal, Rule},
     record::{Limit, Subject},
     sandbox::PolicyVersion,
 };
@@ -174,7 +177,8 @@ impl Service {
         if let Some(refusal) = chain.iter().find_map(|alias| policy.denied_name(alias)) {
             return self.refuse(Subject::lookup(name, record_type), refusal);
         }
-        let allow_ech = policy.settings().allow_ech;
+        let may_pass = |rule: &Arc<Rule>| rule.allows_ech(policy.settings());
+        let allow_ech = policy.name(name).is_ok_and(|grant| grant.rules().iter().any(may_pass));
         let data = records::passed(&policy, allow_ech, record_type, records);
         if data.is_empty() {
             return Reply::NoData;

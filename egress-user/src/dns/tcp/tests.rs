@@ -120,7 +120,7 @@ async fn connections_beyond_the_limit_are_closed_and_noted() {
     let world = world();
     let (at, _served) = serve(&world);
     let mut first = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..MAX_DNS_CONNECTIONS {
         let mut client = TcpStream::connect(at).await.unwrap();
         client.write_all(&question("example.org.")).await.unwrap();
         receive(&mut client).await;

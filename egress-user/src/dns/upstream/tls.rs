@@ -6,6 +6,16 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_native_certs::CertificateResult;
 
 use super::ServersError;
+use crate::config::{DnsServer, DnsSettings};
+
+/// Whether any server is asked by TLS.
+pub(super) fn uses_tls(settings: &DnsSettings) -> bool {
+    let lists = settings.forward.iter().map(|forward| &forward.servers);
+    lists
+        .chain([&settings.servers])
+        .flatten()
+        .any(|server| matches!(server, DnsServer::Tls { .. } | DnsServer::Https { .. }))
+}
 
 /// The certificates that the system trusts, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 ///

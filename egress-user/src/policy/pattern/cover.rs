@@ -2,7 +2,7 @@
 use ipnet::IpNet;
 
 use super::Pattern;
-use crate::policy::{Mode, Name, PortSet, Rule, TLS_PORTS, Transport, class};
+use crate::policy::{Ech, Mode, Name, PortSet, Rule, TLS_PORTS, Transport, class};
 
 impl Pattern {
     /// Whether whatever `other` matches is matched by this one.
@@ -63,6 +63,8 @@ impl Rule {
             && ours.ports.covers(&theirs.ports)
             && transports
             && (ours.any_protocol || !theirs.any_protocol)
+            // What says nothing takes the word of `[network]`, which bounds have of their own.
+            && (ours.ech != Some(Ech::Refuse) || theirs.ech == Some(Ech::Refuse))
             && theirs.resolves_to.iter().all(|block| covers_answers(&ours.resolves_to, *block))
             && within(&ours.methods, &theirs.methods)
             // Prefixes may be longer than those that cover them.

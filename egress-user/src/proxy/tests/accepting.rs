@@ -86,3 +86,13 @@ async fn a_record_serves_one_connection() {
     assert_ne!(fresh(WEB), site.at);
     site.is_alone().await;
 }
+
+#[tokio::test]
+async fn a_direct_connection_that_is_refused_is_judged_and_noted_as_one_of_the_proxys() {
+    let world = World::new(TWO).await;
+    let at = fresh(WEB);
+    world.pin("curl.test", at.ip());
+    let name = Some("python.test".to_owned());
+    world.proxy.direct_refused(at, egress_common::hello::Finding::NotPinned, name);
+    assert_eq!(world.reasons(), ["sni_mismatch"]);
+}

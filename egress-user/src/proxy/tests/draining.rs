@@ -84,3 +84,16 @@ async fn a_refusal_behind_the_commands_end_is_noted() {
     assert_eq!(server.rest().await.0, b"");
     assert_eq!(world.reasons(), ["sni_mismatch"]);
 }
+
+#[tokio::test]
+async fn what_owes_nothing_any_more_is_not_given_up() {
+    let (world, mut client, mut server) = connected(OTHER).await;
+    client.write(b"\0first").await;
+    client.finish().await;
+    assert_eq!(server.rest().await, (b"\0first".to_vec(), Ended::Fin));
+    world.proxy.drain(Duration::ZERO);
+    within("the delivery", world.proxy.drained()).await;
+    turns().await;
+    server.write(b"late").await;
+    client.expect(b"late").await;
+}

@@ -178,3 +178,23 @@ async fn a_method_that_the_rule_does_not_allow_is_refused_behind_one_that_it_doe
     assert!(is_refusal(&text, "method_not_allowed"), "{text}");
     assert_eq!(world.reasons(), ["method_not_allowed"]);
 }
+
+#[tokio::test]
+async fn a_refusal_waits_for_answers_before_it_but_not_without_end() {
+    let (_world, mut client, mut server) = connected(WEB).await;
+    client.write(&[GET, ELSEWHERE].concat()).await;
+    assert_eq!(server.rest().await, (GET.to_vec(), Ended::Fin));
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(client.rest().await, (vec![], Ended::Reset));
+    let waited = begun.elapsed().as_secs();
+    assert!((4..=6).contains(&waited), "{waited}");
+}
+
+#[tokio::test]
+async fn what_a_refused_program_still_sends_does_not_cost_it_the_answer() {
+    let (_world, mut client, _server) = connected(WEB).await;
+    client.write(&[ELSEWHERE, &[b'x'; 100_000]].concat()).await;
+    let (text, ended) = client.text().await;
+    assert!(is_refusal(&text, "denied") && ended == Ended::Fin, "{text}");
+}

@@ -74,3 +74,13 @@ async fn what_is_no_frame_is_refused() {
     assert_eq!(server.rest().await.1, Ended::Reset);
     assert_eq!(world.reasons(), ["protocol_not_allowed"]);
 }
+
+#[tokio::test]
+async fn the_end_of_the_clients_stream_is_passed_on() {
+    let (world, mut client, mut server) = connected(WEB).await;
+    let first = [PREFACE, SETTINGS, &request(1, "curl.test")].concat();
+    client.write(&first).await;
+    client.finish().await;
+    assert_eq!(server.rest().await, (first, Ended::Fin));
+    assert!(world.sandbox.journal.is_empty());
+}

@@ -1,6 +1,59 @@
 //! TLS: the name in the hello must be one that the address was pinned for.
 
-use super::{CURL, Ended, NO_NAME, OTHER, PYTHON, WEB, connected};
+use super::{CURL, Ended, NO_NAME, OTHER, PYTHON, Site, WEB, World, connected};
+
+/// As browsers send it: the right name, and beside it Encrypted ClientHello, for show.
+const GREASE: &[u8] = include_bytes!("../../../tests/data/hello/ech-grease.bin");
+
+/// What becomes of [`GREASE`] at a server of `curl.test` under this policy: what the server got, and the advice.
+async fn greased(text: &str) -> (Vec<u8>, Option<String>) {
+    let world = World::new(text).await;
+    let site = Site::listen(WEB).await;
+    world.pin("curl.test", site.at.ip());
+    let mut client = world.client(site.at).await;
+    let mut server = site.accept().await;
+    client.write(GREASE).await;
+    let entries = if text.contains("passes") {
+        server.expect(GREASE).await;
+        return (GREASE.to_vec(), None);
+    } else {
+        assert_eq!(client.rest().await, (vec![], Ended::Reset));
+        world.sandbox.journal.entries()
+    };
+    assert_eq!(world.reasons(), ["ech_refused"]);
+    let advice = entries[0].0.advice().unwrap().to_string();
+    (server.rest().await.0, Some(advice))
+}
+
+#[tokio::test]
+async fn encrypted_hellos_pass_by_the_rule_of_the_name_that_is_read() {
+    let refused = "[network.domains]\n\"curl.test\" = \"allow\"\n";
+    let (got, advice) = greased(refused).await;
+    assert_eq!(got, b"");
+    let advice = advice.unwrap();
+    for said in [
+        "add ech = \"allow\" to curl.test (egress.toml:2)",
+        "browsers",
+        "as grease",
+        "EncryptedClientHelloEnabled",
+        "security.tls.ech.grease_probability",
+        "network.dns.echconfig.enabled",
+        "a CDN's",
+    ] {
+        assert!(advice.to_lowercase().contains(&said.to_lowercase()), "{said}: {advice}");
+    }
+    greased(
+        "[network.domains] # passes\n\"curl.test\" = { action = \"allow\", ech = \"allow\" }\n",
+    )
+    .await;
+    greased("[network]\nech = \"allow\" # passes\n[network.domains]\n\"curl.test\" = \"allow\"\n")
+        .await;
+    let (got, _) = greased(
+        "[network]\nech = \"allow\"\n[network.domains]\n\"curl.test\" = { action = \"allow\", ech = \"refuse\" }\n",
+    )
+    .await;
+    assert_eq!(got, b"");
+}
 
 #[tokio::test]
 async fn a_hello_with_the_right_name_passes_as_it_is() {

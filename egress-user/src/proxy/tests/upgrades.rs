@@ -15,7 +15,7 @@ const HEAD: &[u8] = b"HEAD /one HTTP/1.1\r\nHost: curl.test\r\n\r\n";
 const NOT_SWITCHED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno";
 const ELSEWHERE: &[u8] = b"GET /two HTTP/1.1\r\nHost: denied.test\r\n\r\n";
 
-/// Octets that one connection may hold behind its offer, with the room for one more read.
+/// Bytes that one connection may hold behind its offer, with the room for one more read.
 const A_SHARE: usize = 20 * 1024;
 
 #[tokio::test]
@@ -229,4 +229,64 @@ async fn where_all_memory_for_it_is_taken_what_was_read_with_an_offer_is_refused
     assert_eq!(ended, Ended::Reset);
     assert!(!got.ends_with(b"early"));
     assert_eq!(world.reasons(), ["rate_limited"]);
+}
+
+#[tokio::test]
+async fn behind_an_answer_that_is_no_http_nothing_passes() {
+    let (_world, mut client, mut server) = connected(WEB).await;
+    client.write(&[OFFER, ELSEWHERE].concat()).await;
+    server.expect(OFFER).await;
+    server.write(b"not at all\r\n\r\n").await;
+    assert_eq!(server.rest().await.0, b"");
+    server.finish().await;
+    let (text, _) = client.text().await;
+    assert!(text.contains("HTTP/1.1 400 "), "{text}");
+}
+
+#[tokio::test]
+async fn an_end_behind_an_offer_reaches_a_server_that_says_nothing() {
+    let (world, mut client, mut server) = connected(WEB).await;
+    client.write(OFFER).await;
+    client.finish().await;
+    assert_eq!(server.rest().await, ([OFFER].concat(), Ended::Fin));
+    assert!(world.sandbox.journal.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_without_an_answer_was_not_refused() {
+    let (world, mut client, mut server) = connected(WEB).await;
+    client.write(OFFER).await;
+    server.expect(OFFER).await;
+    server.finish().await;
+    assert_eq!(client.rest().await, (vec![], Ended::Fin));
+    assert_eq!(server.rest().await, (vec![], Ended::Fin));
+    assert!(world.sandbox.journal.is_empty());
+}
+
+#[tokio::test]
+async fn what_stands_behind_an_offer_is_given_up_without_an_answer() {
+    let (world, mut client, mut server) = connected(WEB).await;
+    client.write(&[OFFER, b"\x81\x02hi"].concat()).await;
+    client.finish().await;
+    server.expect(OFFER).await;
+    turns().await;
+    // From here on time is what the proxy waits for.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let (text, _) = client.text().await;
+    assert!(text.starts_with("HTTP/1.1 403 "), "{text}");
+    let waited = begun.elapsed().as_secs();
+    assert!((9..=11).contains(&waited), "{waited}");
+    assert_eq!(server.rest().await, (vec![], Ended::Reset));
+    assert_eq!(world.reasons(), ["rate_limited"]);
+}
+
+#[tokio::test]
+async fn the_room_behind_an_offer_is_free_again_once_it_is_answered() {
+    let (world, mut client, mut server) = connected(WEB).await;
+    client.write(&[OFFER, b"\x81\x02hi"].concat()).await;
+    server.expect(OFFER).await;
+    server.write(SWITCHED).await;
+    server.expect(b"\x81\x02hi").await;
+    assert!(world.proxy.early.share().grow(EARLY_BYTES));
 }

@@ -66,7 +66,7 @@ pub(super) struct World {
     pub(super) sandbox: Arc<SandboxState>,
     pub(super) store: Arc<Store>,
     records: Arc<Records>,
-    door: SocketAddr,
+    listens_at: SocketAddr,
 }
 
 impl World {
@@ -87,9 +87,9 @@ impl World {
         let proxy = Transparent::new(sandbox.clone(), records.clone(), Outbound::default());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         crate::relay::prepare(&listener);
-        let door = listener.local_addr().unwrap();
+        let listens_at = listener.local_addr().unwrap();
         tokio::spawn(Arc::clone(&proxy).serve(listener));
-        Self { proxy, sandbox, store, records, door }
+        Self { proxy, sandbox, store, records, listens_at }
     }
 
     /// Pins the address for the name, for ever.
@@ -116,13 +116,13 @@ impl World {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         self.records.0.lock().unwrap().insert(socket.local_addr().unwrap(), to);
-        Peer::new(within("the proxy", socket.connect(self.door)).await.unwrap())
+        Peer::new(within("the proxy", socket.connect(self.listens_at)).await.unwrap())
     }
 
     /// A connection of which the kernel side knows nothing.
     pub(super) async fn stranger(&self) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
-        Peer::new(within("the proxy", socket.connect(self.door)).await.unwrap())
+        Peer::new(within("the proxy", socket.connect(self.listens_at)).await.unwrap())
     }
 
     /// The reasons in the journal, each as often as it is there, in alphabetical order.

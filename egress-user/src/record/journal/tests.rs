@@ -62,7 +62,7 @@ fn a_summary_stays_short() {
     let journal = Journal::default();
     (0..2000).for_each(|port| journal.refused(refusal(port)));
     let text = journal.to_string();
-    assert_eq!(text.lines().count(), MAX_SHOWN + 1);
+    assert_eq!(text.lines().count(), 2 * MAX_SHOWN + 1);
     assert!(text.ends_with("  and 1950 more\n"), "{text}");
 }
 
@@ -83,8 +83,10 @@ fn what_reads_the_same_is_one_line() {
     journal.refused(lookup("down.test", RecordType::A, Reason::DnsFailed));
     journal.refused(lookup("down.test", RecordType::AAAA, Reason::DnsFailed));
     journal.refused(lookup("down.test", RecordType::TXT, Reason::DnsFailed));
+    let text = journal.to_string();
+    let refused = text.lines().filter(|line| !line.starts_with("      no line of a policy"));
     assert_eq!(
-        journal.to_string(),
+        refused.map(|line| format!("{line}\n")).collect::<String>(),
         "  evil.test: not_allowed (3 times)\n  \
          down.test: dns_failed (2 times)\n  \
          udp 192.0.2.1:9: protocol_not_allowed (2 times)\n  \
@@ -116,4 +118,40 @@ fn an_observer_hears_of_each_decision_as_it_is() {
     assert_eq!(heard[3].subject, refusal(123).subject);
     // What was allowed is none of the summary's.
     assert_eq!(journal.entries().len(), 3);
+}
+
+#[test]
+fn lookups_on_the_way_are_told_where_nothing_was_answered() {
+    let name = |text: &str| Name::parse(text).unwrap();
+    let asked = |text: &str| lookup(text, RecordType::A, Reason::NotAllowed);
+    let journal = Journal::default();
+    journal.refused_on_the_way(vec![name("a.test")], asked("_http._tcp.a.test"));
+    journal.refused_on_the_way(vec![name("b.test")], asked("b.test.corp.test"));
+    journal.refused_on_the_way(vec![name("b.test")], asked("b.test.corp.test"));
+    journal.note_answered(&name("a.test"));
+    assert!(journal.is_empty());
+    journal.flush_deferred();
+    assert_eq!(journal.entries(), [(asked("b.test.corp.test"), 2)]);
+}
+
+#[test]
+fn a_name_that_is_none_is_heard_of_and_refused_by_nobody() {
+    let (journal, heard) = (Journal::default(), Arc::new(Heard::default()));
+    journal.set_observer(heard.clone());
+    journal.observe(lookup("a.test", RecordType::A, Reason::DnsFailed));
+    assert!(journal.is_empty());
+    assert_eq!(heard.events().len(), 1);
+}
+
+#[test]
+fn what_no_line_helps_says_so_and_who_failed() {
+    let journal = Journal::default();
+    let failure = Some("no name server answered in time: 192.0.2.53".into());
+    let event = lookup("a.test", RecordType::A, Reason::DnsFailed);
+    journal.refused(event.on(Grounds { failure, ..Grounds::default() }));
+    assert_eq!(
+        journal.to_string(),
+        "  a.test (no name server answered in time: 192.0.2.53): dns_failed\n      no line of a policy \
+         changes it: look at the name, and at the name servers\n"
+    );
 }

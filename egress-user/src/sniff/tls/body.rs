@@ -11,9 +11,10 @@ const EXTENSION_ECH: RangeInclusive<u16> = 0xfe08..=0xfe0d;
 const EXTENSION_ESNI: u16 = 0xffce;
 
 const NAME_TYPE_HOST: u8 = 0;
-/// RFC 1035 section 2.3.4, in text without the trailing dot.
-const NAME_LIMIT_BYTES: usize = 253;
-const LABEL_LIMIT_BYTES: usize = 63;
+/// Most bytes of a server name (RFC 1035 section 2.3.4), in text without the trailing dot.
+pub const NAME_LIMIT_BYTES: usize = 253;
+/// The same section.
+pub const LABEL_LIMIT_BYTES: usize = 63;
 
 /// Reads a whole handshake message. Stricter than servers are: nothing may be left over, nothing
 /// may come twice.

@@ -32,6 +32,16 @@ fn lines_that_mislead_are_warned_of() {
             &[],
         ),
         (
+            "[network.domains]\n\"**.a.test\" = \"allow\"\n\"b.a.test\" = { action = \"allow\", ports = [443] }",
+            &[
+                "p.toml:3: \"b.a.test\" opens port 443 alone, though **.a.test (p.toml:2) opens every port",
+            ],
+        ),
+        (
+            "[network.domains]\n\"**.a.test\" = { action = \"allow\", ports = [443] }\n\"b.a.test\" = { action = \"allow\", ports = [443] }",
+            &[],
+        ),
+        (
             "[network.addresses]\n\"127.0.0.1\" = \"allow\"",
             &["p.toml:2: \"127.0.0.1\" opens the address alone"],
         ),

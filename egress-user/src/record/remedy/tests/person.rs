@@ -17,6 +17,7 @@ pub(super) struct Line {
     pub(super) is_any: bool,
     pub(super) methods: Option<Vec<String>>,
     pub(super) paths: Option<Vec<String>>,
+    pub(super) allows_ech: bool,
     pub(super) resolves_to: Option<Vec<String>>,
 }
 
@@ -54,6 +55,7 @@ impl Line {
             is_any: option("protocol").is_some(),
             methods: option("methods").map(texts),
             paths: option("paths").map(texts),
+            allows_ech: option("ech").is_some_and(|ech| ech.as_str() == Some("allow")),
             resolves_to: option("resolves_to").map(texts),
         }
     }
@@ -79,6 +81,9 @@ impl fmt::Display for Line {
         }
         if self.is_any {
             f.write_str(", protocol = \"any\"")?;
+        }
+        if self.allows_ech {
+            f.write_str(", ech = \"allow\"")?;
         }
         f.write_str(" }")
     }
@@ -151,6 +156,9 @@ impl Person {
     fn add(&mut self, advice: &str, path: Option<&str>) {
         if let Some(cited) = advice.strip_prefix("protocol = \"any\" to ") {
             self.line(cited).is_any = true;
+        } else if let Some(rest) = advice.strip_prefix("ech = \"allow\" to ") {
+            let (cited, _) = rest.split_once(") (then the outer name").unwrap();
+            self.line(&format!("{cited})")).allows_ech = true;
         } else if let Some(cited) = advice.strip_prefix("a prefix of the path to the paths of ") {
             let path = path.unwrap().split('?').next().unwrap().to_owned();
             self.line(cited).paths.as_mut().unwrap().push(path);

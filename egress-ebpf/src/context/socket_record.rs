@@ -21,19 +21,19 @@ pub(super) fn storage(sk: *mut bpf_sock, value: *mut SocketState, flags: u64) ->
 
 /// The record of a socket, in place.
 #[derive(Clone, Copy)]
-pub struct Stored(NonNull<SocketState>);
+pub struct SocketRecord(NonNull<SocketState>);
 
 #[inline(always)]
-pub(super) fn stored(sk: *mut bpf_sock) -> Option<Stored> {
+pub(super) fn socket_record(sk: *mut bpf_sock) -> Option<SocketRecord> {
     if sk.is_null() {
         return None;
     }
     let state = storage(sk, null_mut(), 0);
     // Without an unset payload where there is none: the verifier would refuse to pass it on.
-    NonNull::new(state).map(Stored)
+    NonNull::new(state).map(SocketRecord)
 }
 
-impl Stored {
+impl SocketRecord {
     /// A copy.
     #[inline(always)]
     pub fn state(&self) -> SocketState {
@@ -174,7 +174,7 @@ impl Stored {
         // SAFETY: as in `set_kind`. User space is told of the next hello that is not whole, too.
         unsafe {
             (*self.0.as_ptr()).hellos = hellos;
-            (*self.0.as_ptr()).options &= !option::TOLD;
+            (*self.0.as_ptr()).options &= !option::REPORTED;
         }
     }
 
@@ -187,9 +187,9 @@ impl Stored {
     }
 
     #[inline(always)]
-    pub fn set_told(&self) {
+    pub fn set_reported(&self) {
         // SAFETY: as in `set_kind`.
-        unsafe { (*self.0.as_ptr()).options |= option::TOLD };
+        unsafe { (*self.0.as_ptr()).options |= option::REPORTED };
     }
 
     #[inline(always)]
