@@ -26,6 +26,8 @@ const EVERY: Duration = Duration::from_micros(1_300);
 const NOW_AND_THEN: Duration = Duration::from_millis(50);
 /// What takes longer counts as this.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the name server may take to be there.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
 /// Threads of each server.
 const SERVING: usize = 16;
 /// Threads of a flood of connects.
@@ -81,8 +83,14 @@ pub(crate) fn run(folder: &Path, name: &str) -> io::Result<()> {
     let socket = asking()?;
     let mut datagram = [0; 512];
     for name in ["warm.test", "curl.test", "proxied.test"] {
-        socket.send(&query(1, name))?;
-        socket.recv(&mut datagram)?;
+        let begun = Instant::now();
+        // Until the name server is there.
+        while socket.send(&query(1, name)).and_then(|_| socket.recv(&mut datagram)).is_err() {
+            if begun.elapsed() > STARTED_WITHIN {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(NOW_AND_THEN);
+        }
     }
     writeln!(done, "ready")?;
     for line in told.lines() {
