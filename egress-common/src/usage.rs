@@ -73,7 +73,7 @@ pub const fn may_report(own: u64, unread: u64, event: u64) -> bool {
     own + unread + event <= capacity::EVENT_BYTES as u64
 }
 
-/// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; four
+/// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; twelve
 /// times the lookups that it is answered for long. The map of them drops the oldest when it is full, whoever's
 /// it is: with this many of each, twice fit in, so that none is dropped before its datagram was read.
 pub const ASKED_MOST: u64 = capacity::ASKERS as u64 / 2;
