@@ -17,6 +17,15 @@ mod squid;
 mod written;
 mod yaml;
 
+/// The name of a file or of a case, the text, a profile, what it must say of targets, and what is told.
+type Row = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static [(&'static str, bool)],
+    &'static [&'static str],
+);
+
 /// Of a user whose home this is, who takes lists as allows.
 static OPTIONS: LazyLock<Options<'static>> =
     LazyLock::new(|| Options { home: Some(Path::new("/home/user")), lists: Action::Allow });

@@ -1,15 +1,6 @@
 //! Lists, scripts, harden-runner, smokescreen and Cilium: what public files of them have, in small.
 use super::*;
 
-/// The name of a file, its text, a profile, what it must say of targets, and what is told.
-type Row = (
-    &'static str,
-    &'static str,
-    Option<&'static str>,
-    &'static [(&'static str, bool)],
-    &'static [&'static str],
-);
-
 const ROWS: &[Row] = &[
     (
         "hosts",

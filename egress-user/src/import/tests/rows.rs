@@ -1,15 +1,6 @@
 //! The smallest settings of public files that once came out wider, or not at all.
 use super::*;
 
-/// A row: the file, a profile, what it must say of targets, and what is told.
-type Row = (
-    &'static str,
-    &'static str,
-    Option<&'static str>,
-    &'static [(&'static str, bool)],
-    &'static [&'static str],
-);
-
 const ROWS: &[Row] = &[
     (
         "a profile without network, and one that extends it",
