@@ -30,6 +30,10 @@ pub const WHOLE_WITHIN: Duration = Duration::from_secs(3);
 // Sooner than the kernel gives up what is held back, so that the refusal is told as one.
 const _: () = assert!(WHOLE_WITHIN.as_millis() < UNVERIFIED_WAIT_MS as u128);
 
+/// How long whoever takes a right back waits for the connections to end. They end at once, but for those whose
+/// program is within a call on the socket.
+const ENDED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Those of one sandbox.
 pub struct Direct {
     proxy: Arc<Transparent>,
@@ -101,6 +105,13 @@ impl Direct {
                 direct.for_each(|connection| self.ender.end_connection(connection));
             }
             Err(error) => tracing::warn!(%error, "direct connections could not be looked through"),
+        }
+    }
+
+    /// Waits until what was to be ended has ended, at most [`ENDED_WITHIN`]; what takes longer ends later.
+    pub fn settle(&self) {
+        if !self.ender.settle(ENDED_WITHIN) {
+            tracing::warn!("a program keeps connections from ending that have lost their right");
         }
     }
 

@@ -5,8 +5,9 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use crate::kernel::{Connected, Destroyer, Maps};
@@ -19,6 +20,8 @@ const MAX_QUEUED: usize = 4096;
 pub(super) struct Ender {
     maps: Arc<Maps>,
     waiting: Mutex<Waiting>,
+    /// Told when there is nothing more to end.
+    done: Condvar,
 }
 
 #[derive(Default)]
@@ -37,7 +40,7 @@ enum End {
 
 impl Ender {
     pub(super) fn new(maps: Arc<Maps>) -> Arc<Self> {
-        Arc::new(Self { maps, waiting: Mutex::default() })
+        Arc::new(Self { maps, waiting: Mutex::default(), done: Condvar::new() })
     }
 
     /// Ends the unanswered connection with this socket cookie, soon. Never blocks.
@@ -48,6 +51,14 @@ impl Ender {
     /// Ends a connection, soon. Never blocks.
     pub(super) fn end_connection(self: &Arc<Self>, connection: Connected) {
         self.add(End::Connection(connection));
+    }
+
+    /// Waits until nothing is left to end, at most so long: a program can keep the kernel waiting for its socket.
+    /// False where it was too long.
+    pub(super) fn settle(&self, within: Duration) -> bool {
+        let is_busy = |waiting: &mut Waiting| waiting.has_thread;
+        let waited = self.done.wait_timeout_while(self.waiting(), within, is_busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn add(self: &Arc<Self>, end: End) {
@@ -77,6 +88,7 @@ impl Ender {
             let mut waiting = self.waiting();
             let Some(end) = waiting.queue.pop_front() else {
                 waiting.has_thread = false;
+                self.done.notify_all();
                 return;
             };
             drop(waiting);

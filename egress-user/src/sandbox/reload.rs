@@ -54,6 +54,7 @@ impl Sandbox {
     fn end_direct(&self, which: impl Fn(SocketAddr) -> bool) {
         if let Some(direct) = &self.direct {
             direct.end_everything_where(which);
+            direct.settle();
         }
     }
 }
