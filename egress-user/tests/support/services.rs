@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
+use nix::sys::socket::{Backlog, listen};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::http::{self, Place};
@@ -97,6 +98,9 @@ impl Listeners {
     pub(crate) fn open_tcp(&mut self, at: SocketAddr, service: Service) -> SocketAddr {
         let listener =
             TcpListener::bind(at).unwrap_or_else(|error| panic!("listen on {at}: {error}"));
+        // The standard library's queue of 128 overflows where many connect at once. The kernel then answers with SYN
+        // cookies, and a client whose last acknowledgement it drops is connected to nobody, for good.
+        listen(&listener, Backlog::MAXCONN).expect("lengthen the listener's queue");
         listener.set_nonblocking(true).expect("make the listener non-blocking");
         let at = listener.local_addr().expect("read the listener's address");
         self.tcp.push((listener, service));
