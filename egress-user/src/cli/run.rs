@@ -50,7 +50,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     told: ToldArgs,
     /// Run the command without a filter, as a policy with `enabled = false` says: as the same user, and
-    /// with all of that user's rights
+    /// with all of that user's rights; stderr says so, --quiet or not
     #[arg(long, conflicts_with_all = ["capabilities", "live", "fail_on_refusal"])]
     unrestricted: bool,
     /// The command and its arguments
