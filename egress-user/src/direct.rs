@@ -108,7 +108,7 @@ impl Direct {
         }
     }
 
-    /// Waits until what was to be ended has ended, at most [`ENDED_WITHIN`]; what takes longer ends later.
+    /// Waits until what was to be ended has ended, at most `ENDED_WITHIN`; what takes longer ends later.
     pub fn settle(&self) {
         if !self.ender.settle(ENDED_WITHIN) {
             tracing::warn!("a program keeps connections from ending that have lost their right");
