@@ -8,8 +8,9 @@ use clap::Args;
 use egress_common::Reason;
 use egress_user::{
     config::{Assembled, resolve_links},
+    dns::{RESOLV_CONF, search_domains},
     own,
-    policy::{Host, Layer, Origin, Payload, Transport},
+    policy::{Host, Layer, Name, Origin, Payload, Policy, Transport},
     record::Advice,
     target::{Line, NetworkTarget, Target, Verdict, judge},
 };
@@ -67,6 +68,7 @@ impl Check {
             }
             Err(error) => Some(error),
         };
+        assembled.policy.set_search_domains(search_domains(RESOLV_CONF.as_ref()));
         let mut shown = Shown::of(&assembled, &target, &mut lookup);
         shown.notes.extend(unread.map(|error| {
             format!(
@@ -113,7 +115,7 @@ struct Shown {
     looked_up: Vec<IpAddr>,
     notes: Vec<String>,
     /// Why `egress run` of this version does otherwise.
-    unheld: Option<&'static str>,
+    unheld: Option<String>,
     /// The port that was asked for.
     port: Option<u16>,
 }
@@ -136,6 +138,15 @@ impl Shown {
         notes.extend(not_built.map(|line| format!("egress run refuses this policy: {line}")));
         let evidence = target.evidence();
         let unheld = unheld(target, verdict.is_allow(), !assembled.not_built.is_empty());
+        let mut unheld = unheld.map(str::to_owned);
+        if let Some((long, rule)) = completed(&assembled.policy, &verdict, target, lookup) {
+            notes.push(format!(
+                "programs that complete short names by the search domains of {RESOLV_CONF} look up {long}, \
+                 which {rule} allows, and may then say {host}"
+            ));
+            unheld =
+                unheld.or_else(|| Some(format!("completed to {long} it is allowed: see the note")));
+        }
         let port = match target {
             Target::Network(target) => Some(target.port),
             Target::Unix(_) => None,
@@ -172,7 +183,7 @@ impl Shown {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{label:<10}{}", printable(value));
         };
-        let what = match self.unheld {
+        let what = match &self.unheld {
             Some(unheld) => format!("{target} ({unheld})"),
             None => target.to_owned(),
         };
@@ -239,6 +250,30 @@ fn described(line: &Line) -> String {
         }
     }
     text
+}
+
+/// Of a refused short name, the one that a search domain makes of it and that is allowed as it stands, with the
+/// line that allows it.
+fn completed(
+    policy: &Policy,
+    verdict: &Verdict,
+    target: &Target,
+    lookup: &mut CheckLookup,
+) -> Option<(Name, Line)> {
+    let Target::Network(NetworkTarget { host: Ok(Host::Name(name)), .. }) = target else {
+        return None;
+    };
+    // A deny of the short name closes it, whatever it stands for.
+    (!verdict.is_allow() && verdict.reason != Some(Reason::Denied)).then_some(())?;
+    policy.search_domains().completed(name).into_iter().find_map(|long| {
+        let mut target = target.clone();
+        if let Target::Network(target) = &mut target {
+            target.host = Ok(Host::Name(long.clone()));
+        }
+        let verdict = judge(policy, &target, lookup);
+        let passes = verdict.is_allow() && policy.short_forms(&long).contains(name);
+        Some((long, verdict.line?)).filter(|_| passes)
+    })
 }
 
 /// Where `egress run` of this version does not do as the policy says, for the first line.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::boottime_ns,
     flow::Flows,
-    policy::{MatchedRules, Name, Refusal},
+    policy::{MatchedRules, Name, Refusal, Remedy},
     record::{Event, Limit, Subject},
     sandbox::{PolicyVersion, SandboxState},
 };
@@ -169,8 +169,17 @@ impl Service {
 
     /// Notes that a limit was met.
     pub(super) fn note_limit(&self, limit: Limit) {
-        let limit = Event::refused(Subject::Limit(limit), Reason::RateLimited);
-        self.sandbox.journal.refused(limit);
+        let refusal = match limit {
+            Limit::QueriesPerSecond => {
+                // Where that is not enough, the next one says more.
+                let limit = self.settings.queries_per_second;
+                let more = (limit < u16::MAX).then(|| limit.saturating_mul(2));
+                let remedy = more.map(Remedy::QueriesPerSecond);
+                Refusal { remedy, ..Refusal::new(Reason::RateLimited) }
+            }
+            _ => Refusal::new(Reason::RateLimited),
+        };
+        self.sandbox.journal.refused(Event::by_policy(Subject::Limit(limit), refusal));
     }
 
     async fn reply(&self, query: &Query, admission: Admission) -> Reply {

@@ -99,7 +99,7 @@ impl Diary {
     }
 
     pub(crate) fn script(&self, name: &str, answer: Answer) {
-        let looked = LookupResult { answer, v4_ttl: 60, v6_ttl: 30 };
+        let looked = LookupResult { answer, v4_ttl: 60, v6_ttl: 30, failure: None };
         self.answers.lock().unwrap().insert(name.into(), looked);
     }
 

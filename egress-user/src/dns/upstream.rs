@@ -22,14 +22,14 @@ use hickory_resolver::proto::rr::RecordType;
 
 use crate::{
     config::{DnsServer, DnsSettings},
-    policy::Name,
+    policy::{Answer, Name},
 };
 
-mod asked;
 mod cache;
 mod chain;
 mod environment;
 mod error;
+mod failure;
 mod lookup;
 mod reply;
 mod servers;
@@ -46,6 +46,7 @@ pub use system::{RESOLV_CONF, search_domains};
 use crate::host::Writer;
 use cache::Cache;
 use environment::Environment;
+use failure::Failures;
 use servers::{Manner, Servers};
 use system::Watch;
 
@@ -217,10 +218,6 @@ impl ActiveServers {
 }
 
 impl Upstream for NameServers {
-    fn asked(&self, name: &Name) -> String {
-        self.servers_of(name)
-    }
-
     fn lookup<'a>(
         &'a self,
         name: &'a Name,
@@ -230,8 +227,12 @@ impl Upstream for NameServers {
             let asking = (current.clone(), name.clone());
             let ask = || async move {
                 let (current, name) = asking;
-                let (v4, v6) = current.servers_for(&name).ask_both(&name).await;
-                reply::union(v4, v6, current.max_ttl)
+                let (v4, v6, failed) = current.servers_for(&name).ask_both(&name).await;
+                let mut kept = reply::union(v4, v6, current.max_ttl);
+                if !matches!(kept.value.answer, Answer::Found { .. } | Answer::NxDomain) {
+                    kept.value.failure = failed;
+                }
+                kept
             };
             current.looked.get(name, ask).await
         })
@@ -257,15 +258,21 @@ impl Upstream for NameServers {
         record_type: RecordType,
     ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
         if !is_of_records(record_type) {
-            return Box::pin(async { Records::Failed });
+            return Box::pin(async { Records::Failed(None) });
         }
         let current = self.current();
         Box::pin(async move {
             let asking = (current.clone(), name.clone());
             let ask = || async move {
                 let (current, name) = asking;
-                let reply = current.servers_for(&name).ask(&name, record_type).await;
-                reply.records(current.max_ttl)
+                let mut failures = Failures::default();
+                let servers = current.servers_for(&name);
+                let reply = servers.ask(&name, record_type, &mut failures).await;
+                let mut kept = reply.records(current.max_ttl);
+                if let Records::Failed(failure) = &mut kept.value {
+                    *failure = failures.text(Failures::default());
+                }
+                kept
             };
             current.records.get(&(name.clone(), record_type), ask).await
         })

@@ -242,12 +242,12 @@ impl Evidence {
             _ if self.literal.is_some() => Ok(None),
             // Only a rule for the address that was dialled would help.
             judged if address == self.to.ip() => Err(self.mismatched(policy, judged, mismatch)),
-            _ => Err(Refusal::new(mismatch)),
+            _ => Err(Refusal { remedy: self.address_remedy(policy), ..Refusal::new(mismatch) }),
         }
     }
 
     /// A claim that nothing vouches for, with what the policy lacks of the host. Where it lacks nothing, the host
-    /// was looked up to other addresses: no line would help.
+    /// was looked up to other addresses or not at all: then an allow of the address alone lets it pass.
     fn mismatched(
         &self,
         policy: &Policy,
@@ -256,11 +256,19 @@ impl Evidence {
     ) -> Refusal {
         let port = self.to.port();
         let remedy = match judged {
-            Ok(grant) if grant.opens(port, Transport::Tcp) => None,
+            Ok(grant) if grant.opens(port, Transport::Tcp) => self.address_remedy(policy),
             Ok(grant) => policy.port_refusal(&grant, port, Transport::Tcp).remedy,
             Err(refusal) => refusal.remedy,
         };
         Refusal { remedy, ..Refusal::new(mismatch) }
+    }
+
+    /// What would open the address by itself, whoever is named there.
+    fn address_remedy(&self, policy: &Policy) -> Option<Remedy> {
+        match policy.address(self.to.ip()) {
+            Ok(grant) => policy.port_refusal(&grant, self.to.port(), Transport::Tcp).remedy,
+            Err(refusal) => refusal.remedy,
+        }
     }
 
     /// TLS or HTTP that names nobody: on ports of other protocols the pin suffices.

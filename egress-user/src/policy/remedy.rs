@@ -85,6 +85,8 @@ pub enum Remedy {
         /// What is tried hides its requests, or has none; a method is all that is amiss otherwise.
         unread: bool,
     },
+    /// `queries_per_second` of `[network.dns]`, at least this many.
+    QueriesPerSecond(u16),
     /// `ech = "allow"` of the rule; or a program that sends none.
     AllowEch(Arc<Rule>),
     /// No change of the policy: the path of the request, without what servers read differently.

@@ -35,6 +35,13 @@ impl SearchDomains {
         Self { domains, ndots }
     }
 
+    /// What resolvers ask for in the place of the name, before they ask for itself.
+    pub fn completed(&self, name: &Name) -> Vec<Name> {
+        let is_short = name.as_str().bytes().filter(|byte| *byte == b'.').count() < self.ndots;
+        let domains = self.domains.iter().filter(|_| is_short);
+        domains.filter_map(|domain| Name::parse(&format!("{name}.{domain}")).ok()).collect()
+    }
+
     /// What a program may call the name that was looked up: it without one of the domains.
     pub fn short_forms(&self, looked_up: &Name) -> Vec<Name> {
         let forms = self.domains.iter().filter_map(|domain| {

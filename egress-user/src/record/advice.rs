@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use egress_common::Reason;
 
+use super::Subject;
 use crate::policy::{Origin, Remedy, Rule};
 
 /// A remedy, as a person can follow it; for the port that was tried, where that is known.
@@ -54,14 +55,15 @@ impl fmt::Display for Advice<'_> {
     }
 }
 
-/// The key of `[network]` that changes it, as `--set` takes it.
-fn key(remedy: &Remedy) -> Option<&'static str> {
-    match remedy {
-        Remedy::NetworkAccess => Some("network.network_access=true"),
-        Remedy::Enable => Some("network.enabled=true"),
-        Remedy::FullMode { .. } => Some("network.mode=full"),
-        _ => None,
-    }
+/// The key of `[network]`, or of a table below it, that changes it, as `--set` takes it.
+fn key(remedy: &Remedy) -> Option<String> {
+    Some(match remedy {
+        Remedy::NetworkAccess => "network.network_access=true".to_owned(),
+        Remedy::Enable => "network.enabled=true".to_owned(),
+        Remedy::FullMode { .. } => "network.mode=full".to_owned(),
+        Remedy::QueriesPerSecond(least) => format!("network.dns.queries_per_second={least}"),
+        _ => return None,
+    })
 }
 
 /// The whole line of a rule that changes it, as `--set` takes it between single quotes.
@@ -91,8 +93,28 @@ fn rule_line(remedy: &Remedy) -> Option<String> {
     Some(line.replace('\'', "'\\''"))
 }
 
+/// Whether it says what the program has to do otherwise, and nothing of a policy.
+pub(super) const fn is_no_line(remedy: &Remedy) -> bool {
+    matches!(remedy, Remedy::PlainPath | Remedy::WriteHost(_) | Remedy::Unblock { .. })
+}
+
 /// What to do where no line of a policy changes a refusal.
-pub(super) const fn without_line(reason: Reason) -> &'static str {
+pub(super) const fn without_line(reason: Reason, subject: &Subject) -> &'static str {
+    match (reason, subject) {
+        (Reason::ProtocolNotAllowed, Subject::Socket { .. }) => {
+            "no rule opens raw sockets or families but those of TCP and UDP"
+        }
+        (Reason::ProtocolNotAllowed, Subject::SocketOption { .. }) => {
+            "no rule opens what this option does"
+        }
+        (Reason::ProtocolNotAllowed, Subject::Address { .. } | Subject::Packet { .. }) => {
+            "no rule opens UDP but DNS; programs fall back to TCP, where they can"
+        }
+        (reason, _) => without_line_of(reason),
+    }
+}
+
+const fn without_line_of(reason: Reason) -> &'static str {
     match reason {
         Reason::DnsFailed => "look at the name, and at the name servers",
         Reason::RateLimited => "try later, or fewer at once",
@@ -101,7 +123,7 @@ pub(super) const fn without_line(reason: Reason) -> &'static str {
             "let the program look up the name that it claims"
         }
         Reason::NotPinned => "let the program look the name up again",
-        Reason::ProtocolNotAllowed => "programs fall back to TCP, where they can",
+        Reason::ProtocolNotAllowed => "the program would have to send what can be read",
         _ => "another program would have to ask for it otherwise",
     }
 }

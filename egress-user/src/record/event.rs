@@ -9,7 +9,10 @@ use std::{
 use egress_common::Reason;
 use hickory_proto::rr::RecordType;
 
-use super::{Advice, Subject, advice::without_line};
+use super::{
+    Advice, Subject,
+    advice::{is_no_line, without_line},
+};
 use crate::{
     policy::{Name, Refusal, Remedy, Rule},
     text::Printable,
@@ -58,6 +61,10 @@ pub struct Grounds {
     /// A name that the machine's hosts file gives the address to.
     pub in_hosts: Option<Name>,
 }
+
+/// Behind an advice by which more passes than was asked for.
+const ADDRESS_RISK: &str =
+    "whatever name is claimed there passes then; better let the program look up the name";
 
 impl Event {
     /// Refused, by no rule of the policy.
@@ -123,13 +130,36 @@ impl Event {
     }
 
     /// What to do, as a line of its own: what would allow it, or that no line of a policy does.
-    fn remedy_line(&self) -> Option<String> {
+    pub(super) fn remedy_line(&self) -> Option<String> {
         let reason = self.reason()?;
         Some(match self.advice() {
             Some(advice) if advice.starts_with("no line of a policy") => advice.to_string(),
+            Some(advice) if self.remedy.as_ref().is_some_and(is_no_line) => {
+                format!("no line of a policy changes it: {advice}")
+            }
+            Some(advice) if self.opens_for_all() => {
+                format!("to allow: {advice} ({ADDRESS_RISK})")
+            }
             Some(advice) => format!("to allow: {advice}"),
-            None => format!("no line of a policy changes it: {}", without_line(reason)),
+            None => {
+                format!("no line of a policy changes it: {}", without_line(reason, &self.subject))
+            }
         })
+    }
+
+    /// Whether a name was claimed, and what would change it opens an address to every name that is claimed there.
+    fn opens_for_all(&self) -> bool {
+        let claimed = match &self.subject {
+            Subject::Tls { server_name, .. } => server_name,
+            Subject::Http { host, .. } => host,
+            _ => return false,
+        };
+        let is_name = |claimed: &Printable| {
+            claimed.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err()
+        };
+        matches!(self.reason(), Some(Reason::SniMismatch | Reason::HostMismatch))
+            && matches!(self.remedy, Some(Remedy::AllowAddress { .. }))
+            && claimed.as_ref().is_some_and(is_name)
     }
 
     /// Some lines for who asked: what, why, by which rule, and what would allow it.

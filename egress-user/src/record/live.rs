@@ -66,8 +66,8 @@ impl Observer for Live {
 
     fn on_first_refusal(&self, event: &Event) {
         let mut line = format!("egress: refused: {event}");
-        if let Some(advice) = event.advice() {
-            line.push_str(&format!("; to allow: {advice}"));
+        if let Some(remedy) = event.remedy_line() {
+            line.push_str(&format!("; {remedy}"));
         }
         self.tell(bounded(line));
     }

@@ -96,6 +96,9 @@ impl fmt::Display for Remedy {
             Self::FullMode { unread: true } => f.write_str(
                 "mode = \"full\" in [network] (only requests of plain HTTP can be read)",
             ),
+            Self::QueriesPerSecond(least) => {
+                write!(f, "queries_per_second = {least} in [network.dns]")
+            }
             Self::AllowEch(rule) => {
                 edit(f, rule, "add ech = \"allow\" to", "", |options| {
                     options.ech = Some(Ech::Allow);

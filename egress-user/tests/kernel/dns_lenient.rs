@@ -1,7 +1,7 @@
 //! Name servers as they are: what libc takes from them is taken here, and nothing more is opened by it.
 use hickory_proto::op::ResponseCode;
 
-use super::support::{Answer, PYTHON, World};
+use super::support::{Answer, EGRESS, PYTHON, World};
 use super::{ALLOWED, OTHER_V6, REFUSED, SITE, SITE_V6, two_sites};
 
 #[test]
@@ -35,6 +35,49 @@ fn one_familys_failure_leaves_the_other_standing() {
     let out =
         world.egress(&["--allow", "inside.test"]).run(["curl", "-sS", "https://inside.test/"]);
     out.failed().complained("inside.test: not_allowed_local");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_failed_lookup_says_which_server_did_what() {
+    let code = |code| Answer::OneFamily(Vec::new(), Some(code));
+    let world = World::new()
+        .answers("servfail.test", Answer::Failure)
+        .answers("refused.test", code(ResponseCode::Refused))
+        .answers("notimp.test", code(ResponseCode::NotImp))
+        .answers("silent.test", Answer::Silence)
+        .answers("text.test", Answer::Text("no address".to_owned()))
+        .build();
+    let failed = |name: &str| {
+        let options = ["--set", "network.dns.timeout=2s", "--allow", name];
+        let out = world.egress(&options).run(["getent", "ahosts", name]);
+        out.failed();
+        world.asked_for(name);
+        let lines: Vec<_> = out.complaints().lines().map(str::to_owned).collect();
+        let told = lines.iter().position(|line| line == "egress: refused:");
+        let told = told.map(|at| lines[at + 1..].to_vec()).unwrap_or_default();
+        assert!(told.iter().all(|line| !line.contains("to allow")), "{out}");
+        told.first().cloned()
+    };
+    for (name, did) in [
+        ("servfail.test", "93.184.216.53 answered SERVFAIL"),
+        ("refused.test", "93.184.216.53 answered REFUSED"),
+        ("notimp.test", "93.184.216.53 answered NOTIMP"),
+        ("silent.test", "93.184.216.53 did not answer"),
+        ("text.test", "the name servers know no address of it"),
+    ] {
+        let told = failed(name).expect("a refusal");
+        assert!(told.starts_with(&format!("  {name} ({did}): dns_failed")), "{told}\n{world}");
+        // Who does without a filter sees the same.
+        world.direct().run(["getent", "ahosts", name]).failed();
+    }
+    // A name that does not exist is nobody's failure.
+    assert_eq!(failed("absent.test"), None);
+    // The resolver of the program is told as well (RFC 8914), and so is whoever checks.
+    let out = world.egress(&["--allow", "refused.test"]).run(["dig", "refused.test"]);
+    out.said("egress: dns_failed: 93.184.216.53 answered REFUSED");
+    let check = [EGRESS, "check", "--allow", "refused.test", "refused.test:443"];
+    world.direct().run(check).exited(1).said("93.184.216.53 answered REFUSED");
 }
 
 #[test]

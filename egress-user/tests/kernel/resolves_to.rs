@@ -52,6 +52,13 @@ fn a_private_answer_is_reached_under_its_name_alone() {
     out.failed().complained("stranger.test: not_allowed_local");
     out.complained("resolves_to = [\"10.9.8.7/32\"]");
     assert!(!out.complaints().contains("allow_local_binding"), "{out}");
+    // A rule of the address opens it for itself, and no name that leads there.
+    let (path, by_address) = (policy.path(), format!("http://{PRIVATE}/"));
+    let with_address = || world.egress(&["--policy", path, "--allow", PRIVATE]);
+    with_address().run(["curl", "-sS", &by_address]).succeeded();
+    with_address().run(["curl", "-sS", "http://mirror.test/"]).succeeded().said("host=mirror");
+    let out = with_address().run(["curl", "-sS", "https://stranger.test/"]);
+    out.failed().complained("stranger.test: not_allowed_local");
     // Under the pin of mirror.test no other name is said.
     let tls = format!("tls {PRIVATE} 443 stranger.test");
     let out = egress().probes(&["resolve mirror.test", &tls]);

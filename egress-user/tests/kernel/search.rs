@@ -1,5 +1,5 @@
 //! Names that a search domain completes: the program says the short name, and has looked up the long one.
-use super::support::{Client, World};
+use super::support::{Client, EGRESS, NAME_SERVER, World};
 use super::{OTHER, SITE};
 
 fn world() -> World {
@@ -17,6 +17,32 @@ fn egress<'w>(world: &'w World, options: &[&str], lines: &str) -> Client<'w> {
     let conf = world.file("searching.conf", text);
     let target = std::fs::canonicalize("/etc/resolv.conf").unwrap();
     world.egress(options).unmounted().mount(&conf, &target.display().to_string())
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn check_says_what_a_search_domain_makes_of_a_short_name() {
+    let world = world();
+    let conf = world.file("searching.conf", format!("nameserver {NAME_SERVER}\n{SEARCH}\n"));
+    let target = std::fs::canonicalize("/etc/resolv.conf").unwrap().display().to_string();
+    let check = |options: &[&str]| {
+        let words = [&[EGRESS, "check"], options].concat();
+        world.under([]).unmounted().mount(&conf, &target).run(words)
+    };
+    let out = check(&["--allow", "sub.web.test", "sub:443"]);
+    out.exited(1).said("sub:443 (completed to sub.web.test it is allowed: see the note)\n");
+    out.said("look up sub.web.test, which sub.web.test (--allow) allows, and may then say sub");
+    // What run does not let pass either is not told of.
+    for (options, target) in [
+        (&["--allow", "sub.web.test"][..], "other:443"),
+        (&["--allow", "sub.web.test"], "sub.web:443"),
+        (&["--allow", "sub.web.test", "--deny", "sub"], "sub:443"),
+        (&["--allow", "sub.web.test:80"], "sub:443"),
+        (&["--allow", "sub"], "sub:443"),
+    ] {
+        let out = check(&[options, &["--resolve=*=93.184.216.34", target]].concat());
+        assert!(!out.text().contains("completed to"), "{out}");
+    }
 }
 
 const SEARCH: &str = "search web.test";

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::support::PYTHON;
-use super::{ALLOWED, two_sites};
+use super::support::{PYTHON, World};
+use super::{ALLOWED, OTHER, SITE, two_sites};
 
 /// As a user, without a word about root.
 const QUIETLY: &[&str] = &["--user", "nobody", "--allow", "allowed.test"];
@@ -130,4 +130,85 @@ fn a_refusal_fails_a_command_that_succeeded_where_it_is_to() {
     }
     world.egress(QUIETLY).shell(&format!("{refused}; true")).exited(0);
     world.egress(&["--unrestricted", "--fail-on-refusal"]).run(["true"]).exited(2);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_proxy_that_is_set_is_told_at_the_start_with_what_to_do() {
+    let world = two_sites();
+    let proxy = format!("http://user:word@{OTHER}:8443");
+    let fetch = "echo first >&2; curl -sS https://allowed.test/";
+    let set = |client: super::support::Client<'_>| {
+        let client = client.env("HTTPS_PROXY", &proxy).env("https_proxy", &proxy);
+        client.run(["sh", "-c", fetch]).complaints()
+    };
+    for options in [&["--allow", "allowed.test", "--allow", OTHER][..], ALLOWED] {
+        let out = set(world.egress(options));
+        let (told, rest) = out.split_once("first\n").expect("the command began");
+        assert!(told.contains(&format!("HTTPS_PROXY leads programs to the proxy {OTHER}:8443")));
+        assert!(told.contains("`env -u HTTPS_PROXY -u https_proxy egress run ...`"), "{told}");
+        assert!(!out.contains("user:word"), "{out}");
+        // What is refused of it says what to do as well.
+        assert!(rest.contains("egress: refused:"), "{out}");
+    }
+    // Not a word where it is not so, nor where nothing but errors is to be told.
+    let quiet = set(world.egress(&["--allow", "allowed.test", "--quiet"]));
+    assert!(!quiet.contains("leads programs"), "{quiet}");
+    let egress = format!("env -u HTTPS_PROXY -u https_proxy {} run", super::support::EGRESS);
+    let words = [egress.split(' ').collect(), ALLOWED.to_vec(), vec!["--"]].concat();
+    let client = world.under(words).env("HTTPS_PROXY", &proxy).env("https_proxy", &proxy);
+    let out = client.run(["curl", "-sS", "https://allowed.test/"]);
+    out.succeeded().said("host=allowed.test");
+    assert!(!out.complaints().contains("leads programs"), "{out}");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_blocked_name_is_called_that_and_nothing_is_advised() {
+    for sink in ["0.0.0.0", "::"] {
+        let world = World::new().record("blocked.test", &[sink]).build();
+        for options in [&["--allow", "blocked.test"][..], &["--allow", "*"]] {
+            let out = world.egress(options).run(["curl", "-sS", "http://blocked.test/"]);
+            out.failed().complained("blocked.test: not_allowed_local");
+            let words = format!("the name server blocks blocked.test, as it answers {sink}");
+            out.complained(&words);
+            let text = out.complaints();
+            assert!(!text.contains("to allow") && !text.contains("allow_local_binding"), "{out}");
+        }
+        world.arrived().besides_lookups().none();
+        assert_eq!(world.host_contacts(), [], "{world}");
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_dot_at_the_start_is_answered_with_the_form_that_is_meant() {
+    let world = World::new().site("site.test", SITE).site("a.site.test", OTHER).build();
+    let file = world.domains(&[(".site.test", "\"allow\"")]);
+    for options in [&["--allow", ".site.test"][..], &file.options()] {
+        let out = world.egress(options).run(["true"]);
+        out.exited(2).complained("\"**.site.test\"");
+    }
+    for host in ["site.test", "a.site.test"] {
+        let url = format!("https://{host}/");
+        let out = world.egress(&["--allow", "**.site.test"]).run(["curl", "-sS", &url]);
+        out.succeeded().said(&format!("host={host}"));
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn an_encrypted_hello_is_told_with_who_sends_it_and_both_ways_out() {
+    let world = two_sites();
+    let hello = |options: &[&str]| {
+        let words = [PYTHON, "hellos.py", SITE, "443", "allowed.test", "lookup=allowed.test"];
+        world.egress(options).run([&words[..], &["grease"]].concat())
+    };
+    let out = hello(ALLOWED);
+    out.complained("ech_refused").complained("Browsers send ECH with every hello, as grease");
+    out.complained("EncryptedClientHelloEnabled = false").complained("grease_probability = 0");
+    out.complained("a server that holds ECH keys");
+    world.arrived_at(SITE).on_port(443).no_payload();
+    let rule = "network.domains.\"allowed.test\"={ action = \"allow\", ech = \"allow\" }";
+    hello(&["--set", rule]).said("answer");
 }

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use super::advice;
 use super::outcome::Finished;
 use super::tools::slowness;
 use super::world::World;
@@ -307,6 +308,7 @@ impl<'w> Running<'w> {
         };
         assert!(in_time, "took longer than {:?}\n{finished}", self.deadline - self.started);
         assert!(closed, "ended, but something holds its output open\n{finished}");
+        advice::holds(&finished);
         finished
     }
 }

@@ -16,6 +16,7 @@
     reason = "a test binary uses the part of the world that it needs"
 )]
 
+pub(crate) mod advice;
 pub(crate) mod arrivals;
 mod capture;
 mod certificates;

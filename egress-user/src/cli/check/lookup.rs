@@ -1,5 +1,5 @@
 //! Lookups of `egress check`: given on the command line, or by the name servers of the policy.
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use egress_user::{
@@ -29,8 +29,11 @@ impl CheckLookup {
 impl CheckLookup {
     /// What is worth knowing of where the answer came from.
     pub(in crate::cli) fn note(&self) -> Option<String> {
-        let Self::Real(RealLookup { in_hosts: Some(name), .. }) = self else { return None };
-        Some(format!("{name} stands in {HOSTS}: no name server is asked"))
+        let Self::Real(RealLookup { in_hosts, failure, .. }) = self else { return None };
+        match (in_hosts, failure) {
+            (Some(name), _) => Some(format!("{name} stands in {HOSTS}: no name server is asked")),
+            (None, failure) => failure.as_ref().map(|failure| format!("the lookup: {failure}")),
+        }
     }
 }
 
@@ -93,6 +96,8 @@ pub(in crate::cli) struct RealLookup {
     seen: Vec<IpAddr>,
     /// The name, where the hosts file has it.
     in_hosts: Option<Name>,
+    /// Which server did what in place of an answer.
+    failure: Option<Arc<str>>,
 }
 
 impl RealLookup {
@@ -101,7 +106,7 @@ impl RealLookup {
             crate::cli::complain(&format!("read {HOSTS}: {error}"));
             HostsFile::default()
         });
-        Self { settings, hosts, seen: Vec::new(), in_hosts: None }
+        Self { settings, hosts, seen: Vec::new(), in_hosts: None, failure: None }
     }
 
     fn ask(&mut self, name: &Name) -> Answer {
@@ -115,11 +120,13 @@ impl RealLookup {
         })
     }
 
-    fn look_up(&self, name: &Name) -> anyhow::Result<Answer> {
+    fn look_up(&mut self, name: &Name) -> anyhow::Result<Answer> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let servers = NameServers::new(&self.settings, Writer::Nobody)?;
-            Ok(servers.lookup(name).await.answer)
+            let looked = servers.lookup(name).await;
+            self.failure = looked.failure;
+            Ok(looked.answer)
         })
     }
 }

@@ -28,6 +28,9 @@ use crate::{
 /// TTL of `localhost`, in seconds.
 const LOCALHOST_TTL: u32 = 3600;
 
+/// Where nobody knows which server did what: there is none.
+const NO_ANSWER: &str = "there is no name server that answers";
+
 impl Service {
     /// One lookup of an allowed name: asked, judged as a whole, pinned. Whoever asks for the name at the same
     /// time, in this sandbox or another, shares what the name servers say and nothing else: the one place for
@@ -54,7 +57,8 @@ impl Service {
 
     /// The same of a name of the hosts file, which lasts.
     pub(super) fn look_up_in_file(&self, name: &Name, answer: Answer) -> Outcome {
-        let looked = LookupResult { answer, v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL };
+        let looked =
+            LookupResult { v4_ttl: HOSTS_TTL, v6_ttl: HOSTS_TTL, ..LookupResult::failed(answer) };
         self.judge(name, &looked, true)
     }
 
@@ -100,7 +104,7 @@ impl Service {
         let (grant, judged) = match policy.judge_lookup(name, &grant, &looked.answer) {
             Ok(judged) => judged,
             Err(refusal) if refusal.reason == Reason::DnsFailed => {
-                return Some(Outcome::Failed(refusal, passed_on(&looked.answer)));
+                return Some(Outcome::Failed(refusal, passed_on(looked)));
             }
             Err(refusal) => return Some(Outcome::Refused(refusal)),
         };
@@ -189,10 +193,11 @@ impl Service {
         let (chain, records, ttl) = match self.upstream.records(name, record_type).await {
             Records::Found { chain, records, ttl } => (chain, records, ttl),
             Records::NxDomain { .. } => return Reply::NxDomain,
-            Records::Failed => {
-                let asked = Subject::lookup(name, record_type);
-                self.note(asked, &Refusal::new(Reason::DnsFailed));
-                return Reply::Failed("the name servers failed to answer".to_owned());
+            Records::Failed(failure) => {
+                let failure = failure.as_deref().unwrap_or(NO_ANSWER);
+                let reply = Reply::Failed(failure.to_owned());
+                self.note_failure(name, record_type, &Refusal::new(Reason::DnsFailed), &reply);
+                return reply;
             }
         };
         let policy = self.sandbox.policy();
@@ -211,11 +216,12 @@ impl Service {
 }
 
 /// What the upstream said, passed on as such.
-fn passed_on(answer: &Answer) -> Reply {
-    match answer {
+fn passed_on(looked: &LookupResult) -> Reply {
+    let failed = |why: &str| Reply::Failed(looked.failure.as_deref().unwrap_or(why).to_owned());
+    match looked.answer {
         Answer::NxDomain => Reply::NxDomain,
         Answer::Found { .. } => Reply::NoData,
-        Answer::ServFail => Reply::Failed("the name servers failed to answer".to_owned()),
-        Answer::Timeout => Reply::Failed("no name server answered in time".to_owned()),
+        Answer::ServFail => failed(NO_ANSWER),
+        Answer::Timeout => failed("no name server answered in time"),
     }
 }

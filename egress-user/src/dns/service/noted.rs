@@ -39,16 +39,10 @@ impl Service {
     ) {
         let asked = Subject::lookup(name, record_type);
         let event = Event::by_policy(asked, refusal.clone());
-        let said = |why: &str| {
-            let servers = self.upstream.asked(name);
-            let text =
-                if servers.is_empty() { why.to_owned() } else { format!("{why}: {servers}") };
-            Some(text.into())
-        };
         let failure = match reply {
             Reply::NxDomain => return self.sandbox.journal.observe(event),
-            Reply::Failed(why) => said(why),
-            Reply::NoData => said("it has no address"),
+            Reply::Failed(why) => Some(why.as_str().into()),
+            Reply::NoData => Some("the name servers know no address of it".into()),
             _ => None,
         };
         self.sandbox.journal.refused(event.on(Grounds { failure, ..Grounds::default() }));

@@ -1,6 +1,6 @@
 //! What a lookup is, and what it gives.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use hickory_resolver::proto::rr::{self, RecordType};
 
@@ -18,12 +18,14 @@ pub struct LookupResult {
     /// What remains of the least TTL on the way to the IPv6 addresses, in seconds; 0 when there
     /// are none.
     pub v6_ttl: u32,
+    /// Of a lookup that failed, which server did what in place of an answer, for a person; none where nobody knows.
+    pub failure: Option<Arc<str>>,
 }
 
 impl LookupResult {
     /// A lookup that gave no addresses.
     pub fn failed(answer: Answer) -> Self {
-        Self { answer, v4_ttl: 0, v6_ttl: 0 }
+        Self { answer, v4_ttl: 0, v6_ttl: 0, failure: None }
     }
 }
 
@@ -40,12 +42,6 @@ pub trait Upstream: Send + Sync {
         None
     }
 
-    /// The servers that a name is asked of, for a person; empty where nobody knows.
-    fn asked(&self, name: &Name) -> String {
-        let _ = name;
-        String::new()
-    }
-
     /// Whether an answer to this is kept, so that nobody would be asked.
     fn is_kept(&self, _name: &Name, _record_type: RecordType) -> bool {
         false
@@ -58,7 +54,7 @@ pub trait Upstream: Send + Sync {
         record_type: RecordType,
     ) -> Pin<Box<dyn Future<Output = Records> + Send + 'a>> {
         let _ = (name, record_type);
-        Box::pin(async { Records::Failed })
+        Box::pin(async { Records::Failed(None) })
     }
 }
 
@@ -80,6 +76,7 @@ pub enum Records {
         /// For how long, in seconds.
         ttl: u32,
     },
-    /// An error, no answer in time, or an answer that does not follow from the question.
-    Failed,
+    /// An error, no answer in time, or an answer that does not follow from the question: which server did what, where
+    /// that is known.
+    Failed(Option<Arc<str>>),
 }

@@ -85,7 +85,9 @@ impl Reply {
                 let ttl = negative(&Found::default(), negative_ttl);
                 Kept { value: Records::NxDomain { ttl }, seconds: ttl }
             }
-            Reply::ServFail | Reply::Timeout => Kept { value: Records::Failed, seconds: FAILURE },
+            Reply::ServFail | Reply::Timeout => {
+                Kept { value: Records::Failed(None), seconds: FAILURE }
+            }
         }
     }
 }
@@ -120,7 +122,8 @@ pub(super) fn union(v4: Reply, v6: Reply, max_ttl: u32) -> Kept<LookupResult> {
         (true, false) => v4.beside(v6_ttl),
         (true, true) => v4.negative().min(v6.negative()),
     };
-    let value = LookupResult { answer: Answer::Found { chain, addresses }, v4_ttl, v6_ttl };
+    let value =
+        LookupResult { answer: Answer::Found { chain, addresses }, v4_ttl, v6_ttl, failure: None };
     Kept { value, seconds }
 }
 

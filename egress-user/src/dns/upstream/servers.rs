@@ -26,6 +26,7 @@ use super::{
     ServersError,
     cache::Clock,
     chain,
+    failure::{self, Failures},
     reply::Reply,
     ways::{Means, Ways},
 };
@@ -70,6 +71,8 @@ pub(super) struct Servers {
 }
 
 struct Server {
+    /// As a policy has it, without the port that is everybody's.
+    label: String,
     ways: Ways,
     answered_ns: AtomicU64,
     silent_until_ns: AtomicU64,
@@ -80,21 +83,24 @@ impl Servers {
         let mut configured = Vec::new();
         for server in written {
             match server {
-                DnsServer::System => configured.extend(
-                    manner.system.iter().map(|ip| plain(SocketAddr::new(*ip, manner.system_port))),
-                ),
-                DnsServer::Address(address) => configured.push(plain(*address)),
-                DnsServer::Tls { address, name } => configured.push(at(
-                    *address,
-                    [ConnectionConfig::tls(server_name(name.as_ref(), *address))],
-                )),
+                DnsServer::System => configured.extend(manner.system.iter().map(|ip| {
+                    let address = SocketAddr::new(*ip, manner.system_port);
+                    (label("", address, 53), plain(address))
+                })),
+                DnsServer::Address(address) => {
+                    configured.push((label("", *address, 53), plain(*address)));
+                }
+                DnsServer::Tls { address, name } => {
+                    let connection = ConnectionConfig::tls(server_name(name.as_ref(), *address));
+                    configured.push((label("tls://", *address, 853), at(*address, [connection])));
+                }
                 DnsServer::Https { address, name: None, .. } if address.is_ipv6() => {
                     return Err(ServersError::NeedsName(address.ip()));
                 }
                 DnsServer::Https { address, name, path } => {
                     let name = server_name(name.as_ref(), *address);
                     let connection = ConnectionConfig::https(name, Some((&**path).into()));
-                    configured.push(at(*address, [connection]));
+                    configured.push((label("https://", *address, 443), at(*address, [connection])));
                 }
             }
         }
@@ -109,9 +115,22 @@ impl Servers {
 
     /// Asks for both families of a name. Once one has addresses, the other is waited for a little longer
     /// alone: whoever looked the name up may use what there is.
-    pub(super) async fn ask_both(&self, name: &Name) -> (Reply, Reply) {
-        let mut v4 = pin!(self.ask(name, RecordType::A));
-        let mut v6 = pin!(self.ask(name, RecordType::AAAA));
+    ///
+    /// Besides, which server did what in place of an answer.
+    pub(super) async fn ask_both(&self, name: &Name) -> (Reply, Reply, Option<Arc<str>>) {
+        let (mut of_v4, mut of_v6) = (Failures::default(), Failures::default());
+        let (v4, v6) = self.ask_families(name, &mut of_v4, &mut of_v6).await;
+        (v4, v6, of_v4.text(of_v6))
+    }
+
+    async fn ask_families(
+        &self,
+        name: &Name,
+        of_v4: &mut Failures,
+        of_v6: &mut Failures,
+    ) -> (Reply, Reply) {
+        let mut v4 = pin!(self.ask(name, RecordType::A, of_v4));
+        let mut v6 = pin!(self.ask(name, RecordType::AAAA, of_v6));
         let grace = |reply: &Reply| match reply.has_addresses() {
             true => OTHER_FAMILY,
             // It ends by itself.
@@ -130,18 +149,32 @@ impl Servers {
     }
 
     /// Asks the servers in turn; in the time that there is for a lookup.
-    pub(super) async fn ask(&self, name: &Name, record_type: RecordType) -> Reply {
-        let asked = self.ask_in_turn(name, record_type);
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        failures: &mut Failures,
+    ) -> Reply {
+        let asked = self.ask_in_turn(name, record_type, failures);
         tokio::time::timeout(self.patience, asked).await.unwrap_or(Reply::Timeout)
     }
 
-    async fn ask_in_turn(&self, name: &Name, record_type: RecordType) -> Reply {
+    async fn ask_in_turn(
+        &self,
+        name: &Name,
+        record_type: RecordType,
+        failures: &mut Failures,
+    ) -> Reply {
         let Some(wire) = wire_name(name) else { return Reply::ServFail };
         let now_ns = (self.clock)();
-        let is_silent = |server: &&Server| server.silent_until_ns.load(Ordering::Relaxed) > now_ns;
-        let (silent, others): (Vec<_>, Vec<_>) = self.servers.iter().partition(is_silent);
+        let is_silent = |(_, server): &(usize, &Server)| {
+            server.silent_until_ns.load(Ordering::Relaxed) > now_ns
+        };
+        let numbered = self.servers.iter().enumerate();
+        let (silent, others): (Vec<_>, Vec<_>) = numbered.partition(is_silent);
         let mut outcome = Reply::ServFail;
-        for server in others.into_iter().chain(silent) {
+        for (number, server) in others.into_iter().chain(silent) {
+            failures.ask(number, &server.label);
             let query = Query::query(wire.clone(), record_type);
             let asked = server.ways.ask(&query, self.share);
             let result = match tokio::time::timeout(self.share, asked).await {
@@ -153,14 +186,21 @@ impl Servers {
             if let Err(error) = &result {
                 tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
             }
+            failures.failed(&server.label, &failure::did(&result));
             let validated = server.ways.validates();
-            outcome = match Said::from(result) {
+            let said = Said::from(result);
+            if !matches!(said, Said::Nothing | Said::Failure) {
+                failures.answered();
+            }
+            outcome = match said {
                 Said::Response(response) => {
                     let negative_ttl = response.negative_ttl();
                     match chain::walk(name, &wire, record_type, &response.answers, validated) {
                         Ok(found) => return Reply::Found { found, negative_ttl },
                         Err(error) => {
                             tracing::debug!(name = name.as_str(), %record_type, %error, "upstream");
+                            failures.ask(number, &server.label);
+                            failures.failed(&server.label, &failure::is_broken(error));
                             return Reply::ServFail;
                         }
                     }
@@ -179,7 +219,7 @@ impl Servers {
 
 impl Server {
     fn new(
-        config: NameServerConfig,
+        (label, config): (String, NameServerConfig),
         share: Duration,
         manner: &Manner<'_>,
     ) -> Result<Self, ServersError> {
@@ -195,7 +235,8 @@ impl Server {
             share,
             clock: manner.clock.clone(),
         });
-        Ok(Self { ways, answered_ns: AtomicU64::new(0), silent_until_ns: AtomicU64::new(0) })
+        let (answered_ns, silent_until_ns) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { label, ways, answered_ns, silent_until_ns })
     }
 
     /// Notes whether the server was silent. One that has answered something else since it was
@@ -256,6 +297,14 @@ impl From<Result<DnsResponse, NetError>> for Said {
 /// Of a certificate: the name, or the address itself.
 fn server_name(name: Option<&Name>, address: SocketAddr) -> Arc<str> {
     name.map_or_else(|| address.ip().to_string().into(), |name| name.as_str().into())
+}
+
+/// Without the port that is everybody's.
+fn label(scheme: &str, at: SocketAddr, usual: u16) -> String {
+    match at.port() == usual {
+        true => format!("{scheme}{}", at.ip()),
+        false => format!("{scheme}{at}"),
+    }
 }
 
 fn plain(address: SocketAddr) -> NameServerConfig {

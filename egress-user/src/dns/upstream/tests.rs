@@ -12,6 +12,7 @@ use crate::{dns::support::name, policy::Answer};
 
 mod cached;
 mod dnssec;
+mod failures;
 mod forged;
 mod forward;
 mod lenient;

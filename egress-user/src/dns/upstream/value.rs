@@ -21,6 +21,7 @@ impl Value for LookupResult {
             answer: self.answer.clone(),
             v4_ttl: self.v4_ttl.saturating_sub(seconds),
             v6_ttl: self.v6_ttl.saturating_sub(seconds),
+            failure: self.failure.clone(),
         }
     }
 
@@ -29,7 +30,7 @@ impl Value for LookupResult {
             Answer::Found { chain, addresses } => {
                 names(chain) + addresses.len() * size_of::<IpAddr>()
             }
-            _ => 0,
+            _ => self.failure.as_ref().map_or(0, |failure| failure.len()),
         };
         u32::try_from(OVERHEAD + answer).unwrap_or(u32::MAX)
     }
@@ -37,7 +38,7 @@ impl Value for LookupResult {
 
 impl Value for Records {
     fn failed() -> Self {
-        Records::Failed
+        Records::Failed(None)
     }
 
     fn aged(&self, seconds: u32) -> Self {
@@ -51,7 +52,7 @@ impl Value for Records {
                 Records::Found { chain: chain.clone(), records, ttl }
             }
             Records::NxDomain { ttl } => Records::NxDomain { ttl: ttl.saturating_sub(seconds) },
-            Records::Failed => Records::Failed,
+            Records::Failed(failure) => Records::Failed(failure.clone()),
         }
     }
 
@@ -65,7 +66,7 @@ impl Value for Records {
                 });
                 names(chain) + sizes.sum::<usize>()
             }
-            Records::NxDomain { .. } | Records::Failed => 0,
+            Records::NxDomain { .. } | Records::Failed(_) => 0,
         };
         u32::try_from(OVERHEAD + answer).unwrap_or(u32::MAX)
     }

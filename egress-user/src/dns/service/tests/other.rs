@@ -115,7 +115,7 @@ async fn a_denied_alias_refuses_every_type() {
 #[tokio::test]
 async fn failures_of_other_types_are_passed_on() {
     let world = World::with(&["allow **.org"], settings(&[16]), true);
-    world.diary.script_records("failed.org", RecordType::TXT, Records::Failed);
+    world.diary.script_records("failed.org", RecordType::TXT, Records::Failed(None));
     let empty = Records::Found { chain: vec![], records: vec![], ttl: 60 };
     world.diary.script_records("empty.org", RecordType::TXT, empty);
     for (of, expected) in [
@@ -126,7 +126,7 @@ async fn failures_of_other_types_are_passed_on() {
         let response = world.ask(of, RecordType::TXT).await;
         assert_eq!((code(&response), response.answers.len()), (expected, 0), "{of}");
     }
-    assert_eq!(world.noted(), ["failed.org TXT dns_failed"]);
+    assert_eq!(world.noted(), ["failed.org TXT (there is no name server that answers) dns_failed"]);
 }
 
 #[tokio::test]

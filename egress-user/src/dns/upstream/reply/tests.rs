@@ -51,7 +51,7 @@ fn negative_answers_last_as_their_soa_says_within_bounds() {
         assert_eq!(seconds(failure.clone(), found(3, None)), 3);
         assert_eq!(seconds(failure.clone(), empty(Some(60))), FAILURE);
         assert_eq!(seconds(gone(Some(60)), failure.clone()), FAILURE);
-        assert_eq!(failure.records(MAX), Kept { value: Records::Failed, seconds: FAILURE });
+        assert_eq!(failure.records(MAX), Kept { value: Records::Failed(None), seconds: FAILURE });
     }
     assert_eq!(gone(Some(5)).records(MAX).seconds, 5);
     assert_eq!(empty(None).records(MAX).seconds, 0);
