@@ -21,6 +21,10 @@ struct Symptom {
 
 const ALLOWED: &str = "[network.domains]\n\"allowed.test\" = \"allow\"\n";
 
+const BROKEN: &str = "[network.domains]\n\"broken.test\" = \"allow\"\n";
+const LOOK_UP: &str = "import socket; socket.getaddrinfo('broken.test', 80)";
+const TEMPORARY: &str = "socket.gaierror: [Errno -3] Temporary failure in name resolution";
+
 const fn row(
     policy: &'static str,
     command: &'static [&'static str],
@@ -219,11 +223,48 @@ const SYMPTOMS: &[Symptom] = &[
         "not_allowed_local",
     ),
     row(
-        "[network.domains]\n\"broken.test\" = \"allow\"\n",
+        BROKEN,
         &["curl", "-sS", "http://broken.test/"],
         "curl: (6) Could not resolve host: broken.test",
         "dns_failed",
     ),
+    row(BROKEN, &[PYTHON, "-c", LOOK_UP], TEMPORARY, "dns_failed"),
+    row(
+        BROKEN,
+        &["node", "-e", "fetch('http://broken.test/').catch(e => console.error(e.cause.message))"],
+        "getaddrinfo EAI_AGAIN broken.test",
+        "dns_failed",
+    ),
+    row(
+        BROKEN,
+        &["getent", "hosts", "broken.test"],
+        "broken.test (93.184.216.53 answered SERVFAIL)",
+        "dns_failed",
+    ),
+    row(
+        "[network.domains]\n\"blocked.test\" = \"allow\"\n",
+        &["curl", "-sS", "http://blocked.test/"],
+        "curl: (6) Could not resolve host: blocked.test",
+        "not_allowed_local",
+    ),
+    // Rights, and what is not started.
+    row(
+        ALLOWED,
+        &["chown", "nobody", "Get.java"],
+        "chown: changing ownership of 'Get.java': Operation not permitted",
+        "",
+    ),
+    row(
+        ALLOWED,
+        &["su", "nobody", "-s", "/bin/true"],
+        "su: cannot set groups: Operation not permitted",
+        "",
+    ),
+    Symptom {
+        program: "true",
+        ..row(ALLOWED, &["/no/such/path"], "egress: /no/such/path: No such file or directory", "")
+    },
+    row("[network]\nproxy_env = true\n", &["true"], "proxy_env is not built yet; remove it", ""),
     // Another name at the same address.
     row(
         ALLOWED,
@@ -296,6 +337,7 @@ fn programs_print_what_the_page_says() {
         .site("refused.test", OTHER)
         .record("shared.test", &[SITE])
         .record("inside.test", &[PRIVATE])
+        .record("blocked.test", &["0.0.0.0"])
         .answers("broken.test", Answer::Failure)
         .build();
     world.file("Get.java", JAVA);

@@ -68,6 +68,8 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ("ech_refused", "ECH"),
     ("ech_refused", "a rule in place of a flag"),
     ("host_mismatch", "a name"),
+    ("host_mismatch", "a rule in place of a flag"),
+    ("host_mismatch", "any protocol"),
     ("host_mismatch", "an address"),
     ("inspection_required", "a key"),
     ("inspection_required", "no methods and paths"),
@@ -217,10 +219,7 @@ fn question(told: &Told) -> Option<Vec<String>> {
         Ok(_) => "--resolve=*=SERVFAIL".to_owned(),
         Err(_) => format!("--resolve={name}={address}"),
     };
-    // Of a lookup that led inside.
-    let inside = told.advice.split_once("resolves_to = [").map(|(_, list)| ended(list, "]"));
-    let inside = inside.map(|list| list.replace(['"', ' '], ""));
-    let inside = inside.map(|list| list.replace("/32", "").replace("/128", ""));
+    let inside = inside(&told.advice);
     if let Some((what, to)) = what.split_once(" at ") {
         let (address, port) = to.rsplit_once(':')?;
         let address = address.trim_matches(['[', ']']);
@@ -262,6 +261,16 @@ fn question(told: &Told) -> Option<Vec<String>> {
     is_name(what).then(|| vec![resolve(what, address), format!("http://{what}/")])
 }
 
+/// The addresses of a lookup that led inside: those that the advice adds to the blocks of the rule.
+fn inside(advice: &str) -> Option<String> {
+    let (_, list) = advice.split_once("resolves_to = [")?;
+    let single = ended(list, "]").split(", ").filter_map(|block| {
+        let block = block.trim_matches('"');
+        block.strip_suffix("/32").or_else(|| block.strip_suffix("/128"))
+    });
+    Some(single.collect::<Vec<_>>().join(","))
+}
+
 /// Of one name, without a wildcard.
 fn is_name(text: &str) -> bool {
     let name = text.split(':').next().unwrap_or_default();
@@ -271,11 +280,14 @@ fn is_name(text: &str) -> bool {
 /// How often advice is followed before it counts as none: what is asked may be refused for another reason.
 const MOST_ROUNDS: usize = 4;
 
+/// The options of a run, and what it told.
+type Seen = (Vec<String>, Told);
+
 /// Claims that every line of advice that a run has printed is of a kind that is followed for real, and that with it
 /// `egress check` allows what was refused.
 #[track_caller]
 pub(crate) fn holds(out: &Finished<'_>) {
-    static SEEN: Mutex<Option<HashSet<(Vec<String>, Told)>>> = Mutex::new(None);
+    static SEEN: Mutex<Option<HashSet<Seen>>> = Mutex::new(None);
     let Some(given) = options(&out.words) else { return };
     for told in told(&out.complaints()) {
         let (reason, shape) = told.kind();

@@ -83,6 +83,11 @@ const PRESET: &str = "[network]\npresets = [\"common-dependencies\"]\n";
 const GET: &[&str] = &["curl", "-sS", "http://allowed.test/x"];
 /// The same by TLS.
 const GET_TLS: &[&str] = &["curl", "-sS", "https://allowed.test/x"];
+const HOSTLESS: &[&str] = &[
+    "sh",
+    "-c",
+    "getent ahosts shared.test >/dev/null; curl -sS -0 -H Host: http://allowed.test/x",
+];
 const PUT: &[&str] = &["curl", "-sS", "-X", "PUT", "http://allowed.test/x"];
 const ECH: &[&str] =
     &[PYTHON, "hellos.py", SITE, "443", "allowed.test", "lookup=allowed.test", "grease"];
@@ -261,6 +266,14 @@ pub(super) const CASES: &[Case] = &[
     python("host_mismatch", ALLOWED, claim!("80", "plain", "shared.test")),
     python("host_mismatch", "", claim!("80", "plain", "shared.test"))
         .with(&["--allow", "allowed.test:80"]),
+    // HTTP/1.0 that names no host, at an address of two names.
+    curl("host_mismatch", "[network.domains]\n\"**.test\" = \"allow\"\n", HOSTLESS),
+    curl("host_mismatch", "", HOSTLESS).with(&[
+        "--allow",
+        "allowed.test",
+        "--allow",
+        "shared.test",
+    ]),
     // Encrypted hellos.
     Case { reached: Reached::Bytes(443), ..curl("ech_refused", ALLOWED, ECH) },
     Case { reached: Reached::Bytes(443), ..curl("ech_refused", "", ECH) }
