@@ -30,6 +30,9 @@ pub fn connect(call: &SockAddr) -> i32 {
         let kind = if tcp { kind::DNS_TCP } else { kind::DNS_UDP };
         return redirect(call, &sandbox, kind, Hook::Connect);
     }
+    if udp {
+        return associate(call, &sandbox);
+    }
     if !tcp {
         return emit::refuse_address(
             call,
@@ -47,6 +50,18 @@ pub fn connect(call: &SockAddr) -> i32 {
         Ok(way) => direct(call, &sandbox, way),
         Err(reason) => emit::refuse_address(call, Owner::of(&sandbox), Hook::Connect, reason),
     }
+}
+
+/// Connecting a datagram socket sends nothing: resolvers sort addresses by it and programs learn their own.
+/// What is sent to there, the packet hook refuses.
+#[inline(always)]
+fn associate(call: &SockAddr, sandbox: &Sandbox) -> i32 {
+    let (owner, state) = (Owner::of(sandbox), state(call, sandbox));
+    if !call.remember(&SocketState { kind: kind::DATAGRAM, ..state }) {
+        owner.count(Counter::MapFull);
+        return emit::refuse_address(call, owner, Hook::Connect, Reason::RateLimited);
+    }
+    PASS
 }
 
 /// Lets the socket connect where it wants to; nothing but a good hello leaves (`direct`).

@@ -97,12 +97,12 @@ pub fn refuse_device(owner: Owner, device: &DeviceKey, access: u32) {
 pub fn refuse_packet(
     packet: &Packet,
     owner: Owner,
-    reason: Reason,
+    hook: Hook,
+    process: &Process,
     address: &Address,
     port: u16,
     protocol: u32,
 ) {
-    let process = Process::NOBODY;
     send(
         owner,
         &Event {
@@ -111,8 +111,8 @@ pub fn refuse_packet(
             cookie: packet.cookie(),
             address: *address,
             port,
-            hook: Hook::Packet as u8,
-            reason: reason as u8,
+            hook: hook as u8,
+            reason: Reason::ProtocolNotAllowed as u8,
             protocol: protocol as u16,
             family: 0,
             socket_type: 0,

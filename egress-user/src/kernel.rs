@@ -23,7 +23,7 @@ pub use destroy::Destroyer;
 pub use detach::detach_pinned;
 pub use devices::Devices;
 pub use error::{KernelError, Rejected};
-pub use events::{Events, KernelEvent, datagram_connect, describe};
+pub use events::{Events, KernelEvent, connected_datagram, describe};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;

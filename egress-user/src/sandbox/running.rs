@@ -55,9 +55,9 @@ impl Sandbox {
 
     fn refused(&self, event: &Event) {
         let refused = kernel::describe(event, |to| self.proxy.explain(to));
-        match kernel::datagram_connect(event) {
+        match kernel::connected_datagram(event) {
             Some(to) if self.state.is_pinned(to.ip()) => {
-                self.state.journal.refused_datagram_connect(to.port(), refused);
+                self.state.journal.refused_datagram(to.port(), refused);
             }
             _ => self.state.journal.refused(refused),
         }
