@@ -22,7 +22,7 @@ use crate::{
 pub fn connect(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
     if sandbox.is_none() {
-        return emit::refuse_address(call, Owner::NOBODY, Hook::Connect, Reason::NotAllowed);
+        return emit::refuse_address(call, &sandbox, Hook::Connect, Reason::NotAllowed);
     }
     let tcp = call.socket_type() == SOCK_STREAM && call.protocol() == IPPROTO_TCP;
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
@@ -34,12 +34,7 @@ pub fn connect(call: &SockAddr) -> i32 {
         return associate(call, &sandbox);
     }
     if !tcp {
-        return emit::refuse_address(
-            call,
-            Owner::of(&sandbox),
-            Hook::Connect,
-            Reason::ProtocolNotAllowed,
-        );
+        return emit::refuse_address(call, &sandbox, Hook::Connect, Reason::ProtocolNotAllowed);
     }
     match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
@@ -48,7 +43,7 @@ pub fn connect(call: &SockAddr) -> i32 {
             redirect(call, &sandbox, kind::TCP, Hook::Connect)
         }
         Ok(way) => direct(call, &sandbox, way),
-        Err(reason) => emit::refuse_address(call, Owner::of(&sandbox), Hook::Connect, reason),
+        Err(reason) => emit::refuse_address(call, &sandbox, Hook::Connect, reason),
     }
 }
 
@@ -59,7 +54,7 @@ fn associate(call: &SockAddr, sandbox: &Sandbox) -> i32 {
     let (owner, state) = (Owner::of(sandbox), state(call, sandbox));
     if !call.remember(&SocketState { kind: kind::DATAGRAM, ..state }) {
         owner.count(Counter::MapFull);
-        return emit::refuse_address(call, owner, Hook::Connect, Reason::RateLimited);
+        return emit::refuse_address(call, sandbox, Hook::Connect, Reason::RateLimited);
     }
     PASS
 }
@@ -77,7 +72,7 @@ fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
     let state = SocketState { kind: kind::DIRECT, options, ..state(call, sandbox) };
     if !call.remember(&state) {
         owner.count(Counter::MapFull);
-        return emit::refuse_address(call, owner, Hook::Connect, Reason::RateLimited);
+        return emit::refuse_address(call, sandbox, Hook::Connect, Reason::RateLimited);
     }
     owner.count(Counter::Direct);
     PASS
@@ -125,7 +120,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
         _ => tcp_listener(call, sandbox, kind, to_v4, &original, &mut to),
     }
     if to.port == 0 {
-        return emit::refuse_address(call, owner, hook, Reason::NotAllowed);
+        return emit::refuse_address(call, sandbox, hook, Reason::NotAllowed);
     }
     let state = SocketState {
         kind,
@@ -136,7 +131,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     };
     if !call.remember(&state) {
         owner.count(Counter::MapFull);
-        return emit::refuse_address(call, owner, hook, Reason::RateLimited);
+        return emit::refuse_address(call, sandbox, hook, Reason::RateLimited);
     }
     call.set(&to.address, to.port);
     PASS

@@ -8,7 +8,7 @@ use egress_common::{Address, Reason, abi::DNS_PORT, event::Hook, flow::kind};
 
 use crate::{
     connect,
-    context::{IPPROTO_UDP, Owner, PASS, SOCK_DGRAM, SockAddr},
+    context::{IPPROTO_UDP, PASS, SOCK_DGRAM, SockAddr},
     decide, emit,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub fn send(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
     if sandbox.is_none() {
-        return emit::refuse_address(call, Owner::NOBODY, Hook::Send, Reason::NotAllowed);
+        return emit::refuse_address(call, &sandbox, Hook::Send, Reason::NotAllowed);
     }
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
     if udp && (is_own_listener(call) || is_connected(call)) {
@@ -25,7 +25,7 @@ pub fn send(call: &SockAddr) -> i32 {
     if udp && call.port() == DNS_PORT {
         return connect::redirect(call, &sandbox, kind::DNS_UDP, Hook::Send);
     }
-    emit::refuse_address(call, Owner::of(&sandbox), Hook::Send, Reason::ProtocolNotAllowed)
+    emit::refuse_address(call, &sandbox, Hook::Send, Reason::ProtocolNotAllowed)
 }
 
 /// A send with control messages asks this hook on a connected socket as well, without an address (read in 6.12:

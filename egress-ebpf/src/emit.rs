@@ -6,6 +6,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
     pin::NameKey,
+    sandbox::Sandbox,
     usage::ring_bytes,
 };
 
@@ -14,9 +15,10 @@ use crate::{
     maps::EVENTS,
 };
 
-/// Refuses a connect or send, with EPERM.
+/// Refuses a connect or send, with the errno that the sandbox has for it.
 #[inline(always)]
-pub fn refuse_address(call: &SockAddr, owner: Owner, hook: Hook, reason: Reason) -> i32 {
+pub fn refuse_address(call: &SockAddr, sandbox: &Sandbox, hook: Hook, reason: Reason) -> i32 {
+    let owner = Owner::of(sandbox);
     let process = Process::current();
     send(
         owner,
@@ -38,6 +40,7 @@ pub fn refuse_address(call: &SockAddr, owner: Owner, hook: Hook, reason: Reason)
             reserved: 0,
         },
     );
+    context::answer(sandbox.refusal_errno as i32);
     REFUSE
 }
 

@@ -27,7 +27,7 @@ pub use events::{Events, KernelEvent, connected_datagram, describe};
 pub use maps::Maps;
 pub use object::{Attached, Loaded, Programs};
 pub use own::OwnRules;
-pub use record::SandboxRecord;
+pub use record::{Said, SandboxRecord};
 pub use sockets::{Connected, of_cgroup as connections_of};
 pub use teardown::Standing;
 pub use usage::Counts;

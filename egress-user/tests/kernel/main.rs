@@ -56,6 +56,7 @@ mod place;
 mod proxy;
 mod rebinding;
 mod rebinding_moves;
+mod refusal_errno;
 mod requests;
 mod resolves_to;
 mod search;
