@@ -296,7 +296,9 @@ pub(crate) fn holds(out: &Finished<'_>) {
         let mut seen = SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let is_new = seen.get_or_insert_default().insert((given.clone(), told.clone()));
         drop(seen);
-        if !told.has_no_line() && is_new {
+        // What others wrote is shown escaped, and is no file's name then.
+        let is_escaped = told.advice.contains('\\');
+        if !told.has_no_line() && !is_escaped && is_new {
             helps(out, &given, &told);
         }
     }
