@@ -262,7 +262,12 @@ const SYMPTOMS: &[Symptom] = &[
     ),
     Symptom {
         program: "true",
-        ..row(ALLOWED, &["/no/such/path"], "egress: /no/such/path: No such file or directory", "")
+        ..row(
+            ALLOWED,
+            &["/no/such/path"],
+            "egress: /no/such/path: command not found, or the interpreter in its first line",
+            "",
+        )
     },
     row("[network]\nproxy_env = true\n", &["true"], "proxy_env is not built yet; remove it", ""),
     // Another name at the same address.
