@@ -215,26 +215,33 @@ fn options(words: &[OsString]) -> Option<Vec<String>> {
 fn question(told: &Told) -> Option<Vec<String>> {
     let what = told.what.split(" (").next()?;
     // Of an address nothing is looked up.
-    let resolve = |name: &str, address: &str| match name.parse::<std::net::IpAddr>() {
-        Ok(_) => "--resolve=*=SERVFAIL".to_owned(),
-        Err(_) => format!("--resolve={name}={address}"),
-    };
+    let resolve =
+        |name: &str, address: &str| match name.trim_matches(['[', ']']).parse::<std::net::IpAddr>()
+        {
+            Ok(_) => "--resolve=*=SERVFAIL".to_owned(),
+            Err(_) => format!("--resolve={name}={address}"),
+        };
     let inside = inside(&told.advice);
     if let Some((what, to)) = what.split_once(" at ") {
         let (address, port) = to.rsplit_once(':')?;
         let address = address.trim_matches(['[', ']']);
         let (kind, host) = what.split_once(' ')?;
-        return match (kind, host.split_once(' ')) {
-            ("tls", None) => Some(vec![resolve(host, address), format!("https://{host}:{port}/")]),
-            ("http", None) => Some(vec![resolve(host, address), format!("http://{host}:{port}/")]),
-            ("http", Some((method, rest))) => {
-                let (host, path) = rest.split_once('/')?;
-                let method = format!("--method={method}");
-                let target = format!("http://{host}:{port}/{path}");
-                Some(vec![resolve(host, address), method, target])
-            }
-            _ => None,
+        let (method, host) = match host.split_once(' ') {
+            Some((method, host)) => (Some(format!("--method={method}")), host),
+            None => (None, host),
         };
+        let (host, path) = host.split_once('/').unwrap_or((host, ""));
+        // A request may say the port again.
+        let host = host.strip_suffix(&format!(":{port}")).unwrap_or(host);
+        let scheme = match kind {
+            "tls" => "https",
+            "http" => "http",
+            _ => return None,
+        };
+        let target = format!("{scheme}://{host}:{port}/{path}");
+        return Some(
+            [Some(resolve(host, address)), method, Some(target)].into_iter().flatten().collect(),
+        );
     }
     if let Some((_, to)) = what.split_once("tcp ") {
         let (address, port) = to.rsplit_once(':')?;
