@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{net::UdpSocket, task::JoinSet};
 
 use super::{answer::Carrier, limits::Admission, service::Service};
@@ -21,9 +22,13 @@ pub(super) const AFTER_ERROR: Duration = Duration::from_millis(50);
 /// Wait while a sandbox asks for more than will even be refused.
 pub(super) const FLOODED: Duration = Duration::from_millis(2);
 
+/// Most queries of one listener that are taken up before others have their turn: a sandbox that floods must
+/// not keep another's lookups waiting.
+const AT_ONCE: u32 = 16;
+
 impl Service {
-    /// Answers the queries that arrive on this socket, a task each, until dropped; dropping
-    /// drops the tasks too. The socket must be nonblocking.
+    /// Answers the queries that arrive on this socket until dropped: at once where nobody has to be asked, else
+    /// with a task each; dropping drops the tasks too. The socket must be nonblocking.
     ///
     /// Only sockets that the kernel side knows get an answer: [`crate::flow::Flows::udp`].
     ///
@@ -33,8 +38,14 @@ impl Service {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let mut tasks = JoinSet::new();
         let mut datagram = vec![0; DATAGRAM];
+        let mut taken = 0;
         loop {
             while tasks.try_join_next().is_some() {}
+            taken += 1;
+            if taken > AT_ONCE {
+                taken = 1;
+                tokio::task::yield_now().await;
+            }
             let (length, peer) = match socket.recv_from(&mut datagram).await {
                 Ok(received) => received,
                 Err(error) => {
@@ -64,7 +75,7 @@ impl Service {
             };
             let (service, socket, message) =
                 (Arc::clone(&self), Arc::clone(&socket), message.to_vec());
-            tasks.spawn(async move {
+            let mut answering = Box::pin(async move {
                 let _permit = permit;
                 let answered = service.answer(&message, Carrier::Udp, admission).await;
                 let Some(response) = answered else { return };
@@ -72,6 +83,10 @@ impl Service {
                     tracing::debug!(%error, %peer, "send a DNS answer");
                 }
             });
+            // Tasks stand in line before other sandboxes' listeners: one only for what has to wait.
+            if (&mut answering).now_or_never().is_none() {
+                tasks.spawn(answering);
+            }
         }
     }
 }
