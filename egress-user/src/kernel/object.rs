@@ -6,11 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::Map,
-    programs::Program,
-};
+use aya::{Ebpf, EbpfLoader, maps::Map, programs::Program};
 use egress_common::abi::{self, ProgramSpec, capacity, global, map};
 
 use super::{

@@ -54,7 +54,7 @@ impl Sandbox {
     }
 
     fn refused(&self, event: &Event) {
-        let refused = kernel::describe(event, |to| self.proxy.explain(to));
+        let refused = kernel::describe(event, |to| self.state.explain(to));
         match kernel::datagram_connect(event) {
             Some(to) if self.state.is_pinned(to.ip()) => {
                 self.state.journal.refused_datagram_connect(to.port(), refused);

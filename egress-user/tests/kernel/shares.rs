@@ -94,7 +94,11 @@ fn a_slot_is_used_again_with_nothing_counted() {
     for number in [1, 2] {
         object.maps.add_sandbox(id(number)).expect("there is room for two");
     }
-    assert_eq!(object.maps.standing(first.id), Standing::default(), "who comes finds maps without the last");
+    assert_eq!(
+        object.maps.standing(first.id),
+        Standing::default(),
+        "who comes finds maps without the last"
+    );
     assert!(object.maps.add_sandbox(id(3)).is_err(), "a third would live by the others' room");
     for number in [1, 2] {
         object.maps.remove_sandbox(id(number).id);
