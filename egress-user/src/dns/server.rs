@@ -77,11 +77,7 @@ struct Listener {
 }
 
 impl Listener {
-    async fn serve_until_flooded(
-        &mut self,
-        service: &Arc<Service>,
-        arrivals: &AsyncFd<OwnedFd>,
-    ) {
+    async fn serve_until_flooded(&mut self, service: &Arc<Service>, arrivals: &AsyncFd<OwnedFd>) {
         let mut taken = 0;
         loop {
             while self.tasks.try_join_next().is_some() {}
@@ -130,10 +126,7 @@ impl Listener {
         }
     }
 
-    async fn receive(
-        &mut self,
-        arrivals: &AsyncFd<OwnedFd>,
-    ) -> io::Result<(usize, SocketAddr)> {
+    async fn receive(&mut self, arrivals: &AsyncFd<OwnedFd>) -> io::Result<(usize, SocketAddr)> {
         loop {
             let mut ready = arrivals.readable().await?;
             let (socket, datagram) = (&self.socket, &mut self.datagram);
