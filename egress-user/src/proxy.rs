@@ -17,6 +17,7 @@ mod ending;
 mod first_bytes;
 mod forward;
 mod handshake;
+mod held;
 mod hosts;
 mod http1;
 mod http2;

@@ -17,6 +17,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Unverified},
     flow::{FlowKey, FlowValue},
+    held::Released,
     pin::{NameKey, NameValue, PinKey, PinValue, RuleAction, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
@@ -51,6 +52,8 @@ pub struct Maps {
     pub(super) askers: Hash<FlowKey, FlowValue>,
     pub(super) usage: UsageTable,
     events: Option<RingBuf<MapData>>,
+    pub(super) syns: Option<RingBuf<MapData>>,
+    pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
 }
 
 fn taken<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
@@ -115,6 +118,8 @@ impl Maps {
             askers: taken(ebpf, map::ASKERS)?,
             usage: usage(ebpf, sandboxes)?,
             events: Some(taken(ebpf, map::EVENTS)?),
+            syns: Some(taken(ebpf, map::SYNS)?),
+            released: Mutex::new(taken(ebpf, map::RELEASED)?),
         })
     }
 

@@ -23,6 +23,7 @@ use super::{
     budget::{Budget, EARLY_BYTES, UNJUDGED_BYTES},
     connection::Connection,
     drain::{Drain, Owed},
+    held::Held,
     hosts::by_hosts_file,
     outbound::Outbound,
     refuse::reset,
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     clock::boottime_ns,
-    flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
+    flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{Pins, RENEW_EVERY, direct_ports},
@@ -53,11 +54,12 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
     pub(super) sandbox: Arc<SandboxState>,
-    flows: Arc<dyn Flows>,
+    pub(super) flows: Arc<dyn Flows>,
     connections: Admission,
     /// There was no room for a connection, which is told once.
     was_full: AtomicBool,
-    drain: Drain,
+    pub(super) drain: Drain,
+    pub(super) held: Held,
     pub(super) outbound: Outbound,
     pub(super) early: Arc<Budget>,
     pub(super) unjudged: Arc<Budget>,
@@ -66,10 +68,10 @@ pub struct Transparent {
 }
 
 /// A connection for which something vouches.
-struct Listed<'a> {
-    policy: Arc<Policy>,
-    evidence: Arc<Evidence>,
-    live: Live<'a>,
+pub(super) struct Listed<'a> {
+    pub(super) policy: Arc<Policy>,
+    pub(super) evidence: Arc<Evidence>,
+    pub(super) live: Live<'a>,
 }
 
 impl Transparent {
@@ -84,6 +86,7 @@ impl Transparent {
             connections,
             was_full: AtomicBool::new(false),
             drain: Drain::default(),
+            held: Held::default(),
             outbound,
             early: Budget::new(EARLY_BYTES),
             unjudged: Budget::new(UNJUDGED_BYTES),
@@ -119,25 +122,31 @@ impl Transparent {
                     continue;
                 }
             };
-            let permit = self.permit().await;
+            let flow =
+                client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
+            let Some(Flow { original: OriginalDestination(to), cookie, .. }) = flow else {
+                tracing::debug!(%peer, "connection of nobody's socket closed");
+                reset(&client);
+                continue;
+            };
+            let Some(client) = Held::accepted(&self, cookie, to, client) else { continue };
+            // Where connects are held those behind this one have their permits, and must not wait for its.
+            let permit = if self.holds() { None } else { Some(self.permit().await) };
             let proxy = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
             tokio::spawn(async move {
-                let _permit = permit;
-                proxy.connection(client, peer, proxy.drain.owed()).await;
+                let owed = proxy.drain.owed();
+                let _permit = match permit {
+                    Some(permit) => permit,
+                    None => proxy.permit().await,
+                };
+                proxy.connection(client, to, owed).await;
             });
         }
     }
 
-    async fn connection(&self, client: TcpStream, peer: SocketAddr, owed: Owed<'_>) {
-        let flow =
-            client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
-        let Some(flow) = flow else {
-            tracing::debug!(%peer, "connection of nobody's socket closed");
-            return reset(&client);
-        };
-        let to = flow.original.0;
+    async fn connection(&self, client: TcpStream, to: SocketAddr, owed: Owed<'_>) {
         if to == PROBE_TARGET && self.proving.load(Ordering::Relaxed) {
             // `run` makes sure that this works before it starts the command.
             let _ = write_all(&client, PROBE_GREETING).await;
@@ -149,30 +158,38 @@ impl Transparent {
                 let server = OnceLock::new();
                 let connection =
                     Connection { proxy: self, client, server, policy, live, evidence, owed };
-                let Connection { client, server, live, owed, .. } = &connection;
-                tokio::select! {
-                    biased;
-                    ending = live.ended() => {
-                        if ending == Ending::Reset {
-                            reset(client);
-                            server.get().inspect(|server| reset(server));
-                        }
-                    }
-                    () = connection.run() => {}
-                    () = self.drain.give_up(owed, client, server, to) => {}
-                }
+                self.follow(connection, to).await;
             }
-            Err(refused) => {
-                let (hosts, policy) = (self.sandbox.hosts(), self.sandbox.policy());
-                let refused = by_hosts_file(hosts, &policy, to.ip(), refused);
-                self.sandbox.journal.refused(*refused);
-                reset(&client);
-            }
+            Err(refused) => self.refuse(to, refused, &client),
         }
     }
 
+    /// Runs a connection to its end, whoever brings it.
+    pub(super) async fn follow(&self, connection: Connection<'_>, to: SocketAddr) {
+        let Connection { client, server, live, owed, .. } = &connection;
+        tokio::select! {
+            biased;
+            ending = live.ended() => {
+                if ending == Ending::Reset {
+                    reset(client);
+                    server.get().inspect(|server| reset(server));
+                }
+            }
+            () = connection.run() => {}
+            () = self.drain.give_up(owed, client, server, to) => {}
+        }
+    }
+
+    /// Tells of a connection that nothing vouches for, and ends it.
+    pub(super) fn refuse(&self, to: SocketAddr, refused: Box<Event>, client: &TcpStream) {
+        let (hosts, policy) = (self.sandbox.hosts(), self.sandbox.policy());
+        let refused = by_hosts_file(hosts, &policy, to.ip(), refused);
+        self.sandbox.journal.refused(*refused);
+        reset(client);
+    }
+
     /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.
-    fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
+    pub(super) fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
             let version = self.sandbox.policy.now();
             let gathered = Evidence::gather(&version.policy, self.pins(), to, boottime_ns());
@@ -193,7 +210,7 @@ impl Transparent {
 
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
     /// the listener's queue, where they take no descriptor.
-    async fn permit(&self) -> Permit {
+    pub(super) async fn permit(&self) -> Permit {
         if let Some(permit) = self.connections.try_take() {
             return permit;
         }
