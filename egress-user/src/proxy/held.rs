@@ -5,7 +5,13 @@
 //! nothing here (no room, a full ring, the end of this process) leaves the program with an answer of the
 //! network's, or waiting for one.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{net::TcpStream, runtime::Handle, time::timeout};
 
@@ -59,7 +65,7 @@ impl Drop for Release<'_> {
 /// How the dial of a connect that is held came out.
 enum Outcome {
     Dialled(Dialled),
-    Failed(std::io::Error),
+    Failed(io::Error),
     /// Accepted, though nobody has let it in.
     Accepted(Accepted),
     /// Its right is gone.
@@ -116,16 +122,19 @@ impl Connect {
             Ok(listed) => listed,
             // As all that is refused here: let in, told of, and reset.
             Err(refused) => {
-                if let Some(accepted) = Box::pin(self.let_in(None)).await {
-                    proxy.refuse(self.to, refused, &accepted.take());
-                    drop(proxy.drain.owed());
+                if let Some((client, _owed)) =
+                    Box::pin(self.let_in(None)).await.and_then(|accepted| accepted.take(&proxy))
+                {
+                    proxy.refuse(self.to, refused, &client);
                 }
                 return;
             }
         };
         let server = OnceLock::new();
-        let Some(accepted) = Box::pin(self.settle(&live, &server)).await else { return };
-        let (client, owed) = (accepted.take(), proxy.drain.owed());
+        let accepted = Box::pin(self.settle(&live, &server)).await;
+        let Some((client, owed)) = accepted.and_then(|accepted| accepted.take(&proxy)) else {
+            return;
+        };
         let to = self.to;
         drop(self);
         let connection = Connection { proxy: &proxy, client, server, policy, live, evidence, owed };
@@ -150,6 +159,10 @@ impl Connect {
                 return accepted;
             }
             Outcome::Accepted(accepted) => return Some(accepted),
+            // There was a connection, which the server has broken: the program has one, and sees it break.
+            Outcome::Failed(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                drop(self.let_in(None).await);
+            }
             Outcome::Failed(error) => {
                 tracing::debug!(to = %self.to, %error, "not reached");
                 self.answer(Answer::to(&error, self.syn.is_v4())).await;

@@ -141,7 +141,10 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         let words = ["sh", "-c", line, "sh"].map(String::from);
         let mut words: Vec<String> = words.to_vec();
         words.extend(upload(how, SITE, &receiver, 50_000));
-        let running = world.egress(ALLOWED).idle_stdin().start(words);
+        // Where connects are held, a connection is accepted as soon as there is one.
+        let unheld = ["setpriv", "--bounding-set", "-net_raw", EGRESS, "run"];
+        let options = ALLOWED.iter().copied().chain(["--"]);
+        let running = world.under(unheld.into_iter().chain(options)).idle_stdin().start(words);
         running.says("ready");
         running.stop();
         running.tell("go");

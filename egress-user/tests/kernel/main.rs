@@ -18,6 +18,7 @@ mod beginnings;
 mod capabilities;
 mod cgroups;
 mod config;
+mod connects;
 mod death;
 mod descriptors;
 mod devices;

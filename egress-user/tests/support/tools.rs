@@ -46,7 +46,9 @@ pub(crate) const TLS_SERVERS: &[(&str, &str)] = &[
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("attacks.py", include_str!("clients/attacks.py")),
     ("base.py", include_str!("clients/base.py")),
+    ("connects.py", include_str!("clients/connects.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
+    ("far_connects.py", include_str!("clients/far_connects.py")),
     ("forge.py", include_str!("clients/forge.py")),
     ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),
     ("hellos.py", include_str!("clients/hellos.py")),

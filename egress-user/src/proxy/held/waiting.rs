@@ -9,7 +9,7 @@ use std::{
 use egress_common::abi::capacity;
 use tokio::{net::TcpStream, runtime::Handle, sync::oneshot};
 
-use super::super::{accept::Transparent, refuse::reset};
+use super::super::{accept::Transparent, drain::Owed, refuse::reset};
 use crate::hold::Injector;
 
 /// Most connects of a sandbox that are held at once. Beyond it a SYN is dropped; the program sends it again.
@@ -49,9 +49,9 @@ pub(in super::super) struct Accepted {
 }
 
 impl Accepted {
-    /// The connection, of which the caller owes what its program wrote.
-    pub(super) fn take(mut self) -> TcpStream {
-        self.client.take().expect("only this takes it")
+    /// The connection, and what is owed of it.
+    pub(super) fn take(mut self, proxy: &Transparent) -> Option<(TcpStream, Owed<'_>)> {
+        self.client.take().map(|client| (client, proxy.drain.owed()))
     }
 }
 

@@ -1,0 +1,197 @@
+//! connect(2) as a program sees it: with the filter and without it alike, whichever way a connection takes.
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::support::{PYTHON, World, slowness};
+use super::{SITE, SITE_V6};
+
+/// Addresses that the far side answers for as a router does: there is no such host, it is forbidden, there is no such
+/// network.
+const NO_HOST: &str = "151.101.1.41";
+const FORBIDDEN: &str = "151.101.1.42";
+const NO_NETWORK: &str = "151.101.1.43";
+const NO_HOST_V6: &str = "2606:2800:220:2::41";
+const FORBIDDEN_V6: &str = "2606:2800:220:2::42";
+const NO_NETWORK_V6: &str = "2606:2800:220:2::43";
+
+/// Ports of `far_connects.py`: one that tells who has come, one that resets, one with a full queue, one where nobody
+/// listens, one where the first SYN is lost, and one where all are.
+const TELLS: u16 = 7100;
+const RESETS: u16 = 7101;
+const FULL: u16 = 7102;
+const CLOSED: u16 = 7103;
+const SLOW: u16 = 7104;
+const DROPPED: u16 = 7105;
+
+/// How much longer one may take than the other: less than lies between two SYNs.
+const APART: Duration = Duration::from_millis(700);
+
+/// The far side's servers of these tests; killed with the test.
+struct Far(Child);
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A world whose far side answers connects in every way that there is.
+fn world() -> (World, Far) {
+    let names = [
+        ("four.test", &[SITE][..]),
+        ("six.test", &[SITE_V6]),
+        ("beyond.test", &[NO_HOST, FORBIDDEN, NO_NETWORK]),
+        ("sixbeyond.test", &[NO_HOST_V6, FORBIDDEN_V6, NO_NETWORK_V6]),
+    ];
+    let world = names.iter().fold(World::new(), |world, (name, to)| world.record(name, to)).build();
+    let far = world.far_netns();
+    let beyond = [NO_HOST, FORBIDDEN, NO_NETWORK].map(|at| format!("addr add {at}/32 dev far0\n"));
+    let beyond6 = [NO_HOST_V6, FORBIDDEN_V6, NO_NETWORK_V6]
+        .map(|at| format!("addr add {at}/128 dev far0 nodad\n"));
+    far.ip(&[beyond, beyond6].concat().concat());
+    // Each answer counts.
+    far.sysctl("net/ipv4/icmp_ratelimit", "0");
+    far.sysctl("net/ipv6/icmp/ratelimit", "0");
+    let reject = |family: &str, at: &str, with: &str| {
+        format!(
+            "add rule inet connects input {family} daddr {at} meta l4proto tcp reject with {with}\n"
+        )
+    };
+    let rejects = [
+        ("ip", NO_HOST, "icmp type host-unreachable"),
+        ("ip", FORBIDDEN, "icmp type admin-prohibited"),
+        ("ip", NO_NETWORK, "icmp type net-unreachable"),
+        ("ip6", NO_HOST_V6, "icmpv6 type addr-unreachable"),
+        ("ip6", FORBIDDEN_V6, "icmpv6 type admin-prohibited"),
+        ("ip6", NO_NETWORK_V6, "icmpv6 type no-route"),
+    ];
+    let slow = |family: &str| {
+        format!(
+            "add rule inet connects input meta nfproto {family} tcp dport {SLOW} \
+             tcp flags & (syn|ack) == syn numgen inc mod 2 == 0 drop\n"
+        )
+    };
+    far.nft(&format!(
+        "add table inet connects\n\
+         add chain inet connects input {{ type filter hook input priority 0; }}\n\
+         add rule inet connects input tcp dport {DROPPED} drop\n{}{}{}",
+        slow("ipv4"),
+        slow("ipv6"),
+        rejects.map(|(family, at, with)| reject(family, at, with)).concat(),
+    ));
+    let mut command = Command::new(PYTHON);
+    command.arg(world.path("far_connects.py")).args([SITE, SITE_V6]).stdout(Stdio::piped());
+    let mut child = far.spawn(&mut command).expect("start the far side's servers");
+    let mut said = String::new();
+    let output = child.stdout.take().expect("its output");
+    BufReader::new(output).read_line(&mut said).expect("read what it says");
+    assert_eq!(said, "ready\n");
+    (world, Far(child))
+}
+
+/// Every situation: its name, and what `connects.py` is to try.
+fn situations() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, kind: &str, mode: &str, address: &str, port: u16| {
+        let name = format!("{name}-{kind}-{mode}");
+        all.push((name.clone(), format!("{name} {kind} {mode} {address} {port}")));
+    };
+    for kind in ["4", "6", "mapped"] {
+        let v4_or = |v4, v6| if kind == "6" { v6 } else { v4 };
+        let site = v4_or(SITE, SITE_V6);
+        add("open", kind, "blocking", site, TELLS);
+        add("open", kind, "poll", site, TELLS);
+        add("resets", kind, "blocking", site, RESETS);
+        add("closed", kind, "blocking", site, CLOSED);
+        add("closed", kind, "poll", site, CLOSED);
+        if kind != "mapped" {
+            // One of each family alone: every other SYN is lost.
+            add("slow", kind, "blocking", site, SLOW);
+        }
+        add("dropped", kind, "brief", site, DROPPED);
+        add("dropped", kind, "patient", site, DROPPED);
+        add("full", kind, "patient", site, FULL);
+        add("no-host", kind, "blocking", v4_or(NO_HOST, NO_HOST_V6), TELLS);
+        add("no-host", kind, "poll", v4_or(NO_HOST, NO_HOST_V6), TELLS);
+        add("forbidden", kind, "blocking", v4_or(FORBIDDEN, FORBIDDEN_V6), TELLS);
+        add("no-network", kind, "blocking", v4_or(NO_NETWORK, NO_NETWORK_V6), TELLS);
+        add("open", kind, "fastopen", site, TELLS);
+        add("closed", kind, "fastopen", site, CLOSED);
+    }
+    all
+}
+
+/// What each situation gave: result, seconds, names.
+fn results(text: &str) -> BTreeMap<String, (String, Duration, String)> {
+    let lines = text.lines().filter_map(|line| line.split_once(" => "));
+    let parsed = lines.map(|(name, result)| {
+        let mut words = result.splitn(3, ' ');
+        let mut next = || words.next().unwrap_or_default().to_owned();
+        let (code, seconds, names) = (next(), next(), next());
+        let took = Duration::from_secs_f64(seconds.parse().expect("seconds"));
+        (name.to_owned(), (code, took, names))
+    });
+    parsed.collect()
+}
+
+/// What counts of a result: a connection that is reset at once is one, whether connect(2) or the next call says so, which
+/// is a race without the filter as well.
+fn outcome(code: &str) -> &str {
+    if code == "ECONNRESET" { "ok" } else { code }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn every_answer_of_the_network_is_the_programs() {
+    let (world, _far) = world();
+    let names = ["four.test", "six.test", "beyond.test", "sixbeyond.test"];
+    let situations = situations();
+    assert!(situations.len() >= 30);
+    let mut words = vec![PYTHON, "connects.py"];
+    words.extend(names);
+    words.push("--");
+    words.extend(situations.iter().map(|(_, attempt)| attempt.as_str()));
+
+    let direct = world.direct().run(words.clone());
+    let without = results(&direct.succeeded().text());
+    let rules = |options: &str| {
+        let rules = names.map(|name| (name, options));
+        world.domains(&rules)
+    };
+    let by_proxy = rules("{ action = \"allow\", via = \"proxy\" }");
+    let ports = "ports = [7100, 7101, 7102, 7103, 7104, 7105]";
+    let by_kernel =
+        rules(&format!("{{ action = \"allow\", via = \"kernel\", protocol = \"any\", {ports} }}"));
+    for (way, policy) in [("proxy", by_proxy), ("kernel", by_kernel)] {
+        let out = world.egress(&policy.options()).run(words.clone());
+        let with = results(&out.succeeded().text());
+        let mut wrong = Vec::new();
+        for (name, _) in &situations {
+            let (Some(without), Some(with)) = (without.get(name), with.get(name)) else {
+                wrong.push(format!("{name}: no result by the {way}"));
+                continue;
+            };
+            let is_like = (outcome(&without.0), &without.2) == (outcome(&with.0), &with.2)
+                && without.1.abs_diff(with.1) <= APART * slowness();
+            // Shown where the test fails.
+            println!("{name}: {without:?}; by the {way} {with:?}");
+            if !is_like {
+                wrong.push(format!("{name}: {without:?}; by the {way} {with:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}\n{out}", wrong.join("\n"));
+    }
+    // What the comparison is worth: the far side did answer in these ways.
+    let gave = |name: &str| without[name].0.as_str();
+    assert_eq!(gave("open-4-blocking"), "ok");
+    assert_eq!(without["open-4-blocking"].2, "same");
+    assert_eq!(gave("closed-4-blocking"), "ECONNREFUSED");
+    assert_eq!(gave("no-host-4-blocking"), "EHOSTUNREACH");
+    assert_eq!(gave("no-network-4-blocking"), "ENETUNREACH");
+    assert_eq!(gave("forbidden-6-blocking"), "EACCES");
+    assert_eq!(gave("dropped-4-brief"), "ETIMEDOUT");
+    assert!(without["slow-4-blocking"].1 > Duration::from_millis(900));
+}
