@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,8 @@ pub struct Transparent {
     connections: Admission,
     /// There was no room for a connection, which is told once.
     was_full: AtomicBool,
+    /// Listeners that wait for room.
+    waiting: AtomicUsize,
     pub(super) drain: Drain,
     pub(super) held: Held,
     pub(super) outbound: Outbound,
@@ -85,6 +87,7 @@ impl Transparent {
             flows,
             connections,
             was_full: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             drain: Drain::default(),
             held: Held::default(),
             outbound,
@@ -130,18 +133,13 @@ impl Transparent {
                 continue;
             };
             let Some(client) = Held::accepted(&self, cookie, to, client) else { continue };
-            // Where connects are held those behind this one have their permits, and must not wait for its.
-            let permit = if self.holds() { None } else { Some(self.permit().await) };
+            let permit = self.permit().await;
             let proxy = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
             tokio::spawn(async move {
-                let owed = proxy.drain.owed();
-                let _permit = match permit {
-                    Some(permit) => permit,
-                    None => proxy.permit().await,
-                };
-                proxy.connection(client, to, owed).await;
+                let _permit = permit;
+                proxy.connection(client, to, proxy.drain.owed()).await;
             });
         }
     }
@@ -210,15 +208,29 @@ impl Transparent {
 
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
     /// the listener's queue, where they take no descriptor.
-    pub(super) async fn permit(&self) -> Permit {
-        if let Some(permit) = self.connections.try_take() {
+    async fn permit(&self) -> Permit {
+        if let Some(permit) = self.try_permit() {
             return permit;
         }
-        if !self.was_full.swap(true, Ordering::Relaxed) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let permit = self.connections.take().await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        permit
+    }
+
+    /// The place of one more connection, if there is room. Where there is none, that is told once.
+    pub(super) fn try_permit(&self) -> Option<Permit> {
+        let permit = self.connections.try_take();
+        if permit.is_none() && !self.was_full.swap(true, Ordering::Relaxed) {
             let limit = Subject::Limit(Limit::Connections);
             self.sandbox.journal.refused(Event::refused(limit, Reason::RateLimited));
         }
-        self.connections.take().await
+        permit
+    }
+
+    /// Whether a connection that was accepted waits for room, and all behind it in its listener's queue.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. May change: where more

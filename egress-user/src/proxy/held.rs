@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, runtime::Handle, time::timeout};
+use tokio::{
+    net::TcpStream,
+    runtime::Handle,
+    time::{interval, sleep, timeout},
+};
 
 use self::waiting::Place;
 pub(super) use self::waiting::{Accepted, Held};
@@ -40,6 +44,9 @@ const ANSWERS: usize = 500;
 /// How long what was let in may take to be accepted. The listener's queue may be full, and the program's next SYN
 /// come after seconds.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often is looked meanwhile whether others wait for its room.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A connect that is held.
 struct Connect {
@@ -111,25 +118,13 @@ impl Connect {
     /// From the SYN to the connection's last byte.
     async fn run(mut self) {
         let proxy = Arc::clone(&self.proxy);
-        let _permit = tokio::select! {
-            biased;
-            // Whoever accepted it has no place for it either.
-            _ = self.place.accepted() => return,
-            permit = proxy.permit() => permit,
+        // Where there is no room it waits in the listener's queue, as at any server that is full; and what nothing
+        // vouches for is refused where it is accepted.
+        let Some(_permit) = proxy.try_permit() else { return self.pass_on() };
+        let Ok(Listed { policy, evidence, live }) = proxy.listed(self.to) else {
+            return self.pass_on();
         };
         proxy.sandbox.journal.note_attempt(self.to.port());
-        let Listed { policy, evidence, live } = match proxy.listed(self.to) {
-            Ok(listed) => listed,
-            // As all that is refused here: let in, told of, and reset.
-            Err(refused) => {
-                if let Some((client, _owed)) =
-                    Box::pin(self.let_in(None)).await.and_then(|accepted| accepted.take(&proxy))
-                {
-                    proxy.refuse(self.to, refused, &client);
-                }
-                return;
-            }
-        };
         let server = OnceLock::new();
         let accepted = Box::pin(self.settle(&live, &server)).await;
         let Some((client, owed)) = accepted.and_then(|accepted| accepted.take(&proxy)) else {
@@ -202,11 +197,30 @@ impl Connect {
         if let Err(error) = self.proxy.flows.release(cookie, local) {
             tracing::debug!(to = %self.to, %error, "let in under its own name");
         }
+        self.send_again();
+        // Behind one that waits for room this one would keep that room.
+        let mut looks = interval(LOOK_EVERY);
+        let mut late = pin!(sleep(ACCEPTED_WITHIN));
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.place.accepted() => return accepted,
+                () = &mut late => return None,
+                _ = looks.tick() => if self.proxy.waits_for_room() { return None },
+            }
+        }
+    }
+
+    /// Lets it in as a connection of which nothing is known yet.
+    fn pass_on(self) {
+        self.send_again();
+    }
+
+    /// Where this fails, the program's next SYN is told of, or passes.
+    fn send_again(&self) {
         if let Err(error) = self.injector.send(&self.syn.again(), self.syn.destination()) {
-            // Its next one passes.
             tracing::debug!(to = %self.to, %error, "send a SYN");
         }
-        timeout(ACCEPTED_WITHIN, self.place.accepted()).await.ok()?
     }
 
     /// Answers the program until it has heard.

@@ -4,7 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::support::{PYTHON, World, slowness};
+use egress_common::abi::capacity;
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::descriptors::may_raise_limits;
+use super::support::processes::eventually;
+use super::support::{CLIENT, PYTHON, World, slowness};
 use super::{SITE, SITE_V6};
 
 /// Addresses that the far side answers for as a router does: there is no such host, it is forbidden, there is no such
@@ -194,4 +199,53 @@ fn every_answer_of_the_network_is_the_programs() {
     assert_eq!(gave("forbidden-6-blocking"), "EACCES");
     assert_eq!(gave("dropped-4-brief"), "ETIMEDOUT");
     assert!(without["slow-4-blocking"].1 > Duration::from_millis(900));
+}
+
+/// Begins so many connects to a port where nothing answers, says so, and ends them when it is told; as often as there
+/// are lines. Says of how many the kernel says that they are over before.
+const HELD: &str = "import resource, select, socket, sys\n\
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n\
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n\
+    address, port, count, opened = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])\n\
+    socket.getaddrinfo('four.test', 80, type=socket.SOCK_STREAM)\n\
+    for name in map(str.strip, sys.stdin):\n  \
+      held, poll = [], select.poll()\n  \
+      for _ in range(count):\n    \
+        s = socket.socket(); s.setblocking(False); s.connect_ex((address, port))\n    \
+        poll.register(s, select.POLLOUT); held.append(s)\n  \
+      print('begun', name, flush=True)\n  \
+      sys.stdin.readline()\n  \
+      print(name, 'over', len(poll.poll(0)), flush=True)\n  \
+      for s in held: s.close()\n  \
+      with socket.create_connection((address, opened), 60) as s: print(name, 'told', s.recv(100).decode().split()[0], flush=True)";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn ten_thousand_held_at_once_leave_nothing_behind() {
+    // Each is two descriptors of `egress`, and a few are for other things.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of descriptors");
+    let limit = if may_raise_limits() { 65_536 } else { hard as usize };
+    let most = 10_000.min(limit.saturating_sub(1_000) * 10 / 23);
+    // The kernel side has room for so many and no more: what is not given back is missed.
+    assert!(3 * most > capacity::FLOWS as usize, "{limit} descriptors are too few to try it");
+    let (world, _far) = world();
+    let policy = world.domains(&[("four.test", "{ action = \"allow\", via = \"proxy\" }")]);
+    let (port, count, opened) = (DROPPED.to_string(), most.to_string(), TELLS.to_string());
+    let words = [PYTHON, "-c", HELD, SITE, &port, &count, &opened];
+    let running = world.egress(&policy.options()).idle_stdin().start(words);
+    let descriptors = || {
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", running.pid()));
+        listed.expect("its descriptors").count()
+    };
+    for name in ["first", "second", "third"] {
+        running.tell(name);
+        running.says(&format!("begun {name}\n"));
+        // Each is dialled while its program waits.
+        eventually("all are dialled", || descriptors() > most);
+        running.tell("end");
+        running.says(&format!("{name} over 0\n"));
+        running.says(&format!("{name} told {CLIENT}\n"));
+        eventually("no dial outlives its connect", || descriptors() < most / 20);
+    }
+    running.finish().succeeded();
 }
