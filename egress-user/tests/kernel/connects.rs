@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use egress_common::abi::capacity;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::Signal;
 
+use super::death::token;
 use super::descriptors::may_raise_limits;
-use super::support::processes::eventually;
-use super::support::{CLIENT, PYTHON, World, slowness};
+use super::support::processes::{eventually, with_argument};
+use super::support::{CLIENT, EGRESS, PYTHON, World, slowness};
 use super::{SITE, SITE_V6};
 
 /// Addresses that the far side answers for as a router does: there is no such host, it is forbidden, there is no such
@@ -248,4 +250,45 @@ fn ten_thousand_held_at_once_leave_nothing_behind() {
         eventually("no dial outlives its connect", || descriptors() < most / 20);
     }
     running.finish().succeeded();
+}
+
+/// Connects to a port where nobody listens.
+const CLOSED_PORT: &str = "import errno, socket, sys\n\
+    socket.getaddrinfo('four.test', 80, type=socket.SOCK_STREAM)\n\
+    s = socket.socket()\n\
+    print(errno.errorcode.get(s.connect_ex((sys.argv[1], int(sys.argv[2]))), 'connected'))";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn without_the_right_for_it_nothing_is_held() {
+    let world = World::new().record("four.test", &[SITE]).build();
+    let words = [PYTHON, "-c", CLOSED_PORT, SITE, "7103"];
+    let egress = [EGRESS, "run", "--allow", "four.test", "--"];
+    world.under(egress).run(words).printed("ECONNREFUSED\n");
+    let without = ["setpriv", "--bounding-set", "-net_raw"].into_iter().chain(egress);
+    world.under(without).run(words).printed("connected\n");
+    let doctor = ["setpriv", "--bounding-set", "-net_raw", EGRESS, "doctor"];
+    world.direct().run(doctor).succeeded().said("raw sockets").said("without CAP_NET_RAW");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_is_held_ends_with_it() {
+    let (world, _far) = world();
+    let reaper = token(&world);
+    let policy = world.domains(&[("four.test", "{ action = \"allow\", via = \"proxy\" }")]);
+    let port = DROPPED.to_string();
+    let words = [PYTHON, "-c", HELD, SITE, &port, "300", &port, &reaper.token];
+    let running = world.egress(&policy.options()).idle_stdin().start(words);
+    running.tell("held");
+    running.says("begun held\n");
+    eventually("all are dialled", || world.arrived_at(SITE).on_port(DROPPED).count() >= 300);
+    running.signal(Signal::SIGKILL);
+    eventually("nothing of it is left", || with_argument(&reaper.token).is_empty());
+    drop(running);
+    // Not a byte, and nobody who dials on for those that are gone.
+    world.arrived_at(SITE).on_port(DROPPED).no_payload();
+    let sockets = world.client_netns().tcp_sockets();
+    let left: Vec<_> = sockets.iter().filter(|socket| socket.peer_port == DROPPED).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
