@@ -15,6 +15,7 @@ mod support;
 mod addresses;
 mod advice;
 mod beginnings;
+mod browsers;
 mod capabilities;
 mod cgroups;
 mod config;
