@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::death::token;
 use super::descriptors::may_raise_limits;
 use super::support::processes::{eventually, with_argument};
-use super::support::{CLIENT, EGRESS, PYTHON, World, slowness};
+use super::support::{CLIENT, EGRESS, PYTHON, World, skip, slowness};
 use super::{SITE, SITE_V6};
 
 /// Addresses that the far side answers for as a router does: there is no such host, it is forbidden, there is no such
@@ -131,15 +131,23 @@ fn situations() -> Vec<(String, String)> {
     all
 }
 
-/// What each situation gave: result, seconds, names.
-fn results(text: &str) -> BTreeMap<String, (String, Duration, String)> {
+/// What an attempt gave: `ok` or an errno, after how long, and whether the names of its socket are right.
+#[derive(Debug)]
+struct Gave {
+    code: String,
+    took: Duration,
+    names: String,
+}
+
+/// What each situation gave.
+fn results(text: &str) -> BTreeMap<String, Gave> {
     let lines = text.lines().filter_map(|line| line.split_once(" => "));
     let parsed = lines.map(|(name, result)| {
         let mut words = result.splitn(3, ' ');
         let mut next = || words.next().unwrap_or_default().to_owned();
         let (code, seconds, names) = (next(), next(), next());
         let took = Duration::from_secs_f64(seconds.parse().expect("seconds"));
-        (name.to_owned(), (code, took, names))
+        (name.to_owned(), Gave { code, took, names })
     });
     parsed.collect()
 }
@@ -150,6 +158,32 @@ fn outcome(code: &str) -> &str {
     if code == "ECONNRESET" { "ok" } else { code }
 }
 
+/// Claims that both gave the same, and gives those for which one took longer.
+fn compared(
+    situations: &[(String, String)],
+    without: &BTreeMap<String, Gave>,
+    with: &BTreeMap<String, Gave>,
+    way: &str,
+) -> Vec<(String, String)> {
+    let (mut wrong, mut late) = (Vec::new(), Vec::new());
+    for situation in situations {
+        let name = &situation.0;
+        // Shown where the test fails.
+        println!("{name}: {:?}; by the {way} {:?}", without.get(name), with.get(name));
+        let (Some(without), Some(with)) = (without.get(name), with.get(name)) else {
+            wrong.push(name);
+            continue;
+        };
+        if (outcome(&without.code), &without.names) != (outcome(&with.code), &with.names) {
+            wrong.push(name);
+        } else if without.took.abs_diff(with.took) > APART * slowness() {
+            late.push(situation.clone());
+        }
+    }
+    assert!(wrong.is_empty(), "not alike by the {way}: {wrong:?}");
+    late
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn every_answer_of_the_network_is_the_programs() {
@@ -157,12 +191,12 @@ fn every_answer_of_the_network_is_the_programs() {
     let names = ["four.test", "six.test", "beyond.test", "sixbeyond.test"];
     let situations = situations();
     assert!(situations.len() >= 30);
-    let mut words = vec![PYTHON, "connects.py"];
-    words.extend(names);
-    words.push("--");
-    words.extend(situations.iter().map(|(_, attempt)| attempt.as_str()));
-
-    let direct = world.direct().run(words.clone());
+    let words = |situations: &[(String, String)]| {
+        let before = [&[PYTHON, "connects.py"], &names[..], &["--"]].concat();
+        let attempts = situations.iter().map(|(_, attempt)| attempt.as_str());
+        before.into_iter().chain(attempts).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let direct = world.direct().run(words(&situations));
     let without = results(&direct.succeeded().text());
     let rules = |options: &str| {
         let rules = names.map(|name| (name, options));
@@ -173,34 +207,26 @@ fn every_answer_of_the_network_is_the_programs() {
     let by_kernel =
         rules(&format!("{{ action = \"allow\", via = \"kernel\", protocol = \"any\", {ports} }}"));
     for (way, policy) in [("proxy", by_proxy), ("kernel", by_kernel)] {
-        let out = world.egress(&policy.options()).run(words.clone());
-        let with = results(&out.succeeded().text());
-        let mut wrong = Vec::new();
-        for (name, _) in &situations {
-            let (Some(without), Some(with)) = (without.get(name), with.get(name)) else {
-                wrong.push(format!("{name}: no result by the {way}"));
-                continue;
-            };
-            let is_like = (outcome(&without.0), &without.2) == (outcome(&with.0), &with.2)
-                && without.1.abs_diff(with.1) <= APART * slowness();
-            // Shown where the test fails.
-            println!("{name}: {without:?}; by the {way} {with:?}");
-            if !is_like {
-                wrong.push(format!("{name}: {without:?}; by the {way} {with:?}"));
-            }
+        let out = world.egress(&policy.options()).run(words(&situations));
+        let mut late = compared(&situations, &without, &results(&out.succeeded().text()), way);
+        if !late.is_empty() {
+            // A busy machine's lateness does not come again, where there is less to do at once.
+            let again = results(&world.direct().run(words(&late)).text());
+            let out = world.egress(&policy.options()).run(words(&late));
+            late = compared(&late, &again, &results(&out.text()), way);
         }
-        assert!(wrong.is_empty(), "{}\n{out}", wrong.join("\n"));
+        assert!(late.is_empty(), "late by the {way}: {late:?}\n{out}");
     }
     // What the comparison is worth: the far side did answer in these ways.
-    let gave = |name: &str| without[name].0.as_str();
+    let gave = |name: &str| without[name].code.as_str();
     assert_eq!(gave("open-4-blocking"), "ok");
-    assert_eq!(without["open-4-blocking"].2, "same");
+    assert_eq!(without["open-4-blocking"].names, "same");
     assert_eq!(gave("closed-4-blocking"), "ECONNREFUSED");
     assert_eq!(gave("no-host-4-blocking"), "EHOSTUNREACH");
     assert_eq!(gave("no-network-4-blocking"), "ENETUNREACH");
     assert_eq!(gave("forbidden-6-blocking"), "EACCES");
     assert_eq!(gave("dropped-4-brief"), "ETIMEDOUT");
-    assert!(without["slow-4-blocking"].1 > Duration::from_millis(900));
+    assert!(without["slow-4-blocking"].took > Duration::from_millis(900));
 }
 
 /// Begins so many connects to a port where nothing answers, says so, and ends them when it is told; as often as there
@@ -227,9 +253,12 @@ fn ten_thousand_held_at_once_leave_nothing_behind() {
     // Each is two descriptors of `egress`, and a few are for other things.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of descriptors");
     let limit = if may_raise_limits() { 65_536 } else { hard as usize };
-    let most = 10_000.min(limit.saturating_sub(1_000) * 10 / 23);
+    let own = hard as usize - 200;
+    let most = 10_000.min(limit.saturating_sub(1_000) * 10 / 23).min(own);
     // The kernel side has room for so many and no more: what is not given back is missed.
-    assert!(3 * most > capacity::FLOWS as usize, "{limit} descriptors are too few to try it");
+    if 3 * most < capacity::FLOWS as usize {
+        return skip(&format!("needs more descriptors than {hard}, for thousands of connects"));
+    }
     let (world, _far) = world();
     let policy = world.domains(&[("four.test", "{ action = \"allow\", via = \"proxy\" }")]);
     let (port, count, opened) = (DROPPED.to_string(), most.to_string(), TELLS.to_string());
@@ -263,10 +292,9 @@ const CLOSED_PORT: &str = "import errno, socket, sys\n\
 fn without_the_right_for_it_nothing_is_held() {
     let world = World::new().record("four.test", &[SITE]).build();
     let words = [PYTHON, "-c", CLOSED_PORT, SITE, "7103"];
-    let egress = [EGRESS, "run", "--allow", "four.test", "--"];
-    world.under(egress).run(words).printed("ECONNREFUSED\n");
-    let without = ["setpriv", "--bounding-set", "-net_raw"].into_iter().chain(egress);
-    world.under(without).run(words).printed("connected\n");
+    let options = ["--allow", "four.test"];
+    world.egress(&options).run(words).printed("ECONNREFUSED\n");
+    world.unheld(&options).run(words).printed("connected\n");
     let doctor = ["setpriv", "--bounding-set", "-net_raw", EGRESS, "doctor"];
     world.direct().run(doctor).succeeded().said("raw sockets").said("without CAP_NET_RAW");
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::support::http::pattern;
 use super::support::processes::eventually;
 use super::support::receiver::{End, Got, Manner, Receiver};
-use super::support::{Client, EGRESS, PYTHON, SILENT, World};
+use super::support::{Client, PYTHON, SILENT, World};
 use super::{ALLOWED, SITE, SITE_V6, two_sites};
 
 const MANY: usize = 3_000_000;
@@ -142,9 +142,7 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         let mut words: Vec<String> = words.to_vec();
         words.extend(upload(how, SITE, &receiver, 50_000));
         // Where connects are held, a connection is accepted as soon as there is one.
-        let unheld = ["setpriv", "--bounding-set", "-net_raw", EGRESS, "run"];
-        let options = ALLOWED.iter().copied().chain(["--"]);
-        let running = world.under(unheld.into_iter().chain(options)).idle_stdin().start(words);
+        let running = world.unheld(ALLOWED).idle_stdin().start(words);
         running.says("ready");
         running.stop();
         running.tell("go");
