@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::support::http::pattern;
 use super::support::processes::eventually;
 use super::support::receiver::{End, Got, Manner, Receiver};
-use super::support::{Client, PYTHON, SILENT, World};
+use super::support::{Client, EGRESS, PYTHON, SILENT, World};
 use super::{ALLOWED, SITE, SITE_V6, two_sites};
 
 const MANY: usize = 3_000_000;
