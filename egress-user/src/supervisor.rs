@@ -91,6 +91,7 @@ pub struct Supervisor {
     pub(crate) can_end: bool,
     /// What answers connects that are held; none where the rights for it are missing, and nothing is held.
     pub(crate) injector: Option<Arc<Injector>>,
+    chooses_errno: bool,
     fanout: Arc<OwnFanout>,
     dispatcher: Arc<Dispatcher>,
     servers: NameServerPool,
@@ -122,7 +123,9 @@ impl Supervisor {
         // First: what the caller leaves may be too few to load by.
         let descriptors = Descriptors::raise();
         let host = Host::prepare()?;
-        let (programs, mut maps) = Loaded::load_for(sandboxes).map_err(not_loaded)?.take()?;
+        let loaded = Loaded::load_for(sandboxes).map_err(not_loaded)?;
+        let chooses_errno = loaded.chooses_errno();
+        let (programs, mut maps) = loaded.take()?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()
@@ -168,6 +171,7 @@ impl Supervisor {
             registry,
             can_end,
             injector: injector.map(Arc::new),
+            chooses_errno,
             fanout,
             dispatcher,
             servers: NameServerPool::default(),
@@ -181,6 +185,11 @@ impl Supervisor {
     /// Runs what a program has to wait for: how a command ends, for instance.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.tasks.block_on(future)
+    }
+
+    /// Whether refused calls give what the policy's `refusal_errno` says. Before Linux 5.18 they give EPERM.
+    pub fn chooses_errno(&self) -> bool {
+        self.chooses_errno
     }
 
     /// The sandboxes that live.

@@ -24,7 +24,6 @@ use super::{
     connection::Connection,
     drain::{Drain, Owed},
     held::Held,
-    hosts::by_hosts_file,
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -158,7 +157,10 @@ impl Transparent {
                     Connection { proxy: self, client, server, policy, live, evidence, owed };
                 self.follow(connection, to).await;
             }
-            Err(refused) => self.refuse(to, refused, &client),
+            Err(refused) => {
+                self.sandbox.journal.refused(*self.sandbox.as_asked(to.ip(), refused));
+                reset(&client);
+            }
         }
     }
 
@@ -178,14 +180,6 @@ impl Transparent {
         }
     }
 
-    /// Tells of a connection that nothing vouches for, and ends it.
-    pub(super) fn refuse(&self, to: SocketAddr, refused: Box<Event>, client: &TcpStream) {
-        let (hosts, policy) = (self.sandbox.hosts(), self.sandbox.policy());
-        let refused = by_hosts_file(hosts, &policy, to.ip(), refused);
-        self.sandbox.journal.refused(*refused);
-        reset(client);
-    }
-
     /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.
     pub(super) fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
@@ -197,13 +191,6 @@ impl Transparent {
                 return Ok(Listed { policy, evidence, live });
             }
         }
-    }
-
-    /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
-    /// have become the machine's own. The kernel tells of an address before it can be reached.
-    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Box<Event>> {
-        self.sandbox.settle_own();
-        if self.sandbox.policy().closes_own(to.ip()) { self.explain(to) } else { None }
     }
 
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
@@ -264,13 +251,6 @@ impl Transparent {
     /// What was given up.
     pub fn given_up(&self) -> Vec<GivenUp> {
         self.drain.given_up()
-    }
-
-    /// Why a connection there is refused, in the words of the policy; none when it would not be.
-    pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
-        let policy = self.sandbox.policy();
-        let gathered = Evidence::gather(&policy, self.pins(), to, boottime_ns());
-        gathered.err().map(|event| by_hosts_file(self.sandbox.hosts(), &policy, to.ip(), event))
     }
 
     /// Notes that direct connections were made, of which user space sees nothing while all is well.

@@ -128,7 +128,7 @@ impl Connection<'_> {
     {
         let dialled = self.dial(judging, judged).await?.ok_or(Stop::Gone)?;
         let reached = SocketAddr::new(dialled.address, self.evidence.target().port());
-        match self.proxy.became_own(reached) {
+        match self.proxy.sandbox.became_own(reached) {
             Some(refused) => Err(Stop::Refused { refused, http: false }),
             None => Ok(dialled),
         }

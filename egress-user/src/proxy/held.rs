@@ -140,7 +140,7 @@ impl Connect {
     async fn settle(&mut self, live: &Live<'_>, server: &OnceLock<TcpStream>) -> Option<Accepted> {
         match self.dial(live).await {
             Outcome::Dialled(Dialled { stream, .. }) => {
-                if let Some(refused) = self.proxy.became_own(self.to) {
+                if let Some(refused) = self.proxy.sandbox.became_own(self.to) {
                     self.proxy.sandbox.journal.refused(*refused);
                     self.answer(Answer::Refused).await;
                     return None;

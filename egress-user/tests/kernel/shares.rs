@@ -14,7 +14,7 @@ use egress_common::pin::{PortList, Ports};
 use egress_common::sandbox::Sandbox;
 use egress_common::usage::ASKED_MOST;
 use egress_user::flow::{Flows, PeerAddress};
-use egress_user::kernel::{SandboxRecord, Standing, detach_pinned};
+use egress_user::kernel::{Said, SandboxRecord, Standing, detach_pinned};
 use egress_user::pins::{Naming, Opening, PinStore};
 use egress_user::policy::{Name, Policy, Settings};
 
@@ -86,6 +86,8 @@ fn a_slot_is_used_again_with_nothing_counted() {
     let object = Object::load();
     let first = object.sandbox();
     assert_eq!(first.connect(3), 3);
+    let policy = Policy::new(Settings::default(), Vec::new());
+    object.maps.add_rules(first.id, &policy).expect("room for its rules");
     let counts = object.maps.remove_sandbox(first.id);
     let lost = counts.get(Counter::EventsLost);
     assert_eq!((lost, counts.get(Counter::MapFull)), (0, 0));
@@ -93,6 +95,11 @@ fn a_slot_is_used_again_with_nothing_counted() {
     for number in [1, 2] {
         object.maps.add_sandbox(id(number)).expect("there is room for two");
     }
+    assert_eq!(
+        object.maps.standing(first.id),
+        Standing::default(),
+        "who comes finds maps without the last"
+    );
     assert!(object.maps.add_sandbox(id(3)).is_err(), "a third would live by the others' room");
     for number in [1, 2] {
         object.maps.remove_sandbox(id(number).id);
@@ -121,7 +128,7 @@ fn what_comes_after_the_end_is_not_written() {
     store.pin(target(), &Opening::proxied(u64::MAX, Ports::ALL)).expect_err("no pin");
     let policy = Policy::new(Settings::default(), Vec::new());
     object.maps.add_rules(gone.id, &policy).expect_err("no rules");
-    record.set_policy_flags(true, true, true).expect_err("no record");
+    record.set_policy(Said::default()).expect_err("no record");
     record.set_diverted().expect_err("no record");
     assert_eq!(object.maps.standing(gone.id), Standing::default());
     assert_eq!(gone.connect(1), 1, "what is no sandbox is refused");
