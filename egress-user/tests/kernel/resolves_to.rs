@@ -106,7 +106,7 @@ fn the_line_that_is_advised_opens_the_name() {
     let said = out.complaints();
     let advice = said.lines().find_map(|line| line.split_once("in [network.domains]: "));
     let (_, line) = advice.unwrap_or_else(|| panic!("no line is advised\n{out}"));
-    let (line, _) = line.split_once(" (mirror.test resolves to").unwrap_or((line, ""));
+    let (line, _) = line.split_once(", or --set '").unwrap_or((line, ""));
     let policy = world.policy(format!("[network.domains]\n{line}\n"));
     let out = world.egress(&policy.options()).run(["curl", "-sS", "https://mirror.test/"]);
     out.succeeded().said("host=mirror.test");
