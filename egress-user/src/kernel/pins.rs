@@ -17,8 +17,8 @@ use egress_common::{
 
 use super::maps::{Maps, key_of};
 use crate::{
-    pins::{Naming, Opening, PinStore},
-    policy::{self, NAME_LIMIT_BYTES, Name, Policy, Transport},
+    pins::{Naming, Opening, PinStore, list_without},
+    policy::{self, NAME_LIMIT_BYTES, Name, Policy},
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
@@ -57,12 +57,10 @@ impl KernelPins {
     /// Ports that the address's own rule, or `*`, does not open: where one does, names pass that no
     /// pin knows, which the proxy has to judge. The connect hook asks the pin alone.
     fn without_open(policy: &Policy, address: IpAddr, direct: PortList) -> PortList {
-        let Ok(open) = policy.address(address) else { return direct };
-        let mut left = PortList::NONE;
-        for port in direct.iter().filter(|&port| !open.opens(port, Transport::Tcp)) {
-            left.insert(port);
+        match policy.address(address) {
+            Ok(open) => list_without(&direct, &open.tcp_ports()),
+            Err(_) => direct,
         }
-        left
     }
 
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {

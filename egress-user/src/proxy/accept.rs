@@ -247,8 +247,8 @@ impl Transparent {
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            for port in direct_ports(&pin.grant).iter() {
-                self.sandbox.journal.note_attempt(port);
+            for (first, last) in direct_ports(&pin.grant).iter() {
+                self.sandbox.journal.note_attempts(first..=last);
             }
         }
     }

@@ -52,6 +52,7 @@ mod own;
 mod packages;
 mod pins;
 mod place;
+mod ports;
 mod proxy;
 mod rebinding;
 mod rebinding_moves;
