@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -121,7 +121,8 @@ pub const PROGRAMS: &[ProgramSpec] = &[
 /// Constants that the loader writes into the object's read-only data.
 pub mod global {
     /// 1 where the kernel has `bpf_set_retval` for cgroup hooks (5.18): then refused socket types
-    /// get EPROTONOSUPPORT, otherwise EPERM.
+    /// get EPROTONOSUPPORT and refused destinations [`crate::sandbox::Sandbox::refusal_errno`], otherwise
+    /// all get EPERM.
     pub const HAVE_SET_RETVAL: &str = "HAVE_SET_RETVAL";
     /// 1 where the kernel has `bpf_loop` (5.17): otherwise the extensions of a hello are walked by a
     /// loop that the verifier unrolls.

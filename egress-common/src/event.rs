@@ -28,7 +28,8 @@ pub struct Event {
     /// `SOCK_STREAM`, `SOCK_DGRAM`, ... of the socket; 0 where the hook is not told.
     pub socket_type: u8,
     /// Thread group of the program; 0 for [`Hook::Create`] and [`Hook::Option`], and in the packet
-    /// hook, which runs in any context. So are the next two.
+    /// hook, which runs in any context. So are the next two, but for [`Hook::SendConnected`]: there this and
+    /// the next are of who connected.
     pub tgid: u32,
     /// Its user, as the initial user namespace sees it.
     pub uid: u32,
@@ -97,6 +98,8 @@ pub enum Hook {
     Hello = 6,
     /// open(2) and mknod(2) of a device.
     Device = 7,
+    /// A send on a connected datagram socket, which the packet hook refuses.
+    SendConnected = 8,
 }
 
 impl Hook {
@@ -110,6 +113,7 @@ impl Hook {
             5 => Some(Self::Packet),
             6 => Some(Self::Hello),
             7 => Some(Self::Device),
+            8 => Some(Self::SendConnected),
             _ => None,
         }
     }

@@ -157,4 +157,7 @@ pub mod kind {
     /// TCP to the original destination itself; a good hello has left, and the server may still ask for
     /// another one.
     pub const PROVISIONAL: u16 = 7;
+    /// UDP that was connected to its original destination, which nothing may be sent to: a program that only
+    /// asks the kernel for its own address is refused nothing.
+    pub const DATAGRAM: u16 = 8;
 }

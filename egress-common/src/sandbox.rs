@@ -21,8 +21,9 @@ pub struct Sandbox {
     pub workers: u32,
     /// Where [`crate::usage::Usage`] of it stands.
     pub slot: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// What a refused connect or send gives, as Linux numbers it; 0 is EPERM, as is every one where the kernel
+    /// lets no hook choose ([`crate::abi::global::HAVE_SET_RETVAL`]).
+    pub refusal_errno: u32,
     /// Transparent TCP listeners on 127.0.0.0/8, one a worker, host byte order, as are all ports here.
     pub tcp4_ports: [u16; WORKERS],
     /// Transparent TCP listeners on `::1`; there may be fewer.
@@ -47,7 +48,7 @@ impl Sandbox {
         flags: 0,
         workers: 0,
         slot: crate::usage::NOBODY,
-        reserved: 0,
+        refusal_errno: 0,
         tcp4_ports: [0; WORKERS],
         tcp6_ports: [0; LISTENERS6],
         dns_udp4_port: 0,

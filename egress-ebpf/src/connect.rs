@@ -22,7 +22,7 @@ use crate::{
 pub fn connect(call: &SockAddr) -> i32 {
     let sandbox = decide::sandbox();
     if sandbox.is_none() {
-        return emit::refuse_address(call, Owner::NOBODY, Hook::Connect, Reason::NotAllowed);
+        return emit::refuse_address(call, &sandbox, Hook::Connect, Reason::NotAllowed);
     }
     let tcp = call.socket_type() == SOCK_STREAM && call.protocol() == IPPROTO_TCP;
     let udp = call.socket_type() == SOCK_DGRAM && call.protocol() == IPPROTO_UDP;
@@ -30,13 +30,11 @@ pub fn connect(call: &SockAddr) -> i32 {
         let kind = if tcp { kind::DNS_TCP } else { kind::DNS_UDP };
         return redirect(call, &sandbox, kind, Hook::Connect);
     }
+    if udp {
+        return associate(call, &sandbox);
+    }
     if !tcp {
-        return emit::refuse_address(
-            call,
-            Owner::of(&sandbox),
-            Hook::Connect,
-            Reason::ProtocolNotAllowed,
-        );
+        return emit::refuse_address(call, &sandbox, Hook::Connect, Reason::ProtocolNotAllowed);
     }
     match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
@@ -45,8 +43,20 @@ pub fn connect(call: &SockAddr) -> i32 {
             redirect(call, &sandbox, kind::TCP, Hook::Connect)
         }
         Ok(way) => direct(call, &sandbox, way),
-        Err(reason) => emit::refuse_address(call, Owner::of(&sandbox), Hook::Connect, reason),
+        Err(reason) => emit::refuse_address(call, &sandbox, Hook::Connect, reason),
     }
+}
+
+/// Connecting a datagram socket sends nothing: resolvers sort addresses by it and programs learn their own.
+/// What is sent to there, the packet hook refuses.
+#[inline(always)]
+fn associate(call: &SockAddr, sandbox: &Sandbox) -> i32 {
+    let (owner, state) = (Owner::of(sandbox), state(call, sandbox));
+    if !call.remember(&SocketState { kind: kind::DATAGRAM, ..state }) {
+        owner.count(Counter::MapFull);
+        return emit::refuse_address(call, sandbox, Hook::Connect, Reason::RateLimited);
+    }
+    PASS
 }
 
 /// Lets the socket connect where it wants to; nothing but a good hello leaves (`direct`).
@@ -62,7 +72,7 @@ fn direct(call: &SockAddr, sandbox: &Sandbox, way: Way) -> i32 {
     let state = SocketState { kind: kind::DIRECT, options, ..state(call, sandbox) };
     if !call.remember(&state) {
         owner.count(Counter::MapFull);
-        return emit::refuse_address(call, owner, Hook::Connect, Reason::RateLimited);
+        return emit::refuse_address(call, sandbox, Hook::Connect, Reason::RateLimited);
     }
     owner.count(Counter::Direct);
     PASS
@@ -110,7 +120,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
         _ => tcp_listener(call, sandbox, kind, to_v4, &original, &mut to),
     }
     if to.port == 0 {
-        return emit::refuse_address(call, owner, hook, Reason::NotAllowed);
+        return emit::refuse_address(call, sandbox, hook, Reason::NotAllowed);
     }
     let state = SocketState {
         kind,
@@ -121,7 +131,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     };
     if !call.remember(&state) {
         owner.count(Counter::MapFull);
-        return emit::refuse_address(call, owner, hook, Reason::RateLimited);
+        return emit::refuse_address(call, sandbox, hook, Reason::RateLimited);
     }
     call.set(&to.address, to.port);
     PASS

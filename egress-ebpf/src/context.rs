@@ -114,10 +114,16 @@ pub fn random() -> u32 {
 /// Makes a refused socket(2) answer EPROTONOSUPPORT instead of EPERM, so that callers fall back.
 #[inline(always)]
 pub fn answer_protocol_not_supported() {
+    answer(EPROTONOSUPPORT);
+}
+
+/// Makes what is refused answer this errno, below 4096; where it is 0, or the kernel lets no hook choose, EPERM.
+#[inline(always)]
+pub fn answer(errno: i32) {
     // SAFETY: a static that the loader has frozen; volatile, since to the compiler it is constant.
-    if unsafe { read_volatile(&raw const HAVE_SET_RETVAL) } == 1 {
+    if errno != 0 && unsafe { read_volatile(&raw const HAVE_SET_RETVAL) } == 1 {
         // SAFETY: takes no pointer.
-        unsafe { bpf_set_retval(-EPROTONOSUPPORT) };
+        unsafe { bpf_set_retval(-errno) };
     }
 }
 

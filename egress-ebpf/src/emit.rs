@@ -6,6 +6,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Event, HelloEvent, Hook},
     pin::NameKey,
+    sandbox::Sandbox,
     usage::ring_bytes,
 };
 
@@ -14,9 +15,10 @@ use crate::{
     maps::EVENTS,
 };
 
-/// Refuses a connect or send, with EPERM.
+/// Refuses a connect or send, with the errno that the sandbox has for it.
 #[inline(always)]
-pub fn refuse_address(call: &SockAddr, owner: Owner, hook: Hook, reason: Reason) -> i32 {
+pub fn refuse_address(call: &SockAddr, sandbox: &Sandbox, hook: Hook, reason: Reason) -> i32 {
+    let owner = Owner::of(sandbox);
     let process = Process::current();
     send(
         owner,
@@ -38,6 +40,7 @@ pub fn refuse_address(call: &SockAddr, owner: Owner, hook: Hook, reason: Reason)
             reserved: 0,
         },
     );
+    context::answer(sandbox.refusal_errno as i32);
     REFUSE
 }
 
@@ -97,12 +100,12 @@ pub fn refuse_device(owner: Owner, device: &DeviceKey, access: u32) {
 pub fn refuse_packet(
     packet: &Packet,
     owner: Owner,
-    reason: Reason,
+    hook: Hook,
+    process: &Process,
     address: &Address,
     port: u16,
     protocol: u32,
 ) {
-    let process = Process::NOBODY;
     send(
         owner,
         &Event {
@@ -111,8 +114,8 @@ pub fn refuse_packet(
             cookie: packet.cookie(),
             address: *address,
             port,
-            hook: Hook::Packet as u8,
-            reason: reason as u8,
+            hook: hook as u8,
+            reason: Reason::ProtocolNotAllowed as u8,
             protocol: protocol as u16,
             family: 0,
             socket_type: 0,

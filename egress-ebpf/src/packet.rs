@@ -5,14 +5,16 @@
 //! device bound after the redirection: each tried on 6.18 and seen to pass the address hooks).
 
 use egress_common::{
-    Address, Reason,
-    event::Counter,
+    Address,
+    event::{Counter, Hook},
     flow::{FlowKey, SocketState, kind},
     hello::{Bytes, Finding},
 };
 
 use crate::{
-    context::{IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, REFUSE, SocketRecord, boot_ns},
+    context::{
+        IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, Process, REFUSE, SocketRecord, boot_ns,
+    },
     direct, emit,
     maps::ASKERS,
 };
@@ -137,24 +139,30 @@ pub fn is_direct(kind: u16) -> bool {
 /// A function of its own to the kernel: its records would not fit on the stack with a name.
 #[inline(never)]
 fn to_listener(packet: Packet, socket: Option<SocketRecord>, headers: &Headers) -> i32 {
-    let state = socket.map(|socket| socket.state());
-    if let Some(state) = &state
-        && approved(&packet, state, headers)
-    {
+    // Without an `Option`: see `decide::sandbox`. What is zero belongs to nobody and approves nothing.
+    let mut state = SocketState::default();
+    if let Some(socket) = socket {
+        state = socket.state();
+    }
+    if approved(&packet, &state, headers) {
         if state.kind == kind::DNS_UDP {
-            return if note_asker(&packet, state, headers) { PASS } else { REFUSE };
+            return if note_asker(&packet, &state, headers) { PASS } else { REFUSE };
         }
         return PASS;
     }
-    let owner = match &state {
-        Some(state) => Owner::of_socket(state),
-        None => Owner::NOBODY,
-    };
+    let owner = Owner::of_socket(&state);
     owner.count(Counter::PacketsDropped);
+    let (mut hook, mut process) = (Hook::Packet, Process::NOBODY);
+    if state.kind == kind::DATAGRAM {
+        hook = Hook::SendConnected;
+        process.tgid = state.tgid;
+        process.uid = state.uid;
+    }
     emit::refuse_packet(
         &packet,
         owner,
-        Reason::ProtocolNotAllowed,
+        hook,
+        &process,
         &headers.destination,
         headers.destination_port,
         headers.protocol,

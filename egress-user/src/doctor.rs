@@ -223,8 +223,10 @@ fn object(is_root: bool) -> Vec<Finding> {
             let errno = if loaded.chooses_errno() {
                 Finding::ok(ERRNO, "refusals have the errno that fits them")
             } else {
-                Finding::warning(ERRNO, "not in this kernel (Linux 5.18)")
-                    .loses("nothing; refused kinds of sockets say EPERM instead of EPROTONOSUPPORT")
+                Finding::warning(ERRNO, "not in this kernel (Linux 5.18)").loses(
+                    "nothing; refused kinds of sockets say EPERM instead of EPROTONOSUPPORT, and \
+                         destinations whatever `refusal_errno` says",
+                )
             };
             vec![Finding::ok(CHECK, format!("all {count} programs load")), errno]
         }

@@ -37,5 +37,5 @@ pub use refusal::Refusal;
 pub use remedy::Remedy;
 pub use rule::{Action, Ech, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};
 pub use search::SearchDomains;
-pub use settings::Settings;
+pub use settings::{RefusalErrno, Settings};
 pub use unix::{UnixAddress, UnixRule};

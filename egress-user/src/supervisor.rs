@@ -87,6 +87,7 @@ pub struct Supervisor {
     pub(crate) registry: Arc<Registry>,
     /// Whether the kernel can end connections of this namespace: else none may be direct.
     pub(crate) can_end: bool,
+    chooses_errno: bool,
     fanout: Arc<OwnFanout>,
     dispatcher: Arc<Dispatcher>,
     servers: NameServerPool,
@@ -118,7 +119,9 @@ impl Supervisor {
         // First: what the caller leaves may be too few to load by.
         let descriptors = Descriptors::raise();
         let host = Host::prepare()?;
-        let (programs, mut maps) = Loaded::load_for(sandboxes).map_err(not_loaded)?.take()?;
+        let loaded = Loaded::load_for(sandboxes).map_err(not_loaded)?;
+        let chooses_errno = loaded.chooses_errno();
+        let (programs, mut maps) = loaded.take()?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()
@@ -156,6 +159,7 @@ impl Supervisor {
             own,
             registry,
             can_end,
+            chooses_errno,
             fanout,
             dispatcher,
             servers: NameServerPool::default(),
@@ -169,6 +173,11 @@ impl Supervisor {
     /// Runs what a program has to wait for: how a command ends, for instance.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.tasks.block_on(future)
+    }
+
+    /// Whether refused calls give what the policy's `refusal_errno` says. Before Linux 5.18 they give EPERM.
+    pub fn chooses_errno(&self) -> bool {
+        self.chooses_errno
     }
 
     /// The sandboxes that live.

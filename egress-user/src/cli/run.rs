@@ -12,6 +12,7 @@ use clap::Args;
 use egress_user::{
     config::Assembled,
     launch::{Command, InitError, Signals, Terminal, exit},
+    policy::RefusalErrno,
     sandbox::{Sandbox, Spec, StartError},
     supervisor::Supervisor,
     sys,
@@ -102,6 +103,12 @@ fn in_sandbox(assembled: Assembled, command: Command, told: ToldArgs) -> anyhow:
     let signals = Signals::block().context("block signals")?;
     let terminal = Terminal::of_caller();
     let supervisor = Supervisor::start()?;
+    if policy.settings().refusal_errno != RefusalErrno::default() && !supervisor.chooses_errno() {
+        told.note(
+            "warning: refusal_errno has no effect on this kernel, which has no bpf_set_retval (Linux 5.18): \
+             refused calls get EPERM",
+        );
+    }
     let teller = told.teller().context("start a thread")?;
     let observer = teller.as_ref().map(Teller::observer);
     let spec = Spec { policy, dns, drain: network.drain, command, observer };

@@ -7,7 +7,7 @@ use super::{
     keys::{Key, Keys, Show, Table},
     values::Value,
 };
-use crate::policy::{Mode, Origin, Settings};
+use crate::policy::{Mode, Origin, RefusalErrno, Settings};
 
 /// What holds of one key.
 #[derive(Clone, Debug)]
@@ -136,6 +136,10 @@ impl EffectiveValues {
             mode: if self.is_word(OF, "mode", "full") { Mode::Full } else { Mode::Limited },
             allow_ech: self.is_word(OF, "ech", "allow"),
             all_unix_sockets: self.boolean(OF, "dangerously_allow_all_unix_sockets"),
+            refusal_errno: RefusalErrno::ALL
+                .into_iter()
+                .find(|(word, _)| self.is_word(OF, "refusal_errno", word))
+                .map_or_else(RefusalErrno::default, |(_, errno)| errno),
         }
     }
 

@@ -102,7 +102,7 @@ fn mistakes_get_an_error_that_helps() {
         ("[network.unix_sockets]\n\"/run/*.sock\" = \"allow\"", "write one line for each socket"),
         (
             "[network.domains]\n\"a.com\" = { action = \"allow\", ports = [\"9-1\"] }",
-            "write each port",
+            "write \"1-9\"",
         ),
         (
             "[network.domains]\n\"a.com\" = { action = \"allow\", ports = \"443\" }",

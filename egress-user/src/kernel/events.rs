@@ -87,7 +87,9 @@ fn subject(event: &Event) -> Subject {
         },
         Some(Hook::Option) => Subject::SocketOption { level: event.family, option: event.protocol },
         Some(Hook::Device) => device(event),
-        Some(Hook::Connect | Hook::Send) => Subject::Address { protocol: event.protocol, to },
+        Some(Hook::Connect | Hook::Send | Hook::SendConnected) => {
+            Subject::Address { protocol: event.protocol, to }
+        }
         Some(Hook::Packet | Hook::Hello) | None => Subject::Packet { protocol: event.protocol, to },
     }
 }
@@ -99,9 +101,8 @@ fn device(event: &Event) -> Subject {
     Subject::Device { kind, major, minor, node: node.map(Into::into) }
 }
 
-/// The destination of a refused connect of a datagram socket: nothing was sent.
-pub fn datagram_connect(event: &Event) -> Option<SocketAddr> {
-    let connect = matches!(Hook::from_number(event.hook), Some(Hook::Connect));
-    (connect && i32::from(event.protocol) == libc::IPPROTO_UDP)
+/// The destination of a refused send on a connected datagram socket.
+pub fn connected_datagram(event: &Event) -> Option<SocketAddr> {
+    matches!(Hook::from_number(event.hook), Some(Hook::SendConnected))
         .then(|| SocketAddr::new(event.address.into(), event.port))
 }

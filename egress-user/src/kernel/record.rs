@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use egress_common::sandbox::{Sandbox, flags};
 
 use super::{KernelError, Maps};
+use crate::policy::RefusalErrno;
 
 /// Writes one sandbox's record.
 pub struct SandboxRecord {
@@ -15,9 +16,32 @@ pub struct SandboxRecord {
     now: Mutex<Now>,
 }
 
+/// What a policy says of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Said {
+    /// [`flags::PUBLIC`].
+    pub is_public: bool,
+    /// [`flags::ECH`].
+    pub allows_ech: bool,
+    /// [`flags::DIRECT`].
+    pub may_be_direct: bool,
+    /// [`Sandbox::refusal_errno`].
+    pub refusal_errno: RefusalErrno,
+}
+
+/// As Linux numbers it; what it gives by itself is 0.
+const fn number(errno: RefusalErrno) -> u32 {
+    let errno = match errno {
+        RefusalErrno::NotPermitted => 0,
+        RefusalErrno::Refused => libc::ECONNREFUSED,
+        RefusalErrno::HostUnreachable => libc::EHOSTUNREACH,
+    };
+    errno.cast_unsigned()
+}
+
 struct Now {
     record: Sandbox,
-    /// [`SandboxRecord::set_policy_flags`] has been here: until then the record has no flag.
+    /// [`SandboxRecord::set_policy`] has been here: until then the record has no flag.
     is_open: bool,
     may_be_direct: bool,
     was_diverted: bool,
@@ -35,18 +59,12 @@ impl SandboxRecord {
         Ok(Self { id: record.id, maps, now: Mutex::new(Now::new(record)) })
     }
 
-    /// Writes what the policy says: [`flags::PUBLIC`], [`flags::ECH`], and whether connections may be
-    /// direct, which they are no more once one was diverted.
+    /// Writes what the policy says; connections are direct no more once one was diverted.
     ///
     /// # Errors
     /// When the kernel refuses it, which keeps the record of before, or the sandbox has ended.
-    pub fn set_policy_flags(
-        &self,
-        is_public: bool,
-        allows_ech: bool,
-        may_be_direct: bool,
-    ) -> Result<(), KernelError> {
-        self.change(|now| now.set_policy(is_public, allows_ech, may_be_direct))
+    pub fn set_policy(&self, said: Said) -> Result<(), KernelError> {
+        self.change(|now| now.set_policy(said))
     }
 
     /// The machine has changed a direct connection's packets: from now on all take the proxy, whatever
@@ -76,16 +94,16 @@ impl Now {
         Self { record, is_open: false, may_be_direct: false, was_diverted: false }
     }
 
-    fn set_policy(&mut self, is_public: bool, allows_ech: bool, may_be_direct: bool) {
+    fn set_policy(&mut self, said: Said) {
         self.record.flags = 0;
-        if is_public {
-            self.record.flags |= flags::PUBLIC;
+        for (is_said, flag) in [(said.is_public, flags::PUBLIC), (said.allows_ech, flags::ECH)] {
+            if is_said {
+                self.record.flags |= flag;
+            }
         }
-        if allows_ech {
-            self.record.flags |= flags::ECH;
-        }
+        self.record.refusal_errno = number(said.refusal_errno);
         self.is_open = true;
-        self.may_be_direct = may_be_direct;
+        self.may_be_direct = said.may_be_direct;
     }
 
     fn flags(&self) -> u32 {
@@ -99,6 +117,13 @@ impl Now {
 mod tests {
     use super::*;
 
+    const OPEN: Said = Said {
+        is_public: true,
+        allows_ech: true,
+        may_be_direct: true,
+        refusal_errno: RefusalErrno::HostUnreachable,
+    };
+
     fn after(changes: &[&dyn Fn(&mut Now)]) -> u32 {
         let mut now = Now::new(Sandbox { id: 1, ..Sandbox::NONE });
         for change in changes {
@@ -110,7 +135,7 @@ mod tests {
 
     #[test]
     fn neither_writer_undoes_the_other() {
-        let policy = |now: &mut Now| now.set_policy(true, true, true);
+        let policy = |now: &mut Now| now.set_policy(OPEN);
         let diverted = |now: &mut Now| now.was_diverted = true;
         assert_eq!(after(&[]), 0);
         assert_eq!(after(&[&policy]), flags::PUBLIC | flags::ECH | flags::DIRECT);
@@ -124,9 +149,21 @@ mod tests {
 
     #[test]
     fn a_policy_takes_back_what_another_gave() {
-        let open = |now: &mut Now| now.set_policy(true, true, true);
-        let closed = |now: &mut Now| now.set_policy(false, false, false);
+        let open = |now: &mut Now| now.set_policy(OPEN);
+        let closed = |now: &mut Now| now.set_policy(Said::default());
         assert_eq!(after(&[&open, &closed]), 0);
         assert_eq!(after(&[&closed, &open]), flags::PUBLIC | flags::ECH | flags::DIRECT);
+    }
+
+    #[test]
+    fn a_sandbox_refuses_as_its_policy_says() {
+        let mut now = Now::new(Sandbox { id: 1, ..Sandbox::NONE });
+        assert_eq!(now.record.refusal_errno, 0);
+        now.set_policy(OPEN);
+        assert_eq!(now.record.refusal_errno, 113);
+        now.set_policy(Said { refusal_errno: RefusalErrno::Refused, ..OPEN });
+        assert_eq!(now.record.refusal_errno, 111);
+        now.set_policy(Said::default());
+        assert_eq!(now.record.refusal_errno, 0);
     }
 }

@@ -118,7 +118,7 @@ impl Policy {
     /// Whether it says the same as the other of every target; false also where that is not seen at once.
     pub fn says_as(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (self.rules(), other.rules());
-        self.settings == other.settings
+        self.settings.judges_as(&other.settings)
             && ours.by_ref().zip(theirs.by_ref()).all(|(one, other)| one.says_as(other))
             && self.rules().count() == other.rules().count()
     }

@@ -16,6 +16,37 @@ pub struct Settings {
     pub allow_ech: bool,
     /// `dangerously_allow_all_unix_sockets`.
     pub all_unix_sockets: bool,
+    /// `refusal_errno`. No verdict depends on it.
+    pub refusal_errno: RefusalErrno,
+}
+
+/// What a program gets for a destination that is refused where it asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RefusalErrno {
+    /// EPERM.
+    #[default]
+    NotPermitted,
+    /// ECONNREFUSED.
+    Refused,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+}
+
+impl RefusalErrno {
+    /// Every one, by the word of the policy.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("eperm", Self::NotPermitted),
+        ("econnrefused", Self::Refused),
+        ("ehostunreach", Self::HostUnreachable),
+    ];
+}
+
+impl Settings {
+    /// Whether every verdict is the same under both.
+    pub fn judges_as(&self, other: &Self) -> bool {
+        let Self { refusal_errno, .. } = *self;
+        *self == Self { refusal_errno, ..other.clone() }
+    }
 }
 
 /// As an empty `[network]` says, with the filter on.
@@ -28,6 +59,7 @@ impl Default for Settings {
             mode: Mode::Full,
             allow_ech: false,
             all_unix_sockets: false,
+            refusal_errno: RefusalErrno::NotPermitted,
         }
     }
 }

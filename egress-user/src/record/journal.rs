@@ -69,7 +69,7 @@ enum Added {
 #[derive(Default)]
 struct Deferred {
     /// Port and count of each.
-    connects: HashMap<Alike, (u16, u64)>,
+    datagrams: HashMap<Alike, (u16, u64)>,
     tcp_ports: BTreeSet<u16>,
     /// Lookups that a library makes on the way to those of a name that it was asked for, each with
     /// the names that these may be, and its count.
@@ -119,19 +119,15 @@ impl Journal {
         }
     }
 
-    /// Notes a connect of a datagram socket to an address of an allowed name. Resolver libraries
-    /// sort a name's addresses by such connects, to the port that they are asked for (RFC 6724),
-    /// and send nothing: it is in the summary only if no TCP connection went to that port.
-    pub fn refused_datagram_connect(&self, port: u16, event: Event) {
-        // Libraries that are asked for no port take one of these.
-        if matches!(port, 0 | u16::MAX) {
-            return;
-        }
+    /// Notes a datagram that a connected socket wanted to send to an address of an allowed name. Browsers and
+    /// HTTP libraries try QUIC so, beside TCP to the same port: it is in the summary only if no TCP connection
+    /// went there.
+    pub fn refused_datagram(&self, port: u16, event: Event) {
         let event = self.observed(event);
         let mut deferred = self.deferred();
         let event = Alike(event);
-        if deferred.connects.len() < MAX_DISTINCT || deferred.connects.contains_key(&event) {
-            deferred.connects.entry(event).or_insert((port, 0)).1 += 1;
+        if deferred.datagrams.len() < MAX_DISTINCT || deferred.datagrams.contains_key(&event) {
+            deferred.datagrams.entry(event).or_insert((port, 0)).1 += 1;
         } else {
             drop(deferred);
             self.add(event, 1);
@@ -172,17 +168,18 @@ impl Journal {
     /// The same of each of these ports to which a datagram connect was noted so far.
     pub fn note_attempts(&self, ports: RangeInclusive<u16>) {
         let mut deferred = self.deferred();
-        let noted = deferred.connects.values().map(|(port, _)| *port);
+        let noted = deferred.datagrams.values().map(|(port, _)| *port);
         let tried: Vec<u16> = noted.filter(|port| ports.contains(port)).collect();
         deferred.tcp_ports.extend(tried);
     }
 
-    /// Ends the wait for TCP connections and for answers: what is left of the datagram connects, and of
+    /// Ends the wait for TCP connections and for answers: what is left of the datagrams, and of
     /// lookups on the way, is in the summary.
     pub fn flush_deferred(&self) {
         let mut deferred = self.deferred();
-        let connects = std::mem::take(&mut deferred.connects);
-        let left = connects.into_iter().filter(|(_, (port, _))| !deferred.tcp_ports.contains(port));
+        let datagrams = std::mem::take(&mut deferred.datagrams);
+        let left =
+            datagrams.into_iter().filter(|(_, (port, _))| !deferred.tcp_ports.contains(port));
         let mut left: Vec<_> = left.map(|(event, (_, count))| (event, count)).collect();
         let lookups = std::mem::take(&mut deferred.lookups);
         let is_told = |names: &[Name]| !names.iter().any(|name| deferred.answered.contains(name));

@@ -68,7 +68,7 @@ fn keeps(
         // Names pass that only denies are asked of.
         return now.says_as(before) && vouched.vouches_as(evidence);
     }
-    if now.settings() == before.settings() && vouched.vouches_as(evidence) {
+    if now.settings().judges_as(before.settings()) && vouched.vouches_as(evidence) {
         return true;
     }
     match judged {

@@ -29,7 +29,7 @@ impl Sandbox {
         let written = self.write_record();
         self.keeper.write_rules();
         let policy = self.state.policy();
-        let is_other = policy.settings() != before.settings();
+        let is_other = !policy.settings().judges_as(before.settings());
         let is_gone = |to: SocketAddr| {
             let of_pin = lost
                 .iter()

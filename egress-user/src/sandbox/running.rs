@@ -8,7 +8,7 @@ use super::SandboxState;
 use crate::{
     direct::Direct,
     dns::Service,
-    kernel::{self, KernelError, KernelEvent, SandboxRecord},
+    kernel::{self, KernelError, KernelEvent, Said, SandboxRecord},
     own::Keeper,
     policy::Mode,
     proxy::Transparent,
@@ -49,15 +49,19 @@ impl Sandbox {
     pub(super) fn write_record(&self) -> Result<(), KernelError> {
         let policy = self.state.policy();
         let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
-        let (is_public, allows_ech) = (policy.allows_public(), policy.settings().allow_ech);
-        self.record.set_policy_flags(is_public, allows_ech, may_be_direct)
+        self.record.set_policy(Said {
+            is_public: policy.allows_public(),
+            allows_ech: policy.settings().allow_ech,
+            may_be_direct,
+            refusal_errno: policy.settings().refusal_errno,
+        })
     }
 
     fn refused(&self, event: &Event) {
         let refused = kernel::describe(event, |to| self.proxy.explain(to));
-        match kernel::datagram_connect(event) {
+        match kernel::connected_datagram(event) {
             Some(to) if self.state.is_pinned(to.ip()) => {
-                self.state.journal.refused_datagram_connect(to.port(), refused);
+                self.state.journal.refused_datagram(to.port(), refused);
             }
             _ => self.state.journal.refused(refused),
         }

@@ -65,7 +65,8 @@ fn how_libraries_sort_addresses_is_no_news() {
         PYTHON,
         "-c",
         "import socket; socket.getaddrinfo('several.test', 0, type=socket.SOCK_STREAM)\n\
-         try: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((__import__('sys').argv[1], 123))\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((__import__('sys').argv[1], 123))\n\
+         try: s.send(b'x')\n\
          except PermissionError: print('EPERM')",
         SITE,
     ]);

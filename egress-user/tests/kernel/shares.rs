@@ -14,7 +14,7 @@ use egress_common::pin::{PortList, Ports};
 use egress_common::sandbox::Sandbox;
 use egress_common::usage::ASKED_MOST;
 use egress_user::flow::{Flows, PeerAddress};
-use egress_user::kernel::{SandboxRecord, Standing, detach_pinned};
+use egress_user::kernel::{Said, SandboxRecord, Standing, detach_pinned};
 use egress_user::pins::{Naming, Opening, PinStore};
 use egress_user::policy::{Name, Policy, Settings};
 
@@ -119,7 +119,7 @@ fn what_comes_after_the_end_is_not_written() {
     store.pin(target(), &Opening::proxied(u64::MAX, Ports::ALL)).expect_err("no pin");
     let policy = Policy::new(Settings::default(), Vec::new());
     object.maps.add_rules(gone.id, &policy).expect_err("no rules");
-    record.set_policy_flags(true, true, true).expect_err("no record");
+    record.set_policy(Said::default()).expect_err("no record");
     record.set_diverted().expect_err("no record");
     assert_eq!(object.maps.standing(gone.id), Standing::default());
     assert_eq!(gone.connect(1), 1, "what is no sandbox is refused");

@@ -8,6 +8,13 @@ use super::log::{Log, Request};
 /// Most bytes of a request's head; a longer one ends the connection.
 const HEAD_LIMIT: usize = 64 << 10;
 
+/// What a browser shows of it, and fetches for it, only its script says.
+const PAGE: &str = "<!doctype html><title>page</title><script>document.write(\
+    '<p>The page' + ' arrived.</p><img src=/arrived/' + (8 + 9) + '>')</script>\n";
+
+/// A picture of another site's.
+const PICTURE: &str = "<img src=https://refused.test/picture>\n";
+
 /// Where a conversation takes place, for the log.
 pub(crate) struct Place<'l> {
     pub(crate) at: SocketAddr,
@@ -19,6 +26,8 @@ pub(crate) struct Place<'l> {
 ///
 /// - `/bytes/N` gives N bytes of [`pattern`].
 /// - `/info/refs` gives one branch, to a git that asks which there are.
+/// - `/page` gives a page that is whole once its script has run; the script has `/arrived/17` fetched.
+/// - `/page/mixed` is the same with a picture of refused.test's.
 /// - `/sink` reads the body and answers its length and SHA-256.
 /// - anything else answers the host, the TLS server name and the path, as the server saw them.
 pub(crate) fn serve(stream: &mut (impl Read + Write), place: &Place<'_>) -> io::Result<()> {
@@ -34,11 +43,14 @@ pub(crate) fn serve(stream: &mut (impl Read + Write), place: &Place<'_>) -> io::
         }
         let body: Vec<u8> = buffer.drain(..head.length).collect();
         let answer = answer(&head, &body, place);
+        let is_page = head.path.starts_with("/page");
         let Head { method, host, path, .. } = head;
         place.log.request(Request { at: place.at, sni: place.sni.clone(), method, host, path });
         // In one piece, so that a client which reads once sees it whole.
+        let kind = if is_page { "Content-Type: text/html\r\n" } else { "" };
+        let length = answer.len();
         let mut response =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len()).into_bytes();
+            format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {length}\r\n\r\n").into_bytes();
         response.extend_from_slice(&answer);
         stream.write_all(&response)?;
         stream.flush()?;
@@ -70,6 +82,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 fn answer(head: &Head, body: &[u8], place: &Place<'_>) -> Vec<u8> {
     if let Some(length) = head.path.strip_prefix("/bytes/").and_then(|n| n.parse().ok()) {
         return pattern(length);
+    }
+    match head.path.as_str() {
+        "/page" => return PAGE.into(),
+        "/page/mixed" => return [PAGE, PICTURE].concat().into_bytes(),
+        _ => {}
     }
     if head.path == "/sink" {
         return format!("{} {}\n", body.len(), sha256(body)).into_bytes();

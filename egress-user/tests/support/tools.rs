@@ -44,6 +44,7 @@ pub(crate) const TLS_SERVERS: &[(&str, &str)] = &[
 
 /// Scripts that stand in every world's directory.
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
+    ("associated.py", include_str!("clients/associated.py")),
     ("attacks.py", include_str!("clients/attacks.py")),
     ("base.py", include_str!("clients/base.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),

@@ -48,6 +48,7 @@ const LIST: &[Key] = {
             .narrow_word("required"),
         key(Network, "ech", Word(&["refuse", "allow"]), "\"refuse\"", "`\"allow\"` lets Encrypted ClientHello pass; only its outer name is checked then.", "ech = \"allow\"")
             .narrow_word("refuse"),
+        key(Network, "refusal_errno", Word(&["eperm", "econnrefused", "ehostunreach"]), "\"eperm\"", "What `connect()` to a refused destination gives, and a refused send of an unconnected datagram socket. Before Linux 5.18 it is always EPERM.", "refusal_errno = \"econnrefused\""),
         key(Network, "drain", Time, "\"30s\"", "After the command's end, what it wrote is still delivered; a connection whose receiver takes nothing for this long is given up. `\"0s\"` gives up at once.", "drain = \"2m\""),
         key(Network, "presets", Texts { empty: true }, "[]", "Lists of rules that come with egress; `egress policy presets` shows them.", "presets = [\"common-dependencies\"]")
             .read_by(|it| value::preset(it).map(Value::Word)).free().shown(Show::Never),

@@ -9,12 +9,13 @@ time. PROBE_DEADLINE gives other seconds.
 import sys
 import time
 
+import associated
 import datagrams
 import others
 import streams
 from base import DEADLINE, word
 
-ATTEMPTS = {**vars(streams), **vars(datagrams), **vars(others)}
+ATTEMPTS = {**vars(streams), **vars(datagrams), **vars(associated), **vars(others)}
 AT_ONCE = DEADLINE / 10
 
 
