@@ -19,7 +19,8 @@ pub struct PinKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinValue {
-    /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends.
+    /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends. What connects later is
+    /// sent to the proxy, which has the name looked up again.
     pub expires_ns: u64,
     /// TCP ports that the rules of the pinned names open, together.
     pub ports: Ports,

@@ -82,7 +82,8 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     if action == DENY {
         return Err(Reason::Denied);
     }
-    if (pinned && pin.is_open) || is_open {
+    // A pin that has ended, too: it waits there until it is known whether the name has the address still.
+    if pin.is_open || is_open {
         return Ok(Way::Proxy);
     }
     // A public address under `*`: the proxy knows which ports that rule opens.

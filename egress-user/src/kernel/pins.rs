@@ -12,7 +12,7 @@ use std::{
 use egress_common::{
     abi::HTTP_PORTS,
     hello,
-    pin::{NameKey, NameValue, PinKey, PinValue, PortList},
+    pin::{NameKey, NameValue, PinKey, PinValue, PortList, Ports},
 };
 
 use super::maps::{Maps, key_of};
@@ -22,6 +22,9 @@ use crate::{
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
+
+/// An end that is over whenever it is asked for, and not that of no pin.
+const OVER_NS: u64 = 1;
 
 /// Of linux/bpf.h.
 const BPF_NOEXIST: u64 = 1;
@@ -109,6 +112,18 @@ impl PinStore for KernelPins {
     fn unpin(&self, address: IpAddr) {
         // Absent is as good as removed.
         let _ = self.maps.pins().remove(&self.address_key(address));
+    }
+
+    fn expire(&self, address: IpAddr, ports: Ports) {
+        let none = PortList::NONE;
+        let value = PinValue { expires_ns: OVER_NS, ports, direct: none, unread: none };
+        let mut map = self.maps.pins();
+        let is_kept = self.maps.lives(self.sandbox)
+            && map.insert(self.address_key(address), Wire(value), 0).is_ok();
+        drop(map);
+        if !is_kept {
+            self.unpin(address);
+        }
     }
 
     fn name(&self, address: IpAddr, name: &Name, naming: &Naming) -> Option<u64> {

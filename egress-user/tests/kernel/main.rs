@@ -59,6 +59,7 @@ mod proxy;
 mod rebinding;
 mod rebinding_moves;
 mod refusal_errno;
+mod renewal;
 mod requests;
 mod resolves_to;
 mod search;
