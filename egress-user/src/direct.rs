@@ -4,6 +4,7 @@
 //! hello is not whole yet.
 
 mod ender;
+pub(crate) mod refusal;
 mod waiting;
 
 use std::{
@@ -21,7 +22,7 @@ use egress_common::{
 use self::{ender::Ender, waiting::Waiting};
 use crate::{
     kernel::{self, Maps, SandboxRecord},
-    proxy::Transparent,
+    sandbox::SandboxState,
 };
 
 /// How long a hello may take from its first byte to its last. Real programs write it at once.
@@ -36,9 +37,9 @@ const ENDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Those of one sandbox.
 pub struct Direct {
-    proxy: Arc<Transparent>,
+    state: Arc<SandboxState>,
     maps: Arc<Maps>,
-    sandbox: Arc<SandboxRecord>,
+    record: Arc<SandboxRecord>,
     ender: Arc<Ender>,
     waiting: Waiting,
 }
@@ -46,9 +47,9 @@ pub struct Direct {
 impl Direct {
     /// Those of this sandbox. The kernel has to be able to end sockets of this network namespace
     /// ([`kernel::Destroyer::open`]): else no connection may be direct.
-    pub fn new(proxy: Arc<Transparent>, maps: Arc<Maps>, sandbox: Arc<SandboxRecord>) -> Arc<Self> {
+    pub fn new(state: Arc<SandboxState>, maps: Arc<Maps>, record: Arc<SandboxRecord>) -> Arc<Self> {
         let ender = Ender::new(maps.clone());
-        Arc::new(Self { proxy, maps, sandbox, ender, waiting: Waiting::default() })
+        Arc::new(Self { state, maps, record, ender, waiting: Waiting::default() })
     }
 
     /// Deals with what the packet hook told.
@@ -61,7 +62,7 @@ impl Direct {
             }
             Some(Finding::Diverted) => {
                 // The next connections, to wherever, would fare no better.
-                if let Err(error) = self.sandbox.set_diverted() {
+                if let Err(error) = self.record.set_diverted() {
                     tracing::debug!(%error, "connections are still direct");
                 }
                 self.end(&hello, Finding::Diverted);
@@ -81,7 +82,7 @@ impl Direct {
 
     /// Ends those that are for such an address and of which no payload has left.
     pub fn end_where(&self, is_closed: impl Fn(IpAddr) -> bool) {
-        for (cookie, connection) in self.maps.all_unverified(self.sandbox.id) {
+        for (cookie, connection) in self.maps.all_unverified(self.state.id) {
             if is_closed(connection.destination.into()) {
                 self.ender.end(cookie);
             }
@@ -90,13 +91,13 @@ impl Direct {
 
     /// Ends all of this sandbox that are for such a destination, whatever has passed by them.
     pub fn end_everything_where(&self, is_closed: impl Fn(SocketAddr) -> bool) {
-        for (cookie, connection) in self.maps.all_unverified(self.sandbox.id) {
+        for (cookie, connection) in self.maps.all_unverified(self.state.id) {
             let to = SocketAddr::new(connection.destination.into(), connection.destination_port);
             if is_closed(to) {
                 self.ender.end(cookie);
             }
         }
-        match kernel::connections_of(self.sandbox.id) {
+        match kernel::connections_of(self.state.id) {
             Ok(connections) => {
                 // What goes to loopback is the proxy's, or the sandbox's own: never direct.
                 let direct = connections.into_iter().filter(|one| {
@@ -129,11 +130,8 @@ impl Direct {
         let name = hello::bytes(&hello.name);
         let name = name.get(..length).filter(|name| !name.is_empty());
         // Judged first: the program may connect again as soon as it has its error.
-        self.proxy.direct_refused(
-            to,
-            finding,
-            name.map(|n| String::from_utf8_lossy(n).into_owned()),
-        );
+        let name = name.map(|n| String::from_utf8_lossy(n).into_owned());
+        refusal::note(&self.state, to, finding, name);
         self.ender.end(hello.event.cookie);
     }
 }

@@ -18,6 +18,7 @@ mod sock_diag;
 mod sockets;
 mod teardown;
 mod usage;
+mod verify;
 
 pub use destroy::Destroyer;
 pub use detach::detach_pinned;

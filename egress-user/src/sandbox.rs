@@ -4,6 +4,7 @@
 mod change;
 mod connections;
 mod ending;
+mod explain;
 mod handle;
 mod policy_watch;
 mod reload;

@@ -33,9 +33,9 @@ pub(crate) struct Options {
     /// The kernel: a version that apt has, as 6.1 or 6.12, or the path of a Debian package
     #[arg(default_value = "6.1")]
     kernel: String,
-    /// Only tests whose name contains this
+    /// Only tests whose name contains this. May be given several times: those of any
     #[arg(long, value_name = "TEXT", conflicts_with = "command")]
-    filter: Option<String>,
+    filter: Vec<String>,
     /// Not the tests whose name contains this; they are counted as skipped. May be given several times
     #[arg(long, value_name = "TEXT", conflicts_with = "command")]
     skip: Vec<String>,
@@ -88,8 +88,9 @@ fn run_tests(
     tests: &Executable,
     console: &Path,
 ) -> anyhow::Result<ExitCode> {
-    let filter = options.filter.as_deref();
-    let mut listed = runner::list(&mut tests.command(), filter)?;
+    let mut listed = runner::list(&mut tests.command(), None)?;
+    let is_meant = |name: &String| options.filter.iter().any(|text| name.contains(text));
+    listed.retain(|name| options.filter.is_empty() || is_meant(name));
     let found = listed.len();
     listed.retain(|name| !options.skip.iter().any(|text| name.contains(text)));
     if listed.is_empty() {
@@ -101,7 +102,7 @@ fn run_tests(
     let program = tests.path.to_string_lossy();
     let mut words = vec![&*program, "--include-ignored", "--color=never", &threads];
     words.extend(options.skip.iter().flat_map(|text| ["--skip", text]));
-    words.extend(filter);
+    words.extend(options.filter.iter().map(String::as_str));
     let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
     let job = Job { words: &words, folder: &tests.package, seconds: options.limit, console };
     let mut reader = runner::Reader::default();

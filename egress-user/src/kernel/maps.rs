@@ -50,6 +50,8 @@ pub struct Maps {
     pub(super) flows: SizedMap<FlowKey, FlowValue>,
     pub(super) askers: Hash<FlowKey, FlowValue>,
     pub(super) usage: UsageTable,
+    /// Sandboxes that have ended as the last, and of which the maps still have something.
+    pub(super) leftovers: Mutex<Vec<u64>>,
     events: Option<RingBuf<MapData>>,
 }
 
@@ -114,6 +116,7 @@ impl Maps {
             flows: sized(ebpf, map::FLOWS)?,
             askers: taken(ebpf, map::ASKERS)?,
             usage: usage(ebpf, sandboxes)?,
+            leftovers: Mutex::default(),
             events: Some(taken(ebpf, map::EVENTS)?),
         })
     }
@@ -129,6 +132,7 @@ impl Maps {
     /// # Errors
     /// When there are as many others as the object was loaded for.
     pub fn add_sandbox(&self, sandbox: Sandbox) -> Result<(), KernelError> {
+        self.clear_leftovers();
         let slot = self.usage.slot(sandbox.id).ok_or(KernelError::TooManySandboxes)?;
         let mut map = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
         map.insert(sandbox.id, Wire(Sandbox { slot, ..sandbox }), 0)

@@ -6,15 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::Map,
-    programs::{Program, ProgramError},
-};
+use aya::{Ebpf, EbpfLoader, maps::Map, programs::Program};
 use egress_common::abi::{self, ProgramSpec, capacity, global, map};
 
 use super::{
     abi::UnverifiedPin, detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps,
+    verify::load_all,
 };
 use crate::sys;
 
@@ -94,7 +91,7 @@ impl Loaded {
             loader.map_max_entries(map, each.saturating_mul(sandboxes));
         }
         let mut ebpf = loader
-            // No type relocations are in the object: reading the kernel's types would cost 10 ms.
+            // No type relocations are in the object.
             .btf(None)
             .override_global(global::HAVE_SET_RETVAL, &form.set_retval, true)
             .override_global(global::HAVE_LOOP, &form.bpf_loop, true)
@@ -103,13 +100,7 @@ impl Loaded {
             .override_global(global::SHARED_FLAGS, &at.shared_flags, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(Box::new(error)))?;
-        for spec in abi::PROGRAMS {
-            load_program(program(&mut ebpf, spec)?).map_err(|source| KernelError::Load {
-                program: spec.name,
-                enforces: spec.enforces,
-                source: Box::new(source.into()),
-            })?;
-        }
+        load_all(&mut ebpf)?;
         Ok(Self {
             ebpf,
             chooses_errno: form.set_retval == 1,
@@ -233,16 +224,4 @@ impl Drop for Attached {
 
 fn program<'a>(ebpf: &'a mut Ebpf, spec: &ProgramSpec) -> Result<&'a mut Program, KernelError> {
     ebpf.program_mut(spec.name).ok_or(KernelError::Missing { program: spec.name })
-}
-
-fn load_program(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
-        Program::CgroupDevice(program) => program.load(),
-        Program::CgroupSkb(program) => program.load(),
-        Program::CgroupSock(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        Program::CgroupSockopt(program) => program.load(),
-        Program::SockOps(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
 }

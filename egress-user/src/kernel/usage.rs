@@ -77,6 +77,11 @@ impl UsageTable {
         counts
     }
 
+    /// Whether no sandbox has a slot.
+    pub(super) fn is_empty(&self) -> bool {
+        self.owners().iter().skip(NOBODY as usize + 1).all(|owner| *owner == 0)
+    }
+
     /// What was counted of it until now; with 0, of what is in no sandbox.
     pub(super) fn counts_of(&self, sandbox: u64) -> Counts {
         match sandbox {

@@ -23,7 +23,6 @@ use super::{
     budget::{Budget, EARLY_BYTES, UNJUDGED_BYTES},
     connection::Connection,
     drain::{Drain, Owed},
-    hosts::by_hosts_file,
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -177,9 +176,7 @@ impl Transparent {
                 }
             }
             Err(refused) => {
-                let (hosts, policy) = (self.sandbox.hosts(), self.sandbox.policy());
-                let refused = by_hosts_file(hosts, &policy, to.ip(), refused);
-                self.sandbox.journal.refused(*refused);
+                self.sandbox.journal.refused(*self.sandbox.as_asked(to.ip(), refused));
                 reset(&client);
             }
         }
@@ -232,13 +229,6 @@ impl Transparent {
         let _ = self.renewals.set(renewals);
     }
 
-    /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
-    /// have become the machine's own. The kernel tells of an address before it can be reached.
-    pub(super) fn became_own(&self, to: SocketAddr) -> Option<Box<Event>> {
-        self.sandbox.settle_own();
-        if self.sandbox.policy().closes_own(to.ip()) { self.explain(to) } else { None }
-    }
-
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
     /// the listener's queue, where they take no descriptor.
     async fn permit(&self) -> Permit {
@@ -283,13 +273,6 @@ impl Transparent {
     /// What was given up.
     pub fn given_up(&self) -> Vec<GivenUp> {
         self.drain.given_up()
-    }
-
-    /// Why a connection there is refused, in the words of the policy; none when it would not be.
-    pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
-        let policy = self.sandbox.policy();
-        let gathered = Evidence::gather(&policy, self.pins(), to, boottime_ns());
-        gathered.err().map(|event| by_hosts_file(self.sandbox.hosts(), &policy, to.ip(), event))
     }
 
     /// Notes that direct connections were made, of which user space sees nothing while all is well.

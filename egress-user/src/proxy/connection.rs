@@ -66,7 +66,7 @@ impl Connection<'_> {
                 Err(stop) => return Box::pin(self.stop(stop)).await,
             };
         let reached = SocketAddr::new(address, self.evidence.target().port());
-        if let Some(refused) = self.proxy.became_own(reached) {
+        if let Some(refused) = self.proxy.sandbox.became_own(reached) {
             drop(stream);
             return Box::pin(self.stop(Stop::Refused { refused, http: false })).await;
         }

@@ -1,6 +1,6 @@
 //! Another policy for a sandbox that lives: pins and connections are judged anew.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{Judged, SandboxState};
 use crate::{
@@ -50,6 +50,17 @@ impl SandboxState {
             keeps(pins, before, &policy, evidence, judged, now_ns)
         });
         Changed { ended, lost }
+    }
+
+    /// Ends the pins of, and the connections by way of the proxy to, the addresses for which `which` holds.
+    /// Gives how many connections. To be called under [`SandboxState::change`].
+    pub(crate) fn revoke(&self, which: impl Fn(IpAddr) -> bool) -> usize {
+        // The same policy, as a newer one: what pins vouched for before this, and is not in the list yet, is
+        // judged again before it enters.
+        let generation = self.policy.set(self.policy());
+        self.pins().end(&which, boottime_ns());
+        let is_kept = |evidence: &Evidence| !which(evidence.target().ip());
+        self.connections.rejudge(generation, |_, evidence, _| is_kept(evidence))
     }
 }
 

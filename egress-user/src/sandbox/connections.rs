@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -114,13 +113,6 @@ impl Connections {
             }
         }
         ended
-    }
-
-    /// Ends those to an address for which `which` holds. Gives how many.
-    pub(super) fn end_where(&self, which: impl Fn(SocketAddr) -> bool) -> usize {
-        let entries = self.entries();
-        let ended = entries.by_number.values().filter(|entry| which(entry.evidence.target()));
-        ended.map(|entry| entry.end.requested.notify_one()).count()
     }
 
     /// Ends all, and leaves to the kernel what it has of them: nothing serves them any more.

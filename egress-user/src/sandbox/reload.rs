@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Reloaded, Sandbox, change::Changed};
 use crate::{
-    clock::boottime_ns,
     kernel::KernelError,
     policy::{Policy, Transport},
     supervisor::Supervisor,
@@ -45,8 +44,7 @@ impl Sandbox {
     /// Ends pins and connections of some addresses.
     pub(super) fn revoke(&self, which: impl Fn(IpAddr) -> bool) -> usize {
         let _changing = self.state.change();
-        self.state.pins().end(&which, boottime_ns());
-        let ended = self.state.connections.end_where(|to| which(to.ip()));
+        let ended = self.state.revoke(&which);
         self.end_direct(|to| which(to.ip()));
         ended
     }

@@ -58,7 +58,7 @@ impl Sandbox {
     }
 
     fn refused(&self, event: &Event) {
-        let refused = kernel::describe(event, |to| self.proxy.explain(to));
+        let refused = kernel::describe(event, |to| self.state.explain(to));
         match kernel::connected_datagram(event) {
             Some(to) if self.state.is_pinned(to.ip()) => {
                 self.state.journal.refused_datagram(to.port(), refused);

@@ -118,7 +118,7 @@ impl Sandbox {
         let keeper = Arc::new(Keeper::new(state.clone(), maps.clone()));
         let may_be_direct = supervisor.can_end && policy.settings().mode != Mode::Limited;
         let direct =
-            may_be_direct.then(|| Direct::new(proxy.clone(), maps.clone(), record.clone()));
+            may_be_direct.then(|| Direct::new(state.clone(), maps.clone(), record.clone()));
         if let Some(direct) = &direct {
             keeper.set_direct(direct.clone());
             tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());

@@ -4,6 +4,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::Registry;
@@ -14,7 +15,11 @@ use crate::{
 
 /// Most events that are given out before other tasks have their turn: a program that does nothing but get
 /// refused must not keep others' lookups waiting.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 128;
+
+/// Wait when more than [`AT_ONCE`] have come at once: what a flood leaves in the ring meanwhile is read in one
+/// go, and wakes the threads of all sandboxes once.
+const FLOODED: Duration = Duration::from_millis(1);
 
 /// Reads the one ring of all sandboxes.
 pub(super) struct Dispatcher {
@@ -35,7 +40,7 @@ impl Dispatcher {
             while let Ok(mut ready) = ring.readable().await {
                 ready.clear_ready();
                 while !self.give_some() {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(FLOODED).await;
                 }
             }
         });

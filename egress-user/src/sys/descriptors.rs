@@ -10,7 +10,7 @@ use std::{
 };
 
 use egress_common::device::{DeviceKey, kind};
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 use nix::sys::{
     socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname},
@@ -20,13 +20,15 @@ use nix::unistd::{dup2_stdin, dup2_stdout};
 
 use super::file_systems::is_of_kernel;
 
-/// Lets the running tokio runtime wait for a descriptor. Must be called inside a runtime.
+/// Lets the running tokio runtime wait until a descriptor can be read, and hear of nothing else: a socket that
+/// is written to would wake it for each packet that has gone. Must be called inside a runtime.
 ///
 /// # Errors
 /// What epoll gives.
 pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an owned descriptor stays open, and the same, for as long as the watch owns it.
-    unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+        .map_err(io::Error::from)
 }
 
 /// Whether something can be read, or accepted, without waiting: what the kernel says now, and not what

@@ -5,6 +5,9 @@ use super::{ALLOWED, two_sites};
 
 const NOBODY: &[&str] = &["--allow", "allowed.test", "--user", "nobody"];
 
+/// Why a test of such a network was not tried.
+pub(super) const NONE: &str = "programs can make no network namespace: this kernel would let one have a device in the machine's";
+
 /// Whether a program may make a network at all: where the kernel would let it have a device in another one, it may
 /// not. Hosts may forbid user namespaces besides.
 pub(super) fn can_be_made(world: &World) -> bool {

@@ -84,6 +84,8 @@ fn a_slot_is_used_again_with_nothing_counted() {
     let object = Object::load();
     let first = object.sandbox();
     assert_eq!(first.connect(3), 3);
+    let policy = Policy::new(Settings::default(), Vec::new());
+    object.maps.add_rules(first.id, &policy).expect("room for its rules");
     let counts = object.maps.remove_sandbox(first.id);
     let lost = counts.get(Counter::EventsLost);
     assert_eq!((lost, counts.get(Counter::MapFull)), (0, 0));
@@ -91,6 +93,11 @@ fn a_slot_is_used_again_with_nothing_counted() {
     for number in [1, 2] {
         object.maps.add_sandbox(id(number)).expect("there is room for two");
     }
+    assert_eq!(
+        object.maps.standing(first.id),
+        Standing::default(),
+        "who comes finds maps without the last"
+    );
     assert!(object.maps.add_sandbox(id(3)).is_err(), "a third would live by the others' room");
     for number in [1, 2] {
         object.maps.remove_sandbox(id(number).id);

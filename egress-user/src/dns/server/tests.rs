@@ -8,6 +8,8 @@ use hickory_proto::{
     rr::RecordType,
 };
 
+use tokio::net::UdpSocket;
+
 use super::*;
 use crate::dns::{
     Settings,

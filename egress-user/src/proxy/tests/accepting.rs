@@ -1,8 +1,11 @@
 //! Which connections are served at all.
 
+use egress_common::hello::Finding;
+
 use super::{CURL, Ended, OTHER, Site, TWO, WEB, World, world::fresh};
 use crate::{
     clock::boottime_ns,
+    direct::refusal,
     launch::{PROBE_GREETING, PROBE_TARGET},
 };
 
@@ -93,6 +96,6 @@ async fn a_direct_connection_that_is_refused_is_judged_and_noted_as_one_of_the_p
     let at = fresh(WEB);
     world.pin("curl.test", at.ip());
     let name = Some("python.test".to_owned());
-    world.proxy.direct_refused(at, egress_common::hello::Finding::NotPinned, name);
+    refusal::note(&world.sandbox, at, Finding::NotPinned, name);
     assert_eq!(world.reasons(), ["sni_mismatch"]);
 }

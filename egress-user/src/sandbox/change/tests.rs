@@ -78,6 +78,23 @@ fn where_the_right_is_another_one_only_what_is_encrypted_lives_on() {
 }
 
 #[test]
+fn what_was_vouched_for_before_a_revocation_is_judged_behind_it() {
+    let state = sandbox(&["allow a.test"], "a.test");
+    let entered = connection(&state);
+    // Another one is on its way into the list.
+    let version = state.policy.now();
+    let to = SocketAddr::new(address(AT), 443);
+    let gathered = Evidence::gather(&version.policy, state.pins(), to, boottime_ns()).unwrap();
+    assert_eq!(state.revoke(|address| address != to.ip()), 0);
+    assert!(!is_ended(&entered) && entered.judged(Judged::Requests), "of another address");
+    assert_eq!(state.revoke(|address| address == to.ip()), 1);
+    assert!(is_ended(&entered));
+    assert!(state.connections.add(Arc::new(gathered), version).is_none());
+    let now = state.policy.now();
+    Evidence::gather(&now.policy, state.pins(), to, boottime_ns()).unwrap_err();
+}
+
+#[test]
 fn a_third_policy_judges_what_the_second_kept() {
     let state = sandbox(&["allow a.test"], "a.test");
     let tls = connection(&state);

@@ -1,17 +1,43 @@
-//! Refusals of addresses that the machine's hosts file gives a name: the program was told the name.
+//! Why a connection is refused. Where the machine's hosts file gives its address a name, the name is what is
+//! refused: the program was told it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use egress_common::Reason;
 
+use super::SandboxState;
 use crate::{
+    clock::boottime_ns,
     dns::HostsFile,
+    judge::Evidence,
     policy::{Name, Policy, Refusal},
     record::{Event, Grounds, Verdict},
 };
 
+impl SandboxState {
+    /// Why a connection there is refused, in the words of the policy; none when it would not be.
+    pub fn explain(&self, to: SocketAddr) -> Option<Box<Event>> {
+        let policy = self.policy();
+        let gathered = Evidence::gather(&policy, self.pins(), to, boottime_ns());
+        gathered.err().map(|event| self.as_asked(to.ip(), event))
+    }
+
+    /// The refusal of a connection to this address, as the program knows where it went: by the name that the
+    /// hosts file has of it, where it has one.
+    pub(crate) fn as_asked(&self, to: IpAddr, refused: Box<Event>) -> Box<Event> {
+        by_hosts_file(self.hosts(), &self.policy(), to, refused)
+    }
+
+    /// Why nothing may pass by a connection that was just made there: since it was judged, the address may
+    /// have become the machine's own. The kernel tells of an address before it can be reached.
+    pub(crate) fn became_own(&self, to: SocketAddr) -> Option<Box<Event>> {
+        self.settle_own();
+        if self.policy().closes_own(to.ip()) { self.explain(to) } else { None }
+    }
+}
+
 /// The refusal of the name in the place of that of its address, which would be advised to be opened by itself.
-pub(super) fn by_hosts_file(
+fn by_hosts_file(
     hosts: &HostsFile,
     policy: &Policy,
     address: IpAddr,
