@@ -3,7 +3,7 @@ use super::support::{Answer, Finished, PYTHON, Policy, World, slowness};
 use super::{OTHER, PRIVATE, SITE};
 
 /// Functions that say what comes of a connection, and wait until a pin is over: what ends one is time.
-fn program(life: u64, lines: &str) -> String {
+fn program(life: u32, lines: &str) -> String {
     format!(
         "import errno, socket, subprocess, threading, time\n\
          def greeting(address, port=22):\n  \
@@ -17,14 +17,14 @@ fn program(life: u64, lines: &str) -> String {
 }
 
 /// Every pin lives so many seconds, whatever the name server says.
-fn policy(world: &World, life: u64) -> Policy {
+fn policy(world: &World, life: u32) -> Policy {
     world.policy(format!(
         "[network.domains]\n\"allowed.test\" = \"allow\"\n\"other.test\" = \"allow\"\n\
          [network.dns]\ntimeout = \"2s\"\nmin_ttl = \"{life}s\"\nmax_ttl = \"{life}s\"\n"
     ))
 }
 
-fn run<'w>(world: &'w World, life: u64, lines: &str) -> Finished<'w> {
+fn run<'w>(world: &'w World, life: u32, lines: &str) -> Finished<'w> {
     let policy = policy(world, life);
     let out = world.egress(&policy.options()).run([PYTHON, "-c", &program(life, lines)]);
     out.succeeded();

@@ -83,7 +83,7 @@ fn an_address_stays_open_as_long_as_any_name_pins_it() {
     assert_eq!(pins.expired(address(A), 100), None);
     pins.purge(500);
     assert!(sink.open().is_empty());
-    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(A))));
+    assert_eq!(sink.entries().last(), Some(&Entry::Expire(address(A))));
 }
 
 #[test]
