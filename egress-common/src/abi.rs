@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -28,6 +28,10 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
+    /// Ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].
+    pub const SYNS: &str = "SYNS";
+    /// Socket cookie → [`crate::held::Released`].
+    pub const RELEASED: &str = "RELEASED";
     /// [`crate::sandbox::Sandbox::slot`] → [`crate::usage::Usage`].
     pub const USAGE: &str = "USAGE";
 }
@@ -62,11 +66,15 @@ pub mod capacity {
     /// Bytes of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
     /// of it: [`crate::usage::may_report`].
     pub const EVENT_BYTES: u32 = 1 << 18;
+    /// Bytes of the ring of held SYNs, of all sandboxes, as above.
+    pub const SYN_BYTES: u32 = 1 << 20;
+    /// Held connects that were let in and are not accepted yet.
+    pub const RELEASED: u32 = FLOWS;
     /// Records of usage: one of each sandbox, and one of what belongs to none.
     pub const USAGE: u32 = SANDBOXES + 1;
 
     /// The maps whose capacity is that of one sandbox.
-    pub const EACH: [(&str, u32); 7] = [
+    pub const EACH: [(&str, u32); 8] = [
         (map::PINS, PINS),
         (map::NAMES, NAMES),
         (map::LIVE, NAMES),
@@ -74,6 +82,7 @@ pub mod capacity {
         (map::ADDRESSES, ADDRESSES),
         (map::FLOWS, FLOWS),
         (map::ASKERS, ASKERS),
+        (map::RELEASED, RELEASED),
     ];
 }
 
@@ -116,6 +125,8 @@ pub const PROGRAMS: &[ProgramSpec] = &[
     ProgramSpec { name: "egress_recvmsg6", attach_type: 20, enforces: "IPv6 DNS answers' source" },
     ProgramSpec { name: "egress_peer4", attach_type: 29, enforces: "getpeername over IPv4" },
     ProgramSpec { name: "egress_peer6", attach_type: 30, enforces: "getpeername over IPv6" },
+    ProgramSpec { name: "egress_local4", attach_type: 31, enforces: "getsockname over IPv4" },
+    ProgramSpec { name: "egress_local6", attach_type: 32, enforces: "getsockname over IPv6" },
 ];
 
 /// Constants that the loader writes into the object's read-only data.

@@ -95,6 +95,12 @@ pub struct SocketState {
     pub next_after: u32,
     /// What `record` becomes then.
     pub record_after: u32,
+    /// Of a connection that was held: its own address, as the server sees it.
+    pub local: Address,
+    /// Its port, host byte order; 0 where the socket's own name is told.
+    pub local_port: u16,
+    /// Zero.
+    pub reserved: [u16; 3],
 }
 
 /// Bits of [`SocketState::options`].
@@ -107,6 +113,8 @@ pub mod option {
     pub const SEQUENCE: u32 = 4;
     /// User space has been told that the hello is not whole yet.
     pub const REPORTED: u32 = 8;
+    /// Of a connection by way of the proxy: its SYN is held until user space knows the network's answer.
+    pub const HOLD: u32 = 16;
 }
 
 impl SocketState {

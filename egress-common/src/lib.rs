@@ -13,6 +13,7 @@ pub mod device;
 pub mod event;
 pub mod first_line;
 pub mod flow;
+pub mod held;
 pub mod hello;
 pub mod pin;
 pub mod pod;

@@ -73,4 +73,6 @@ pub mod flags {
     pub const DIRECT: u32 = 2;
     /// `ech = "allow"`.
     pub const ECH: u32 = 4;
+    /// SYNs to the proxy are held until the network's answer is known.
+    pub const HOLD: u32 = 8;
 }

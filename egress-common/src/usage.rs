@@ -26,14 +26,19 @@ pub struct Usage {
     pub asked: u64,
     /// Begin of the second in which they are counted, in CLOCK_BOOTTIME nanoseconds.
     pub asked_since_ns: u64,
+    /// Bytes of the ring of held SYNs, as [`Usage::unread`].
+    pub syns_unread: u64,
+    /// As [`Usage::unread_until`].
+    pub syns_unread_until: u64,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 3],
 }
 
 const _: () = {
     // Both sides reckon in whole words, and the ring's share in its capacity.
     assert!(size_of::<Usage>() == 128);
     assert!(capacity::EVENT_BYTES.is_power_of_two());
+    assert!(capacity::SYN_BYTES.is_power_of_two());
     // One event always finds room where nobody has any.
     assert!(
         2 * ring_bytes::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64
@@ -67,10 +72,11 @@ pub mod word {
 /// one, without anybody being told how many there are (a "dynamic threshold", as switches share their
 /// buffers by).
 ///
-/// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one.
+/// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one; `ring`: of the
+/// whole ring.
 #[inline(always)]
-pub const fn may_report(own: u64, unread: u64, event: u64) -> bool {
-    own + unread + event <= capacity::EVENT_BYTES as u64
+pub const fn may_report(own: u64, unread: u64, event: u64, ring: u32) -> bool {
+    own + unread + event <= ring as u64
 }
 
 /// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; twelve
@@ -105,7 +111,7 @@ mod tests {
         loop {
             let before = unread;
             for own in own.iter_mut().take(by) {
-                if may_report(*own, unread, event) {
+                if may_report(*own, unread, event, capacity::EVENT_BYTES) {
                     *own += event;
                     unread += event;
                 }
@@ -122,7 +128,7 @@ mod tests {
             let own = flooded(by);
             let unread: u64 = own.iter().sum();
             let mut quiet = 0;
-            while may_report(quiet, unread + quiet, ring_bytes::<Event>()) {
+            while may_report(quiet, unread + quiet, ring_bytes::<Event>(), capacity::EVENT_BYTES) {
                 quiet += ring_bytes::<Event>();
             }
             let share = u64::from(capacity::EVENT_BYTES) / (by as u64 + 1);

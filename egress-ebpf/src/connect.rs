@@ -102,6 +102,9 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         hellos: 0,
         next_after: 0,
         record_after: 0,
+        local: Address { words: [0; 4] },
+        local_port: 0,
+        reserved: [0; 3],
     }
 }
 
@@ -122,8 +125,12 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     if to.port == 0 {
         return emit::refuse_address(call, sandbox, hook, Reason::NotAllowed);
     }
+    // In a namespace of the program's own no listener is there: nobody would answer.
+    let is_held =
+        kind == kind::TCP && sandbox.flags & flags::HOLD != 0 && call.netns() == sandbox.netns;
     let state = SocketState {
         kind,
+        options: if is_held { option::HOLD } else { 0 },
         listener_port: to.port,
         listener_family: to.family,
         listener4: to.address.words[3],

@@ -4,6 +4,7 @@
 //! which promise of the kernel each access rests on.
 
 mod device;
+mod held;
 mod packet;
 mod sock_addr;
 mod socket_record;
@@ -35,6 +36,7 @@ use egress_common::{
 };
 
 pub use device::Device;
+pub use held::{write_head, write_held};
 pub use packet::Packet;
 pub use sock_addr::{Family, SockAddr};
 pub use socket_record::SocketRecord;

@@ -13,9 +13,11 @@ mod decide;
 mod device;
 mod direct;
 mod emit;
+mod held;
 mod maps;
 mod packet;
 mod peername;
+mod sockname;
 mod sockops;
 mod sockopt;
 
@@ -65,6 +67,16 @@ pub fn egress_peer4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(getpeername6)]
 pub fn egress_peer6(ctx: SockAddrContext) -> i32 {
     peername::restore(&SockAddr::new(ctx, Family::V6))
+}
+
+#[cgroup_sock_addr(getsockname4)]
+pub fn egress_local4(ctx: SockAddrContext) -> i32 {
+    sockname::restore(&SockAddr::new(ctx, Family::V4))
+}
+
+#[cgroup_sock_addr(getsockname6)]
+pub fn egress_local6(ctx: SockAddrContext) -> i32 {
+    sockname::restore(&SockAddr::new(ctx, Family::V6))
 }
 
 #[sock_ops]

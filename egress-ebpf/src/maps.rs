@@ -16,6 +16,7 @@ use egress_common::{
     device::DeviceKey,
     event::Unverified,
     flow::{FlowKey, FlowValue, SocketState},
+    held::Released,
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
     usage::Usage,
@@ -83,6 +84,16 @@ pub static DEVICES: HashMap<DeviceKey, u32> =
 /// counted; the decision stands.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENT_BYTES, 0);
+
+/// Read by user space. Full, or the sandbox's share of it: the SYN is dropped untold, and the program's own next
+/// one, a second later, is told.
+#[map]
+pub static SYNS: RingBuf = RingBuf::with_byte_size(capacity::SYN_BYTES, 0);
+
+/// Written and removed by user space. Full: the connect is let in without a name of its own.
+#[map]
+pub static RELEASED: HashMap<u64, Released> =
+    HashMap::with_max_entries(capacity::RELEASED, BPF_F_NO_PREALLOC);
 
 /// What each sandbox takes of the other maps, and counters that a full ring cannot lose. Changed here and
 /// by user space, in place.

@@ -7,7 +7,7 @@
 use egress_common::{
     Address,
     event::{Counter, Hook},
-    flow::{FlowKey, SocketState, kind},
+    flow::{FlowKey, SocketState, kind, option},
     hello::{Bytes, Finding},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     context::{
         IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Packet, Process, REFUSE, SocketRecord, boot_ns,
     },
-    direct, emit,
+    direct, emit, held,
     maps::ASKERS,
 };
 
@@ -92,8 +92,13 @@ fn passes(
 ) -> Option<i32> {
     let port = u32::from_be(tcp[0]) as u16;
     if matches!(socket.kind(), kind::TCP | kind::DNS_TCP) {
-        let there = (destination, port) == socket.listener();
-        return if there && packet.interface() == LOOPBACK_IFINDEX { Some(PASS) } else { None };
+        if (destination, port) != socket.listener() || packet.interface() != LOOPBACK_IFINDEX {
+            return None;
+        }
+        if is_syn(tcp[2]) && socket.options() & option::HOLD != 0 {
+            return Some(held::on_syn(*packet, socket, tcp[2], transport));
+        }
+        return Some(PASS);
     }
     if (destination, port) != socket.original() {
         return None;
@@ -105,6 +110,12 @@ fn passes(
         }
         _ => None,
     }
+}
+
+/// Whether the word with length and flags is that of a connection's first packet.
+#[inline(always)]
+fn is_syn(flags: u32) -> bool {
+    u32::from_be(flags) >> 16 & 0x12 == 0x02
 }
 
 #[inline(always)]

@@ -4,12 +4,13 @@
 use egress_common::{
     abi::{UNVERIFIED_WAIT_MS, capacity},
     event::Unverified,
-    flow::{FlowKey, SocketState, kind},
+    flow::{FlowKey, SocketState, kind, option},
 };
 
 use crate::{
     context::{IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, lookup, set_ended, usage},
-    maps::{FLOWS, LIVE, UNVERIFIED},
+    held,
+    maps::{FLOWS, LIVE, RELEASED, UNVERIFIED},
     packet::is_direct,
 };
 
@@ -26,7 +27,7 @@ const TCP_CLOSE: u32 = 7;
 pub fn tcp(ops: &SockOps) {
     match ops.op() {
         TCP_CONNECT_CB => connect(ops),
-        ESTABLISHED_CB => limit_wait(ops),
+        ESTABLISHED_CB => established(ops),
         RTO_CB | RTT_CB => unlimit_wait(ops),
         STATE_CB if ops.new_state() == TCP_CLOSE => close(ops),
         _ => {}
@@ -58,11 +59,24 @@ fn connect(ops: &SockOps) {
     let value = state.flow(ops.cookie(), boot_ns());
     if !owner.put(&FLOWS, &key(ops, &state), &value, capacity::FLOWS, usage::flows) {
         // The proxy will find no record and close the connection.
+        socket.unhold();
         return;
     }
     ops.follow_state();
     // To a listener on loopback: the machine's default may pace (bbr), which halves what is relayed.
     ops.set_reno();
+}
+
+#[inline(always)]
+fn established(ops: &SockOps) {
+    let Some(socket) = ops.socket() else { return };
+    if socket.kind() == kind::TCP && socket.options() & option::HOLD != 0 {
+        if let Some(released) = lookup(&RELEASED, &ops.cookie()) {
+            socket.set_local(&released.local, released.local_port);
+        }
+        return;
+    }
+    limit_wait(ops);
 }
 
 /// Programs that have chosen a limit keep it.
@@ -112,6 +126,9 @@ fn close(ops: &SockOps) {
     // takes the record then, or clears it away. Nobody waits for the answer to a question.
     if ops.old_state() == TCP_SYN_SENT || state.kind != kind::TCP {
         Owner::of_socket(&state).remove(&FLOWS, &key, usage::flows);
+        if state.options & option::HOLD != 0 {
+            held::gone(socket, ops.cookie());
+        }
     } else {
         set_ended(&FLOWS, &key);
     }

@@ -1,8 +1,8 @@
 //! Connecting to the outside: only to addresses that the policy let through, never to a name.
 //!
-//! The address that the program asked for comes first. When it is silent for a quarter of a second,
-//! other pins of the name are tried beside it, as programs do that hear of a dead address themselves
-//! (Happy Eyeballs, RFC 8305): behind the proxy they do not, as the proxy has accepted.
+//! Where connects are held (`proxy/held.rs`) the asked address's answer is the program's. Where they are not, a program
+//! whose connection was accepted does not hear of a dead address: when the asked one is silent for a quarter of a
+//! second, other pins of the name are tried beside it (Happy Eyeballs, RFC 8305).
 
 use std::{
     future::Future,

@@ -1,6 +1,6 @@
 //! Who a connection or a datagram came from, and where it wanted to go: the kernel's word for it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 /// Where the program wanted to go. A type of its own, so that it cannot be passed where the peer
 /// or the dialled address is meant.
@@ -16,6 +16,8 @@ pub struct PeerAddress(pub SocketAddr);
 pub struct Flow {
     /// Where the program wanted to go; IPv4 destinations of v6 sockets are IPv4 here.
     pub original: OriginalDestination,
+    /// The socket's cookie.
+    pub cookie: u64,
     /// Thread group id in the initial PID namespace.
     pub tgid: u32,
     /// User in the initial user namespace.
@@ -33,6 +35,16 @@ pub trait Flows: Send + Sync {
     /// Takes the record of a TCP connection that was accepted at this address of the listener; a
     /// second call for it misses.
     fn take_tcp(&self, peer: PeerAddress, at: SocketAddr) -> Option<Flow>;
+    /// Lets the SYNs of a socket that is held pass, and has it be called by this name once it is connected; by its
+    /// own where there is none. To be followed by [`Flows::forget_released`].
+    ///
+    /// # Errors
+    /// When there is no room: it keeps its own name.
+    fn release(&self, _cookie: u64, _local: Option<SocketAddr>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// The socket is accepted, or nobody waits for it any more.
+    fn forget_released(&self, _cookie: u64) {}
     /// Clears away records of sockets that have closed, and that nobody can accept any more: to be
     /// called when no listener has had connections waiting for [`FORGOTTEN_AFTER`].
     fn forget(&self) {}

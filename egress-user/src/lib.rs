@@ -14,6 +14,7 @@ pub mod direct;
 pub mod dns;
 pub mod doctor;
 pub mod flow;
+pub mod hold;
 pub mod host;
 pub mod import;
 pub mod judge;

@@ -16,6 +16,7 @@ mod ending;
 mod first_bytes;
 mod forward;
 mod handshake;
+mod held;
 mod http1;
 mod http2;
 mod judging;

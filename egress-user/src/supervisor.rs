@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod events;
+mod held;
 mod name_servers;
 mod own;
 mod registry;
@@ -27,6 +28,7 @@ use self::{
 use crate::{
     config::DnsSettings,
     dns::{NameServers, ServersError},
+    hold::Injector,
     host::{Barred, Host, HostError, ListenError, Listeners, Writer},
     kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
     own as own_addresses,
@@ -87,6 +89,8 @@ pub struct Supervisor {
     pub(crate) registry: Arc<Registry>,
     /// Whether the kernel can end connections of this namespace: else none may be direct.
     pub(crate) can_end: bool,
+    /// What answers connects that are held; none where the rights for it are missing, and nothing is held.
+    pub(crate) injector: Option<Arc<Injector>>,
     chooses_errno: bool,
     fanout: Arc<OwnFanout>,
     dispatcher: Arc<Dispatcher>,
@@ -126,6 +130,9 @@ impl Supervisor {
         let events = maps
             .take_events()
             .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
+        let held = maps
+            .take_held()
+            .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
@@ -145,7 +152,11 @@ impl Supervisor {
         {
             let _entered = runtime.enter();
             dispatcher.clone().follow().map_err(failed("watch the events"))?;
+            held::follow(held, registry.clone()).map_err(failed("watch connects that are held"))?;
         }
+        let injector = Injector::open()
+            .inspect_err(|error| tracing::debug!(%error, "connects are let in before the dial"))
+            .ok();
         let can_end = Destroyer::open()
             .inspect_err(|error| tracing::debug!(%error, "every connection takes the proxy"))
             .is_ok();
@@ -159,6 +170,7 @@ impl Supervisor {
             own,
             registry,
             can_end,
+            injector: injector.map(Arc::new),
             chooses_errno,
             fanout,
             dispatcher,

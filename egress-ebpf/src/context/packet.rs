@@ -5,16 +5,18 @@ use core::{ffi::c_void, ptr::read_volatile};
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::generated::{
-        bpf_get_socket_cookie, bpf_loop, bpf_probe_read_kernel, bpf_skb_load_bytes,
+        bpf_get_socket_cookie, bpf_loop, bpf_probe_read_kernel, bpf_sk_release, bpf_skb_load_bytes,
+        bpf_skc_lookup_tcp,
     },
     programs::SkBuffContext,
 };
 use egress_common::{
+    Address,
     hello::{Bytes, MAX_EXTENSIONS, NAME_BYTES, NameWords, Walk},
     records::{MAX_RECORDS, Records},
 };
 
-use super::{SocketRecord, socket_record};
+use super::{SocketRecord, sock_addr::CURRENT_NETNS, socket_record};
 
 /// Written by the loader: 1 where the kernel has `bpf_loop` (5.17). The verifier knows the value and
 /// looks at the form that is used alone.
@@ -35,7 +37,7 @@ const SHARED: u8 = 0x1f;
 /// A packet that leaves or arrives.
 #[derive(Clone, Copy)]
 pub struct Packet {
-    skb: *mut __sk_buff,
+    pub(super) skb: *mut __sk_buff,
 }
 
 impl Packet {
@@ -121,6 +123,49 @@ impl Packet {
                 ) != 0
                 || flags & SHARED != 0
         }
+    }
+
+    /// Whether its source is an address of loopback. `transport` as in [`Self::has_listener`].
+    #[inline(always)]
+    pub fn is_from_loopback(&self, transport: u32) -> bool {
+        if transport == 20 {
+            self.load::<1>(12).is_some_and(|[first]| first == 127)
+        } else {
+            let source = self.load::<16>(8);
+            source.is_some_and(|source| Address::from_octets(source) == Address::LOOPBACK6)
+        }
+    }
+
+    /// Whether somebody listens, or is connected, where this packet goes, in the namespace that it is in.
+    /// `transport`: where the TCP header begins, 20 or 40. Also when that cannot be told.
+    #[inline(always)]
+    pub fn has_listener(&self, transport: u32) -> bool {
+        // The addresses and ports of a packet lie as the helper wants them.
+        if transport == 20 {
+            self.load::<12>(12).is_none_or(|mut tuple| self.finds(&mut tuple))
+        } else {
+            self.load::<36>(8).is_none_or(|mut tuple| self.finds(&mut tuple))
+        }
+    }
+
+    #[inline(always)]
+    fn finds<const N: usize>(&self, tuple: &mut [u8; N]) -> bool {
+        // SAFETY: the helper takes the context, and reads as much of the tuple as it is told.
+        let found = unsafe {
+            bpf_skc_lookup_tcp(
+                self.skb.cast(),
+                tuple.as_mut_ptr().cast(),
+                N as u32,
+                CURRENT_NETNS,
+                0,
+            )
+        };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: a socket that the helper has given, and that is given back right here.
+        unsafe { bpf_sk_release(found.cast()) };
+        true
     }
 
     /// Walks a hello's extensions.

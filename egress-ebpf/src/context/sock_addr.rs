@@ -15,10 +15,10 @@ use aya_ebpf::{
 };
 use egress_common::{Address, flow::SocketState};
 
-use super::socket_record::{socket_record, storage};
+use super::socket_record::{SocketRecord, socket_record, storage};
 
 // linux/bpf.h: BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN.
-const CURRENT_NETNS: u64 = u64::MAX;
+pub(super) const CURRENT_NETNS: u64 = u64::MAX;
 const TCP_LISTEN: u32 = 10;
 
 /// Which of the two forms of a `bpf_sock_addr` hook this is.
@@ -182,6 +182,12 @@ impl SockAddr {
             bpf_sk_release(found.cast());
             state != TCP_LISTEN
         }
+    }
+
+    /// In place.
+    #[inline(always)]
+    pub fn record(&self) -> Option<SocketRecord> {
+        socket_record(self.sk())
     }
 
     #[inline(always)]

@@ -192,6 +192,29 @@ impl SocketRecord {
         unsafe { (*self.0.as_ptr()).options |= option::REPORTED };
     }
 
+    /// The name that the socket has for its program; port 0 is none.
+    #[inline(always)]
+    pub fn local(&self) -> (Address, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0.as_ptr()).local, (*self.0.as_ptr()).local_port) }
+    }
+
+    #[inline(always)]
+    pub fn set_local(&self, local: &Address, port: u16) {
+        // SAFETY: as in `set_kind`.
+        unsafe {
+            (*self.0.as_ptr()).local = *local;
+            (*self.0.as_ptr()).local_port = port;
+        }
+    }
+
+    /// Its SYN passes at once.
+    #[inline(always)]
+    pub fn unhold(&self) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).options &= !option::HOLD };
+    }
+
     #[inline(always)]
     pub fn set_pin(&self, pin: u64) {
         // SAFETY: as in `set_kind`.

@@ -5,15 +5,16 @@ use core::{
     ptr::{NonNull, read_volatile, write_volatile},
 };
 
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{HashMap, RingBuf};
 use egress_common::{
+    abi::capacity,
     event::Counter,
     flow::SocketState,
     sandbox::Sandbox,
     usage::{self, NOBODY, Usage},
 };
 
-use crate::maps::{EVENTS, USAGE};
+use crate::maps::{EVENTS, SYNS, USAGE};
 
 // linux/bpf.h, linux/errno.h.
 const NOEXIST: u64 = 1;
@@ -124,22 +125,44 @@ impl Owner {
     pub fn may_report(self, bytes: u64) -> bool {
         let Some(usage) = self.usage() else { return false };
         let usage = usage.as_ptr();
-        let (read, written) = (EVENTS.query(CONSUMER_POSITION), EVENTS.query(PRODUCER_POSITION));
-        // SAFETY: as in `usage`. Processors that do this at once may forget an event of each other's.
-        unsafe {
-            let mut own = read_volatile(&raw const (*usage).unread);
-            if read >= read_volatile(&raw const (*usage).unread_until) {
-                own = 0;
-                write_volatile(&raw mut (*usage).unread, 0);
-            }
-            if !usage::may_report(own, written.wrapping_sub(read), bytes) {
-                return false;
-            }
-            add(&raw mut (*usage).unread, bytes);
-            write_volatile(&raw mut (*usage).unread_until, written.wrapping_add(bytes));
-        }
-        true
+        // SAFETY: the addresses of fields, which are not looked at here.
+        let unread = unsafe { (&raw mut (*usage).unread, &raw mut (*usage).unread_until) };
+        may_fill(&EVENTS, capacity::EVENT_BYTES, unread, bytes)
     }
+
+    /// The same of the ring of held SYNs.
+    #[inline(always)]
+    pub fn may_hold(self, bytes: u64) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let usage = usage.as_ptr();
+        // SAFETY: as in `may_report`.
+        let unread =
+            unsafe { (&raw mut (*usage).syns_unread, &raw mut (*usage).syns_unread_until) };
+        may_fill(&SYNS, capacity::SYN_BYTES, unread, bytes)
+    }
+}
+
+/// Takes so many bytes of a ring, where they are in a sandbox's share of it. `unread`: its counts, within its
+/// record.
+#[inline(always)]
+fn may_fill(ring: &RingBuf, size: u32, unread: (*mut u64, *mut u64), bytes: u64) -> bool {
+    let (unread, until) = unread;
+    let (read, written) = (ring.query(CONSUMER_POSITION), ring.query(PRODUCER_POSITION));
+    // SAFETY: fields of a live element of an array; the verifier has seen its null check. Processors that do
+    // this at once may forget an event of each other's.
+    unsafe {
+        let mut own = read_volatile(unread);
+        if read >= read_volatile(until) {
+            own = 0;
+            write_volatile(unread, 0);
+        }
+        if !usage::may_report(own, written.wrapping_sub(read), bytes, size) {
+            return false;
+        }
+        add(unread, bytes);
+        write_volatile(until, written.wrapping_add(bytes));
+    }
+    true
 }
 
 /// The count of records in `FLOWS`.

@@ -191,7 +191,7 @@ pub(crate) struct Everybody(pub(super) bool);
 impl Everybody {
     fn flow(&self) -> Option<Flow> {
         let original = OriginalDestination(SocketAddr::from(([192, 0, 2, 53], 53)));
-        self.0.then_some(Flow { original, tgid: 1, uid: 1 })
+        self.0.then_some(Flow { original, cookie: 0, tgid: 1, uid: 1 })
     }
 }
 

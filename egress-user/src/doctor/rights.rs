@@ -13,7 +13,8 @@ pub(super) fn all() -> Vec<Finding> {
     let map = read("/proc/self/uid_map").unwrap_or_default();
     let lacking = lacking(has);
     let inside = (is_in_sandbox() && !lacking.is_empty()).then(in_sandbox);
-    let own = [root(is_root), capabilities(is_root, &lacking), user_namespace(&map)];
+    let held = raw_sockets(is_root, has(Capability::CAP_NET_RAW));
+    let own = [root(is_root), capabilities(is_root, &lacking), held, user_namespace(&map)];
     inside.into_iter().chain(own).collect()
 }
 
@@ -46,6 +47,23 @@ fn capabilities(is_root: bool, lacking: &[(Capability, &str)]) -> Finding {
     } else {
         finding.advise(SUDO)
     }
+}
+
+/// Without them a sandbox starts, and holds the same.
+fn raw_sockets(is_root: bool, has: bool) -> Finding {
+    const CHECK: &str = "raw sockets";
+    if has {
+        return Finding::ok(CHECK, "yes: connect(2) answers as the network does");
+    }
+    let finding = Finding::warning(CHECK, format!("without {}", Capability::CAP_NET_RAW)).loses(
+        "that connect(2) fails where the network refuses it: by way of the proxy it succeeds, and what fails \
+         fails behind it",
+    );
+    finding.advise(if is_root {
+        "give it that capability, as in `--cap-add NET_RAW`"
+    } else {
+        SUDO
+    })
 }
 
 /// `map` as /proc/self/uid_map has it. Root of a user namespace has every capability there, and
@@ -94,6 +112,16 @@ pub(super) fn lockdown(text: io::Result<String>) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Status;
+
+    #[test]
+    fn without_raw_sockets_a_sandbox_starts_all_the_same() {
+        assert_eq!(raw_sockets(true, true).status, Status::Ok);
+        for is_root in [true, false] {
+            let without = raw_sockets(is_root, false);
+            assert_eq!(without.status, Status::Warning);
+            assert!(without.lost.is_some() && without.advice.is_some());
+        }
+    }
 
     #[test]
     fn without_rights_the_missing_ones_are_named_with_what_they_are_for() {

@@ -72,6 +72,7 @@ impl KernelFlows {
                 value.original.into(),
                 value.original_port,
             )),
+            cookie: value.cookie,
             tgid: value.tgid,
             uid: value.uid,
         })
@@ -86,6 +87,14 @@ impl Flows for KernelFlows {
             return None;
         }
         self.flow(value)
+    }
+
+    fn release(&self, cookie: u64, local: Option<SocketAddr>) -> io::Result<()> {
+        self.maps.release(cookie, local)
+    }
+
+    fn forget_released(&self, cookie: u64) {
+        self.maps.forget_released(cookie);
     }
 
     fn forget(&self) {

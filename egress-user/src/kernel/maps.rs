@@ -17,6 +17,7 @@ use egress_common::{
     device::DeviceKey,
     event::{Counter, Unverified},
     flow::{FlowKey, FlowValue},
+    held::Released,
     pin::{NameKey, NameValue, PinKey, PinValue, RuleAction, RuleKey, RuleValue},
     sandbox::Sandbox,
 };
@@ -53,6 +54,8 @@ pub struct Maps {
     /// Sandboxes that have ended as the last, and of which the maps still have something.
     pub(super) leftovers: Mutex<Vec<u64>>,
     events: Option<RingBuf<MapData>>,
+    pub(super) syns: Option<RingBuf<MapData>>,
+    pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
 }
 
 fn taken<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
@@ -118,6 +121,8 @@ impl Maps {
             usage: usage(ebpf, sandboxes)?,
             leftovers: Mutex::default(),
             events: Some(taken(ebpf, map::EVENTS)?),
+            syns: Some(taken(ebpf, map::SYNS)?),
+            released: Mutex::new(taken(ebpf, map::RELEASED)?),
         })
     }
 

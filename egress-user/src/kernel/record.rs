@@ -45,6 +45,7 @@ struct Now {
     is_open: bool,
     may_be_direct: bool,
     was_diverted: bool,
+    holds: bool,
 }
 
 impl SandboxRecord {
@@ -76,6 +77,11 @@ impl SandboxRecord {
         self.change(|now| now.was_diverted = true)
     }
 
+    /// From here on SYNs to the proxy are held, once the policy's flags are there; user space answers them.
+    pub fn set_holds(&self) {
+        self.lock().holds = true;
+    }
+
     fn change(&self, how: impl FnOnce(&mut Now)) -> Result<(), KernelError> {
         let mut now = self.lock();
         how(&mut now);
@@ -91,7 +97,7 @@ impl SandboxRecord {
 
 impl Now {
     fn new(record: Sandbox) -> Self {
-        Self { record, is_open: false, may_be_direct: false, was_diverted: false }
+        Self { record, is_open: false, may_be_direct: false, was_diverted: false, holds: false }
     }
 
     fn set_policy(&mut self, said: Said) {
@@ -107,7 +113,10 @@ impl Now {
     }
 
     fn flags(&self) -> u32 {
-        let others = self.record.flags & !flags::DIRECT;
+        let mut others = self.record.flags & !(flags::DIRECT | flags::HOLD);
+        if self.is_open && self.holds {
+            others |= flags::HOLD;
+        }
         let direct = self.is_open && self.may_be_direct && !self.was_diverted;
         if direct { others | flags::DIRECT } else { others }
     }
@@ -143,6 +152,11 @@ mod tests {
         assert_eq!(after(&[&policy, &diverted]), flags::PUBLIC | flags::ECH);
         // Another policy: what the machine does to packets stays.
         assert_eq!(after(&[&policy, &diverted, &policy]), flags::PUBLIC | flags::ECH);
+        // What holds SYNs stays, whatever comes, and begins with the policy.
+        let holds = |now: &mut Now| now.holds = true;
+        assert_eq!(after(&[&holds]), 0);
+        let all = flags::PUBLIC | flags::ECH | flags::HOLD;
+        assert_eq!(after(&[&holds, &policy, &diverted, &policy]), all);
         // Diverted while nothing is open opens nothing.
         assert_eq!(after(&[&diverted]), 0);
     }

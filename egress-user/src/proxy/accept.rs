@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,7 @@ use super::{
     budget::{Budget, EARLY_BYTES, UNJUDGED_BYTES},
     connection::Connection,
     drain::{Drain, Owed},
+    held::Held,
     outbound::Outbound,
     refuse::reset,
     write_all,
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     clock::boottime_ns,
     dns::Renewals,
-    flow::{FORGOTTEN_AFTER, Flows, PeerAddress},
+    flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{Pins, RENEW_EVERY, direct_ports},
@@ -53,11 +54,14 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 /// The transparent proxy of one sandbox, behind all of its listeners.
 pub struct Transparent {
     pub(super) sandbox: Arc<SandboxState>,
-    flows: Arc<dyn Flows>,
+    pub(super) flows: Arc<dyn Flows>,
     connections: Admission,
     /// There was no room for a connection, which is told once.
     was_full: AtomicBool,
-    drain: Drain,
+    /// Listeners that wait for room.
+    waiting: AtomicUsize,
+    pub(super) drain: Drain,
+    pub(super) held: Held,
     pub(super) outbound: Outbound,
     pub(super) early: Arc<Budget>,
     pub(super) unjudged: Arc<Budget>,
@@ -67,10 +71,10 @@ pub struct Transparent {
 }
 
 /// A connection for which something vouches.
-struct Listed<'a> {
-    policy: Arc<Policy>,
-    evidence: Arc<Evidence>,
-    live: Live<'a>,
+pub(super) struct Listed<'a> {
+    pub(super) policy: Arc<Policy>,
+    pub(super) evidence: Arc<Evidence>,
+    pub(super) live: Live<'a>,
 }
 
 impl Transparent {
@@ -84,7 +88,9 @@ impl Transparent {
             flows,
             connections,
             was_full: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             drain: Drain::default(),
+            held: Held::default(),
             outbound,
             early: Budget::new(EARLY_BYTES),
             unjudged: Budget::new(UNJUDGED_BYTES),
@@ -121,25 +127,26 @@ impl Transparent {
                     continue;
                 }
             };
+            let flow =
+                client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
+            let Some(Flow { original: OriginalDestination(to), cookie, .. }) = flow else {
+                tracing::debug!(%peer, "connection of nobody's socket closed");
+                reset(&client);
+                continue;
+            };
+            let Some(client) = Held::accepted(&self, cookie, to, client) else { continue };
             let permit = self.permit().await;
             let proxy = Arc::clone(&self);
             // Here, so that it is before the queue is empty.
             self.drain.owe();
             tokio::spawn(async move {
                 let _permit = permit;
-                proxy.connection(client, peer, proxy.drain.owed()).await;
+                proxy.connection(client, to, proxy.drain.owed()).await;
             });
         }
     }
 
-    async fn connection(&self, client: TcpStream, peer: SocketAddr, owed: Owed<'_>) {
-        let flow =
-            client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
-        let Some(flow) = flow else {
-            tracing::debug!(%peer, "connection of nobody's socket closed");
-            return reset(&client);
-        };
-        let to = flow.original.0;
+    async fn connection(&self, client: TcpStream, to: SocketAddr, owed: Owed<'_>) {
         if to == PROBE_TARGET && self.proving.load(Ordering::Relaxed) {
             // `run` makes sure that this works before it starts the command.
             let _ = write_all(&client, PROBE_GREETING).await;
@@ -162,18 +169,7 @@ impl Transparent {
                 let server = OnceLock::new();
                 let connection =
                     Connection { proxy: self, client, server, policy, live, evidence, owed };
-                let Connection { client, server, live, owed, .. } = &connection;
-                tokio::select! {
-                    biased;
-                    ending = live.ended() => {
-                        if ending == Ending::Reset {
-                            reset(client);
-                            server.get().inspect(|server| reset(server));
-                        }
-                    }
-                    () = connection.run() => {}
-                    () = self.drain.give_up(owed, client, server, to) => {}
-                }
+                self.follow(connection, to).await;
             }
             Err(refused) => {
                 self.sandbox.journal.refused(*self.sandbox.as_asked(to.ip(), refused));
@@ -182,8 +178,24 @@ impl Transparent {
         }
     }
 
+    /// Runs a connection to its end, whoever brings it.
+    pub(super) async fn follow(&self, connection: Connection<'_>, to: SocketAddr) {
+        let Connection { client, server, live, owed, .. } = &connection;
+        tokio::select! {
+            biased;
+            ending = live.ended() => {
+                if ending == Ending::Reset {
+                    reset(client);
+                    server.get().inspect(|server| reset(server));
+                }
+            }
+            () = connection.run() => {}
+            () = self.drain.give_up(owed, client, server, to) => {}
+        }
+    }
+
     /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.
-    fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
+    pub(super) fn listed(&self, to: SocketAddr) -> Result<Listed<'_>, Box<Event>> {
         loop {
             let version = self.sandbox.policy.now();
             let gathered = Evidence::gather(&version.policy, self.pins(), to, boottime_ns());
@@ -232,14 +244,28 @@ impl Transparent {
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
     /// the listener's queue, where they take no descriptor.
     async fn permit(&self) -> Permit {
-        if let Some(permit) = self.connections.try_take() {
+        if let Some(permit) = self.try_permit() {
             return permit;
         }
-        if !self.was_full.swap(true, Ordering::Relaxed) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let permit = self.connections.take().await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        permit
+    }
+
+    /// The place of one more connection, if there is room. Where there is none, that is told once.
+    pub(super) fn try_permit(&self) -> Option<Permit> {
+        let permit = self.connections.try_take();
+        if permit.is_none() && !self.was_full.swap(true, Ordering::Relaxed) {
             let limit = Subject::Limit(Limit::Connections);
             self.sandbox.journal.refused(Event::refused(limit, Reason::RateLimited));
         }
-        self.connections.take().await
+        permit
+    }
+
+    /// Whether a connection that was accepted waits for room, and all behind it in its listener's queue.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Says how many connections there may be at once, at most [`MAX_CONNECTIONS`]. May change: where more

@@ -20,7 +20,7 @@ use super::{
     accept::Transparent,
     answers::{Answers, Watched},
     drain::Owed,
-    first_bytes::{Stop, first},
+    first_bytes::{First, Stop, first},
     handshake::Answer,
     http1::End,
     refuse::reset,
@@ -59,18 +59,14 @@ impl Connection<'_> {
         // In boxes what is over soon: it is not to stay in the memory of a connection for hours.
         let mut judging = Box::pin(first(&self.client, self.judging(), &self.proxy.unjudged));
         let mut judged = None;
-        let Dialled { stream, address } =
-            match Box::pin(self.dial(judging.as_mut(), &mut judged)).await {
-                Ok(Some(dialled)) => dialled,
-                Ok(None) => return reset(&self.client),
+        let (server, address) = match self.server.get() {
+            // It was held until the asked address had answered.
+            Some(server) => (server, asked),
+            None => match Box::pin(self.reach(judging.as_mut(), &mut judged)).await {
+                Ok(Dialled { stream, address }) => (self.server.get_or_init(|| stream), address),
                 Err(stop) => return Box::pin(self.stop(stop)).await,
-            };
-        let reached = SocketAddr::new(address, self.evidence.target().port());
-        if let Some(refused) = self.proxy.sandbox.became_own(reached) {
-            drop(stream);
-            return Box::pin(self.stop(Stop::Refused { refused, http: false })).await;
-        }
-        let server = self.server.get_or_init(|| stream);
+            },
+        };
         relay::prepare(server);
         let (answers, answer) = (Answers::default(), Answer::default());
         let (moved, pipes) = (AtomicU64::new(0), &self.proxy.outbound.pipes);
@@ -119,6 +115,23 @@ impl Connection<'_> {
             return Box::pin(self.bequeath(server, up)).await;
         }
         self.both(server, up, down).await;
+    }
+
+    /// Dials, and makes sure that what was reached may be dialled still. `Stop::Gone` when nothing answers.
+    async fn reach<F>(
+        &self,
+        judging: Pin<&mut F>,
+        judged: &mut Option<First>,
+    ) -> Result<Dialled, Stop>
+    where
+        F: Future<Output = Result<First, Stop>>,
+    {
+        let dialled = self.dial(judging, judged).await?.ok_or(Stop::Gone)?;
+        let reached = SocketAddr::new(dialled.address, self.evidence.target().port());
+        match self.proxy.sandbox.became_own(reached) {
+            Some(refused) => Err(Stop::Refused { refused, http: false }),
+            None => Ok(dialled),
+        }
     }
 
     /// Runs both directions to their end.

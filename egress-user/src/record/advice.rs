@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use egress_common::Reason;
 
+use super::remedy::ECH_ADVICE;
 use crate::policy::{Origin, Remedy, Rule};
 
 /// A remedy, as a person can follow it; for the port that was tried, where that is known.
@@ -48,7 +49,14 @@ impl fmt::Display for Advice<'_> {
             return write!(f, "--set {key}, or {remedy}");
         }
         match rule_line(remedy) {
-            Some(line) => write!(f, "{remedy}, or --set '{line}'"),
+            // Before what is said about it, which is long for some.
+            Some(line) => {
+                let text = remedy.to_string();
+                let behind_rule = text.rfind(" }").map(|at| at + " }".len());
+                let end = text.find(ECH_ADVICE).or(behind_rule).unwrap_or(text.len());
+                let (what, about) = text.split_at(end);
+                write!(f, "{what}, or --set '{line}'{about}")
+            }
             None => remedy.fmt(f),
         }
     }

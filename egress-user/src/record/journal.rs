@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::Event;
+use super::{Event, Subject};
 use crate::policy::Name;
 
 /// Most distinct refusals kept; later ones are counted together. Each costs about 400 bytes.
@@ -81,6 +81,16 @@ struct Deferred {
 /// One of the events that read the same.
 struct Alike(Event);
 
+impl Alike {
+    /// The name that was looked up.
+    fn looked_up(&self) -> Option<&str> {
+        match &self.0.subject {
+            Subject::Lookup { name, .. } => Some(name.as_str()),
+            _ => None,
+        }
+    }
+}
+
 impl PartialEq for Alike {
     fn eq(&self, other: &Self) -> bool {
         self.0.reads_as(&other.0)
@@ -135,7 +145,8 @@ impl Journal {
     }
 
     /// Notes a refused lookup of what a library makes of these names by itself: a name with a search
-    /// domain behind it, or `_http._tcp` before it. It is in the summary only if none of them is answered.
+    /// domain behind it, or `_http._tcp` before it. It is in the summary only if none of them is answered;
+    /// `_http._tcp` not where the name behind it is refused as well: there that one's line is what helps.
     pub fn refused_on_the_way(&self, to: Vec<Name>, event: Event) {
         let event = Alike(self.observed(event));
         let mut deferred = self.deferred();
@@ -176,6 +187,12 @@ impl Journal {
     /// Ends the wait for TCP connections and for answers: what is left of the datagrams, and of
     /// lookups on the way, is in the summary.
     pub fn flush_deferred(&self) {
+        let refused: HashSet<_> = self
+            .summary()
+            .grouped
+            .keys()
+            .filter_map(|event| event.looked_up().map(str::to_owned))
+            .collect();
         let mut deferred = self.deferred();
         let datagrams = std::mem::take(&mut deferred.datagrams);
         let left =
@@ -183,7 +200,12 @@ impl Journal {
         let mut left: Vec<_> = left.map(|(event, (_, count))| (event, count)).collect();
         let lookups = std::mem::take(&mut deferred.lookups);
         let is_told = |names: &[Name]| !names.iter().any(|name| deferred.answered.contains(name));
-        let told = lookups.into_iter().filter(|(_, (names, _))| is_told(names));
+        let is_service =
+            |event: &Alike| event.looked_up().is_some_and(|name| name.starts_with('_'));
+        let is_refused = |names: &[Name]| names.iter().any(|name| refused.contains(name.as_str()));
+        let told = lookups.into_iter().filter(|(event, (names, _))| {
+            is_told(names) && !(is_service(event) && is_refused(names))
+        });
         left.extend(told.map(|(event, (_, count))| (event, count)));
         drop(deferred);
         left.into_iter().for_each(|(event, count)| self.add(event, count));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Who sends ECH, how that is turned off, and what a rule that lets it pass risks.
-const ECH_ADVICE: &str = " (then the outer name alone is checked, and a server that holds ECH keys, as a CDN's \
+pub(super) const ECH_ADVICE: &str = " (then the outer name alone is checked, and a server that holds ECH keys, as a CDN's \
     that many sites share, serves whichever site the hidden name says). Browsers send ECH with every hello, \
     as grease where there is nothing to hide; turned off there, no rule has to change: in Chromium by the \
     managed policy EncryptedClientHelloEnabled = false, in Firefox by \

@@ -8,7 +8,7 @@ use super::SandboxState;
 use crate::{
     direct::Direct,
     dns::Service,
-    kernel::{self, KernelError, KernelEvent, Said, SandboxRecord},
+    kernel::{self, HeldEvent, KernelError, KernelEvent, Said, SandboxRecord},
     own::Keeper,
     policy::Mode,
     proxy::Transparent,
@@ -43,6 +43,11 @@ impl Sandbox {
                 }
             }
         }
+    }
+
+    /// What the kernel side tells of a connect that it holds.
+    pub(crate) fn on_held(&self, event: HeldEvent) {
+        self.proxy.on_held(event);
     }
 
     /// Writes what the policy of now says into the kernel's record.

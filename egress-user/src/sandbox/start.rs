@@ -127,6 +127,10 @@ impl Sandbox {
         let begun_ns = boottime_ns();
         let sandbox =
             Arc::new(Self { state, name, begun_ns, record, proxy, dns, keeper, direct, listeners });
+        if let Some(injector) = &supervisor.injector {
+            sandbox.proxy.hold_by(injector.clone());
+            sandbox.record.set_holds();
+        }
         // Its keeper is told of the machine's own addresses before anything is open.
         supervisor.add(&sandbox);
         let program = Printable::of_bytes(command.program.as_encoded_bytes());

@@ -50,6 +50,7 @@ impl Workers {
         for (listener, runtime) in listeners.into_iter().zip(self.runtimes.iter().cycle()) {
             // Here and not on the worker: the probe tries one of them, and another's listener must not
             // stay without anybody.
+            proxy.serves(listener.local_addr()?, runtime);
             let entered = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
             drop(entered);

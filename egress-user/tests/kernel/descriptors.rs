@@ -125,7 +125,7 @@ fn a_hard_limit_of_the_callers_changes_nothing_where_it_may_be_raised() {
 }
 
 /// CAP_SYS_RESOURCE.
-fn may_raise_limits() -> bool {
+pub(super) fn may_raise_limits() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("read the test's own rights");
     let rights =
         status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("its rights");

@@ -141,7 +141,8 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         let words = ["sh", "-c", line, "sh"].map(String::from);
         let mut words: Vec<String> = words.to_vec();
         words.extend(upload(how, SITE, &receiver, 50_000));
-        let running = world.egress(ALLOWED).idle_stdin().start(words);
+        // Where connects are held, a connection is accepted as soon as there is one.
+        let running = world.unheld(ALLOWED).idle_stdin().start(words);
         running.says("ready");
         running.stop();
         running.tell("go");

@@ -75,7 +75,12 @@ fn another_pin_is_tried_when_the_asked_one_resets() {
     let world = World::new().record("multi.test", &[dead, SITE]).closed(dead).build();
     let asked = format!("tls {dead} 443 multi.test");
     let policy = world.domains(&[("multi.test", BY_PROXY)]);
+    // The program hears of it, and tries the next one itself.
     let out = world.egress(&policy.options()).probes(&["resolve multi.test", &asked]);
+    out.probe(&asked, &["ECONNREFUSED"]);
+    world.arrived_at(SITE).none();
+    // One whose connect was not held does not.
+    let out = world.unheld(&policy.options()).probes(&["resolve multi.test", &asked]);
     out.probe(&asked, &["ok host=multi.test sni=multi.test path=/probe"]);
     world.arrived_at(dead).some();
 }
@@ -86,7 +91,7 @@ fn another_pin_is_tried_when_the_asked_one_is_silent() {
     let world = World::new().record("multi.test", &[SILENT, SITE]).build();
     let asked = format!("tls {SILENT} 443 multi.test");
     let policy = world.domains(&[("multi.test", BY_PROXY)]);
-    let egress = world.egress(&policy.options()).env("PROBE_DEADLINE", "25");
+    let egress = world.unheld(&policy.options()).env("PROBE_DEADLINE", "25");
     let out = egress.probes(&["resolve multi.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     // Beside it, not after it: the kernel asks the silent one again after a second, then after two more.
@@ -103,7 +108,7 @@ fn where_several_names_share_a_silent_address_only_pins_of_the_named_one_are_tri
         World::new().record("multi.test", &addresses).record("beside.test", &beside).build();
     let policy = world.domains(&[("multi.test", BY_PROXY), ("beside.test", BY_PROXY)]);
     let asked = format!("tls {SILENT} 443 multi.test");
-    let egress = world.egress(&policy.options()).env("PROBE_DEADLINE", "25");
+    let egress = world.unheld(&policy.options()).env("PROBE_DEADLINE", "25");
     let out = egress.probes(&["resolve multi.test", "resolve beside.test", &asked]);
     assert!(out.probed(&asked).starts_with("ok host=multi.test"), "{out}");
     world.arrived_at(SITE).some();

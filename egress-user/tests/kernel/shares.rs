@@ -21,6 +21,7 @@ use egress_user::policy::{Name, Policy, Settings};
 use self::object::{Judged, Object, TARGET, target};
 use super::support::PYTHON;
 
+mod held;
 mod object;
 
 #[test]

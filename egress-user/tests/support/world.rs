@@ -200,6 +200,12 @@ impl World {
         Client::new(self, words.map(Into::into).collect())
     }
 
+    /// The client under `egress run` without CAP_NET_RAW: no connect is held.
+    pub(crate) fn unheld(&self, options: &[&str]) -> Client<'_> {
+        let without = ["setpriv", "--bounding-set", "-net_raw", tools::EGRESS, "run"];
+        self.under(without.into_iter().chain(options.iter().copied()).chain(["--"]))
+    }
+
     /// The client under another program, which is given the command.
     pub(crate) fn under<'a>(&self, program: impl IntoIterator<Item = &'a str>) -> Client<'_> {
         Client::new(self, program.into_iter().map(Into::into).collect())

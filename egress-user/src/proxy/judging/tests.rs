@@ -22,7 +22,7 @@ struct To(SocketAddr);
 
 impl Flows for To {
     fn take_tcp(&self, _: PeerAddress, _: SocketAddr) -> Option<Flow> {
-        Some(Flow { original: OriginalDestination(self.0), tgid: 1, uid: 1 })
+        Some(Flow { original: OriginalDestination(self.0), cookie: 0, tgid: 1, uid: 1 })
     }
 
     fn udp(&self, _: PeerAddress) -> Option<Flow> {

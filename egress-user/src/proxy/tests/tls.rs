@@ -42,6 +42,10 @@ async fn encrypted_hellos_pass_by_the_rule_of_the_name_that_is_read() {
     ] {
         assert!(advice.to_lowercase().contains(&said.to_lowercase()), "{said}: {advice}");
     }
+    // What can be pasted stands before what is said about it.
+    let line =
+        "--set 'network.domains.\"curl.test\"={ action = \"allow\", ech = \"allow\" }' (then";
+    assert!(advice.contains(line), "{advice}");
     greased(
         "[network.domains] # passes\n\"curl.test\" = { action = \"allow\", ech = \"allow\" }\n",
     )

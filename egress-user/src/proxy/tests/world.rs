@@ -32,7 +32,7 @@ pub(super) struct Records(Mutex<HashMap<SocketAddr, SocketAddr>>);
 impl Flows for Records {
     fn take_tcp(&self, peer: PeerAddress, _at: SocketAddr) -> Option<Flow> {
         let original = OriginalDestination(self.0.lock().unwrap().remove(&peer.0)?);
-        Some(Flow { original, tgid: 1, uid: 1 })
+        Some(Flow { original, cookie: 0, tgid: 1, uid: 1 })
     }
 
     fn udp(&self, _peer: PeerAddress) -> Option<Flow> {

@@ -135,6 +135,23 @@ fn lookups_on_the_way_are_told_where_nothing_was_answered() {
 }
 
 #[test]
+fn a_lookup_of_a_service_is_not_told_beside_its_refused_host() {
+    let name = |text: &str| Name::parse(text).unwrap();
+    let asked = |text: &str| lookup(text, RecordType::A, Reason::NotAllowed);
+    let journal = Journal::default();
+    journal.refused_on_the_way(vec![name("a.test")], asked("_http._tcp.a.test"));
+    journal.refused(asked("a.test"));
+    // Of this one the host was not asked for; and the short name is not always the one that is meant.
+    journal.refused_on_the_way(vec![name("b.test")], asked("_http._tcp.b.test"));
+    journal.refused_on_the_way(vec![name("c.test")], asked("c.test.corp.test"));
+    journal.refused(asked("c.test"));
+    journal.flush_deferred();
+    let told: Vec<_> = journal.entries().into_iter().map(|(event, _)| event).collect();
+    let expected = ["_http._tcp.b.test", "a.test", "c.test.corp.test", "c.test"];
+    assert_eq!(told, expected.map(asked));
+}
+
+#[test]
 fn a_name_that_is_none_is_heard_of_and_refused_by_nobody() {
     let (journal, heard) = (Journal::default(), Arc::new(Heard::default()));
     journal.set_observer(heard.clone());

@@ -9,7 +9,9 @@ use egress_common::flow::kind;
 use egress_common::sandbox::{Sandbox, flags};
 use egress_user::flow::{Flows, PeerAddress};
 use egress_user::host::{Cgroup, Host};
-use egress_user::kernel::{Attached, Events, KernelEvent, Loaded, Maps, Programs};
+use egress_user::kernel::{
+    Attached, Events, HeldEvent, HeldSyns, KernelEvent, Loaded, Maps, Programs,
+};
 use egress_user::pins::PinStore;
 use egress_user::policy::{Policy, Settings};
 use egress_user::sandbox::PolicyWatch;
@@ -27,6 +29,7 @@ pub(super) struct Object {
     programs: Programs,
     pub(super) maps: Arc<Maps>,
     events: Events,
+    syns: HeldSyns,
 }
 
 impl Object {
@@ -34,7 +37,8 @@ impl Object {
         let host = Host::prepare().expect("a host");
         let (programs, mut maps) = Loaded::load_for(2).and_then(Loaded::take).expect("the object");
         let events = maps.take_events().expect("the ring");
-        Self { host, programs, maps: Arc::new(maps), events }
+        let syns = maps.take_held().expect("the ring of held SYNs");
+        Self { host, programs, maps: Arc::new(maps), events, syns }
     }
 
     pub(super) fn sandbox(&self) -> Judged {
@@ -61,6 +65,22 @@ impl Object {
     pub(super) fn open(&self, sandbox: &Judged) {
         let open = Sandbox { flags: flags::PUBLIC, ..sandbox.record };
         self.maps.add_sandbox(open).expect("as before");
+    }
+
+    /// The same, and their SYNs are held.
+    pub(super) fn hold(&self, sandbox: &Judged) {
+        let netns = egress_user::sys::sockets::netns_cookie(sandbox.listener.as_fd());
+        let held = Sandbox {
+            flags: flags::PUBLIC | flags::HOLD,
+            netns: netns.expect("the namespace's cookie"),
+            ..sandbox.record
+        };
+        self.maps.add_sandbox(held).expect("as before");
+    }
+
+    /// What is told now of connects that are held.
+    pub(super) fn held(&mut self) -> Vec<HeldEvent> {
+        std::iter::from_fn(|| self.syns.take()).collect()
     }
 
     /// That the sandbox's listener is told where the next connection to it wanted to go.

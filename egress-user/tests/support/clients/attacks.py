@@ -16,16 +16,12 @@ import sys
 import threading
 import time
 
-from base import new, word
+from base import new, way, word
 from hellos import DEADLINE, MSG_ZEROCOPY, SO_ZEROCOPY, connected, fast_open, hello, pieces, result
 
 AF_UNSPEC = struct.pack("@H14x", socket.AF_UNSPEC)
 libc = ctypes.CDLL(None, use_errno=True)
 KEPT = []
-
-
-def way(sock):
-    return "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1") else "direct"
 
 
 def disconnect(sock):

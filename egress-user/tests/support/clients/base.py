@@ -23,6 +23,11 @@ def answer(sock, size=65536):
     return "ok " + repr(data.decode("latin1")) if data else "closed"
 
 
+def way(sock):
+    """By which way a socket is connected: what stays on loopback, as to the proxy, goes in larger segments."""
+    return "proxy" if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) > 16_000 else "direct"
+
+
 def word(error):
     if isinstance(error, ConnectionAbortedError):
         return "aborted"

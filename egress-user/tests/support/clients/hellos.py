@@ -223,7 +223,7 @@ def attempt(address, port, name, how):
         else:
             sock = connected(address, port)
         # Before it is ended, which takes its address.
-        way = "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1") else "direct"
+        way = base.way(sock)
         if not how.startswith("fast-open"):
             held = send(how, sock, payload)
         got = result(sock)

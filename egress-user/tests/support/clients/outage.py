@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 
+import base
 from base import new, word
 
 
@@ -40,7 +41,7 @@ def main():
     sock = new(address, socket.SOCK_STREAM)
     sock.settimeout(60)
     sock.connect((address, int(port)))
-    way = "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1") else "direct"
+    way = base.way(sock)
     try:
         result = talk(sock, name, stage)
     except OSError as error:

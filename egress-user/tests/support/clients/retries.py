@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 
+import base
 from base import new, word
 
 DEADLINE = float(os.environ.get("PROBE_DEADLINE", "10")) * 1.5
@@ -183,7 +184,7 @@ def attempt(address, port, first, second, how):
     way = "none"
     try:
         sock = connected(address, port)
-        way = "proxy" if sock.getsockname()[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1") else "direct"
+        way = base.way(sock)
         server = Server(sock)
         early = "early" in parts
         opening = hello(first, [], early=early)

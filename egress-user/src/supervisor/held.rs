@@ -1,0 +1,40 @@
+//! Connects that the kernel side holds, given to the sandbox that they are of.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use super::Registry;
+use crate::{kernel::HeldSyns, sys};
+
+/// Most that are given out before other tasks have their turn.
+const AT_ONCE: usize = 64;
+
+/// Gives them out as they come. Within a runtime.
+pub(super) fn follow(mut held: HeldSyns, registry: Arc<Registry>) -> io::Result<()> {
+    let ring: OwnedFd = held.as_fd().try_clone_to_owned()?;
+    let ring = sys::descriptors::watch(ring)?;
+    tokio::spawn(async move {
+        while let Ok(mut ready) = ring.readable().await {
+            ready.clear_ready();
+            while !give_some(&mut held, &registry) {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Gives out a few; true when there are no more.
+fn give_some(held: &mut HeldSyns, registry: &Registry) -> bool {
+    for _ in 0..AT_ONCE {
+        let Some(event) = held.take() else { return true };
+        match registry.find(event.sandbox) {
+            Some(sandbox) => sandbox.on_held(event),
+            None => tracing::debug!(id = event.sandbox, "a held connect of no sandbox that lives"),
+        }
+    }
+    false
+}
