@@ -320,3 +320,24 @@ fn what_is_held_ends_with_it() {
     let left: Vec<_> = sockets.iter().filter(|socket| socket.peer_port == DROPPED).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn programs_that_wait_for_a_port_or_try_the_next_address_do_so() {
+    let dead = "93.184.216.40";
+    let world = World::new().record("two.test", &[dead, SITE]).closed(dead).build();
+    let wait = format!("getent hosts two.test > found; exec 3<>/dev/tcp/{dead}/5432");
+    let options = ["--allow", "two.test"];
+    for client in [world.direct(), world.egress(&options)] {
+        let out = client.run(["bash", "-c", &wait]);
+        out.failed().complained("Connection refused");
+    }
+    // Which of its addresses a name's first is, is the resolver's choice.
+    for client in [world.direct(), world.egress(&options)] {
+        let line = "curl -sS --retry 1 --retry-connrefused http://two.test/ && \
+                    curl -sS --connect-to two.test:80:93.184.216.40:80 http://two.test/";
+        let out = client.shell(line);
+        let could_not_connect = 7;
+        out.exited(could_not_connect).said("host=two.test");
+    }
+}
