@@ -19,7 +19,8 @@ pub struct PinKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinValue {
-    /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends.
+    /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends. What connects later is
+    /// sent to the proxy, which has the name looked up again.
     pub expires_ns: u64,
     /// TCP ports that the rules of the pinned names open, together.
     pub ports: Ports,
@@ -60,113 +61,65 @@ pub struct NameValue {
     pub ports: PortList,
 }
 
-/// Up to eight TCP ports, exactly: unlike [`Ports`], it never stands for more than is written.
+/// TCP ports as ranges, exactly; room for `N` of them.
 #[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct PortList {
-    /// Host byte order; 0 is no entry.
-    list: [u16; Self::CAPACITY],
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRanges<const N: usize> {
+    /// First and last port of each, in host byte order. 0 as the first is no entry, and none stands
+    /// behind it.
+    list: [[u16; 2]; N],
 }
 
-impl PortList {
-    /// Most ports of a list.
-    pub const CAPACITY: usize = 8;
-    /// No port.
-    pub const NONE: Self = Self { list: [0; Self::CAPACITY] };
+/// What rules open, together.
+pub type Ports = PortRanges<32>;
 
-    /// Adds a port. False when there is no room; port 0 is left out.
-    pub fn insert(&mut self, port: u16) -> bool {
-        if port == 0 || self.contains(port) {
-            return true;
+/// Ports that need no proxy. What does not fit takes it.
+pub type PortList = PortRanges<8>;
+
+impl<const N: usize> PortRanges<N> {
+    /// Most ranges.
+    pub const CAPACITY: usize = N;
+    /// No port.
+    pub const NONE: Self = Self { list: [[0; 2]; N] };
+    /// Every port but 0.
+    pub const ALL: Self = {
+        let mut all = Self::NONE;
+        all.list[0] = [1, u16::MAX];
+        all
+    };
+
+    /// The ports from each first to its last; none where there are more ranges than fit, which may then
+    /// mean neither more nor less. A range that begins at 0, or ends before it begins, is none.
+    pub fn of(ranges: impl IntoIterator<Item = (u16, u16)>) -> Option<Self> {
+        let mut all = Self::NONE;
+        let mut free = all.list.iter_mut();
+        for (first, last) in ranges.into_iter().filter(|(first, last)| *first != 0 && first <= last)
+        {
+            *free.next()? = [first, last];
         }
-        match self.list.iter_mut().find(|entry| **entry == 0) {
-            Some(entry) => *entry = port,
-            None => return false,
-        }
-        true
+        Some(all)
     }
 
-    /// The ports.
-    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        self.list.iter().copied().filter(|port| *port != 0)
+    /// First and last port of each range.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.list.iter().map(|&[first, last]| (first, last)).take_while(|(first, _)| *first != 0)
     }
 
     /// Whether the port is one of them; 0 never is.
     #[inline(always)]
     pub const fn contains(&self, port: u16) -> bool {
-        let l = &self.list;
-        port != 0
-            && (port == l[0]
-                || port == l[1]
-                || port == l[2]
-                || port == l[3]
-                || port == l[4]
-                || port == l[5]
-                || port == l[6]
-                || port == l[7])
-    }
-}
-
-/// A few TCP ports, or every port.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Host byte order; 0 is no entry, and a list without any means every port.
-    list: [u16; Self::CAPACITY],
-}
-
-impl Ports {
-    /// Most ports that a list can name. A rule with more opens every port here, and the proxy alone
-    /// refuses the rest.
-    pub const CAPACITY: usize = 8;
-
-    /// Every port.
-    pub const ALL: Self = Self { list: [0; Self::CAPACITY] };
-
-    /// No port of the proxy's: 53 never comes to it, as DNS has a listener of its own.
-    pub const NONE: Self = Self { list: [crate::abi::DNS_PORT, 0, 0, 0, 0, 0, 0, 0] };
-
-    /// These ports; every port when they are too many. Port 0, which nothing opens, is left out.
-    pub fn only(ports: &[u16]) -> Self {
-        let mut all = Self::NONE;
-        for &port in ports.iter().filter(|port| **port != 0 && **port != crate::abi::DNS_PORT) {
-            if all.list.contains(&port) {
-                continue;
+        let mut index = 0;
+        while index < N {
+            let [first, last] = self.list[index];
+            if first == 0 {
+                return false;
             }
-            match all.list.iter_mut().find(|entry| **entry == 0) {
-                Some(entry) => *entry = port,
-                None => return Self::ALL,
+            if first <= port && port <= last {
+                return true;
             }
+            index += 1;
         }
-        all
-    }
-
-    /// Ports of either.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        if self == Self::ALL || other == Self::ALL {
-            return Self::ALL;
-        }
-        let mut both = [0; Self::CAPACITY * 2];
-        both[..Self::CAPACITY].copy_from_slice(&self.list);
-        both[Self::CAPACITY..].copy_from_slice(&other.list);
-        Self::only(&both)
-    }
-
-    /// Whether the port is one of them.
-    #[inline(always)]
-    pub const fn opens(&self, port: u16) -> bool {
-        let l = &self.list;
-        l[0] == 0
-            || port == l[0]
-            || (port != 0
-                && (port == l[1]
-                    || port == l[2]
-                    || port == l[3]
-                    || port == l[4]
-                    || port == l[5]
-                    || port == l[6]
-                    || port == l[7]))
+        false
     }
 }
 

@@ -32,7 +32,7 @@ use egress_common::{
     event::{HelloEvent, Hook, Unverified},
     flow::{FlowKey, FlowValue},
     hello::NAME_BYTES,
-    pin::{NameKey, NameValue},
+    pin::{NameKey, NameValue, PinKey, PinValue},
 };
 
 pub use device::Device;
@@ -204,6 +204,31 @@ pub fn empty_key(key: &mut MaybeUninit<NameKey>, sandbox: u64, address: Address)
             index += 1;
         }
         &mut *key
+    }
+}
+
+/// What a pin says of one port.
+pub struct PinOfPort {
+    /// 0 without a pin.
+    pub expires_ns: u64,
+    pub is_open: bool,
+    pub is_direct: bool,
+    pub is_unread: bool,
+}
+
+/// What the pin says of a port, without a copy of its lists: the stack has no room for them.
+#[inline(always)]
+pub fn pin_of(pins: &HashMap<PinKey, PinValue>, key: &PinKey, port: u16) -> PinOfPort {
+    let Some(pin) = pins.get_ptr(key) else {
+        return PinOfPort { expires_ns: 0, is_open: false, is_direct: false, is_unread: false };
+    };
+    // SAFETY: as in `lookup`, without a copy of the whole.
+    let pin = unsafe { &*pin };
+    PinOfPort {
+        expires_ns: pin.expires_ns,
+        is_open: pin.ports.contains(port),
+        is_direct: pin.direct.contains(port),
+        is_unread: pin.unread.contains(port),
     }
 }
 

@@ -4,12 +4,12 @@ use aya_ebpf::maps::lpm_trie::Key;
 use egress_common::{
     Address, Reason,
     abi::{HTTP_PORTS, MAX_CGROUP_LEVEL},
-    pin::{PinKey, PinValue, PortList, Ports, RuleAction, RuleKey, RuleValue},
+    pin::{PinKey, RuleAction, RuleKey},
     sandbox::{Sandbox, flags},
 };
 
 use crate::{
-    context::{Owner, boot_ns, current_ancestor, current_cgroup, lookup},
+    context::{Owner, boot_ns, current_ancestor, current_cgroup, lookup, pin_of},
     maps::{ADDRESSES, PINS, SANDBOXES},
 };
 
@@ -66,39 +66,33 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     const ALLOW: u32 = RuleAction::Allow as u32;
     const DENY: u32 = RuleAction::Deny as u32;
     const LOCAL: u32 = RuleAction::Local as u32;
-    let pin = match lookup(&PINS, &PinKey { sandbox: sandbox.id, address: *address }) {
-        Some(pin) => pin,
-        None => PinValue {
-            expires_ns: 0,
-            ports: Ports::ALL,
-            direct: PortList::NONE,
-            unread: PortList::NONE,
-        },
-    };
+    let pin = pin_of(&PINS, &PinKey { sandbox: sandbox.id, address: *address }, port);
     let pinned = pin.expires_ns > boot_ns();
     // First, as most connections are these: user space has left out of `direct` what a rule for the
     // address, or `*`, opens, where names pass that no pin knows; and no denied address is pinned.
-    if pinned && sandbox.flags & flags::DIRECT != 0 && is_direct(&pin, port) {
-        return Ok(if pin.unread.contains(port) { Way::DirectUnread } else { Way::Direct });
+    if pinned && sandbox.flags & flags::DIRECT != 0 && pin.is_direct && !is_http(port) {
+        return Ok(if pin.is_unread { Way::DirectUnread } else { Way::Direct });
     }
     let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox: sandbox.id, address: *address });
-    let rule = match ADDRESSES.get(&key) {
-        Some(rule) => *rule,
-        None => RuleValue { action: 0, reserved: 0, ports: Ports::ALL },
+    // Both by reference: the lists of ports are too large for the stack.
+    let (action, is_open) = match ADDRESSES.get(&key) {
+        Some(rule) => (rule.action, rule.action == ALLOW && rule.ports.contains(port)),
+        None => (0, false),
     };
-    if rule.action == DENY {
+    if action == DENY {
         return Err(Reason::Denied);
     }
-    if (pinned && pin.ports.opens(port)) || (rule.action == ALLOW && rule.ports.opens(port)) {
+    // A pin that has ended, too: it waits there until it is known whether the name has the address still.
+    if pin.is_open || is_open {
         return Ok(Way::Proxy);
     }
     // A public address under `*`: the proxy knows which ports that rule opens.
-    if rule.action == 0 && sandbox.flags & flags::PUBLIC != 0 {
+    if action == 0 && sandbox.flags & flags::PUBLIC != 0 {
         return Ok(Way::Proxy);
     }
-    Err(if pinned || rule.action == ALLOW {
+    Err(if pinned || action == ALLOW {
         Reason::PortNotAllowed
-    } else if rule.action == LOCAL {
+    } else if action == LOCAL {
         Reason::NotAllowedLocal
     } else if pin.expires_ns != 0 {
         Reason::NotPinned
@@ -108,6 +102,6 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
 }
 
 #[inline(always)]
-fn is_direct(pin: &PinValue, port: u16) -> bool {
-    pin.direct.contains(port) && port != HTTP_PORTS[0] && port != HTTP_PORTS[1]
+const fn is_http(port: u16) -> bool {
+    port == HTTP_PORTS[0] || port == HTTP_PORTS[1]
 }

@@ -12,7 +12,8 @@
 //!   and of the table of public addresses cut the addresses into ranges, in each of which nothing
 //!   changes. Outside of every block of a policy only being public counts.
 //! - *Ports.* A verdict depends on the port by the port lists of the two rules that grant the host,
-//!   and by the ports where a protocol is expected. These are probed, and one port that is neither.
+//!   and by the ports where a protocol is expected. Their edges cut the ports into ranges, in each of which
+//!   nothing changes; one port of each is probed, and one that is in none.
 //! - *Payloads.* They count only where a rule that grants the host has methods or paths, where
 //!   `mode` is limited, or where `protocol` differs. The kinds of paths are those of names, by
 //!   segments; of methods, those written, those of limited mode, and one other.

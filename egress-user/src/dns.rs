@@ -12,6 +12,7 @@ mod hosts_file;
 mod limits;
 pub mod query;
 mod records;
+mod renewals;
 mod server;
 mod service;
 mod settings;
@@ -24,6 +25,7 @@ pub use hosts_file::{HOSTS, HostsFile};
 pub use limits::{
     NAME_BYTES_AT_ONCE, NAME_BYTES_PER_MINUTE, REFUSALS_AT_ONCE, REFUSALS_PER_SECOND,
 };
+pub use renewals::{MAX_WAITING, Renewals};
 pub use server::MAX_QUERIES;
 pub use service::Service;
 pub use settings::Settings;

@@ -6,6 +6,7 @@
 
 mod direct;
 mod ends;
+mod expired;
 mod lease;
 mod list;
 mod ports;
@@ -15,12 +16,12 @@ mod store;
 mod table;
 
 pub use ends::Ends;
+pub use expired::{MAX_EXPIRED, MAX_EXPIRED_NAMES};
 pub use lease::RENEW_EVERY;
 pub use list::Listed;
-pub use ports::{direct_ports, ports_of};
+use ports::list_of;
+pub use ports::{direct_ports, list_without, ports_of, set_of};
 pub use rejudge::Lost;
 pub use shared::Pins;
 pub use store::{Naming, Opening, PinStore};
-pub use table::{
-    MAX_ADDRESSES_A_NAME, MAX_EXPIRED, MAX_PINS, NEVER_NS, PinError, Pinned, expiry_ns,
-};
+pub use table::{MAX_ADDRESSES_A_NAME, MAX_PINS, NEVER_NS, PinError, Pinned, expiry_ns};

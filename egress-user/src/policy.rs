@@ -32,7 +32,7 @@ pub use matched_rules::MatchedRules;
 pub use own::OwnAddresses;
 pub use pattern::{Pattern, PatternError};
 pub use payload::{HttpRequest, LIMITED_METHODS, Payload};
-pub use ports::{HTTP_PORTS, PortSet, TLS_PORTS, WEB_PORTS};
+pub use ports::{HTTP_PORTS, MAX_PORT_RANGES, PortRange, PortSet, TLS_PORTS, WEB_PORTS};
 pub use refusal::Refusal;
 pub use remedy::Remedy;
 pub use rule::{Action, Ech, Layer, Mode, Origin, Route, Rule, RuleOptions, Transport};

@@ -19,7 +19,7 @@ mod summary;
 pub(crate) use heard::Heard;
 
 pub use advice::Advice;
-pub use event::{Event, Grounds, MAX_NAMES, Verdict};
+pub use event::{Event, Grounds, MAX_NAMES, Renewal, Verdict};
 pub use journal::{Journal, MAX_DISTINCT, Observer};
 pub use live::{Lines, Live};
 pub use remedy::short;

@@ -9,7 +9,7 @@ mod report;
 mod server;
 
 pub use ask::{AskError, ask_all};
-pub use report::{Dns, Pin, Refusal, Report};
+pub use report::{Dns, Pin, Ports, Refusal, Report};
 pub use server::{Source, StatusServer};
 
 /// Directory of the sockets, one a run: `ID.sock`.

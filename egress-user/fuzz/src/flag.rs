@@ -1,7 +1,7 @@
 //! `--allow` and `--deny`: what is accepted means the same when it is written in its normal form.
 use egress_user::{
     config::Flags,
-    policy::{Action, Pattern, PortSet, Rule, RuleOptions},
+    policy::{Action, Pattern, PortRange, PortSet, Rule, RuleOptions},
 };
 
 /// Text of a flag.
@@ -52,8 +52,8 @@ fn normal_form(rule: &Rule) -> String {
     };
     match &rule.options.ports {
         PortSet::Only(ports) => {
-            assert!(!ports.is_empty() && ports.is_sorted() && !ports.contains(&0), "{rule:?}");
-            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            assert!(!ports.is_empty() && ports.is_sorted(), "{rule:?}");
+            let ports: Vec<String> = ports.iter().map(PortRange::to_string).collect();
             format!("{host}:{}", ports.join(","))
         }
         PortSet::All => host,

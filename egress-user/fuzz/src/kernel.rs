@@ -24,7 +24,7 @@ pub fn reaches_proxy(policy: &Policy, rules: &[AddressEntry], address: IpAddr, p
     match longest_match(rules, address) {
         None => policy.allows_public(),
         Some(AddressEntry { action: AddressAction::Allow, ports, .. }) => {
-            ports_of(ports).opens(port)
+            ports_of(ports).contains(port)
         }
         Some(_) => false,
     }
@@ -38,7 +38,7 @@ pub fn pinned_reaches_proxy(
     port: u16,
 ) -> bool {
     let denied = |rule: &AddressEntry| rule.action == AddressAction::Deny;
-    pin.opens(port) && !longest_match(rules, address).is_some_and(denied)
+    pin.contains(port) && !longest_match(rules, address).is_some_and(denied)
 }
 
 fn key(address: IpAddr) -> Ipv6Addr {

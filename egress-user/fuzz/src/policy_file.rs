@@ -1,7 +1,9 @@
 //! Policy files: a refusal points into the text, and what is accepted means the same each time.
 use egress_user::{
     config::{self, Assembled, ConfigError, Flags},
-    policy::{Action, Name, Pattern, PortSet, Refusal, Route, Rule, RuleOptions, Transport},
+    policy::{
+        Action, Name, Pattern, PortRange, PortSet, Refusal, Route, Rule, RuleOptions, Transport,
+    },
 };
 use toml::Value;
 
@@ -110,11 +112,12 @@ fn value_of(rule: &Rule) -> Value {
     let texts = |list: &[Box<str>]| Value::Array(list.iter().map(|item| text(item)).collect());
     let RuleOptions { ports, transport, any_protocol, methods, paths, via, ech, .. } =
         &rule.options;
-    if let PortSet::Only(ports) = ports {
-        put(
-            "ports",
-            Value::Array(ports.iter().map(|&port| Value::from(i64::from(port))).collect()),
-        );
+    if let ports @ PortSet::Only(_) = ports {
+        let entry = |entry: PortRange| match entry.is_one() {
+            true => Value::from(i64::from(entry.first())),
+            false => Value::from(entry.to_string()),
+        };
+        put("ports", Value::Array(ports.entries().map(entry).collect()));
     }
     if let Some(transports) = transport {
         let words = transports.iter().copied().map(Transport::as_str).map(text);

@@ -210,7 +210,7 @@ fn opens(rule: &Rule, port: u16, transport: Transport) -> bool {
         None => transport == Transport::Tcp || rule.pattern.is_address(),
     };
     let ports = match &rule.options.ports {
-        PortSet::Only(ports) => ports.contains(&port),
+        PortSet::Only(ports) => ports.iter().any(|range| range.contains(port)),
         PortSet::All => true,
     };
     port != 0 && transports && ports

@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::Arbitrary;
 use egress_user::policy::{
-    Action, Answer, Host, HttpRequest, Mode, Name, Origin, Pattern, Payload, Policy, PortSet,
-    Request, Rule, RuleOptions, Settings, Transport,
+    Action, Answer, Host, HttpRequest, Mode, Name, Origin, Pattern, Payload, Policy, PortRange,
+    PortSet, Request, Rule, RuleOptions, Settings, Transport,
 };
 use ipnet::IpNet;
 
@@ -28,6 +28,10 @@ const BASES: [&str; 10] = [
 ];
 
 const PORTS: [u16; 6] = [22, 80, 443, 53, 0, 8443];
+/// Of rules, besides.
+const RANGES: [(u16, u16); 2] = [(79, 90), (443, 30_000)];
+/// Of requests, besides.
+const EDGES: [u16; 7] = [78, 79, 90, 91, 442, 30_000, 30_001];
 const METHODS: [&str; 3] = ["GET", "POST", "get"];
 /// Of rules, those before [`AMBIGUOUS`]; of requests, all.
 const PATHS: [&str; 7] = ["/a", "/a/", "/a/b", "/ab", "/", "/a/../b", "/a/%2e%2e/b"];
@@ -200,8 +204,11 @@ impl RuleDraft {
 
     fn options(self) -> RuleOptions {
         let chosen = PORTS.iter().enumerate().filter(|(at, _)| self.ports >> at & 1 == 1);
-        let ports: Vec<u16> = chosen.map(|(_, &port)| port).filter(|&port| port != 0).collect();
-        let ports = if ports.is_empty() { PortSet::All } else { PortSet::only(ports) };
+        let ports = chosen.filter_map(|(_, &port)| PortRange::one(port));
+        let ranges = RANGES.iter().enumerate().filter(|(at, _)| self.ports >> (6 + at) & 1 == 1);
+        let ranges = ranges.filter_map(|(_, &(first, last))| PortRange::new(first, last));
+        let ports: Vec<PortRange> = ports.chain(ranges).collect();
+        let ports = if ports.is_empty() { PortSet::All } else { PortSet::of(ports) };
         let transport = match self.transports % 4 {
             0 => None,
             1 => Some(vec![Transport::Tcp]),
@@ -224,7 +231,8 @@ impl TargetDraft {
             Ok(name) => Host::Name(name.name()),
             Err(address) => Host::Address(address.address()),
         };
-        let port = PORTS[usize::from(self.port) % PORTS.len()];
+        let port = usize::from(self.port) % (PORTS.len() + EDGES.len());
+        let port = PORTS.iter().chain(&EDGES).nth(port).copied().unwrap_or_default();
         let transport = if self.udp { Transport::Udp } else { Transport::Tcp };
         let payload = match self.payload {
             PayloadDraft::Unknown => Payload::Unknown,

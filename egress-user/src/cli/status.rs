@@ -4,7 +4,7 @@ use std::{fmt::Write, process::ExitCode};
 
 use anyhow::bail;
 use clap::Args;
-use egress_user::status::{self, Pin, Report};
+use egress_user::status::{self, Pin, Ports, Report};
 
 use super::printable;
 
@@ -91,7 +91,7 @@ fn one(report: &Report) -> String {
 fn row(pin: &Pin) -> [String; 6] {
     let ports = match &pin.ports {
         None => "all".to_owned(),
-        Some(ports) => ports.iter().map(u16::to_string).collect::<Vec<_>>().join(","),
+        Some(ports) => ports.iter().map(Ports::to_string).collect::<Vec<_>>().join(","),
     };
     [
         pin.name.as_str().to_owned(),
@@ -135,7 +135,14 @@ mod tests {
             program: "make\u{1b}[2J".into(),
             up_seconds: 9000,
             dns: Dns { answered: 3, ..Dns::default() },
-            pins: vec![pin("a.test", Some(vec![80, 443]), Some(42)), pin("localhost", None, None)],
+            pins: vec![
+                pin(
+                    "a.test",
+                    Some(vec![Ports::One(80), Ports::Range("8000-8100".into())]),
+                    Some(42),
+                ),
+                pin("localhost", None, None),
+            ],
             refused: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod not_built;
+mod ports;
 mod profiles;
 mod sources;
 mod warnings;
@@ -69,7 +70,8 @@ pub(super) fn assemble(
     lower.push(NetworkWritten { rules: flag_rules, ..NetworkWritten::default() });
     bounds.check(&requirements, &lower);
     let Bounds { mut errors, rules: beyond, .. } = bounds;
-    for error in Sources::of(&layers).errors(beyond) {
+    let sources = Sources::of(&layers);
+    for error in sources.errors(beyond) {
         errors.push(error);
     }
     if !errors.is_empty() {
@@ -91,6 +93,11 @@ pub(super) fn assemble(
     warnings.extend(warnings::of_rules(&rules, settings.mode));
     warnings.extend(warnings::of_attach(&attach));
     let policy = Policy::new(settings, rules).with_unix_rules(unix_rules);
+    let too_many = ports::too_many(&policy);
+    if !too_many.is_empty() {
+        sources.errors(too_many).for_each(|error| errors.push(error));
+        return Err(errors);
+    }
     warnings.extend(warnings::of_policy(&policy));
     for list in [&mut warnings, &mut not_built] {
         list.sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
@@ -119,7 +126,7 @@ fn add_presets(network: &mut NetworkWritten) {
             let Ok(pattern) = Pattern::parse_domain(entry.pattern, Action::Allow) else { continue };
             let ports = match entry.ports {
                 [] => PortSet::All,
-                ports => PortSet::only(ports.to_vec()),
+                ports => PortSet::only(ports.iter().copied()),
             };
             network.rules.push(Rule {
                 text: entry.pattern.to_owned(),

@@ -1,11 +1,13 @@
 //! `--allow`, `--deny` and `--set`.
 use super::{ConfigError, ConfigErrors};
-use crate::policy::{Action, Host, Origin, Pattern, PatternError, PortSet, Rule, RuleOptions};
+use crate::policy::{
+    Action, Host, Origin, Pattern, PatternError, PortRange, PortSet, Rule, RuleOptions,
+};
 
 /// What the command line says; it belongs to the user's layer.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    /// Each `--allow`: a name pattern, an address or a block, with `:port[,port]` or without.
+    /// Each `--allow`: a name pattern, an address or a block, with `:port[,port]` or without; a port may be a range.
     pub allow: Vec<String>,
     /// Each `--deny`: the same, without ports.
     pub deny: Vec<String>,
@@ -60,12 +62,12 @@ fn parse(text: &str, action: Action) -> Result<(Pattern, PortSet), PatternError>
             format!("write --deny {host}, or allow only the ports that are wanted"),
         ));
     }
-    let ports: Option<Vec<u16>> = ports.split(',').map(parse_port).collect();
+    let ports: Option<Vec<PortRange>> = ports.split(',').map(PortRange::parse).collect();
     match ports {
-        Some(ports) => Ok((pattern, PortSet::only(ports))),
+        Some(ports) => Ok((pattern, PortSet::of(ports))),
         None => Err(PatternError::new(
-            "a port is a number of 1 to 65535",
-            format!("write --allow {host}:443 or --allow {host}:80,443"),
+            "a port is a number of 1 to 65535, or a range of them",
+            format!("write --allow {host}:443 or --allow {host}:80,8000-8010"),
         )),
     }
 }
@@ -99,9 +101,4 @@ fn in_flag_form(host: &str, error: PatternError) -> PatternError {
     let Some((_, rest)) = host.split_once("://") else { return error };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     PatternError { suggestion: format!("write {authority:?}"), ..error }
-}
-
-fn parse_port(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|&port| digits && port != 0)
 }

@@ -75,7 +75,10 @@ fn kind(kind: Kind) -> Value {
         Kind::Number => json!({ "type": "integer", "minimum": 1, "maximum": 65535 }),
         Kind::Ports => json!({
             "type": "array",
-            "items": { "type": "integer", "minimum": 1, "maximum": 65535 },
+            "items": { "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": 65535 },
+                { "type": "string", "pattern": "^[0-9]{1,5}-[0-9]{1,5}$" },
+            ] },
             "minItems": 1,
         }),
         Kind::Rules(_) => json!({

@@ -86,7 +86,7 @@ pub enum Kind {
     },
     /// A list of words, at least one.
     Words(&'static [&'static str]),
-    /// A list of ports, at least one.
+    /// A list of ports and ranges of ports, at least one.
     Ports,
     /// Rules by pattern, and what reads such a pattern.
     Rules(ReadPattern),
@@ -116,7 +116,7 @@ impl Kind {
             Kind::Number => "number (1 to 65535)".to_owned(),
             Kind::Texts { .. } => "list of texts".to_owned(),
             Kind::Words(list) => format!("list of {}", words(list)),
-            Kind::Ports => "list of ports (1 to 65535)".to_owned(),
+            Kind::Ports => "list of ports (1 to 65535) and ranges (`\"8000-8010\"`)".to_owned(),
             Kind::Rules(_) => "rules by pattern".to_owned(),
             Kind::UnixRules => "actions by socket".to_owned(),
             Kind::Servers => "lists of servers by domain".to_owned(),

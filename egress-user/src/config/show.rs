@@ -119,6 +119,8 @@ fn shown(value: &Setting) -> Value {
     match value {
         Setting::Boolean(value) => Value::Switch(*value),
         Setting::Number(number) => Value::Number(*number),
+        Setting::Ports(ports) if ports.is_one() => Value::Number(ports.first()),
+        Setting::Ports(ports) => text(&ports.to_string()),
         Setting::Word(word) => text(word),
         Setting::Text(value) => text(value),
         Setting::Time(value) => time(*value),

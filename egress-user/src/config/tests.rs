@@ -4,6 +4,7 @@ use crate::policy::{Action, Layer, Name, PortSet, Transport};
 
 mod flags;
 mod keys;
+mod ports;
 mod resolves_to;
 mod show;
 
@@ -30,7 +31,7 @@ fn every_error_of_a_file_is_reported_with_its_place() {
             "p.toml:6:3: \"a*.com\": `*` stands only for whole labels, at the start; write one line for each name, or a pattern such as \"*.example.com\"",
             "p.toml:7:11: \"Allow\" is not an action; write \"allow\" or \"deny\"",
             "p.toml:8:40: port 0 cannot be connected to; write a port of 1 to 65535",
-            "p.toml:8:48: \"x\" is not a port; write a port of 1 to 65535",
+            "p.toml:8:48: \"x\" is not a port; write a port of 1 to 65535, or a range such as \"8000-8010\"",
             "p.toml:10:11: 2 is not a time; write \"2s\"",
         ]
     );
@@ -100,8 +101,8 @@ fn mistakes_get_an_error_that_helps() {
         ("[network.unix_sockets]\n\"/run/../a\" = \"allow\"", "write the path that is meant"),
         ("[network.unix_sockets]\n\"/run/*.sock\" = \"allow\"", "write one line for each socket"),
         (
-            "[network.domains]\n\"a.com\" = { action = \"allow\", ports = [\"1-9\"] }",
-            "write each port",
+            "[network.domains]\n\"a.com\" = { action = \"allow\", ports = [\"9-1\"] }",
+            "write \"1-9\"",
         ),
         (
             "[network.domains]\n\"a.com\" = { action = \"allow\", ports = \"443\" }",

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::{DnsServer, RecordType, presets, values::Value};
-use crate::policy::{Action, Host, Name, Pattern, PatternError, Transport, is_all_near};
+use crate::policy::{Action, Host, Name, Pattern, PatternError, PortRange, Transport, is_all_near};
 
 mod url;
 
@@ -53,30 +53,49 @@ pub(super) fn action(value: &DeValue<'_>) -> Result<Action, PatternError> {
     }
 }
 
-pub(super) fn port(value: &DeValue<'_>) -> Result<u16, PatternError> {
-    let port = value
-        .as_integer()
-        .and_then(|integer| u16::from_str_radix(integer.as_str(), integer.radix()).ok());
-    match port {
-        Some(0) => error("port 0 cannot be connected to", "write a port of 1 to 65535"),
-        Some(port) => Ok(port),
-        None if matches!(value.as_str().map(str::parse::<u16>), Some(Ok(1..))) => {
-            let digits = value.as_str().unwrap_or_default();
-            error(format!("\"{digits}\" is not a port"), format!("write {digits}"))
-        }
-        None if value.as_str().is_some_and(|text| text.contains(['-', ':', ','])) => {
-            error(format!("{} is not a port", kind(value)), "write each port, as in [8000, 8001]")
-        }
-        None => error(format!("{} is not a port", kind(value)), "write a port of 1 to 65535"),
+/// A port, or a text with a range of them.
+pub(super) fn ports(value: &DeValue<'_>) -> Result<PortRange, PatternError> {
+    const SUGGESTION: &str = "write a port of 1 to 65535, or a range such as \"8000-8010\"";
+    if value.as_integer().is_some() {
+        return match integer(value) {
+            Some(0) => error("port 0 cannot be connected to", "write a port of 1 to 65535"),
+            port => port
+                .and_then(PortRange::one)
+                .map_or_else(|| error(format!("{} is not a port", kind(value)), SUGGESTION), Ok),
+        };
     }
+    let text = value.as_str().unwrap_or_default();
+    match PortRange::parse(text) {
+        Some(one) if !text.contains('-') => {
+            error(format!("\"{text}\" is not a port"), format!("write {}", one.first()))
+        }
+        Some(range) => Ok(range),
+        None => error(format!("{} is not a port", kind(value)), as_range(text, SUGGESTION)),
+    }
+}
+
+/// What was meant by a text that is nearly a range, or a list.
+fn as_range(text: &str, otherwise: &str) -> String {
+    let ends = text.split_once(['-', ':', '\u{2013}']);
+    let ends = ends.and_then(|(first, last)| {
+        let end = |text: &str| PortRange::parse(text.trim()).filter(|end| end.is_one());
+        Some((end(first)?.first(), end(last)?.first()))
+    });
+    match ends {
+        Some((first, last)) => format!("write \"{}-{}\"", first.min(last), first.max(last)),
+        None if text.contains(',') => "write each port, as in [8000, 8001]".to_owned(),
+        None => otherwise.to_owned(),
+    }
+}
+
+fn integer(value: &DeValue<'_>) -> Option<u16> {
+    let integer = value.as_integer()?;
+    u16::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 /// A number that is not 0.
 pub(super) fn number(value: &DeValue<'_>, key: &str) -> Result<u16, PatternError> {
-    let number = value
-        .as_integer()
-        .and_then(|integer| u16::from_str_radix(integer.as_str(), integer.radix()).ok());
-    match number {
+    match integer(value) {
         Some(number @ 1..) => Ok(number),
         Some(0) | None => {
             error(format!("{key} cannot be {}", kind(value)), "write a number of 1 to 65535")

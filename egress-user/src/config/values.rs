@@ -7,15 +7,17 @@ use super::{
     DnsServer, Forward, ListenUrl, RecordType, UpstreamUrl, Written,
     keys::{Bound, Key, Narrow, Table},
 };
-use crate::policy::{Layer, PatternError};
+use crate::policy::{Layer, PatternError, PortRange};
 
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// `true` or `false`.
     Boolean(bool),
-    /// A port, or another number.
+    /// A number.
     Number(u16),
+    /// A port, or a range of them.
+    Ports(PortRange),
     /// One of the words of a key.
     Word(&'static str),
     /// Any text.

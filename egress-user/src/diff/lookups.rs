@@ -7,7 +7,7 @@ use super::{
     ranges, scope,
 };
 use crate::{
-    policy::{Answer, Host, Policy, is_public},
+    policy::{Answer, Host, Policy, PortSet, is_public},
     target::{Answers, NetworkTarget, Target, Verdict, judge},
 };
 
@@ -132,7 +132,7 @@ fn of_lookup(asked: &NetworkTarget, [before, after]: [Verdict; 2]) -> Scope {
     let host = asked.host.as_ref().map(ToString::to_string).unwrap_or_default();
     Scope {
         transport: None,
-        ports: PortsChanged::AllBut(Vec::new()),
+        ports: PortsChanged::AllBut(PortSet::only([])),
         payloads: Vec::new(),
         example: format!("{host}:{}", asked.port),
         before,

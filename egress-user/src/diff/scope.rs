@@ -1,5 +1,9 @@
 //! What of one host changes: ports, transports, payloads.
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
 use super::{
     Both,
@@ -8,8 +12,8 @@ use super::{
 };
 use crate::{
     policy::{
-        Host, HttpRequest, LIMITED_METHODS, MatchedRules, Payload, Policy, PortSet, Rule,
-        Transport, WEB_PORTS,
+        Host, HttpRequest, LIMITED_METHODS, MatchedRules, Payload, Policy, PortRange, PortSet,
+        Rule, Transport, WEB_PORTS,
     },
     target::{NetworkTarget, Target, Verdict, judge},
 };
@@ -35,12 +39,12 @@ pub struct Scope {
 }
 
 /// Ports that change.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortsChanged {
     /// These.
-    Only(Vec<u16>),
+    Only(PortSet),
     /// Every port, these left out.
-    AllBut(Vec<u16>),
+    AllBut(PortSet),
 }
 
 /// One probe.
@@ -63,7 +67,7 @@ pub(super) fn changes(both: Both<'_>, class: &HostClass, good: &[IpAddr]) -> Vec
                 both.each().map(|policy| judge(policy, &target, &mut lookups::always(&[])));
             let scope = Scope {
                 transport: None,
-                ports: PortsChanged::AllBut(Vec::new()),
+                ports: PortsChanged::AllBut(PortSet::only([])),
                 payloads: Vec::new(),
                 example: format!("unix:{address}"),
                 before,
@@ -86,8 +90,8 @@ pub(super) fn changes(both: Both<'_>, class: &HostClass, good: &[IpAddr]) -> Vec
 
 /// What is probed of one host.
 struct Probes {
-    /// One by one.
-    ports: BTreeSet<u16>,
+    /// One port of each range in which all are alike: its first, and its last.
+    ports: BTreeMap<u16, u16>,
     /// For every other port.
     other: u16,
     /// With their words; one without words where nothing depends on them.
@@ -138,7 +142,7 @@ impl Probes {
     fn targets(&self, host: &Host) -> Vec<(NetworkTarget, Option<String>)> {
         let mut targets = Vec::new();
         for transport in [Transport::Tcp, Transport::Udp] {
-            for &port in self.ports.iter().chain([&self.other]) {
+            for &port in self.ports.keys().chain([&self.other]) {
                 for (payload, words) in &self.payloads {
                     // Nothing of UDP is read.
                     if transport == Transport::Tcp || *payload == Payload::Unknown {
@@ -211,7 +215,7 @@ fn scopes(cells: Vec<Cell>, probes: &Probes) -> Vec<Scope> {
             ports.insert(port);
             continue;
         }
-        let ports = PortsChanged::Only(Vec::new());
+        let ports = PortsChanged::Only(PortSet::only([]));
         let transport = Some(transport);
         let scope = Scope { transport, ports, payloads: Vec::new(), example, before, after };
         found.push((key, scope, BTreeSet::from([port]), words));
@@ -231,11 +235,10 @@ fn scopes(cells: Vec<Cell>, probes: &Probes) -> Vec<Scope> {
     found.retain(|(_, _, ports, _)| !ports.is_empty());
     let mut scopes: Vec<Scope> = Vec::new();
     for (_, mut scope, ports, payload) in found {
-        scope.ports = if ports.contains(&probes.other) {
-            PortsChanged::AllBut(probes.ports.difference(&ports).copied().collect())
-        } else {
-            PortsChanged::Only(ports.into_iter().collect())
-        };
+        let is_other = ports.contains(&probes.other);
+        let told = probes.ports.iter().filter(|(first, _)| ports.contains(first) != is_other);
+        let told = PortSet::of(told.filter_map(|(first, last)| PortRange::new(*first, *last)));
+        scope.ports = if is_other { PortsChanged::AllBut(told) } else { PortsChanged::Only(told) };
         match scopes.iter_mut().find(|known| known.is_alike(&scope)) {
             Some(known) => known.payloads.extend(payload),
             None => {
@@ -250,17 +253,19 @@ fn scopes(cells: Vec<Cell>, probes: &Probes) -> Vec<Scope> {
     scopes
 }
 
-/// The ports to probe one by one, and one for all others.
-fn ports(rules: &[&Rule]) -> (BTreeSet<u16>, u16) {
-    let mut known = BTreeSet::from(WEB_PORTS);
-    for rule in rules {
-        if let PortSet::Only(ports) = &rule.options.ports {
-            known.extend(ports.iter().copied().filter(|&port| port != 0));
-        }
-    }
+/// The ranges to probe by their first ports, and a port for all others.
+fn ports(rules: &[&Rule]) -> (BTreeMap<u16, u16>, u16) {
+    let web = PortSet::only(WEB_PORTS);
+    let written: Vec<&PortSet> = rules
+        .iter()
+        .map(|rule| &rule.options.ports)
+        .filter(|ports| **ports != PortSet::All)
+        .collect();
+    let known = written.iter().fold(web.clone(), |all, ports| all.union(ports));
+    let parts = known.parts(written.into_iter().chain([&web]));
     // Where every port is written, there is no other to judge: any will do.
-    let other = (1..=u16::MAX).rev().find(|port| !known.contains(port)).unwrap_or(1);
-    (known, other)
+    let other = known.others().ranges().last().map_or(1, |range| range.last());
+    (parts.iter().map(|part| (part.first(), part.last())).collect(), other)
 }
 
 /// The payloads to probe, with their words; one without words where nothing depends on them.
@@ -363,16 +368,19 @@ impl Scope {
     }
 }
 
+fn is_one(ports: &PortSet) -> bool {
+    matches!(ports.ranges(), [range] if range.is_one())
+}
+
 /// `every port but 443`, `port 22 over UDP`, `ports 80, 8080: GET /a`; empty for what has no port.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(transport) = self.transport else { return Ok(()) };
-        let list = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         match &self.ports {
             PortsChanged::AllBut(but) if but.is_empty() => f.write_str("every port")?,
-            PortsChanged::AllBut(but) => write!(f, "every port but {}", list(but))?,
-            PortsChanged::Only(ports) if ports.len() == 1 => write!(f, "port {}", list(ports))?,
-            PortsChanged::Only(ports) => write!(f, "ports {}", list(ports))?,
+            PortsChanged::AllBut(but) => write!(f, "every port but {but}")?,
+            PortsChanged::Only(ports) if is_one(ports) => write!(f, "port {ports}")?,
+            PortsChanged::Only(ports) => write!(f, "ports {ports}")?,
         }
         if transport == Transport::Udp {
             f.write_str(" over UDP")?;

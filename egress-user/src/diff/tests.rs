@@ -337,8 +337,8 @@ proptest! {
             let reported = differences.iter().any(|difference| {
                 let scope = &difference.scope;
                 let port = scope.transport == Some(target.transport) && match &scope.ports {
-                    PortsChanged::Only(ports) => ports.contains(&target.port),
-                    PortsChanged::AllBut(ports) => !ports.contains(&target.port),
+                    PortsChanged::Only(ports) => ports.contains(target.port),
+                    PortsChanged::AllBut(ports) => !ports.contains(target.port),
                 };
                 difference.is_opened() == new.is_allow() && difference.hosts.iter().any(|hosts| match hosts {
                     Hosts::ResolvingTo(inner) => addresses.iter().any(|&address| {

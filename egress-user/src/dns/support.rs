@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use egress_common::pin::Ports;
 use hickory_proto::{
     op::{Edns, Message, OpCode, Query as Question, ResponseCode},
     rr::{self, RData, RecordType},
@@ -57,6 +58,7 @@ pub(crate) enum Entry {
     Records(String, RecordType),
     Pin(IpAddr, u64),
     Unpin(IpAddr),
+    Expire(IpAddr),
 }
 
 /// Sink and upstream in one, so that their order shows.
@@ -87,7 +89,7 @@ impl Diary {
         for entry in self.entries() {
             match entry {
                 Entry::Pin(address, expires_ns) => drop(open.insert(address, expires_ns)),
-                Entry::Unpin(address) => drop(open.remove(&address)),
+                Entry::Unpin(address) | Entry::Expire(address) => drop(open.remove(&address)),
                 Entry::Lookup(_) | Entry::Records(..) => {}
             }
         }
@@ -139,6 +141,10 @@ impl PinStore for Diary {
 
     fn unpin(&self, address: IpAddr) {
         self.entries.lock().unwrap().push(Entry::Unpin(address));
+    }
+
+    fn expire(&self, address: IpAddr, _ports: Ports) {
+        self.entries.lock().unwrap().push(Entry::Expire(address));
     }
 }
 

@@ -5,13 +5,13 @@
 use super::{
     Source, failed,
     page::Page,
-    patterns::{self, Dialect, Ports},
+    patterns::{self, Dialect},
     rules::Rule,
     tree::{Entry, HOW_TO_CLOSE, Node, Value, get, may_close},
 };
 use crate::{
     config::ConfigError,
-    policy::{Action, Pattern},
+    policy::{Action, Pattern, PortSet},
 };
 
 mod denies;
@@ -184,7 +184,7 @@ impl File<'_, '_> {
         profile: &str,
         key: &str,
         target: &Node,
-        ports: &Ports,
+        ports: &PortSet,
     ) -> Result<(), ConfigError> {
         let place = self.place(target.line);
         match key {
@@ -229,7 +229,7 @@ impl File<'_, '_> {
         Ok(())
     }
 
-    fn allow_all(&mut self, profile: &str, ports: &Ports, place: &str) {
+    fn allow_all(&mut self, profile: &str, ports: &PortSet, place: &str) {
         let rule = Rule::allow(ports.clone(), false, place);
         self.page.rule(profile, "domains", &Pattern::Any.to_string(), rule);
     }
@@ -239,7 +239,7 @@ impl File<'_, '_> {
         &mut self,
         profile: &str,
         target: &Node,
-        ports: &Ports,
+        ports: &PortSet,
         place: &str,
     ) -> Result<(), ConfigError> {
         let text = target.text().or_else(|| target.get("cidr").and_then(Node::text));

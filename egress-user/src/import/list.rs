@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use super::{
     Source, failed,
     page::Page,
-    patterns::{self, Dialect, Ports},
+    patterns::{self, Dialect},
 };
-use crate::{config::ConfigError, policy::Action};
+use crate::{
+    config::ConfigError,
+    policy::{Action, PortSet},
+};
 
 /// A host of a list, and its line.
 struct Item<'a> {
@@ -75,7 +78,7 @@ pub(super) fn read(
         match item.text.contains("://") {
             true => patterns::allow(page, "", item.text, Dialect::List, &place),
             false => {
-                patterns::allow_at(page, "", item.text, Dialect::List, &None, &place);
+                patterns::allow_at(page, "", item.text, Dialect::List, &PortSet::All, &place);
             }
         }
     }
@@ -104,7 +107,7 @@ pub(super) fn endpoints<'i>(
             page.leave_out(&place, why);
             continue;
         }
-        let ports: Ports = Some(BTreeSet::from([port]));
+        let ports = PortSet::only([port]);
         patterns::allow_at(page, profile, host, Dialect::HardenRunner, &ports, &place);
     }
 }

@@ -5,7 +5,10 @@ use std::{
 };
 
 use super::{Difference, Told, rules::Rule};
-use crate::{config, policy::Action};
+use crate::{
+    config,
+    policy::{Action, MAX_PORT_RANGES},
+};
 
 /// A value, and where it comes from.
 #[derive(Clone, Debug)]
@@ -279,6 +282,15 @@ impl<'a> Page<'a> {
         for section in self.sections.values_mut() {
             // Without a port left it opens nothing, and a rule with an empty list is an error.
             section.rules.retain(|_, rule| rule.opens_something());
+        }
+        let sections = self.sections.values_mut().flat_map(|section| section.rules.values_mut());
+        let cut = sections.filter_map(|rule| rule.cut_ports().then(|| rule.place()));
+        for place in cut.collect::<Vec<_>>() {
+            let why = format!(
+                "more than {MAX_PORT_RANGES} ranges of ports: the lowest alone are open; others have to \
+                 be written as wider ones"
+            );
+            self.change(&place, why);
         }
         for (port, place) in closed {
             let why = format!(

@@ -14,7 +14,7 @@ mod allow;
 mod others;
 
 pub(super) use allow::allow;
-pub(super) use others::{Ports, allow_at, denied, meet, split_port_text};
+pub(super) use others::{allow_at, denied, meet, split_port_text};
 
 /// Whose patterns they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

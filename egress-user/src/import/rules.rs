@@ -1,15 +1,12 @@
 //! A rule that is being written.
-use std::collections::BTreeSet;
-
 use super::page::one_line;
-use crate::policy::{Action, WEB_PORTS};
+use crate::policy::{Action, MAX_PORT_RANGES, PortRange, PortSet, WEB_PORTS};
 
 /// A line of `[network.domains]` or `[network.addresses]`.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) action: Action,
-    /// None is every port.
-    ports: Option<BTreeSet<u16>>,
+    ports: PortSet,
     /// A rule of an address opens UDP as well unless it says otherwise; the sources' proxies are of
     /// TCP.
     is_address: bool,
@@ -18,12 +15,12 @@ pub(super) struct Rule {
 
 impl Rule {
     pub(super) fn new(action: Action, port: Option<u16>, is_address: bool, place: &str) -> Self {
-        let ports = port.map(|port| BTreeSet::from([port]));
+        let ports = port.map_or(PortSet::All, |port| PortSet::only([port]));
         Self { action, ports, is_address, places: vec![place.to_owned()] }
     }
 
-    /// An allow of these ports; none is every port.
-    pub(super) fn allow(ports: Option<BTreeSet<u16>>, is_address: bool, place: &str) -> Self {
+    /// An allow of these ports.
+    pub(super) fn allow(ports: PortSet, is_address: bool, place: &str) -> Self {
         Self { ports, ..Self::new(Action::Allow, None, is_address, place) }
     }
 
@@ -34,13 +31,7 @@ impl Rule {
 
     /// Another allow of the same pattern.
     pub(super) fn add(&mut self, other: Self) {
-        self.ports = match (self.ports.take(), other.ports) {
-            (Some(mut own), Some(more)) => {
-                own.extend(more);
-                Some(own)
-            }
-            _ => None,
-        };
+        self.ports = other.ports.union(&self.ports);
         for place in other.places {
             if !self.places.contains(&place) {
                 self.places.push(place);
@@ -51,33 +42,44 @@ impl Rule {
     /// Takes every port away but the web's.
     pub(super) fn keep_web_ports(&mut self, place: &str) {
         if self.action == Action::Allow {
-            let is_open = |port: &u16| self.ports.as_ref().is_none_or(|ports| ports.contains(port));
-            self.ports = Some(WEB_PORTS.into_iter().filter(is_open).collect());
+            self.ports = self.ports.and(&PortSet::only(WEB_PORTS));
             self.places.push(place.to_owned());
         }
     }
 
-    /// Takes one port away. A rule of every port keeps the web's: a list of all others would be
-    /// longer than the kernel's.
+    /// Takes one port away.
     pub(super) fn close_port(&mut self, port: u16, place: &str) {
         if self.action == Action::Allow {
-            let ports = self.ports.get_or_insert_with(|| BTreeSet::from(WEB_PORTS));
-            ports.remove(&port);
+            self.ports = self.ports.without(&PortSet::only([port]));
             self.places.push(place.to_owned());
         }
+    }
+
+    /// Leaves ports out where there are more ranges than a policy takes; whether there were.
+    pub(super) fn cut_ports(&mut self) -> bool {
+        let ranges = self.ports.ranges();
+        let is_cut = ranges.len() > MAX_PORT_RANGES;
+        if is_cut {
+            self.ports = PortSet::of(ranges.iter().copied().take(MAX_PORT_RANGES));
+        }
+        is_cut
     }
 
     /// Whether it is not an allow without a port.
     pub(super) fn opens_something(&self) -> bool {
-        self.action == Action::Deny || self.ports.as_ref().is_none_or(|ports| !ports.is_empty())
+        self.action == Action::Deny || !self.ports.is_empty()
     }
 
     /// As the policy file has it, with a comment.
     pub(super) fn text(&self) -> String {
         let mut options = Vec::new();
         if self.action == Action::Allow {
-            if let Some(ports) = &self.ports {
-                let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            if self.ports != PortSet::All {
+                let quote = |entry: PortRange| match entry.is_one() {
+                    true => entry.to_string(),
+                    false => format!("\"{entry}\""),
+                };
+                let ports: Vec<_> = self.ports.entries().map(quote).collect();
                 options.push(format!("ports = [{}]", ports.join(", ")));
             }
             if self.is_address {

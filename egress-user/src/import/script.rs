@@ -11,7 +11,10 @@ use super::{
     patterns::{self, Dialect},
     tree::closes,
 };
-use crate::{config::ConfigError, policy::Action};
+use crate::{
+    config::ConfigError,
+    policy::{Action, PortSet},
+};
 
 mod firewall;
 mod shell;
@@ -256,7 +259,7 @@ impl File<'_, '_> {
         for text in text.split([',', ' ']).filter(|text| !text.is_empty()) {
             match action {
                 Action::Allow => {
-                    patterns::allow_at(self.page, "", text, Dialect::Script, &None, &place);
+                    patterns::allow_at(self.page, "", text, Dialect::Script, &PortSet::All, &place);
                 }
                 Action::Deny => patterns::deny(self.page, "", text, Dialect::Script, &place),
             }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::ConfigError,
-    policy::{Action, Pattern},
+    policy::{Action, Pattern, PortSet},
 };
 
 struct File<'a, 'p> {
@@ -141,7 +141,8 @@ impl File<'_, '_> {
 
     fn allow(&mut self, profile: &str, text: &str, place: &str) {
         let dialect = Dialect::Smokescreen;
-        let Some(pattern) = patterns::allow_at(self.page, profile, text, dialect, &None, place)
+        let Some(pattern) =
+            patterns::allow_at(self.page, profile, text, dialect, &PortSet::All, place)
         else {
             return;
         };

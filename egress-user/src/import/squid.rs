@@ -10,7 +10,6 @@ use crate::config::ConfigError;
 
 mod access;
 mod acl;
-mod port_set;
 
 use self::{access::Access, acl::Acl};
 

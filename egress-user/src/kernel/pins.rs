@@ -12,16 +12,19 @@ use std::{
 use egress_common::{
     abi::HTTP_PORTS,
     hello,
-    pin::{NameKey, NameValue, PinKey, PinValue, PortList},
+    pin::{NameKey, NameValue, PinKey, PinValue, PortList, Ports},
 };
 
 use super::maps::{Maps, key_of};
 use crate::{
-    pins::{Naming, Opening, PinStore},
-    policy::{self, NAME_LIMIT_BYTES, Name, Policy, Transport},
+    pins::{Naming, Opening, PinStore, list_without},
+    policy::{self, NAME_LIMIT_BYTES, Name, Policy},
     sandbox::PolicyWatch,
     sys::pod::Wire,
 };
+
+/// An end that is over whenever it is asked for, and not that of no pin.
+const OVER_NS: u64 = 1;
 
 /// Of linux/bpf.h.
 const BPF_NOEXIST: u64 = 1;
@@ -57,12 +60,10 @@ impl KernelPins {
     /// Ports that the address's own rule, or `*`, does not open: where one does, names pass that no
     /// pin knows, which the proxy has to judge. The connect hook asks the pin alone.
     fn without_open(policy: &Policy, address: IpAddr, direct: PortList) -> PortList {
-        let Ok(open) = policy.address(address) else { return direct };
-        let mut left = PortList::NONE;
-        for port in direct.iter().filter(|&port| !open.opens(port, Transport::Tcp)) {
-            left.insert(port);
+        match policy.address(address) {
+            Ok(open) => list_without(&direct, &open.tcp_ports()),
+            Err(_) => direct,
         }
-        left
     }
 
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
@@ -111,6 +112,18 @@ impl PinStore for KernelPins {
     fn unpin(&self, address: IpAddr) {
         // Absent is as good as removed.
         let _ = self.maps.pins().remove(&self.address_key(address));
+    }
+
+    fn expire(&self, address: IpAddr, ports: Ports) {
+        let none = PortList::NONE;
+        let value = PinValue { expires_ns: OVER_NS, ports, direct: none, unread: none };
+        let mut map = self.maps.pins();
+        let is_kept = self.maps.lives(self.sandbox)
+            && map.insert(self.address_key(address), Wire(value), 0).is_ok();
+        drop(map);
+        if !is_kept {
+            self.unpin(address);
+        }
     }
 
     fn name(&self, address: IpAddr, name: &Name, naming: &Naming) -> Option<u64> {

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use egress_common::pin::{PortList, Ports};
 
 use super::{
-    Naming, Opening, Pins, ports_of,
+    Naming, Opening, Pins, list_of, ports_of, set_of,
     table::{Pin, PinTable},
 };
-use crate::policy::Transport;
+use crate::policy::{PortSet, Transport};
 
 impl PinTable {
     /// What the store holds for the address; none when no live pin is left.
@@ -33,28 +33,42 @@ impl PinTable {
     ) -> Opening {
         let pins: Vec<&Pin> = pins.collect();
         let mut opening = Opening::proxied(0, Ports::NONE);
-        // Each port once: hundreds of names can share an address.
-        let mut candidates: Vec<u16> = Vec::new();
+        let (mut open, mut candidates) = (PortSet::only([]), PortSet::only([]));
+        let mut sets: Vec<PortSet> = Vec::new();
         for pin in &pins {
             opening.expires_ns = opening.expires_ns.max(pin.ends_ns());
-            opening.ports = opening.ports.union(ports_of(&pin.grant.tcp_ports()));
-            for port in pin.direct.iter() {
-                if !candidates.contains(&port) {
-                    candidates.push(port);
+            let (ports, direct) = (pin.grant.tcp_ports(), set_of(&pin.direct));
+            open = open.union(&ports);
+            candidates = candidates.union(&direct);
+            // Each once: hundreds of names can share an address, and most of them a rule.
+            for set in [ports, direct] {
+                if !sets.contains(&set) {
+                    sets.push(set);
                 }
             }
         }
+        opening.ports = ports_of(&open);
         if self.proxied.contains(&address.to_canonical()) {
             return opening;
         }
-        for port in candidates {
+        let (mut direct, mut unread) = (Vec::new(), Vec::new());
+        for part in candidates.parts(&sets) {
+            // All ports of a part are alike to every pin.
+            let port = part.first();
             let agrees =
                 |pin: &&Pin| pin.direct.contains(port) || !pin.grant.opens(port, Transport::Tcp);
-            if pins.iter().all(agrees) && opening.direct.insert(port) {
-                let any = pins.iter().any(|pin| pin.grant.any_protocol(port));
-                let _ = any && opening.unread.insert(port);
+            if !pins.iter().all(agrees) {
+                continue;
+            }
+            match pins.iter().any(|pin| pin.grant.any_protocol(port)) {
+                true => unread.push(part),
+                false => direct.push(part),
             }
         }
+        let (unread, unread_list) = list_of(unread);
+        opening.unread = unread_list;
+        opening.direct = list_of(unread.ranges().iter().copied().chain(direct)).1;
+        // What did not fit among the direct ones is not asked for among the unread.
         opening
     }
 }

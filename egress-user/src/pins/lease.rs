@@ -3,9 +3,11 @@
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Duration};
 
+use egress_common::pin::Ports;
+
 use super::{
     Naming, Opening, Pins,
-    table::{Pin, PinTable},
+    table::{Pin, PinTable, ports_of_pins},
 };
 use crate::policy::Name;
 
@@ -133,7 +135,10 @@ impl Pins {
     /// To be called by the writer.
     fn rewrite(&self, address: IpAddr, rewrite: Option<Rewrite>) {
         let Some(Rewrite { standing, namings }) = rewrite else { return };
-        let Some(standing) = standing else { return self.store.unpin(address) };
+        let standing = match standing {
+            Ok(standing) => standing,
+            Err(ports) => return self.store.expire(address, ports),
+        };
         for (name, naming) in &namings {
             let _ = self.store.name(address, name, naming);
         }
@@ -145,8 +150,8 @@ impl Pins {
 
 /// What of an address is to be written again.
 struct Rewrite {
-    /// None: it is to be closed.
-    standing: Option<Opening>,
+    /// The ports that were open: it is to be closed.
+    standing: Result<Opening, Ports>,
     namings: Vec<(Name, Naming)>,
 }
 
@@ -172,7 +177,9 @@ impl PinTable {
         let named = self.live_of(address, now_ns).filter(|pin| pin.id != 0);
         let namings = named.filter(|pin| changed.contains(&pin.name));
         let namings = namings.map(|pin| (pin.name.clone(), pin.naming())).collect();
-        Some(Rewrite { standing: self.standing(address, now_ns), namings })
+        let standing = self.standing(address, now_ns);
+        let standing = standing.ok_or_else(|| ports_of_pins(self.pins_of(address)));
+        Some(Rewrite { standing, namings })
     }
 }
 

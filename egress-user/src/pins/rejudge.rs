@@ -1,6 +1,6 @@
 //! Pins under a policy that is another one than that by which they were made.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use egress_common::pin::PortList;
 
@@ -38,6 +38,15 @@ impl Pins {
                 lost.extend(self.regrant(&name, address, grant.as_ref(), now_ns));
             }
         }
+        // Names that may be looked up no longer are not remembered either.
+        let remembered = self.table().expired.all();
+        let is_over = |(address, names): &(IpAddr, Arc<[Name]>)| {
+            names.iter().all(|name| verdict(name, &[*address]).is_none())
+        };
+        let over: HashSet<IpAddr> =
+            remembered.into_iter().filter(is_over).map(|(address, _)| address).collect();
+        let addresses = self.table().expired.forget(|address| over.contains(&address));
+        self.close(Closed { addresses, ..Closed::default() });
         lost
     }
 
@@ -82,7 +91,7 @@ impl Pins {
                 table.remove(name, address);
                 drop(table);
                 let names = vec![(address, name.clone(), number)];
-                self.close(Closed { addresses: Vec::new(), names });
+                self.close(Closed { names, ..Closed::default() });
                 table = self.table();
             }
         }

@@ -167,6 +167,9 @@ impl Pins {
 
     /// Takes from the store what the table has lost: the addresses first. To be called by the writer.
     pub(super) fn close(&self, closed: Closed) {
+        for (address, ports) in closed.expired {
+            self.store.expire(address, ports);
+        }
         for address in closed.addresses {
             self.store.unpin(address);
         }
@@ -201,7 +204,13 @@ impl Pins {
     /// pins it; none for an address that was never pinned, or so long ago that
     /// [`super::MAX_EXPIRED`] others have expired since.
     pub fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
-        self.table().expired(address, now_ns)
+        self.expired_names(address, now_ns).first().cloned()
+    }
+
+    /// The same: every name that is remembered of the address, [`super::MAX_EXPIRED_NAMES`] at most, that of
+    /// the last pin to end first.
+    pub fn expired_names(&self, address: IpAddr, now_ns: u64) -> Arc<[Name]> {
+        self.table().expired_names(address, now_ns)
     }
 
     /// When this name's pin of the address ends or ended; none when there is none.

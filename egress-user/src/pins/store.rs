@@ -46,6 +46,11 @@ pub trait PinStore: Send + Sync {
     fn pin(&self, address: IpAddr, opening: &Opening) -> std::io::Result<()>;
     /// Closes the address.
     fn unpin(&self, address: IpAddr);
+    /// Closes the address, whose last pin has ended: what connects to it on one of these ports is to wait with
+    /// the proxy, until it is known whether a name has it still.
+    fn expire(&self, address: IpAddr, _ports: Ports) {
+        self.unpin(address);
+    }
     /// Lets direct connections to the address name the name. Gives the number under which they are
     /// counted; none when they cannot be judged, so that the proxy has to.
     fn name(&self, _address: IpAddr, _name: &Name, _naming: &Naming) -> Option<u64> {

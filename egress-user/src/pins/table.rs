@@ -1,33 +1,39 @@
 //! The table of a sandbox's pins.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
-use egress_common::{abi::capacity, pin::PortList};
+use egress_common::{
+    abi::capacity,
+    pin::{PortList, Ports},
+};
 
-use super::direct_ports;
-use crate::policy::{MatchedRules, Name};
+use super::{
+    direct_ports,
+    expired::{Expired, MAX_EXPIRED, last_names},
+    ports_of,
+};
+use crate::policy::{MatchedRules, Name, PortSet};
 
 /// Most live pins of a sandbox. At the limit new pins are refused and live ones kept, so a flood
 /// of names costs only the sandbox that makes it. Each pin costs about 200 bytes here (0.8 MiB a
 /// full table) and at most one entry of the kernel's map.
 pub const MAX_PINS: usize = 4096;
 
-// A full table fits the kernel's maps, of which a sandbox has its own part; the proof of the path pins one
-// more.
-const _: () = assert!(MAX_PINS < capacity::PINS as usize && MAX_PINS <= capacity::NAMES as usize);
+// A full table fits the kernel's maps, of which a sandbox has its own part, with the addresses that are
+// remembered; the proof of the path pins one more.
+const _: () = assert!(
+    MAX_PINS + MAX_EXPIRED < capacity::PINS as usize && MAX_PINS <= capacity::NAMES as usize
+);
 
 /// Most live addresses of one name. More than one answer's worth, because a name with a TTL of
 /// seconds that rotates eight addresses at a time collects 480 of them in the default five
 /// minutes of a pin's life. At the limit new ones are refused.
 pub const MAX_ADDRESSES_A_NAME: usize = 512;
-
-/// Most expired addresses whose last name is remembered, for [`super::Pins::expired`].
-pub const MAX_EXPIRED: usize = 1024;
 
 /// Expiry of a pin that never ends.
 pub const NEVER_NS: u64 = u64::MAX;
@@ -105,8 +111,10 @@ pub(super) struct PinTable {
 /// What the table no longer has, and the store is to lose.
 #[derive(Debug, Default)]
 pub(super) struct Closed {
-    /// Addresses of which no pin is left.
+    /// Addresses that are to be closed for good.
     pub(super) addresses: Vec<IpAddr>,
+    /// Addresses of which no pin is left, with the ports that were open there.
+    pub(super) expired: Vec<(IpAddr, Ports)>,
     /// Names of an address, with the number of each.
     pub(super) names: Vec<(IpAddr, Name, u64)>,
 }
@@ -191,6 +199,7 @@ impl PinTable {
     }
 
     fn insert(&mut self, address: IpAddr, pin: Pin) {
+        self.expired.take(address);
         let addresses = self.by_name.entry(pin.name.clone()).or_default();
         addresses.retain(|&other| other != address);
         addresses.insert(0, address);
@@ -214,36 +223,23 @@ impl PinTable {
         self.pin_of(name, address).is_some_and(|pin| self.is_live(address, pin, now_ns))
     }
 
-    /// See [`super::Pins::expired`].
-    pub(super) fn expired(&self, address: IpAddr, now_ns: u64) -> Option<Name> {
-        let pins = self.pins_of(address);
-        if pins.iter().any(|pin| self.is_live(address, pin, now_ns)) {
-            return None;
-        }
-        match pins.iter().max_by_key(|pin| pin.expires_ns) {
-            Some(last) => Some(last.name.clone()),
-            None => self.expired.names.get(&address.to_canonical()).cloned(),
-        }
-    }
-
     /// Removes expired pins.
     pub(super) fn purge(&mut self, now_ns: u64) -> Closed {
         self.sweep_at_ns = now_ns.saturating_add(SWEEP_NS);
         let mut gone = Closed::default();
-        let mut last_names: Vec<Name> = Vec::new();
+        let mut over = Vec::new();
         let held = &self.held;
         self.by_address.retain(|&address, pins| {
             let is_over = |pin: &Pin| now_ns >= pin.ends_ns();
             if held.contains_key(&address) || !pins.iter().any(is_over) {
                 return true;
             }
-            let last = pins.iter().max_by_key(|pin| pin.expires_ns).map(|pin| pin.name.clone());
+            let last = pins.clone();
             let ended = pins.iter().filter(|pin| is_over(pin));
             gone.names.extend(ended.map(|pin| (address, pin.name.clone(), pin.id)));
             Arc::make_mut(pins).retain(|pin| !is_over(pin));
             if pins.is_empty() {
-                gone.addresses.push(address);
-                last_names.extend(last);
+                over.push((address, last));
             }
             !pins.is_empty()
         });
@@ -251,9 +247,10 @@ impl PinTable {
         for (address, name, _) in &gone.names {
             self.forget_address(name, *address);
         }
-        for (&address, name) in gone.addresses.iter().zip(last_names) {
+        for (address, pins) in over {
             self.proxied.remove(&address);
-            self.expired.remember(address, name);
+            gone.addresses.extend(self.expired.remember(address, last_names(&pins)));
+            gone.expired.push((address, ports_of_pins(&pins)));
         }
         gone
     }
@@ -271,10 +268,11 @@ impl PinTable {
             }
             self.proxied.remove(&address);
         }
-        let Closed { addresses, names } = self.purge(now_ns);
+        let Closed { addresses, expired, names } = self.purge(now_ns);
         gone.addresses.extend(addresses);
+        gone.addresses.extend(self.expired.forget(is_closed));
+        gone.expired.extend(expired);
         gone.names.extend(names);
-        self.expired.forget(is_closed);
         gone
     }
 
@@ -332,6 +330,12 @@ impl PinTable {
     }
 }
 
+/// The TCP ports that these pins open, together.
+pub(super) fn ports_of_pins(pins: &[Pin]) -> Ports {
+    let none = PortSet::only([]);
+    ports_of(&pins.iter().fold(none, |all, pin| all.union(&pin.grant.tcp_ports())))
+}
+
 /// Canonical addresses, each once, in the order given.
 pub(super) fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
     // An answer has few: comparing them all costs less than a table.
@@ -343,31 +347,6 @@ pub(super) fn distinct(addresses: &[(IpAddr, u64)]) -> Vec<(IpAddr, u64)> {
         }
     }
     distinct
-}
-
-/// The last name of addresses that were pinned once, the oldest forgotten first.
-#[derive(Debug, Default)]
-pub(super) struct Expired {
-    names: HashMap<IpAddr, Name>,
-    order: VecDeque<IpAddr>,
-}
-
-impl Expired {
-    fn forget(&mut self, is_closed: impl Fn(IpAddr) -> bool) {
-        self.names.retain(|&address, _| !is_closed(address));
-        self.order.retain(|&address| !is_closed(address));
-    }
-
-    fn remember(&mut self, address: IpAddr, name: Name) {
-        if self.names.insert(address, name).is_none() {
-            self.order.push_back(address);
-        }
-        if self.order.len() > MAX_EXPIRED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.names.remove(&oldest);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Policy {
             // Blocks around IPv4 have parts in common, each of which a longer rule may open.
             entries.extend(apart_from_ipv4(block).into_iter().map(|part| {
                 let rule = index.allows_block(part);
-                let ports = rule.map_or_else(|| PortSet::only(Vec::new()), |rule| rule.tcp_ports());
+                let ports = rule.map_or_else(|| PortSet::only([]), |rule| rule.tcp_ports());
                 (part, (AddressAction::Allow, ports))
             }));
         }

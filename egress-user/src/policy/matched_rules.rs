@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use egress_common::Reason;
 
-use super::{HTTP_PORTS, Mode, Payload, PortSet, Route, Rule, Settings, TLS_PORTS, Transport};
+use super::{
+    HTTP_PORTS, Mode, Payload, PortRange, PortSet, Route, Rule, Settings, TLS_PORTS, Transport,
+};
 
 /// The lines of one pattern, the most specific that matched, all allows or all denies. Cheap to clone. Where they
 /// allow, values of it are called `grant`: that is what pins keep.
@@ -103,7 +105,7 @@ impl MatchedRules {
 
     /// The TCP ports that the lines open together.
     pub fn tcp_ports(&self) -> PortSet {
-        let [first, others @ ..] = self.rules() else { return PortSet::only(Vec::new()) };
+        let [first, others @ ..] = self.rules() else { return PortSet::only([]) };
         others.iter().fold(first.tcp_ports(), |all, rule| all.union(&rule.tcp_ports()))
     }
 
@@ -112,14 +114,18 @@ impl MatchedRules {
     /// order, unless a line asks for more than a name. A port may be there twice.
     ///
     /// In limited mode there are none, which is not asked here.
-    pub fn direct_ports(&self) -> impl Iterator<Item = u16> {
-        let listed = self.rules().iter().filter(|rule| rule.options.via == Some(Route::Kernel));
-        let listed = listed.filter_map(|rule| match &rule.options.ports {
-            PortSet::Only(ports) => Some(ports.iter().copied()),
-            PortSet::All => None,
+    pub fn direct_ports(&self) -> Vec<PortRange> {
+        let listed = self.rules().iter().filter(|rule| {
+            rule.options.via == Some(Route::Kernel) && rule.options.ports != PortSet::All
         });
-        let candidates = TLS_PORTS.into_iter().chain(listed.flatten());
-        candidates.filter(|&port| self.route(Mode::Full, port) == Route::Kernel)
+        // Each way holds for all ports of a part.
+        let (http, tls) = (PortSet::only(HTTP_PORTS), PortSet::only(TLS_PORTS));
+        let own = || self.rules().iter().map(|rule| &rule.options.ports);
+        let parts = |set: &PortSet| set.parts(own().chain([&http, &tls]));
+        let listed = listed.flat_map(|rule| parts(&rule.options.ports));
+        let candidates = parts(&tls).into_iter().chain(listed);
+        let is_direct = |part: &PortRange| self.route(Mode::Full, part.first()) == Route::Kernel;
+        candidates.filter(is_direct).collect()
     }
 
     /// The way that connections to a name's address take on a TCP port, as far as its lines say.

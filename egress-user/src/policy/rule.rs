@@ -245,7 +245,7 @@ impl Rule {
         if self.permits_transport(Transport::Tcp) {
             self.options.ports.clone()
         } else {
-            PortSet::only(Vec::new())
+            PortSet::only([])
         }
     }
 }

@@ -30,12 +30,13 @@ use super::{
 };
 use crate::{
     clock::boottime_ns,
+    dns::Renewals,
     flow::{FORGOTTEN_AFTER, Flow, Flows, OriginalDestination, PeerAddress},
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{Pins, RENEW_EVERY, direct_ports},
-    policy::Policy,
-    record::{Event, GivenUp, Limit, Subject},
+    policy::{Name, Policy, Transport},
+    record::{Event, GivenUp, Limit, Renewal, Subject},
     sandbox::{Ending, Live, SandboxState},
     sys::descriptors::is_readable,
 };
@@ -66,6 +67,7 @@ pub struct Transparent {
     pub(super) unjudged: Arc<Budget>,
     /// The start-up probe is answered; later its address is one like any other.
     proving: AtomicBool,
+    renewals: OnceLock<Renewals>,
 }
 
 /// A connection for which something vouches.
@@ -93,6 +95,7 @@ impl Transparent {
             early: Budget::new(EARLY_BYTES),
             unjudged: Budget::new(UNJUDGED_BYTES),
             proving,
+            renewals: OnceLock::new(),
         })
     }
 
@@ -150,7 +153,18 @@ impl Transparent {
             return;
         }
         self.sandbox.journal.note_attempt(to.port());
-        match self.listed(to) {
+        let listed = match self.listed(to) {
+            Err(refused) => {
+                let server = OnceLock::new();
+                tokio::select! {
+                    biased;
+                    listed = self.listed_anew(to, refused) => listed,
+                    () = self.drain.give_up(&owed, &client, &server, to) => return,
+                }
+            }
+            listed => listed,
+        };
+        match listed {
             Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
                 let connection =
@@ -191,6 +205,40 @@ impl Transparent {
                 return Ok(Listed { policy, evidence, live });
             }
         }
+    }
+
+    /// The same of a connection that nothing vouches for: the names that the address was pinned for once are
+    /// looked up again, and one of them may have it still.
+    async fn listed_anew(
+        &self,
+        to: SocketAddr,
+        refused: Box<Event>,
+    ) -> Result<Listed<'_>, Box<Event>> {
+        let (Some(renewals), true) =
+            (self.renewals.get(), refused.reason() == Some(Reason::NotPinned))
+        else {
+            return Err(refused);
+        };
+        let policy = self.sandbox.policy();
+        let opens = |name: &&Name| {
+            policy.name(name).is_ok_and(|grant| grant.opens(to.port(), Transport::Tcp))
+        };
+        let names = self.pins().expired_names(to.ip(), boottime_ns());
+        let names: Vec<Name> = names.iter().filter(opens).cloned().collect();
+        if names.is_empty() {
+            return Err(refused);
+        }
+        // Not in the memory of every connection.
+        let found = Box::pin(renewals.renew(&names)).await;
+        self.listed(to).map_err(|mut refused| {
+            refused.grounds.renewal = Some(if found { Renewal::Moved } else { Renewal::Failed });
+            refused
+        })
+    }
+
+    /// Connections to addresses whose pins have ended wait for these lookups. Once; without, they are refused.
+    pub fn renew_by(&self, renewals: Renewals) {
+        let _ = self.renewals.set(renewals);
     }
 
     /// Waits until there is room for one more connection. Only this one waits here: the others do in
@@ -256,8 +304,8 @@ impl Transparent {
     /// Notes that direct connections were made, of which user space sees nothing while all is well.
     pub fn tried_direct(&self) {
         for pin in self.pins().list(boottime_ns()) {
-            for port in direct_ports(&pin.grant).iter() {
-                self.sandbox.journal.note_attempt(port);
+            for (first, last) in direct_ports(&pin.grant).iter() {
+                self.sandbox.journal.note_attempts(first..=last);
             }
         }
     }

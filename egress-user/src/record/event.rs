@@ -56,6 +56,8 @@ pub struct Grounds {
     pub address: Option<Arc<Rule>>,
     /// A name whose pin of the address has ended.
     pub expired: Option<Name>,
+    /// What came of looking it up again; none where that was not done.
+    pub renewal: Option<Renewal>,
     /// Of a lookup that failed, who answered what.
     pub failure: Option<Printable>,
     /// A name that the machine's hosts file gives the address to.
@@ -65,6 +67,15 @@ pub struct Grounds {
 /// Behind an advice by which more passes than was asked for.
 const ADDRESS_RISK: &str =
     "whatever name is claimed there passes then; better let the program look up the name";
+
+/// What came of looking up again the name of a pin that has ended, where it did not give the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Renewal {
+    /// The name has other addresses.
+    Moved,
+    /// The lookup failed, was refused, or was not made as there were too many.
+    Failed,
+}
 
 impl Event {
     /// Refused, by no rule of the policy.
@@ -107,7 +118,12 @@ impl Event {
                 format!("{subject}{}{}", of_type.unwrap_or_default(), failure.unwrap_or_default())
             }
             (Subject::Address { .. }, Some(name)) => {
-                format!("{subject} (expired pin of {name}; look the name up again)")
+                let what = match self.grounds.renewal {
+                    None => "; look the name up again",
+                    Some(Renewal::Moved) => ", which does not have this address any more",
+                    Some(Renewal::Failed) => ", which could not be looked up again",
+                };
+                format!("{subject} (expired pin of {name}{what})")
             }
             (Subject::Address { .. }, None) => match &self.grounds.in_hosts {
                 Some(name) => format!("{subject} ({name} of the hosts file)"),
@@ -207,6 +223,7 @@ impl Event {
             && self.rule == other.rule
             && self.remedy == other.remedy
             && self.grounds.expired == other.grounds.expired
+            && self.grounds.renewal == other.grounds.renewal
             && self.grounds.failure == other.grounds.failure
             && self.grounds.in_hosts == other.grounds.in_hosts
     }

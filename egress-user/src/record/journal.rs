@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
     hash::{Hash, Hasher},
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -173,6 +174,14 @@ impl Journal {
     /// Notes that a TCP connection was tried to this port, with whatever success.
     pub fn note_attempt(&self, port: u16) {
         self.deferred().tcp_ports.insert(port);
+    }
+
+    /// The same of each of these ports to which a datagram connect was noted so far.
+    pub fn note_attempts(&self, ports: RangeInclusive<u16>) {
+        let mut deferred = self.deferred();
+        let noted = deferred.datagrams.values().map(|(port, _)| *port);
+        let tried: Vec<u16> = noted.filter(|port| ports.contains(port)).collect();
+        deferred.tcp_ports.extend(tried);
     }
 
     /// Ends the wait for TCP connections and for answers: what is left of the datagrams, and of

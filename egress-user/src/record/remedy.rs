@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use crate::{
     policy::{
-        Ech, HostError, Name, Pattern, PortSet, Refusal, Remedy, Rule, RuleOptions, Transport,
+        Ech, HostError, Name, Pattern, PortRange, PortSet, Refusal, Remedy, Rule, RuleOptions,
+        Transport,
     },
     text,
 };
@@ -56,9 +57,7 @@ impl fmt::Display for Remedy {
             ),
             Self::AddPort { port, rule } => {
                 edit(f, rule, format_args!("add {port} to the ports of"), "", |options| {
-                    if let PortSet::Only(ports) = &options.ports {
-                        options.ports = PortSet::only([&**ports, &[*port]].concat());
-                    }
+                    options.ports = options.ports.clone().union(&PortSet::only([*port]));
                 })
             }
             Self::AddTransport { transport, rule } => {
@@ -194,8 +193,13 @@ fn write_line(f: &mut fmt::Formatter<'_>, pattern: &Pattern, options: &RuleOptio
 
 /// As a file has them. The way of the bytes is not among them: it refuses nothing.
 fn write_options(f: &mut fmt::Formatter<'_>, options: &RuleOptions) -> fmt::Result {
-    if let PortSet::Only(ports) = &options.ports {
-        write!(f, ", ports = {ports:?}")?;
+    if let ports @ PortSet::Only(_) = &options.ports {
+        let quote = |entry: PortRange| match entry.is_one() {
+            true => entry.to_string(),
+            false => text::toml(&entry.to_string()),
+        };
+        let ports: Vec<_> = ports.entries().map(quote).collect();
+        write!(f, ", ports = [{}]", ports.join(", "))?;
     }
     if let Some(transports) = &options.transport {
         list(f, "transport", transports.iter().map(|transport| transport.as_str()))?;

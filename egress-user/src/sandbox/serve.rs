@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::DnsSettings,
-    dns::{self, HOSTS, HostsFile, NameServers, Service},
+    dns::{self, HOSTS, HostsFile, NameServers, Renewals, Service},
     flow::Flows,
     host::{Listeners, Writer},
     own::has_ipv6_route,
@@ -76,6 +76,7 @@ pub(super) fn serve(
     state.set_hosts(HostsFile::read(HOSTS.as_ref()).map_err(failed("read /etc/hosts"))?);
     state.policy().set_search_domains(dns::search_domains(dns::RESOLV_CONF.as_ref()));
     let proxy = Transparent::new(state.clone(), to_proxy, supervisor.workers.outbound.clone());
+    proxy.renew_by(Renewals::new(service.clone(), supervisor.tasks.clone()));
     let tasks = Tasks::default();
     let count = listeners.count();
     for family in [Some(listeners.v4), listeners.v6].into_iter().flatten() {

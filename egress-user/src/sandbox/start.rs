@@ -3,7 +3,7 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use egress_common::{pin::Ports, sandbox::Sandbox as Record};
+use egress_common::sandbox::Sandbox as Record;
 
 use super::{
     Handle, PolicyWatch, Sandbox, SandboxState, Spec,
@@ -18,8 +18,8 @@ use crate::{
     kernel::{Devices, KernelError, SandboxRecord},
     launch::{Init, InitError, Note, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
     own::Keeper,
-    pins::{NEVER_NS, Opening},
-    policy::Mode,
+    pins::{NEVER_NS, Opening, ports_of},
+    policy::{Mode, PortSet},
     status::{self, StatusServer},
     supervisor::{Supervisor, SupervisorError},
     text::Printable,
@@ -164,7 +164,7 @@ fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
 
 /// Proves the path with the kernel's real hooks before the command exists.
 fn prove(state: &SandboxState, init: &mut Init) -> Result<Vec<Note>, StartError> {
-    let ports = Ports::only(&[PROBE_TARGET.port()]);
+    let ports = ports_of(&PortSet::only([PROBE_TARGET.port()]));
     state
         .pins()
         .store()

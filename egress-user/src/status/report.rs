@@ -3,14 +3,14 @@
 //! Its texts are [`Printable`] on both sides: what a sandbox tells is escaped before it is sent, and again
 //! by whoever reads it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     dns::Counted,
     pins::{Listed, NEVER_NS},
-    policy::{MatchedRules, PortSet, Transport},
+    policy::{PortRange, PortSet},
     text::Printable,
 };
 
@@ -56,13 +56,41 @@ pub struct Pin {
     /// The address.
     pub address: IpAddr,
     /// TCP ports that its rules open; none for all.
-    pub ports: Option<Vec<u16>>,
+    pub ports: Option<Vec<Ports>>,
     /// Seconds since an answer gave it first.
     pub age_seconds: u64,
     /// Seconds until its time is over, 0 where only connections keep it; none where it never is.
     pub left_seconds: Option<u64>,
     /// Connections made under it that still live.
     pub connections: u32,
+}
+
+/// A port as a number, or a range as a policy writes it: `"30000-31000"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Ports {
+    /// One.
+    One(u16),
+    /// From the first to the last.
+    Range(Printable),
+}
+
+impl From<PortRange> for Ports {
+    fn from(range: PortRange) -> Self {
+        match range.is_one() {
+            true => Self::One(range.first()),
+            false => Self::Range(range.to_string().into()),
+        }
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(port) => port.fmt(f),
+            Self::Range(range) => range.fmt(f),
+        }
+    }
 }
 
 /// Equal refusals.
@@ -88,26 +116,15 @@ impl Pin {
         Self {
             name: pin.name.as_str().into(),
             address: pin.address,
-            ports: tcp_ports(&pin.grant),
+            ports: match pin.grant.tcp_ports() {
+                PortSet::All => None,
+                only => Some(only.entries().map(Ports::from).collect()),
+            },
             age_seconds: now_ns.saturating_sub(pin.since_ns) / SECOND_NS,
             left_seconds: (pin.expires_ns != NEVER_NS).then_some(left_ns / SECOND_NS),
             connections: pin.held,
         }
     }
-}
-
-/// Sorted; none for all.
-fn tcp_ports(grant: &MatchedRules) -> Option<Vec<u16>> {
-    let mut ports = Vec::new();
-    for rule in grant.rules().iter().filter(|rule| rule.permits_transport(Transport::Tcp)) {
-        match &rule.options.ports {
-            PortSet::Only(only) => ports.extend_from_slice(only),
-            PortSet::All => return None,
-        }
-    }
-    ports.sort_unstable();
-    ports.dedup();
-    Some(ports)
 }
 
 impl From<Counted> for Dns {

@@ -55,8 +55,7 @@ fn the_end_of_one_leaves_the_other_as_it_is() {
     let (gone, lives) = (object.sandbox(), object.sandbox());
     let name = Name::parse("allowed.test").expect("a name");
     let address = target();
-    let mut ports = PortList::NONE;
-    assert!(ports.insert(443));
+    let ports = PortList::of([(443, 443)]).expect("room");
     for sandbox in [&gone, &lives] {
         let policy = Policy::new(Settings::default(), Vec::new());
         maps.add_rules(sandbox.id, &policy).expect("room for its rules");

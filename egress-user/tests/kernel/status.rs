@@ -1,7 +1,7 @@
 //! `egress status`: shows root what runs, and nobody else anything.
 use std::path::{Path, PathBuf};
 
-use egress_user::status::{PLACE, Report};
+use egress_user::status::{PLACE, Ports, Report};
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::support::{EGRESS, PYTHON, World};
@@ -37,7 +37,10 @@ fn pins_and_refusals_of_a_running_sandbox_are_shown() {
     let report = report_of(&world, running.pid()).expect("a report");
     let [pin] = report.pins.as_slice() else { panic!("{report:?}") };
     assert_eq!((pin.name.as_str(), pin.address.to_string().as_str()), ("allowed.test", SITE));
-    assert_eq!((pin.connections, pin.ports.as_deref()), (2, Some(&[22, 443][..])));
+    assert_eq!(
+        (pin.connections, pin.ports.as_deref()),
+        (2, Some(&[Ports::One(22), Ports::One(443)][..]))
+    );
     assert!(pin.left_seconds.is_some_and(|left| (200..=300).contains(&left)), "{pin:?}");
     assert_eq!(report.program, PYTHON);
     assert_eq!(report.dns.refused.get("not_allowed"), Some(&2));

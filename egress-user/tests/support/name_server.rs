@@ -30,6 +30,8 @@ pub(crate) enum Answer {
         /// What is.
         truth: Vec<IpAddr>,
     },
+    /// These addresses to the first question of each type, then nothing.
+    Once(Vec<IpAddr>),
     /// Nothing to the first question of each type, then these.
     Late(Vec<IpAddr>),
     /// These addresses to the question of their family; to that of the other one this code, or nothing.
@@ -142,6 +144,10 @@ impl Zone {
                 data.iter().filter(|data| data.record_type() == kind).cloned().for_each(add);
             }
             Some(Answer::Late(_)) if round == 0 => return None,
+            Some(Answer::Once(_)) if round > 0 => return None,
+            Some(Answer::Once(addresses)) => {
+                addresses.iter().filter_map(|a| data_of(*a, kind)).for_each(add);
+            }
             Some(Answer::Late(addresses) | Answer::Forged { truth: addresses, .. }) => {
                 addresses.iter().filter_map(|a| data_of(*a, kind)).for_each(add);
             }

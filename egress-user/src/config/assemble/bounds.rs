@@ -69,6 +69,7 @@ impl Bounds {
         let rules = below.iter().flat_map(|layer| &layer.rules);
         for rule in rules.filter(|rule| rule.options.ech == Some(Ech::Allow)) {
             self.rules.push(Beyond {
+                suggestion: Beyond::REMOVE,
                 text: rule.text.clone(),
                 message: format!(
                     "ech = \"allow\" of \"{}\" of the {} goes beyond the {} ({})",
@@ -91,6 +92,7 @@ impl Bounds {
             for rule in layer.unix_rules.iter().filter(|rule| rule.action == Action::Allow) {
                 if !listed().any(|bound| bound.address == rule.address) {
                     self.rules.push(Beyond {
+                        suggestion: Beyond::REMOVE,
                         text: rule.text.clone(),
                         message: format!(
                             "\"{}\" of the {} goes beyond {list}",

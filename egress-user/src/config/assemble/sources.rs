@@ -7,12 +7,19 @@ use crate::{
     policy::{Layer, Origin},
 };
 
-/// A rule that goes beyond a bound.
+/// A rule that goes beyond a bound, or a limit.
 pub(super) struct Beyond {
     /// As it is written in the line.
     pub(super) text: String,
     pub(super) message: String,
+    /// What to write instead.
+    pub(super) suggestion: &'static str,
     pub(super) origin: Origin,
+}
+
+impl Beyond {
+    /// What to write instead of what requirements do not let pass.
+    pub(super) const REMOVE: &'static str = "remove it, or ask who keeps the requirements";
 }
 
 /// The file's layer, name and text.
@@ -30,7 +37,7 @@ impl Sources {
             self.0.iter().map(|(layer, file, text)| (*layer, Source::new(text, file))).collect();
         beyond
             .sort_by(|a, b| (&a.origin.file, a.origin.line).cmp(&(&b.origin.file, b.origin.line)));
-        beyond.into_iter().map(move |Beyond { text, message, origin }| {
+        beyond.into_iter().map(move |Beyond { text, message, suggestion, origin }| {
             let of_file = |(layer, source): &&(Layer, Source<'_>)| {
                 *layer == origin.layer && *source.file == *origin.file
             };
@@ -42,7 +49,7 @@ impl Sources {
                 Some(_) => origin.file.to_string(),
                 None => origin.to_string(),
             };
-            let suggestion = "remove it, or ask who keeps the requirements".to_owned();
+            let suggestion = suggestion.to_owned();
             ConfigError { file, place, message, suggestion }
         })
     }

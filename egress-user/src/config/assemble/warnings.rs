@@ -6,8 +6,8 @@ use egress_common::abi::DNS_PORT;
 use crate::{
     config::{AttachWritten, Warning},
     policy::{
-        Action, LOCALHOST_ADDRESSES, MatchedRules, Mode, Origin, Pattern, Policy, PortSet, Route,
-        Rule, Transport,
+        Action, LOCALHOST_ADDRESSES, MatchedRules, Mode, Origin, Pattern, Policy, PortRange,
+        PortSet, Route, Rule, Transport,
     },
 };
 
@@ -73,9 +73,12 @@ fn second_spellings<'a>(rules: impl Iterator<Item = &'a Arc<Rule>>) -> Vec<Warni
     warnings
 }
 
+const DNS: PortRange = PortRange::one(DNS_PORT).expect("a port");
+
 fn port_53(rule: &Rule) -> Option<Warning> {
-    let PortSet::Only(ports) = &rule.options.ports else { return None };
-    ports.contains(&DNS_PORT).then(|| {
+    // Of a range it is one of many.
+    let is_named = rule.options.ports.entries().any(|entry| entry == DNS);
+    is_named.then(|| {
         warn(rule, "port 53 of", "has no effect: the DNS proxy answers every query to port 53")
     })
 }
@@ -107,7 +110,7 @@ fn no_kernel(rule: &Rule, mode: Mode) -> Option<Warning> {
         "connections to addresses carry no name that the kernel could judge"
     } else if rule.reads_requests(mode) {
         "requests have to be read"
-    } else if MatchedRules::from(Arc::new(rule.clone())).direct_ports().next().is_none() {
+    } else if MatchedRules::from(Arc::new(rule.clone())).direct_ports().is_empty() {
         "it opens no port of TLS"
     } else {
         return None;
@@ -189,7 +192,8 @@ fn local(policy: &Policy, rule: &Rule) -> Option<Warning> {
 
 /// A name with ports of its own, beside a wider rule that opens more: the more specific one counts.
 fn narrower(policy: &Policy, rule: &Rule) -> Option<Warning> {
-    let (Pattern::Exact(name), PortSet::Only(ports)) = (&rule.pattern, &rule.options.ports) else {
+    let (Pattern::Exact(name), ports @ PortSet::Only(_)) = (&rule.pattern, &rule.options.ports)
+    else {
         return None;
     };
     let wider = policy.covering(&Pattern::AtOrBelow(name.clone()))?;
@@ -204,11 +208,9 @@ fn narrower(policy: &Policy, rule: &Rule) -> Option<Warning> {
     if own.rules().iter().any(|own| own.options.ports == PortSet::All) {
         return None;
     }
-    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
     let what = format!(
-        "opens port {} alone, though {wider} opens every port: the more specific rule counts. Add the \
-         ports that are needed, or leave the line out",
-        ports.join(", ")
+        "opens port {ports} alone, though {wider} opens every port: the more specific rule counts. Add the \
+         ports that are needed, or leave the line out"
     );
     Some(warn(rule, "", &what))
 }

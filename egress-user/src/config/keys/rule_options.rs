@@ -4,18 +4,16 @@ use crate::policy::{Ech, PortSet, Route, RuleOptions, Transport};
 
 pub(super) fn set_ports(options: &mut RuleOptions, value: Value) {
     let ports = value.into_list().into_iter().filter_map(|entry| match entry {
-        Value::Number(port) => Some(port),
+        Value::Ports(ports) => Some(ports),
         _ => None,
     });
-    options.ports = PortSet::only(ports.collect::<Vec<_>>());
+    options.ports = PortSet::of(ports);
 }
 
 pub(super) fn ports(options: &RuleOptions) -> Option<Value> {
     match &options.ports {
         PortSet::All => None,
-        PortSet::Only(ports) => {
-            Some(Value::List(ports.iter().map(|&port| Value::Number(port)).collect()))
-        }
+        ports @ PortSet::Only(_) => Some(Value::List(ports.entries().map(Value::Ports).collect())),
     }
 }
 

@@ -62,7 +62,7 @@ const LIST: &[Key] = {
 
         key(Rule, "action", Word(&["allow", "deny"]), "", "Needed. A deny wins over every allow, and takes no options.", "action = \"allow\"")
             .needed(),
-        key(Rule, "ports", Ports, "every port", "Ports that it opens.", "ports = [22, 443]")
+        key(Rule, "ports", Ports, "every port", "Ports that it opens; a range has both of its ends. Up to 32 ranges of one pattern, a port being one.", "ports = [22, \"30000-31000\"]")
             .option(options::set_ports, options::ports),
         key(Rule, "transport", Words(&["tcp", "udp"]), "TCP for names, both for addresses", "Transports that it opens.", "transport = [\"tcp\"]")
             .read_by(|it| value::transport(it).map(|one| Value::Word(one.as_str()))).option(options::set_transport, options::transport),

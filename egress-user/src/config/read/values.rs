@@ -27,7 +27,7 @@ impl Reader<'_> {
         let one = |value: &DeValue<'_>| match (key.read, key.kind) {
             (Some(read), _) => read(value),
             (None, Kind::Word(words) | Kind::Words(words)) => value::word(value, key.name, words),
-            (None, Kind::Ports) => value::port(value).map(Value::Number),
+            (None, Kind::Ports) => value::ports(value).map(Value::Ports),
             (None, _) => value::text(value, key.name),
         };
         // What is not as it has to be may be a password all over.

@@ -25,6 +25,8 @@ fn flags_take_names_addresses_and_blocks_with_ports() {
         ("2001:db8::/32:22", "2001:db8::/32", only(&[22])),
         ("[2001:db8::/32]:22", "2001:db8::/32", only(&[22])),
         ("127.1:22", "127.0.0.1", only(&[22])),
+        ("a.test:30000-30002,22", "a.test", only(&[22, 30000, 30001, 30002])),
+        ("[2606::1]:5-6", "2606::1", only(&[5, 6])),
     ] {
         assert_eq!(flag(text), Ok((pattern.to_owned(), ports)), "{text}");
     }
@@ -37,6 +39,8 @@ fn flags_take_names_addresses_and_blocks_with_ports() {
         ("example.org:0", "write --allow example.org:443"),
         ("example.org:443,", "write --allow example.org:443"),
         ("example.org:+443", "write --allow example.org:443"),
+        ("example.org:9-8", "write --allow example.org:443 or --allow example.org:80,8000-8010"),
+        ("example.org:0-8", "write --allow example.org:443"),
         ("example.org:65536", "write --allow example.org:443"),
         ("10.0.0.1/8", "\"10.0.0.0/8\""),
         ("a*.org", "one line for each"),

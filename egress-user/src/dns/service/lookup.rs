@@ -55,6 +55,28 @@ impl Service {
         self.judge(name, &looked, false)
     }
 
+    /// Looks up the name of a pin that has ended, for a connection to its address: what comes of it is judged,
+    /// pinned and told as that of any lookup, and counts against the same limits. Says whether something was
+    /// pinned.
+    pub(in crate::dns) async fn renew(&self, name: &Name) -> bool {
+        let version = self.sandbox.policy.now();
+        // Neither the file's pins end, nor those of `localhost`.
+        let is_here = name.is_localhost() || self.sandbox.hosts().answer(name).is_some();
+        let (false, Ok(grant)) = (is_here, version.policy.name(name)) else { return false };
+        let admission = self.admit();
+        if admission != Admission::Answer {
+            self.note_limit(Limit::QueriesPerSecond);
+            return false;
+        }
+        let limited = self.limits().name(name, boottime_ns()).err().map(str::to_owned);
+        if let Some(domain) = limited {
+            self.note_limit(Limit::NewNames(domain.as_str().into()));
+            return false;
+        }
+        let outcome = self.look_up(name, (version, grant), admission).await;
+        self.addresses_of(name, RecordType::A, outcome).is_ok()
+    }
+
     /// The same of a name of the hosts file, which lasts.
     pub(super) fn look_up_in_file(&self, name: &Name, answer: Answer) -> Outcome {
         let looked =

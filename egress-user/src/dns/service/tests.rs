@@ -6,6 +6,7 @@ use hickory_proto::{
 };
 
 mod other;
+mod renewals;
 mod shared;
 
 use super::*;

@@ -1,24 +1,21 @@
 //! `toPorts`.
-use std::collections::BTreeSet;
-
 use super::{
     super::{
         list::port_number,
-        patterns::Ports,
         tree::{Entry, Node, get},
     },
     File,
 };
-use crate::config::ConfigError;
-
-/// Most ports of one range: the kernel's lists are short.
-const LONGEST_RANGE: u16 = 16;
+use crate::{
+    config::ConfigError,
+    policy::{PortRange, PortSet},
+};
 
 impl File<'_, '_> {
     /// The ports of a rule: `None` where it opens none that can be said, else those of TCP.
-    pub(super) fn ports(&mut self, rule: &[Entry]) -> Result<Option<Ports>, ConfigError> {
-        let Some(entry) = get(rule, "toPorts") else { return Ok(Some(None)) };
-        let mut open = BTreeSet::new();
+    pub(super) fn ports(&mut self, rule: &[Entry]) -> Result<Option<PortSet>, ConfigError> {
+        let Some(entry) = get(rule, "toPorts") else { return Ok(Some(PortSet::All)) };
+        let mut open = Vec::new();
         let mut is_every_port = false;
         for part in self.list(&entry.node, "toPorts")? {
             let entries = self.table(part, "an entry of toPorts")?;
@@ -48,18 +45,18 @@ impl File<'_, '_> {
             }
         }
         Ok(match (is_every_port, open.is_empty()) {
-            (true, _) => Some(None),
+            (true, _) => Some(PortSet::All),
             (false, true) => {
                 let why = "no port of TCP is left, so that the rule opens nothing here";
                 self.page.leave_out(&self.place(entry.line), why);
                 None
             }
-            (false, false) => Some(Some(open)),
+            (false, false) => Some(PortSet::of(open)),
         })
     }
 
     /// Adds a port or a range; false for port 0, which is every port.
-    fn port(&mut self, node: &Node, open: &mut BTreeSet<u16>) -> Result<bool, ConfigError> {
+    fn port(&mut self, node: &Node, open: &mut Vec<PortRange>) -> Result<bool, ConfigError> {
         let place = self.place(node.line);
         let entries = self.table(node, "a port")?;
         let text = |key: &str| get(entries, key).and_then(|entry| entry.node.text());
@@ -82,12 +79,10 @@ impl File<'_, '_> {
             return Ok(true);
         };
         let last = if end == "0" { Some(first) } else { port_number(end) };
-        match last.filter(|last| *last >= first && last - first < LONGEST_RANGE) {
-            Some(last) => open.extend(first..=last),
+        match last.and_then(|last| PortRange::new(first, last)) {
+            Some(range) => open.push(range),
             None => {
-                let why = format!(
-                    "the ports {first} to {end}: no rule is of so many; name those that are needed"
-                );
+                let why = format!("the ports {first} to {end}: this is no range");
                 self.page.leave_out(&place, why);
             }
         }

@@ -1,5 +1,5 @@
 //! Allows of tools whose lists have their ports apart.
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -10,11 +10,8 @@ use super::{
 };
 use crate::{
     import::{page::Page, rules::Rule},
-    policy::{Action, Pattern, is_public},
+    policy::{Action, Pattern, PortSet, is_public},
 };
-
-/// Ports of an allow; none is every port.
-pub(in crate::import) type Ports = Option<BTreeSet<u16>>;
 
 /// Allows what the text opens there at these ports; what opens nothing there is left out and told.
 /// Gives the pattern, where there is one.
@@ -23,7 +20,7 @@ pub(in crate::import) fn allow_at(
     profile: &str,
     text: &str,
     dialect: Dialect,
-    ports: &Ports,
+    ports: &PortSet,
     place: &str,
 ) -> Option<Pattern> {
     let pattern = match pattern(text, dialect) {

@@ -1,7 +1,7 @@
 //! `http_access`: the order of lines, as rules of which a deny wins.
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Word, acl::Acl, port_set::PortSet};
+use super::{Word, acl::Acl};
 use crate::{
     config::ConfigError,
     import::{
@@ -11,7 +11,7 @@ use crate::{
         rules::Rule,
         tree::HOW_TO_CLOSE,
     },
-    policy::{Action, Pattern},
+    policy::{Action, Pattern, PortSet},
 };
 
 /// A line of `http_access`: its number, and its words.
@@ -73,7 +73,7 @@ impl<'a, 'p> Access<'a, 'p> {
             acls,
             page,
             clients: BTreeSet::new(),
-            ports: PortSet::every(),
+            ports: PortSet::All,
             limits: Vec::new(),
             allowed: Vec::new(),
         }
@@ -133,8 +133,8 @@ impl<'a, 'p> Access<'a, 'p> {
                 (Acl::Addresses(_), true) => conditions.others.push(name.to_owned()),
                 (Acl::Addresses(blocks), false) => conditions.other_addresses.extend(blocks),
                 (Acl::Ports(ports), is_in) => {
-                    let ports = if is_in { ports } else { ports.not() };
-                    let standing = conditions.ports.take().unwrap_or_else(PortSet::every);
+                    let ports = if is_in { ports } else { ports.others() };
+                    let standing = conditions.ports.take().unwrap_or(PortSet::All);
                     conditions.ports = Some(standing.and(&ports));
                 }
                 (Acl::Client, is_in) => conditions.clients.push((name.to_owned(), is_in)),
@@ -192,19 +192,13 @@ impl<'a, 'p> Access<'a, 'p> {
             self.page.leave_out(&place, format!("http_access allow: {why}"));
             return false;
         }
-        let set = match &what.ports {
+        let ports = match &what.ports {
             Some(ports) => self.ports.and(ports),
             None => self.ports.clone(),
         };
-        if set.is_empty() {
+        if ports.is_empty() {
             self.page.leave_out(&place, "http_access allow: no port is left");
             return false;
-        }
-        let (ports, is_cut) = set.ports();
-        if is_cut {
-            let why = "http_access allow: more ports than a rule names; only the most common are open, \
-                       so that others have to be added to \"ports\"";
-            self.page.change(&place, why);
         }
         for (text, place) in what.other_domains.iter().flatten() {
             self.close(text, place, "excepted there from an allow");
@@ -287,7 +281,7 @@ impl<'a, 'p> Access<'a, 'p> {
             // Nothing else has to hold: no later line counts.
             (None, None) => return Ok(true),
             (Some(ports), other) => {
-                self.ports = self.ports.and(&ports.not());
+                self.ports = self.ports.without(ports);
                 if other.is_some() {
                     self.page
                         .change(&place, "http_access deny: these ports are closed at every name");

@@ -3,10 +3,11 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::{Word, port_set::PortSet};
+use super::Word;
 use crate::{
     config::ConfigError,
     import::{Source, failed},
+    policy::{PortRange, PortSet},
 };
 
 /// A list, of what it is about.
@@ -108,13 +109,13 @@ impl Acl {
                 Self::Addresses(blocks)
             }
             "port" => {
-                let mut ports = PortSet::every().not();
+                let mut ports = PortSet::only([]);
                 for (text, _) in texts {
-                    let Some(more) = PortSet::parse(&text) else {
+                    let Some(more) = PortRange::parse(&text) else {
                         let message = format!("{text:?} is no port");
                         return Err(failed(source.name, line, message, "write 443, or 1024-65535"));
                     };
-                    ports.add(more);
+                    ports = ports.union(&PortSet::of([more]));
                 }
                 Self::Ports(ports)
             }
@@ -129,7 +130,7 @@ impl Acl {
         match (self, more) {
             (Self::Domains(texts), Self::Domains(more)) => texts.extend(more),
             (Self::Addresses(blocks), Self::Addresses(more)) => blocks.extend(more),
-            (Self::Ports(ports), Self::Ports(more)) => ports.add(more),
+            (Self::Ports(ports), Self::Ports(more)) => *ports = more.union(ports),
             (Self::Method(connects), Self::Method(more)) => *connects |= more,
             (Self::Client, Self::Client) | (Self::Other(_), Self::Other(_)) => {}
             // What is not known of one line is not known of both.

@@ -57,9 +57,8 @@ impl PinStore for Kernel {
 impl Kernel {
     fn direct(&self, address: IpAddr) -> Vec<u16> {
         let open = self.open.lock().unwrap();
-        let mut ports: Vec<u16> = open.get(&address).unwrap().direct.iter().collect();
-        ports.sort_unstable();
-        ports
+        let ranges = open.get(&address).unwrap().direct.iter();
+        ranges.flat_map(|(first, last)| first..=last).collect()
     }
 }
 
@@ -97,6 +96,11 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
             "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [443], via = \"proxy\" }",
             &[8443],
         ),
+        (
+            "\"a.test\" = { action = \"allow\", ports = [\"90-99\"], via = \"kernel\" }\n\
+             \"b.test\" = { action = \"allow\", ports = [\"93-94\"] }",
+            &[90, 91, 92, 95, 96, 97, 98, 99],
+        ),
         // A name that does not open the port has no say.
         ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [22] }", &[443, 8443]),
     ] {
@@ -114,7 +118,7 @@ fn unread_payloads_pass_only_where_a_rule_says_any() {
     let sink = Arc::<Kernel>::default();
     let _ = pinned(&sink, &any, &["a.test"]);
     let opening = *sink.open.lock().unwrap().get(&SITE).unwrap();
-    assert_eq!(opening.unread.iter().collect::<Vec<_>>(), [443, 8443]);
+    assert_eq!(opening.unread, PortList::of([(443, 443), (8443, 8443)]).unwrap());
     let plain = Arc::<Kernel>::default();
     let _ = pinned(&plain, &policy("\"a.test\" = \"allow\""), &["a.test"]);
     assert_eq!(plain.open.lock().unwrap().get(&SITE).unwrap().unread, PortList::NONE);

@@ -48,6 +48,29 @@ fn a_pin_lives_until_its_expiry_and_is_remembered_after() {
 }
 
 #[test]
+fn what_is_pinned_again_is_remembered_no_longer() {
+    let (pins, sink) = pins();
+    pin(&pins, "a.test", &[(A, 100)], 0);
+    pin(&pins, "b.test", &[(A, 90)], 0);
+    pins.purge(100);
+    assert_eq!(*pins.expired_names(address(A), 100), [name("a.test"), name("b.test")]);
+    pin(&pins, "b.test", &[(A, 300)], 200);
+    assert!(pins.expired_names(address(A), 200).is_empty());
+    assert_eq!(pins.table().expired.len(), 0);
+    assert_eq!(sink.open(), [(address(A), 300)].into());
+    // Nor is what has become the machine's own, or what no rule allows any longer.
+    pins.purge(300);
+    pins.end(|one| one == address(A), 300);
+    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(A))));
+    assert_eq!(pins.expired(address(A), 300), None);
+    pin(&pins, "a.test", &[(B, 400)], 300);
+    pins.purge(400);
+    pins.rejudge(|_, _| None, 400);
+    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(B))));
+    assert_eq!(pins.expired(address(B), 400), None);
+}
+
+#[test]
 fn an_address_stays_open_as_long_as_any_name_pins_it() {
     let (pins, sink) = pins();
     pin(&pins, "long.test", &[(A, 500)], 0);
@@ -60,7 +83,7 @@ fn an_address_stays_open_as_long_as_any_name_pins_it() {
     assert_eq!(pins.expired(address(A), 100), None);
     pins.purge(500);
     assert!(sink.open().is_empty());
-    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(A))));
+    assert_eq!(sink.entries().last(), Some(&Entry::Expire(address(A))));
 }
 
 #[test]
@@ -163,14 +186,16 @@ fn permanent_pins_outlive_every_purge() {
 
 #[test]
 fn the_expired_are_remembered_within_bounds() {
-    let (pins, _) = pins();
+    let (pins, sink) = pins();
     for number in 0..u64::try_from(MAX_EXPIRED).unwrap() + 10 {
         let at = IpAddr::from(std::net::Ipv6Addr::from(u128::from(number) + (0x2001 << 112)));
         pins.pin(&name("a.test"), &grant("a.test"), &[(at, number + 1)], number).unwrap();
         pins.purge(number + 1);
     }
-    assert_eq!(pins.table().expired.names.len(), MAX_EXPIRED);
-    assert_eq!(pins.table().expired.order.len(), MAX_EXPIRED);
+    assert_eq!(pins.table().expired.len(), MAX_EXPIRED);
+    // What is forgotten is closed for good.
+    let closed = sink.entries().into_iter().filter(|entry| matches!(entry, Entry::Unpin(_)));
+    assert_eq!(closed.count(), 10);
     assert_eq!(pins.table().count, 0);
 }
 
@@ -280,7 +305,7 @@ fn a_pin_lives_as_long_as_a_connection_made_under_it() {
     now_ns += 1;
     pins.release(address(A), now_ns);
     assert!(names(&pins, A, now_ns).is_empty());
-    assert_eq!(sink.entries().last(), Some(&Entry::Unpin(address(A))));
+    assert_eq!(sink.entries().last(), Some(&Entry::Expire(address(A))));
     assert_eq!(pins.expired(address(A), now_ns), Some(of));
 }
 

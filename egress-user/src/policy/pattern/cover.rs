@@ -79,7 +79,7 @@ impl Rule {
 
     /// Whether it lets nothing pass, as requests have to be read and TLS is all that its ports carry.
     pub fn is_unreadable(&self, mode: Mode) -> bool {
-        let ports = PortSet::only(TLS_PORTS.to_vec());
+        let ports = PortSet::only(TLS_PORTS);
         self.reads_requests(mode) && ports.covers(&self.options.ports)
     }
 }

@@ -44,6 +44,7 @@ impl Bounds {
             }
             let what = format!("\"{}\"", rule.text);
             self.rules.push(Beyond {
+                suggestion: Beyond::REMOVE,
                 text: rule.text.clone(),
                 message: beyond(&what, &rule.origin, only.origin.to_string(), "as much"),
                 origin: rule.origin.clone(),
@@ -54,6 +55,7 @@ impl Bounds {
             let what = format!("the preset \"{preset}\"");
             let hosts = format!("{count} of its hosts, \"{first}\" the first of them");
             self.rules.push(Beyond {
+                suggestion: Beyond::REMOVE,
                 text: preset.to_owned(),
                 message: beyond(&what, origin, only.origin.to_string(), &hosts),
                 origin: origin.clone(),
