@@ -26,6 +26,8 @@ pub mod map {
     pub const ASKERS: &str = "ASKERS";
     /// Socket storage: [`crate::flow::SocketState`].
     pub const SOCKETS: &str = "SOCKETS";
+    /// Socket storage: [`crate::flow::SocketOwner`].
+    pub const OWNERS: &str = "OWNERS";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// Ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].

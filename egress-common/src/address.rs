@@ -24,6 +24,32 @@ impl Address {
         Self { words: [0, 0, Self::MAPPED_WORD, word] }
     }
 
+    /// Where the kernel leads what is sent to the unspecified address: to loopback.
+    #[inline(always)]
+    pub const fn or_loopback(self) -> Self {
+        match self.words {
+            [0, 0, 0, 0] => Self::LOOPBACK6,
+            [0, 0, Self::MAPPED_WORD, 0] => Self::LOOPBACK4,
+            _ => self,
+        }
+    }
+
+    /// Whether it is one of loopback's that one socket alone may be behind: 127.0.0.0/8 without what may be a
+    /// network's or a broadcast address, and `::1`.
+    #[inline(always)]
+    pub const fn is_loopback(&self) -> bool {
+        match self.v4_word() {
+            Some(word) => {
+                let [first, _, _, last] = word.to_ne_bytes();
+                first == 127 && last != 0 && last != 255
+            }
+            None => {
+                let [a, b, c, d] = self.words;
+                a | b | c == 0 && d == Self::LOOPBACK6.words[3]
+            }
+        }
+    }
+
     /// From sixteen bytes in network order.
     pub const fn from_octets(bytes: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
@@ -69,5 +95,36 @@ impl From<Address> for core::net::IpAddr {
     /// v4-mapped addresses come back as IPv4.
     fn from(address: Address) -> Self {
         core::net::Ipv6Addr::from(address.octets()).to_canonical()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::IpAddr;
+
+    use super::Address;
+
+    fn at(text: &str) -> Address {
+        text.parse::<IpAddr>().map(Address::from).unwrap_or_default()
+    }
+
+    #[test]
+    fn loopback_is_where_one_socket_alone_may_be() {
+        for text in ["127.0.0.1", "127.0.0.2", "127.255.254.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(at(text).is_loopback(), "{text}");
+        }
+        for text in ["127.255.255.255", "127.0.0.0", "126.0.0.1", "128.0.0.1", "::2", "::", "1::1"]
+        {
+            assert!(!at(text).is_loopback(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_unspecified_address_leads_to_loopback() {
+        assert_eq!(at("0.0.0.0").or_loopback(), Address::LOOPBACK4);
+        assert_eq!(at("::").or_loopback(), Address::LOOPBACK6);
+        for text in ["0.0.0.1", "::1", "10.0.0.0"] {
+            assert_eq!(at(text).or_loopback(), at(text), "{text}");
+        }
     }
 }

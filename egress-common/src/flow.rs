@@ -103,6 +103,29 @@ pub struct SocketState {
     pub reserved: [u16; 3],
 }
 
+/// Socket storage of every socket that a program of a sandbox has made; a connection that is accepted inherits its
+/// listener's. It says whose a socket is, which a port does not.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SocketOwner {
+    /// [`crate::sandbox::Sandbox::id`].
+    pub sandbox: u64,
+    /// [`crate::sandbox::Sandbox::slot`].
+    pub slot: u32,
+    /// [`owner`].
+    pub options: u32,
+}
+
+/// Bits of [`SocketOwner::options`]; none is ever taken away.
+pub mod owner {
+    /// It listens, or was accepted from one that does.
+    pub const LISTENS: u32 = 1;
+    /// SO_REUSEADDR was set, or tried: with datagrams, anybody may share its port then.
+    pub const REUSES_ADDRESS: u32 = 2;
+    /// SO_REUSEPORT was set, or tried: whoever is the same user may share its port then.
+    pub const REUSES_PORT: u32 = 4;
+}
+
 /// Bits of [`SocketState::options`].
 pub mod option {
     /// Encrypted ClientHello passes.
@@ -168,4 +191,11 @@ pub mod kind {
     /// UDP that was connected to its original destination, which nothing may be sent to: a program that only
     /// asks the kernel for its own address is refused nothing.
     pub const DATAGRAM: u16 = 8;
+    /// TCP to a listener on loopback that the same sandbox opened. Whose socket each packet would reach is asked
+    /// until the connection is accepted.
+    pub const OWN: u16 = 9;
+    /// The same, from either end: the other end is a connection of the same sandbox.
+    pub const OWN_VERIFIED: u16 = 10;
+    /// A listener that was connected before.
+    pub const LISTENER: u16 = 11;
 }

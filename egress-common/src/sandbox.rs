@@ -75,4 +75,8 @@ pub mod flags {
     pub const ECH: u32 = 4;
     /// SYNs to the proxy are held until the network's answer is known.
     pub const HOLD: u32 = 8;
+    /// Sockets of the sandbox that listen on loopback are reached from inside.
+    pub const OWN_LOOPBACK: u32 = 16;
+    /// Connections that others open to its listeners are answered.
+    pub const INBOUND: u32 = 32;
 }

@@ -11,11 +11,12 @@ use egress_common::{
 
 use crate::{
     context::{
-        Family, IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Process, SOCK_DGRAM, SOCK_STREAM, SockAddr,
-        boot_ns, random,
+        self, Family, IPPROTO_TCP, IPPROTO_UDP, Owner, PASS, Process, REFUSE, SOCK_DGRAM,
+        SOCK_STREAM, SockAddr, boot_ns, random,
     },
     decide::{self, Way},
     emit,
+    own::{self, Finds},
 };
 
 #[inline(always)]
@@ -36,6 +37,11 @@ pub fn connect(call: &SockAddr) -> i32 {
     if !tcp {
         return emit::refuse_address(call, &sandbox, Hook::Connect, Reason::ProtocolNotAllowed);
     }
+    let address = call.address().or_loopback();
+    let finds = own::listener(call, &sandbox, address);
+    if finds == Finds::Own {
+        return to_own(call, &sandbox, address);
+    }
     match decide::gate(&sandbox, &call.address(), call.port()) {
         Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
         // A namespace of the program's own: no listener is there, and nothing to end connections.
@@ -43,8 +49,26 @@ pub fn connect(call: &SockAddr) -> i32 {
             redirect(call, &sandbox, kind::TCP, Hook::Connect)
         }
         Ok(way) => direct(call, &sandbox, way),
+        // Nothing to refuse: what the program waits for may be its own server, that is about to listen.
+        Err(Reason::NotAllowedLocal) if finds == Finds::Nobody => {
+            context::answer_nobody_listens();
+            REFUSE
+        }
         Err(reason) => emit::refuse_address(call, &sandbox, Hook::Connect, reason),
     }
+}
+
+/// Lets the socket connect to a listener of its sandbox; who answers is asked again (`own`).
+#[inline(always)]
+fn to_own(call: &SockAddr, sandbox: &Sandbox, address: Address) -> i32 {
+    let state = SocketState { kind: kind::OWN, original: address, ..state(call, sandbox) };
+    if !call.remember(&state) {
+        Owner::of(sandbox).count(Counter::MapFull);
+        return emit::refuse_address(call, sandbox, Hook::Connect, Reason::RateLimited);
+    }
+    // Of 0.0.0.0 the kernel would make whatever the socket is bound to.
+    call.set(&address, call.port());
+    PASS
 }
 
 /// Connecting a datagram socket sends nothing: resolvers sort addresses by it and programs learn their own.

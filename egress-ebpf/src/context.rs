@@ -5,6 +5,7 @@
 
 mod device;
 mod held;
+mod owner;
 mod packet;
 mod sock_addr;
 mod socket_record;
@@ -30,13 +31,15 @@ use core::{
 use egress_common::{
     Address,
     event::{HelloEvent, Hook, Unverified},
-    flow::{FlowKey, FlowValue},
+    flow::{FlowKey, FlowValue, SocketOwner},
     hello::NAME_BYTES,
     pin::{NameKey, NameValue, PinKey, PinValue},
+    sandbox::Sandbox,
 };
 
 pub use device::Device;
 pub use held::{write_head, write_held};
+pub use owner::{At, Ends, InheritedStorage, Receiver};
 pub use packet::Packet;
 pub use sock_addr::{Family, SockAddr};
 pub use socket_record::SocketRecord;
@@ -55,6 +58,7 @@ pub const SOCK_DGRAM: u32 = 2;
 pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;
 const EPROTONOSUPPORT: i32 = 93;
+const ECONNREFUSED: i32 = 111;
 
 /// Written by the loader: 1 where the kernel has `bpf_set_retval` (5.18). The verifier knows the
 /// value and never looks at the call where it is 0.
@@ -119,6 +123,12 @@ pub fn answer_protocol_not_supported() {
     answer(EPROTONOSUPPORT);
 }
 
+/// Makes a connect answer what it would where nobody listens.
+#[inline(always)]
+pub fn answer_nobody_listens() {
+    answer(ECONNREFUSED);
+}
+
 /// Makes what is refused answer this errno, below 4096; where it is 0, or the kernel lets no hook choose, EPERM.
 #[inline(always)]
 pub fn answer(errno: i32) {
@@ -136,6 +146,16 @@ pub fn lookup<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
     // kernel holds around it; a concurrent write can tear only between words, and every value
     // here is judged again in user space.
     unsafe { map.get(key) }.copied()
+}
+
+/// The flags of a sandbox; none of one that is no more.
+#[inline(always)]
+pub fn flags(sandboxes: &HashMap<u64, Sandbox>, id: u64) -> u32 {
+    match sandboxes.get_ptr(&id) {
+        // SAFETY: as in `lookup`; a word of it alone.
+        Some(sandbox) => unsafe { read_volatile(&raw const (*sandbox).flags) },
+        None => 0,
+    }
 }
 
 /// Marks the record of a socket that has closed.
@@ -269,6 +289,12 @@ impl Socket {
         Self { ctx }
     }
 
+    /// Says whose it is, from now on.
+    #[inline(always)]
+    pub fn set_owner(&self, owner: SocketOwner) {
+        owner::set_owner(self.ctx.sock.cast(), owner);
+    }
+
     /// (family, type, protocol).
     #[inline(always)]
     pub fn kind(&self) -> (u32, u32, u32) {
@@ -303,6 +329,13 @@ impl SockOpt {
         unsafe {
             (read_volatile(&raw const (*ctx).level), read_volatile(&raw const (*ctx).optname))
         }
+    }
+
+    /// Remembers it of the socket.
+    #[inline(always)]
+    pub fn add_option(&self, option: u32) {
+        // SAFETY: as in `name`; every member of the union has the same meaning to the verifier.
+        owner::add_option(unsafe { (*self.ctx.sockopt).__bindgen_anon_1.sk }, option);
     }
 
     /// Lets the kernel use the caller's own value untouched: without this, values over a page

@@ -1,7 +1,7 @@
 //! socket(2): an allowlist. What is not TCP or UDP would pass the address hooks unseen (ping
 //! sockets, UDP-Lite, SCTP, raw: tried on 6.18), and MPTCP opens subflows outside the cgroup.
 
-use egress_common::{Reason, event::Hook};
+use egress_common::{Reason, event::Hook, flow::SocketOwner};
 
 use crate::{
     context::{
@@ -21,6 +21,7 @@ pub fn create(socket: &Socket) -> i32 {
             (SOCK_STREAM, IPPROTO_TCP) | (SOCK_DGRAM, IPPROTO_UDP)
         );
     if allowed && !sandbox.is_none() {
+        socket.set_owner(SocketOwner { sandbox: sandbox.id, slot: sandbox.slot, options: 0 });
         return PASS;
     }
     emit::refuse_socket(

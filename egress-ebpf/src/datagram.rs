@@ -1,5 +1,6 @@
 //! sendto(2) and sendmsg(2) on unconnected datagram sockets: only questions to a name server pass,
-//! to the sandbox's own DNS listener, whatever server they were meant for. What a connected socket sends is
+//! to the sandbox's own DNS listener, whatever server they were meant for, and what goes to a socket of the sandbox
+//! on loopback (`own`). What a connected socket sends is
 //! refused in the packet hook, where the sender gets EPERM as well.
 //!
 //! An unconnected send of a v6 socket to a v4-mapped address arrives in the v4 hook (seen on 6.18).
@@ -9,7 +10,7 @@ use egress_common::{Address, Reason, abi::DNS_PORT, event::Hook, flow::kind};
 use crate::{
     connect,
     context::{IPPROTO_UDP, PASS, SOCK_DGRAM, SockAddr},
-    decide, emit,
+    decide, emit, own,
 };
 
 #[inline(always)]
@@ -24,6 +25,11 @@ pub fn send(call: &SockAddr) -> i32 {
     }
     if udp && call.port() == DNS_PORT {
         return connect::redirect(call, &sandbox, kind::DNS_UDP, Hook::Send);
+    }
+    let address = call.address().or_loopback();
+    if udp && own::takes_datagram(call, &sandbox, address) {
+        call.set(&address, call.port());
+        return PASS;
     }
     emit::refuse_address(call, &sandbox, Hook::Send, Reason::ProtocolNotAllowed)
 }

@@ -101,6 +101,16 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     })
 }
 
+/// Whether a deny rule names the address.
+#[inline(always)]
+pub fn is_denied(sandbox: u64, address: &Address) -> bool {
+    let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox, address: *address });
+    match ADDRESSES.get(&key) {
+        Some(rule) => rule.action == RuleAction::Deny as u32,
+        None => false,
+    }
+}
+
 #[inline(always)]
 const fn is_http(port: u16) -> bool {
     port == HTTP_PORTS[0] || port == HTTP_PORTS[1]

@@ -15,12 +15,14 @@ use egress_common::{
     abi::capacity,
     device::DeviceKey,
     event::Unverified,
-    flow::{FlowKey, FlowValue, SocketState},
+    flow::{FlowKey, FlowValue, SocketOwner, SocketState},
     held::Released,
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
     usage::Usage,
 };
+
+use crate::context::InheritedStorage;
 
 /// `BPF_F_MMAPABLE` of linux/bpf.h (5.5).
 const MMAPABLE: u32 = 1 << 10;
@@ -73,6 +75,11 @@ pub static ASKERS: LruHashMap<FlowKey, FlowValue> =
 /// Written by the connect and sendmsg hooks; freed with its socket. No memory: refused.
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+
+/// Written when a socket is made, and by the listen and setsockopt hooks; a connection that is accepted has a copy of
+/// its listener's. No memory: the socket is nobody's own.
+#[btf_map]
+pub static OWNERS: InheritedStorage<SocketOwner> = InheritedStorage::new();
 
 /// Written by user space when a sandbox starts, from what the machine's kernel knows then. Full: the
 /// sandbox does not start.

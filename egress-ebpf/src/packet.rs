@@ -17,13 +17,14 @@ use crate::{
     },
     direct, emit, held,
     maps::ASKERS,
+    own,
 };
 
 /// `BPF_EXIST` of linux/bpf.h.
 const EXIST: u64 = 2;
 
 /// `lo` has this index in every network namespace.
-const LOOPBACK_IFINDEX: u32 = 1;
+pub const LOOPBACK_IFINDEX: u32 = 1;
 
 // The IPv6 extension header and its option for lengths over 64 KiB (RFC 2675).
 const HOP_BY_HOP: u8 = 0;
@@ -105,6 +106,7 @@ fn passes(
     }
     match socket.kind() {
         kind::VERIFIED => Some(PASS),
+        kind::OWN_VERIFIED if packet.interface() == LOOPBACK_IFINDEX => Some(PASS),
         kind::DIRECT | kind::PROVISIONAL if packet.interface() != LOOPBACK_IFINDEX => {
             direct::fast_path(packet, socket, tcp[1], tcp[2], transport)
         }
@@ -138,7 +140,26 @@ fn slow_path(packet: Packet, socket: Option<SocketRecord>) -> i32 {
             _ => return direct::refuse_diverted(packet, socket, Finding::Diverted),
         }
     }
+    if !is_question(socket, &headers) {
+        match own::on_egress(packet, socket, &headers) {
+            own::PASSES => return PASS,
+            own::DROPPED => return REFUSE,
+            _ => {}
+        }
+    }
     to_listener(packet, socket, &headers)
+}
+
+/// What goes to the DNS listener is nobody's own.
+#[inline(always)]
+fn is_question(socket: Option<SocketRecord>, headers: &Headers) -> bool {
+    match socket {
+        Some(socket) => {
+            socket.kind() == kind::DNS_UDP
+                && (headers.destination, headers.destination_port) == socket.listener()
+        }
+        None => false,
+    }
 }
 
 /// Whether the connection goes to its destination itself.

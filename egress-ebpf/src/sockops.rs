@@ -19,6 +19,7 @@ const TCP_CONNECT_CB: u32 = 3;
 const ESTABLISHED_CB: u32 = 4;
 const RTO_CB: u32 = 8;
 const STATE_CB: u32 = 10;
+const LISTEN_CB: u32 = 11;
 const RTT_CB: u32 = 12;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_CLOSE: u32 = 7;
@@ -27,6 +28,7 @@ const TCP_CLOSE: u32 = 7;
 pub fn tcp(ops: &SockOps) {
     match ops.op() {
         TCP_CONNECT_CB => connect(ops),
+        LISTEN_CB => listen(ops),
         ESTABLISHED_CB => established(ops),
         RTO_CB | RTT_CB => unlimit_wait(ops),
         STATE_CB if ops.new_state() == TCP_CLOSE => close(ops),
@@ -56,6 +58,9 @@ fn connect(ops: &SockOps) {
         }
         return ops.follow_state();
     }
+    if !matches!(state.kind, kind::TCP | kind::DNS_TCP) {
+        return;
+    }
     let value = state.flow(ops.cookie(), boot_ns());
     if !owner.put(&FLOWS, &key(ops, &state), &value, capacity::FLOWS, usage::flows) {
         // The proxy will find no record and close the connection.
@@ -65,6 +70,15 @@ fn connect(ops: &SockOps) {
     ops.follow_state();
     // To a listener on loopback: the machine's default may pace (bbr), which halves what is relayed.
     ops.set_reno();
+}
+
+/// What it was connected to before is no more.
+#[inline(always)]
+fn listen(ops: &SockOps) {
+    ops.set_listens();
+    if let Some(socket) = ops.socket() {
+        socket.set_kind(kind::LISTENER);
+    }
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@
 //! The sandbox is looked up for a refusal only: whatever is below the attach point is in one or refused
 //! anyway.
 
-use egress_common::{Reason, event::Hook};
+use egress_common::{Reason, event::Hook, flow::owner};
 
 use crate::{
     context::{PASS, REFUSE, SockOpt},
@@ -19,10 +19,18 @@ use crate::{
 const SOL_IP: i32 = 0;
 const SOL_SOCKET: i32 = 1;
 const SOL_IPV6: i32 = 41;
+const SO_REUSEADDR: i32 = 2;
+const SO_REUSEPORT: i32 = 15;
 
 #[inline(always)]
 pub fn set(option: &SockOpt) -> i32 {
     let (level, name) = option.name();
+    // Remembered for good: a port may be shared once it has been set, and no longer be set then.
+    match (level, name) {
+        (SOL_SOCKET, SO_REUSEADDR) => option.add_option(owner::REUSES_ADDRESS),
+        (SOL_SOCKET, SO_REUSEPORT) => option.add_option(owner::REUSES_PORT),
+        _ => {}
+    }
     if !reroutes(level, name) {
         option.leave_value();
         return PASS;

@@ -205,10 +205,6 @@ pub struct Assembled {
 /// The keys of `[network]` that no decision depends on, each with its default where no file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSettings {
-    /// Reach loopback listeners of the same sandbox. Default false.
-    pub allow_own_loopback: bool,
-    /// Answer connections that others open. Default false.
-    pub allow_inbound: bool,
     /// Take a proxy to leave by from the environment. Default true.
     pub allow_upstream_proxy: bool,
     /// The explicit SOCKS5 listener. Default true.

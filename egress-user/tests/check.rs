@@ -180,7 +180,7 @@ fn the_first_line_says_what_run_does_otherwise() {
         "deny      unix:/run/a.sock (egress run does not hold this yet)"
     );
     assert_eq!(
-        first(&["--set=network.allow_inbound=true", "192.0.2.7:443"]),
+        first(&["--set=network.proxy_env=true", "192.0.2.7:443"]),
         "allow     192.0.2.7:443 (egress run refuses this policy: see the notes)"
     );
     assert_eq!(first(&["192.0.2.7:443"]), "allow     192.0.2.7:443");

@@ -29,7 +29,7 @@ fn egress(arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("m.toml"), MANAGED).unwrap();
     std::fs::write(folder.path().join("u.toml"), USER).unwrap();
-    let text = "[network]\nallow_inbound = true\nproxy_env = true\n\
+    let text = "[network]\ndangerously_allow_all_unix_sockets = true\nproxy_env = true\n\
         [network.unix_sockets]\n\"/run/a.sock\" = \"deny\"\n";
     std::fs::write(folder.path().join("not-built.toml"), text).unwrap();
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_egress"))
@@ -91,9 +91,11 @@ fn programs_read_json() {
 fn run_refuses_all_that_it_cannot_hold_at_once() {
     let (status, out, err) = egress(&["run", "--policy", "not-built.toml", "--", "true"]);
     assert_eq!((status, out.as_str()), (Some(2), ""));
-    for line in
-        ["not-built.toml:2: allow_inbound", "not-built.toml:3: proxy_env", "not-built.toml:5: "]
-    {
+    for line in [
+        "not-built.toml:2: dangerously_allow_all",
+        "not-built.toml:3: proxy_env",
+        "not-built.toml:5: ",
+    ] {
         assert!(err.contains(&format!("egress: {line}")), "{err}");
     }
 }

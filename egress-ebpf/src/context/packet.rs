@@ -1,9 +1,12 @@
 //! The context of cgroup_skb: a packet from its network header on.
 
-use core::{ffi::c_void, ptr::read_volatile};
+use core::{
+    ffi::c_void,
+    ptr::{null_mut, read_volatile},
+};
 
 use aya_ebpf::{
-    bindings::__sk_buff,
+    bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE},
     helpers::generated::{
         bpf_get_socket_cookie, bpf_loop, bpf_probe_read_kernel, bpf_sk_release, bpf_skb_load_bytes,
         bpf_skc_lookup_tcp,
@@ -12,11 +15,18 @@ use aya_ebpf::{
 };
 use egress_common::{
     Address,
+    flow::{SocketOwner, SocketState},
     hello::{Bytes, MAX_EXTENSIONS, NAME_BYTES, NameWords, Walk},
     records::{MAX_RECORDS, Records},
 };
 
-use super::{SocketRecord, sock_addr::CURRENT_NETNS, socket_record};
+use super::{
+    SocketRecord,
+    owner::{Ends, Receiver, TCP_LISTEN, owner, tcp_receiver, udp_receiver},
+    sock_addr::CURRENT_NETNS,
+    socket_record,
+    socket_record::storage,
+};
 
 /// Written by the loader: 1 where the kernel has `bpf_loop` (5.17). The verifier knows the value and
 /// looks at the form that is used alone.
@@ -70,6 +80,41 @@ impl Packet {
     pub fn socket(&self) -> Option<SocketRecord> {
         // SAFETY: as in `length`.
         socket_record(unsafe { (*self.skb).__bindgen_anon_2.sk })
+    }
+
+    /// Whose the sending socket is.
+    #[inline(always)]
+    pub fn owner(&self) -> SocketOwner {
+        // SAFETY: as in `length`.
+        owner(unsafe { (*self.skb).__bindgen_anon_2.sk })
+    }
+
+    /// The TCP socket that a packet with these ends reaches.
+    #[inline(always)]
+    pub fn tcp_receiver(&self, ends: &Ends) -> Receiver {
+        tcp_receiver(self.skb.cast(), ends)
+    }
+
+    /// The same of UDP.
+    #[inline(always)]
+    pub fn udp_receiver(&self, ends: &Ends) -> Receiver {
+        udp_receiver(self.skb.cast(), ends)
+    }
+
+    /// Keeps a record of the sending socket, unless that is a listener, which sends for many.
+    #[inline(always)]
+    pub fn remember(&self, state: &SocketState) {
+        // SAFETY: as in `length`.
+        let sk = unsafe { (*self.skb).__bindgen_anon_2.sk };
+        // SAFETY: the verifier has seen the null check; part of every socket.
+        if sk.is_null() || unsafe { read_volatile(&raw const (*sk).state) } == TCP_LISTEN {
+            return;
+        }
+        let record = storage(sk, null_mut(), u64::from(BPF_SK_STORAGE_GET_F_CREATE));
+        if !record.is_null() {
+            // SAFETY: non-null storage of a socket that the hook holds.
+            unsafe { *record = *state };
+        }
     }
 
     /// The first `N` words as they lie in memory; none where they do not lie in one piece, as those of

@@ -15,7 +15,10 @@ use aya_ebpf::{
 };
 use egress_common::{Address, flow::SocketState};
 
-use super::socket_record::{SocketRecord, socket_record, storage};
+use super::{
+    owner::{Ends, Receiver, tcp_receiver, udp_receiver},
+    socket_record::{SocketRecord, socket_record, storage},
+};
 
 // linux/bpf.h: BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN.
 pub(super) const CURRENT_NETNS: u64 = u64::MAX;
@@ -136,6 +139,28 @@ impl SockAddr {
     pub fn own_port(&self) -> u16 {
         // SAFETY: a whole socket, which the hook holds.
         unsafe { read_volatile(&raw const (*self.sk()).src_port) as u16 }
+    }
+
+    /// The TCP socket that would answer at this address and port; from no port, as no connection is meant.
+    #[inline(always)]
+    pub fn tcp_receiver(&self, destination: Address, destination_port: u16) -> Receiver {
+        let source = destination;
+        tcp_receiver(
+            self.ctx.as_ptr(),
+            &Ends { source, destination, source_port: 0, destination_port },
+        )
+    }
+
+    /// The UDP socket that would get what is sent there.
+    #[inline(always)]
+    pub fn udp_receiver(&self, destination: Address, destination_port: u16) -> Receiver {
+        let source_port = self.own_port();
+        // What the kernel chooses: of IPv4 the first one of loopback.
+        let source = if destination.v4_word().is_some() { Address::LOOPBACK4 } else { destination };
+        udp_receiver(
+            self.ctx.as_ptr(),
+            &Ends { source, destination, source_port, destination_port },
+        )
     }
 
     /// Whether a connection from the socket's own port to this port of `::1` exists already.

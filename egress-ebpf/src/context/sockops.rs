@@ -9,9 +9,9 @@ use aya_ebpf::{
     },
     programs::SockOpsContext,
 };
-use egress_common::Address;
+use egress_common::{Address, flow::owner};
 
-use super::{IPPROTO_TCP, SocketRecord, socket_record};
+use super::{IPPROTO_TCP, SocketRecord, owner::add_option, socket_record};
 
 // linux/bpf.h, linux/tcp.h.
 const RTO_FLAG: i32 = 1;
@@ -61,6 +61,13 @@ impl SockOps {
     pub fn socket(&self) -> Option<SocketRecord> {
         // SAFETY: as above.
         socket_record(unsafe { (*self.ops).__bindgen_anon_2.sk })
+    }
+
+    /// Remembers that the socket listens.
+    #[inline(always)]
+    pub fn set_listens(&self) {
+        // SAFETY: as above.
+        add_option(unsafe { (*self.ops).__bindgen_anon_2.sk }, owner::LISTENS);
     }
 
     #[inline(always)]

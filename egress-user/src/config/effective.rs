@@ -136,6 +136,8 @@ impl EffectiveValues {
             mode: if self.is_word(OF, "mode", "full") { Mode::Full } else { Mode::Limited },
             allow_ech: self.is_word(OF, "ech", "allow"),
             all_unix_sockets: self.boolean(OF, "dangerously_allow_all_unix_sockets"),
+            own_loopback: self.boolean(OF, "allow_own_loopback"),
+            inbound: self.boolean(OF, "allow_inbound"),
             refusal_errno: RefusalErrno::ALL
                 .into_iter()
                 .find(|(word, _)| self.is_word(OF, "refusal_errno", word))
@@ -147,8 +149,6 @@ impl EffectiveValues {
     pub(super) fn network(&self) -> NetworkSettings {
         const OF: Table = Table::Network;
         NetworkSettings {
-            allow_own_loopback: self.boolean(OF, "allow_own_loopback"),
-            allow_inbound: self.boolean(OF, "allow_inbound"),
             allow_upstream_proxy: self.boolean(OF, "allow_upstream_proxy"),
             enable_socks5: self.boolean(OF, "enable_socks5"),
             enable_socks5_udp: self.boolean(OF, "enable_socks5_udp"),

@@ -25,6 +25,10 @@ pub struct Said {
     pub allows_ech: bool,
     /// [`flags::DIRECT`].
     pub may_be_direct: bool,
+    /// [`flags::OWN_LOOPBACK`].
+    pub own_loopback: bool,
+    /// [`flags::INBOUND`].
+    pub inbound: bool,
     /// [`Sandbox::refusal_errno`].
     pub refusal_errno: RefusalErrno,
 }
@@ -102,7 +106,12 @@ impl Now {
 
     fn set_policy(&mut self, said: Said) {
         self.record.flags = 0;
-        for (is_said, flag) in [(said.is_public, flags::PUBLIC), (said.allows_ech, flags::ECH)] {
+        for (is_said, flag) in [
+            (said.is_public, flags::PUBLIC),
+            (said.allows_ech, flags::ECH),
+            (said.own_loopback, flags::OWN_LOOPBACK),
+            (said.inbound, flags::INBOUND),
+        ] {
             if is_said {
                 self.record.flags |= flag;
             }
@@ -130,6 +139,8 @@ mod tests {
         is_public: true,
         allows_ech: true,
         may_be_direct: true,
+        own_loopback: false,
+        inbound: false,
         refusal_errno: RefusalErrno::HostUnreachable,
     };
 
@@ -178,6 +189,10 @@ mod tests {
         now.set_policy(Said { refusal_errno: RefusalErrno::Refused, ..OPEN });
         assert_eq!(now.record.refusal_errno, 111);
         now.set_policy(Said::default());
-        assert_eq!(now.record.refusal_errno, 0);
+        assert_eq!((now.record.refusal_errno, now.flags()), (0, 0));
+        now.set_policy(Said { own_loopback: true, ..Said::default() });
+        assert_eq!(now.flags(), flags::OWN_LOOPBACK);
+        now.set_policy(Said { inbound: true, ..Said::default() });
+        assert_eq!(now.flags(), flags::INBOUND);
     }
 }

@@ -16,6 +16,10 @@ pub struct Settings {
     pub allow_ech: bool,
     /// `dangerously_allow_all_unix_sockets`.
     pub all_unix_sockets: bool,
+    /// `allow_own_loopback`. The kernel side alone knows whose a listener is.
+    pub own_loopback: bool,
+    /// `allow_inbound`.
+    pub inbound: bool,
     /// `refusal_errno`. No verdict depends on it.
     pub refusal_errno: RefusalErrno,
 }
@@ -42,6 +46,11 @@ impl RefusalErrno {
 }
 
 impl Settings {
+    /// Whether there is a filter and a network that it lets something through to.
+    pub fn has_network(&self) -> bool {
+        self.network_access && self.enabled
+    }
+
     /// Whether every verdict is the same under both.
     pub fn judges_as(&self, other: &Self) -> bool {
         let Self { refusal_errno, .. } = *self;
@@ -59,6 +68,8 @@ impl Default for Settings {
             mode: Mode::Full,
             allow_ech: false,
             all_unix_sockets: false,
+            own_loopback: true,
+            inbound: false,
             refusal_errno: RefusalErrno::NotPermitted,
         }
     }

@@ -54,11 +54,15 @@ impl Sandbox {
     pub(super) fn write_record(&self) -> Result<(), KernelError> {
         let policy = self.state.policy();
         let may_be_direct = self.direct.is_some() && policy.settings().mode != Mode::Limited;
+        let settings = policy.settings();
         self.record.set_policy(Said {
             is_public: policy.allows_public(),
-            allows_ech: policy.settings().allow_ech,
+            allows_ech: settings.allow_ech,
             may_be_direct,
-            refusal_errno: policy.settings().refusal_errno,
+            // No network is none to oneself, either.
+            own_loopback: settings.own_loopback && settings.has_network(),
+            inbound: settings.inbound && settings.has_network(),
+            refusal_errno: settings.refusal_errno,
         })
     }
 

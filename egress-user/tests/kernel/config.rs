@@ -120,10 +120,10 @@ fn a_broken_file_is_named_by_line_and_column() {
         );
     }
     // A key that is right, but that nothing would hold.
-    let policy = world.policy("[network]\nallow_inbound = true\n");
+    let policy = world.policy("[network]\nproxy_env = true\n");
     let file = policy.path();
     let out = rejected(&world, &policy.options());
-    out.complained(&format!("{file}:2: allow_inbound is not built yet"));
+    out.complained(&format!("{file}:2: proxy_env is not built yet"));
 }
 
 /// Line and column in a message of the form `FILE:LINE:COLUMN...`.

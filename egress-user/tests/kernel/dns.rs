@@ -70,8 +70,10 @@ fn failures_of_the_server_open_nothing() {
 fn stays_closed(addresses: &[&str]) {
     let world = World::new().record("inside.test", addresses).build();
     let options = &["--allow", "inside.test"];
-    let connects: Vec<_> =
-        addresses.iter().map(|address| format!("connect {address} 443")).collect();
+    let connects: Vec<_> = addresses
+        .iter()
+        .map(|address| format!("connect {address} {}", world.host_port()))
+        .collect();
     let words: Vec<_> =
         ["resolve inside.test"].into_iter().chain(connects.iter().map(String::as_str)).collect();
     let out = world.egress(options).probes(&words);

@@ -3,7 +3,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::support::{CLIENT, PYTHON, Running, World};
-use super::{ALLOWED, SECRET, two_sites};
+use super::{ALLOWED, OTHER, OTHER_V6, SECRET, two_sites};
 
 /// Python that listens on every address, by TCP and UDP on one port, and answers everybody.
 const SERVER: &str = "import socket, threading\n\
@@ -98,4 +98,48 @@ pub(super) fn system_calls_of_other_abis_end_the_process() {
     if bare.succeeded().text().contains("i386 killed") {
         super::support::skip("this kernel has no 32-bit system calls to compare with");
     }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn the_policy_may_let_others_connect() {
+    let world = two_sites();
+    let options = ["--set", "network.allow_inbound=true", "--allow", "allowed.test"];
+    let inside = world.egress(&options).start([PYTHON, "-c", &server()]);
+    let port = self::port(&inside);
+    let read = |at: SocketAddr| {
+        let mut text = String::new();
+        let mut stream = TcpStream::connect_timeout(&at, ANSWERED)?;
+        stream.set_read_timeout(Some(ANSWERED))?;
+        std::io::Read::read_to_string(&mut stream, &mut text)?;
+        std::io::Result::Ok(text)
+    };
+    let at: SocketAddr = format!("{CLIENT}:{port}").parse().expect("an address");
+    let far = world.far_netns().enter(|| read(at)).expect("the far side is answered");
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    let near = world.client_netns().enter(|| read(here)).expect("a program outside is answered");
+    assert_eq!((far.as_str(), near.as_str()), (SECRET, SECRET));
+    // A datagram is nobody's connection.
+    world.far_netns().enter(|| ask(&at, REFUSED)).expect_err("a datagram was answered");
+    inside.says("Operation not permitted");
+    // Whom a rule denies gets no answer, either.
+    let denying = [&options[..], &["--deny", "93.184.216.1"]].concat();
+    let other = world.egress(&denying).start([PYTHON, "-c", &server()]);
+    let denied = SocketAddr::new(at.ip(), self::port(&other));
+    let connected = world.far_netns().enter(|| TcpStream::connect_timeout(&denied, REFUSED));
+    connected.expect_err("a denied address was answered");
+    // Nothing else is open by it.
+    let probes = [
+        format!("connect {OTHER} 443"),
+        format!("udp {OTHER} 9999"),
+        format!("send {OTHER_V6} 22"),
+    ];
+    let host = format!("connect 127.0.0.1 {}", world.host_port());
+    let before = world.arrived_at(OTHER).count();
+    let out = world.egress(&options).probes(&[&probes[..], std::slice::from_ref(&host)].concat());
+    for probe in probes.iter().chain([&host]) {
+        out.probe(probe, super::REFUSED);
+    }
+    assert_eq!(world.arrived_at(OTHER).count(), before, "{out}");
+    assert_eq!(world.host_contacts(), [], "{out}");
 }

@@ -46,6 +46,8 @@ mod inherited;
 mod isolation;
 mod launch;
 mod lifecycle;
+mod loopback;
+mod loopback_attacks;
 mod many;
 mod mounts;
 mod names;

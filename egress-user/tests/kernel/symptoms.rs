@@ -352,6 +352,10 @@ fn programs_print_what_the_page_says() {
         std::fs::create_dir_all(world.path(folder)).unwrap();
     }
     world.file("apt/x.list", "deb [trusted=yes] http://refused.test/debian stable main\n");
+    // Where nobody listens, own loopback is open, and nothing is refused.
+    let _host = world
+        .client_netns()
+        .enter(|| std::net::TcpListener::bind(("127.0.0.1", 8080)).expect("listen outside"));
     let mut wrong = String::new();
     for Symptom { program, policy, command, env, says, reason } in SYMPTOMS {
         if !is_installed(program) {

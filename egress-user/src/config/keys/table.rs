@@ -24,10 +24,10 @@ const LIST: &[Key] = {
             .narrow_word("limited"),
         key(Network, "allow_local_binding", Boolean, "false", "`true` opens local and private destinations to whatever the rules allow.", "allow_local_binding = true")
             .narrow(false),
-        key(Network, "allow_own_loopback", Boolean, "false", "Reach loopback listeners that this same sandbox opened.", "allow_own_loopback = true")
-            .narrow(false).built(Built::No),
-        key(Network, "allow_inbound", Boolean, "false", "Answer connections that others open to this sandbox's listeners.", "allow_inbound = true")
-            .narrow(false).built(Built::No),
+        key(Network, "allow_own_loopback", Boolean, "true", "Reach listeners on loopback, and datagram sockets there, that this same sandbox opened. A deny of the address still wins.", "allow_own_loopback = false")
+            .narrow(false),
+        key(Network, "allow_inbound", Boolean, "false", "Answer TCP connections that others open to this sandbox's listeners.", "allow_inbound = true")
+            .narrow(false),
         key(Network, "allow_upstream_proxy", Boolean, "true", "Take a proxy to leave by from the environment.", "allow_upstream_proxy = false")
             .narrow(false),
         key(Network, "enable_socks5", Boolean, "true", "The explicit SOCKS5 listener.", "enable_socks5 = false")

@@ -174,8 +174,6 @@ fn the_defaults_of_the_table_are_those_of_the_settings() {
     assert_eq!(
         NetworkSettings::default(),
         NetworkSettings {
-            allow_own_loopback: false,
-            allow_inbound: false,
             allow_upstream_proxy: true,
             enable_socks5: true,
             enable_socks5_udp: true,

@@ -72,18 +72,25 @@ impl File<'_, '_> {
         match verdict {
             Action::Allow => {
                 let why = match (address, port) {
-                    _ if is_set || command.iter().any(|word| word.contains("ESTABLISHED")) => return Ok(()),
-                    (None, Some("53")) => "lookups go to egress, which looks up what is allowed".to_owned(),
+                    _ if is_set || command.iter().any(|word| word.contains("ESTABLISHED")) => {
+                        return Ok(());
+                    }
+                    (None, Some("53")) => {
+                        "lookups go to egress, which looks up what is allowed".to_owned()
+                    }
                     (None, Some(port)) => format!(
                         "port {port} of every host is not opened here; a name without \"ports\" has \
                          it, and hosts for it alone are written with ports = [{port}]"
                     ),
                     (None, None) if after(&["-o", "--out-interface"]) == Some("lo") => {
-                        "loopback is not opened here; allow_own_loopback = true is for listeners of \
-                         the same sandbox, and \"127.0.0.1\" with ports for those outside"
+                        "loopback is not opened here; listeners of the same sandbox are reached \
+                         anyway, and \"127.0.0.1\" with ports for those outside"
                             .to_owned()
                     }
-                    (None, None) => "everything is not opened here; write \"*\" = \"allow\" if it is meant".to_owned(),
+                    (None, None) => {
+                        "everything is not opened here; write \"*\" = \"allow\" if it is meant"
+                            .to_owned()
+                    }
                     (Some(address), _) => format!(
                         "{address}: an address; write it in [network.addresses] if it is to be reached"
                     ),

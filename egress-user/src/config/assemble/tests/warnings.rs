@@ -4,7 +4,7 @@ use super::*;
 #[test]
 fn what_run_cannot_hold_is_listed_with_its_line() {
     let text = "[network]\nproxy_url = \"http://127.0.0.1:9\"\nsocks_url = \"socks5h://localhost:8081\"\n\
-        allow_inbound = true\nallow_own_loopback = false\n[network.unix_sockets]\n\"/a\" = \"deny\"\n\
+        proxy_env = true\nallow_own_loopback = false\n[network.unix_sockets]\n\"/a\" = \"deny\"\n\
         [network.dns]\nrecord_types = [\"TXT\"]\nrefusal = \"refused\"\ndnssec = true\n\
         [network.upstream]\nno_proxy = [\"a.test\"]\n";
     let assembled =
