@@ -42,7 +42,6 @@ fn settings_become_a_policy() {
             "settings.json:5: \".pypi.org\": a dot at the start matches nothing there; write \"*.pypi.org\"",
             "settings.json:6: the deny \"evil*.npmjs.org\"",
             "settings.json:9: allowLocalBinding",
-            "settings.json:9: allow_own_loopback",
             "settings.json:10: httpProxyPort",
             "settings.json:12: not about network: filesystem",
             "\"/home/user/agent.sock\"",
