@@ -146,7 +146,7 @@ impl Service {
         Reply::Limited(format!("more than {limit} queries a second"))
     }
 
-    /// Whether it is for an allowed name, and nobody has to be asked for the answer. LookupResult at before, of
+    /// Whether it is for an allowed name, and nobody has to be asked for the answer. Looked at first of
     /// queries beyond the limit alone: of others it is found out on the way to the answer.
     fn is_kept(&self, query: &Query) -> bool {
         let record_type = query.question.query_type();
