@@ -154,9 +154,9 @@ mod tests {
             "run-1-2  pid 7  make\\u{1b}[2J  up 2 h\n  \
                lookups: 3 answered, 0 failed, 0 refused, 0 malformed\n  \
                refused: 0\n  \
-               NAME       ADDRESS    PORTS   AGE    LEFT      CONNECTIONS\n  \
-               a.test     127.0.0.1  80,443  2 min  42 s      2\n  \
-               localhost  127.0.0.1  all     2 min  for ever  2\n"
+               NAME       ADDRESS    PORTS         AGE    LEFT      CONNECTIONS\n  \
+               a.test     127.0.0.1  80,8000-8100  2 min  42 s      2\n  \
+               localhost  127.0.0.1  all           2 min  for ever  2\n"
         );
     }
 

@@ -63,7 +63,9 @@ fn signals_reach_the_command() {
             "trap 'echo got it; exit 5' {}; echo ready; while :; do read x; done",
             &signal.as_str()[3..]
         );
-        let running = world.egress(&[]).idle_stdin().start(["sh", "-c", &script]);
+        // A shell traps no signal that it was started with as ignored, as what runs behind `&` is with SIGINT.
+        let run = world.egress(&[]).after("set -- env --default-signal \"$@\"");
+        let running = run.idle_stdin().start(["sh", "-c", &script]);
         running.says("ready");
         running.signal(signal);
         running.finish().exited(5).said("got it");
