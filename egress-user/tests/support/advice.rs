@@ -331,7 +331,9 @@ fn helps(out: &Finished<'_>, given: &[String], told: &Told) {
         };
         let more = line("to change ").filter(|_| round + 1 < MOST_ROUNDS);
         let reason = line("reason ").unwrap_or_default();
-        let Some(more) = more.filter(|_| !reason.starts_with(&told.reason)) else {
+        let Some(more) = more.filter(|more| {
+            !reason.starts_with(&told.reason) || !next.advice.contains(more.as_str())
+        }) else {
             panic!("{told:?} does not help\n{check}\n{out}");
         };
         next.advice = format!("to allow: {more}");
