@@ -10,6 +10,7 @@ mod held;
 mod name_servers;
 mod own;
 mod registry;
+mod ring;
 mod workers;
 
 use std::{

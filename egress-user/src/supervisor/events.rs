@@ -2,16 +2,13 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::Registry;
-use crate::{
-    kernel::{Events, KernelEvent},
-    sys,
-};
+use super::{Registry, ring};
+use crate::kernel::{Events, KernelEvent};
 
 /// Most events that are given out before other tasks have their turn: a program that does nothing but get
 /// refused must not keep others' lookups waiting.
@@ -34,17 +31,9 @@ impl Dispatcher {
 
     /// As they come, so that the ring does not fill. Within a runtime.
     pub(super) fn follow(self: Arc<Self>) -> io::Result<()> {
-        let ring: OwnedFd = self.lock().as_fd().try_clone_to_owned()?;
-        let ring = sys::descriptors::watch(ring)?;
-        tokio::spawn(async move {
-            while let Ok(mut ready) = ring.readable().await {
-                ready.clear_ready();
-                while !self.give_some() {
-                    tokio::time::sleep(FLOODED).await;
-                }
-            }
-        });
-        Ok(())
+        let this = Arc::clone(&self);
+        let events = self.lock();
+        ring::follow(events.as_fd(), move || this.give_some(), || tokio::time::sleep(FLOODED))
     }
 
     /// Gives out everything that is there. Within a runtime.

@@ -1,30 +1,17 @@
 //! Connects that the kernel side holds, given to the sandbox that they are of.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-};
+use std::{io, os::fd::AsFd as _, sync::Arc};
 
-use super::Registry;
-use crate::{kernel::HeldSyns, sys};
+use super::{Registry, ring};
+use crate::kernel::HeldSyns;
 
 /// Most that are given out before other tasks have their turn.
 const AT_ONCE: usize = 64;
 
 /// Gives them out as they come. Within a runtime.
 pub(super) fn follow(mut held: HeldSyns, registry: Arc<Registry>) -> io::Result<()> {
-    let ring: OwnedFd = held.as_fd().try_clone_to_owned()?;
-    let ring = sys::descriptors::watch(ring)?;
-    tokio::spawn(async move {
-        while let Ok(mut ready) = ring.readable().await {
-            ready.clear_ready();
-            while !give_some(&mut held, &registry) {
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    Ok(())
+    let at = held.as_fd().try_clone_to_owned()?;
+    ring::follow(at.as_fd(), move || give_some(&mut held, &registry), tokio::task::yield_now)
 }
 
 /// Gives out a few; true when there are no more.
