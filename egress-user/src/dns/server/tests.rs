@@ -105,6 +105,32 @@ async fn queries_beyond_the_limit_fail_at_once_and_are_noted() {
 }
 
 #[tokio::test]
+async fn behind_a_flood_it_goes_on() {
+    let settings = Settings { queries_per_second: 1, ..Settings::default() };
+    let world = World::with(&["allow example.org"], settings, true);
+    let (client, _served) = client(&world, Ipv4Addr::LOCALHOST).await;
+    let query = ask("example.org.", RecordType::A);
+    // Until not even a refusal is to be had.
+    while world.service.counters().read().dropped == 0 {
+        client.send(&query).await.unwrap();
+        while client.try_recv(&mut [0; 512]).is_ok() {}
+        tokio::task::yield_now().await;
+    }
+    while client.try_recv(&mut [0; 512]).is_ok() {}
+    // What arrived while nobody looked lies there still, and is refused as time goes on.
+    let refused = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            client.send(&query).await.unwrap();
+            let next = tokio::time::timeout(Duration::from_millis(50), receive(&client)).await;
+            if let Ok(response) = next {
+                return response;
+            }
+        }
+    });
+    assert_eq!(code(&refused.await.unwrap()), ResponseCode::Refused);
+}
+
+#[tokio::test]
 async fn dropping_the_server_frees_its_port_and_tasks() {
     let world = World::new(&["allow example.org"]).knows("example.org", &["9.9.9.9"]);
     let _closed = world.diary.gate();
