@@ -14,7 +14,7 @@ pub(super) struct PolicyArgs {
     /// and /etc/egress/egress.toml stand above them where they exist
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
-    /// Allow a name, `*.name`, `**.name`, address or block, with `:port[,port]` or without
+    /// Allow a name, `*.name`, `**.name`, address or block, with `:port[,first-last]` or without
     #[arg(long, value_name = "PATTERN")]
     allow: Vec<String>,
     /// Deny a name, `*.name`, `**.name`, address or block
