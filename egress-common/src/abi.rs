@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -28,6 +28,8 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// Socket storage: [`crate::flow::SocketOwner`].
     pub const OWNERS: &str = "OWNERS";
+    /// Socket storage: [`crate::first_line::FollowedLine`].
+    pub const LINES: &str = "LINES";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
     /// Ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].

@@ -130,7 +130,7 @@ pub mod owner {
 pub mod option {
     /// Encrypted ClientHello passes.
     pub const ECH: u32 = 1;
-    /// A first payload that is not TLS passes, if it begins with a line that is no request's.
+    /// A first payload that is not TLS may pass, and a hello that names nobody.
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
@@ -198,4 +198,7 @@ pub mod kind {
     pub const OWN_VERIFIED: u16 = 10;
     /// A listener that was connected before.
     pub const LISTENER: u16 = 11;
+    /// TCP to the original destination itself; the first line of another protocol than TLS has begun to leave, and
+    /// is looked at until it ends.
+    pub const FOLLOWED: u16 = 12;
 }

@@ -14,7 +14,6 @@ use core::mem::MaybeUninit;
 
 use egress_common::{
     answer::Answer,
-    first_line,
     flow::{kind, option},
     hello::{Bytes, Finding, MAX_HELLOS, NAME_BYTES, Walk},
     pin::NameKey,
@@ -22,15 +21,19 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add, usage},
+    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add},
     emit,
     maps::{LIVE, NAMES, UNVERIFIED},
+    opaque,
     packet::Headers,
 };
 
 // Flags of a TCP header (RFC 9293 section 3.1).
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const URG: u8 = 0x20;
+
+const INCOMPLETE: u32 = Finding::Incomplete as u32;
 
 /// The connected address and port, by TCP without anything between the headers: on every packet,
 /// since options can be set after the verdict.
@@ -56,6 +59,10 @@ pub fn fast_path(
     if packet.length() != transport + (word >> 28) * 4 {
         return None;
     }
+    // Behind the end nothing comes that would have to be followed.
+    if word >> 16 & u32::from(FIN) != 0 && socket.kind() == kind::FOLLOWED {
+        return None;
+    }
     if word >> 16 & u32::from(SYN) != 0 {
         socket.set_next(u32::from_be(sequence).wrapping_add(1));
     }
@@ -71,6 +78,12 @@ pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32
             let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
             judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
         }
+        OPAQUE => {
+            let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
+            let ends = (examined >> BEHIND & 0xff) as u32;
+            opaque::judge(packet, socket, offset(HELLO), offset(LEFT), ends)
+        }
+        ENDS => opaque::verified(packet, socket),
         DROP => REFUSE,
         finding => refuse_unnamed(packet, socket, finding as u32),
     }
@@ -82,14 +95,17 @@ const WHAT: u64 = 0x3ff;
 const PASSES: u64 = 0x100;
 const DROP: u64 = 0x101;
 const JUDGE: u64 = 0x102;
+const OPAQUE: u64 = 0x103;
+const ENDS: u64 = 0x104;
 // Of JUDGE: the finding in what stands behind the hello, 0 without one; where the hello begins; how much
-// there is from there on. No packet has a MiB.
+// there is from there on. No packet has a MiB. Of OPAQUE: whether the stream ends with it; where the bytes
+// begin that have not left before; how many they are.
 const BEHIND: u32 = 10;
 const HELLO: u32 = 20;
 const LEFT: u32 = 40;
 const OFFSET: u64 = (1 << 20) - 1;
 
-/// Looks for a hello in a segment. A function of its own to the kernel.
+/// Looks for what is to be judged in a segment. A function of its own to the kernel.
 #[inline(never)]
 fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
@@ -117,6 +133,10 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         socket.set_next(sequence.wrapping_add(1));
         return Ok(PASSES);
     }
+    let is_followed = socket.kind() == kind::FOLLOWED;
+    if is_followed && flags & FIN != 0 && sequence.wrapping_add(length) == socket.next() {
+        return Ok(ENDS);
+    }
     if length == 0 {
         return Ok(PASSES);
     }
@@ -140,6 +160,12 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         return Ok(PASSES);
     }
     let end = start + length;
+    if is_followed || is_first && opaque::begins(packet, socket, start) {
+        socket.set_after(sequence.wrapping_add(length), 0);
+        let ends = u64::from(flags & FIN);
+        let (new, left) = (start + again, length - again);
+        return Ok(OPAQUE | ends << BEHIND | u64::from(new) << HELLO | u64::from(left) << LEFT);
+    }
     let mut hello = start;
     if is_first {
         // The server has said nothing to a hello yet.
@@ -172,7 +198,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         let Some([_, _, _, high, low]) = packet.load::<5>(hello) else { return Ok(DROP) };
         let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
         record = sequence.wrapping_add(next - start);
-        if next < end && !passes_unread(packet, socket, hello) {
+        if next < end {
             let mut records = Records::new(next, end);
             packet.records(&mut records);
             match records.finish() {
@@ -187,14 +213,6 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
     Ok(JUDGE | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
-/// Whether a first payload is not TLS, where that may pass.
-#[inline(always)]
-fn passes_unread(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
-    socket.kind() == kind::DIRECT
-        && socket.options() & option::UNREAD != 0
-        && !matches!(packet.load::<2>(at), Some([22, 3]))
-}
-
 /// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
 #[inline(never)]
 fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> i32 {
@@ -202,16 +220,15 @@ fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u3
     let key = context::empty_key(&mut key, socket.owner().sandbox, socket.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, socket, hello, left, key) {
-        Ok(Some(_)) if behind == Finding::Incomplete as u32 => await_rest(packet, socket, key),
-        Ok(Some(_)) if behind != 0 => refuse(packet, socket, behind, key),
-        Ok(Some(pin)) => named(packet, socket, pin),
-        Ok(None) => unread(packet, socket),
-        Err(Finding::Incomplete) => await_rest(packet, socket, key),
+        Ok(_) if behind == INCOMPLETE => await_rest(packet, socket, INCOMPLETE, key),
+        Ok(_) if behind != 0 => refuse(packet, socket, behind, key),
+        Ok(pin) => named(packet, socket, pin),
+        Err(Finding::Incomplete) => await_rest(packet, socket, INCOMPLETE, key),
         Err(finding) => refuse(packet, socket, finding as u32, key),
     }
 }
 
-/// The pin of the hello at this offset; none for a first payload that passes unread.
+/// The pin of the hello at this offset; 0 where it names nobody and that may pass.
 #[inline(always)]
 fn read(
     packet: &Packet,
@@ -219,28 +236,30 @@ fn read(
     hello: u32,
     left: u32,
     key: &mut NameKey,
-) -> Result<Option<u64>, Finding> {
+) -> Result<u64, Finding> {
     let options = socket.options();
+    // Where another protocol may pass, a hello that names nobody may.
+    let may_be_nameless = options & option::UNREAD != 0;
     let mut walk = match Walk::begin(packet, hello, left) {
         Ok(walk) => walk,
-        Err(Finding::NotTls)
-            if options & option::UNREAD != 0
-                && socket.kind() == kind::DIRECT
-                && first_line::is_no_request(packet, hello, left) =>
-        {
-            return Ok(None);
-        }
+        Err(Finding::NoName) if may_be_nameless => return Ok(0),
         Err(finding) => return Err(finding),
     };
     packet.walk(&mut walk);
-    let said = walk.finish(packet, &mut key.name)?;
+    let found = walk.finish(packet, &mut key.name);
+    let is_hidden = walk.is_encrypted() && options & option::ECH == 0;
+    let said = match found {
+        Ok(said) => said,
+        Err(Finding::NoName) if may_be_nameless && !is_hidden => return Ok(0),
+        Err(finding) => return Err(finding),
+    };
     key.length = said.length;
-    if said.encrypted && options & option::ECH == 0 {
+    if is_hidden {
         return Err(Finding::Encrypted);
     }
     match context::named(&NAMES, key, socket.original().1) {
         // A connection may name what was pinned when it began.
-        Some((expires_ns, pin)) if expires_ns > socket.connected_ns() => Ok(Some(pin)),
+        Some((expires_ns, pin)) if expires_ns > socket.connected_ns() => Ok(pin),
         _ => Err(Finding::NotPinned),
     }
 }
@@ -272,14 +291,6 @@ fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
     PASS
 }
 
-/// What is not TLS passes from its first byte to its last.
-#[inline(always)]
-fn unread(packet: Packet, socket: SocketRecord) -> i32 {
-    socket.set_kind(kind::VERIFIED);
-    socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
-    PASS
-}
-
 /// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
 /// another form ([`Finding::Diverted`]): the machine itself changes what leaves (NAT of its own output,
 /// IPsec), or the program has set an option. Its proxy's packets are changed in the same way and nobody's
@@ -294,7 +305,7 @@ pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -
 
 /// A function of its own to the kernel: its stack holds a key.
 #[inline(never)]
-fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
+pub fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
     let key = NameKey {
         sandbox: 0,
         address: socket.original().0,
@@ -302,20 +313,18 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
         reserved: 0,
         name: [0; NAME_BYTES / 8],
     };
-    if finding == Finding::Incomplete as u32 {
-        await_rest(packet, socket, &key)
+    if finding == INCOMPLETE || finding == Finding::Undecided as u32 {
+        await_rest(packet, socket, finding, &key)
     } else {
         refuse(packet, socket, finding, &key)
     }
 }
 
-/// The rest of the hello may come with the next write; user space waits for it, but not for ever.
+/// The rest may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
-fn await_rest(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
+fn await_rest(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if socket.options() & option::REPORTED == 0
-        && emit::hello(packet, socket, Finding::Incomplete as u32, key)
-    {
+    if socket.options() & option::REPORTED == 0 && emit::hello(packet, socket, finding, key) {
         socket.set_reported();
     }
     REFUSE

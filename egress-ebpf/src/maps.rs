@@ -15,6 +15,7 @@ use egress_common::{
     abi::capacity,
     device::DeviceKey,
     event::Unverified,
+    first_line::FollowedLine,
     flow::{FlowKey, FlowValue, SocketOwner, SocketState},
     held::Released,
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
@@ -80,6 +81,11 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 /// its listener's. No memory: the socket is nobody's own.
 #[btf_map]
 pub static OWNERS: InheritedStorage<SocketOwner> = InheritedStorage::new();
+
+/// Written by the packet hook, for connections of other protocols than TLS that need no proxy. No memory: nothing of them
+/// leaves.
+#[btf_map]
+pub static LINES: SkStorage<FollowedLine> = SkStorage::new();
 
 /// Written by user space when a sandbox starts, from what the machine's kernel knows then. Full: the
 /// sandbox does not start.

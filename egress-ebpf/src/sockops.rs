@@ -103,11 +103,13 @@ fn limit_wait(ops: &SockOps) {
     }
 }
 
-/// A hello has left, and is acknowledged or sent again: from here on the network's troubles are the
+/// A hello, or what is none, has left, and is acknowledged or sent again: from here on the network's troubles are the
 /// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
-    let left = |socket: SocketRecord| matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED);
+    let left = |socket: SocketRecord| {
+        matches!(socket.kind(), kind::PROVISIONAL | kind::FOLLOWED | kind::VERIFIED)
+    };
     if ops.socket().is_some_and(left) {
         if ops.user_timeout() == Some(UNVERIFIED_WAIT_MS) {
             ops.set_user_timeout(0);

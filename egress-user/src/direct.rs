@@ -55,7 +55,7 @@ impl Direct {
     /// Deals with what the packet hook told.
     pub fn on_event(&self, hello: Box<HelloEvent>) {
         match Finding::from_number(hello.finding) {
-            Some(Finding::Incomplete) => {
+            Some(Finding::Incomplete | Finding::Undecided) => {
                 if let Some(oldest) = self.waiting.add(hello) {
                     self.end_incomplete(&oldest);
                 }
@@ -120,7 +120,7 @@ impl Direct {
         // Meanwhile it may have become whole, or its connection may have ended.
         let unverified = self.maps.unverified(hello.event.cookie);
         if unverified.is_some_and(|connection| connection.hellos == u32::from(hello.hellos)) {
-            self.end(hello, Finding::Incomplete);
+            self.end(hello, Finding::from_number(hello.finding).unwrap_or(Finding::Incomplete));
         }
     }
 

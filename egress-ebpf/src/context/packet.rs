@@ -216,8 +216,7 @@ impl Packet {
     /// Walks a hello's extensions.
     #[inline(always)]
     pub fn walk(&self, walk: &mut Walk) {
-        // SAFETY: as in `shares_pages`.
-        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+        if has_loop() {
             let mut carried = Carried { packet: *self, walk: *walk };
             // SAFETY: the verifier checks `extension` with `carried` as its argument.
             unsafe {
@@ -236,8 +235,7 @@ impl Packet {
     /// Walks the records around a hello.
     #[inline(always)]
     pub fn records(&self, records: &mut Records) {
-        // SAFETY: as in `shares_pages`.
-        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+        if has_loop() {
             let mut carried = CarriedRecords { packet: *self, records: *records };
             // SAFETY: the verifier checks `record` with `carried` as its argument.
             unsafe { bpf_loop(MAX_RECORDS, record as *mut c_void, (&raw mut carried).cast(), 0) };
@@ -250,6 +248,13 @@ impl Packet {
             }
         }
     }
+}
+
+/// Whether the kernel has `bpf_loop`.
+#[inline(always)]
+pub fn has_loop() -> bool {
+    // SAFETY: as in `Packet::shares_pages`.
+    unsafe { read_volatile(&raw const HAVE_LOOP) == 1 }
 }
 
 struct Carried {

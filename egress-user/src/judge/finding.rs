@@ -55,6 +55,8 @@ impl Evidence {
             Finding::Urgent => odd(Seen::UrgentData),
             Finding::OutOfOrder => odd(Seen::HelloOutOfOrder),
             Finding::Incomplete | Finding::Unreadable => odd(Seen::HelloInPieces),
+            Finding::Request => odd(Seen::BeginningOfRequest),
+            Finding::Undecided => odd(Seen::TooShort),
             Finding::Diverted => odd(Seen::ChangedPackets),
             Finding::SharedPages => odd(Seen::HelloInSharedPages),
         }
