@@ -87,3 +87,24 @@ pub fn opaque_port(port: u16) -> Option<&'static OpaquePort> {
     let at = OPAQUE_PORTS.binary_search_by_key(&port, |entry| entry.port).ok()?;
     OPAQUE_PORTS.get(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::WEB_PORTS;
+
+    #[test]
+    fn each_port_stands_once_and_is_none_of_the_webs() {
+        assert!(OPAQUE_PORTS.is_sorted_by(|one, other| one.port < other.port));
+        for entry in &OPAQUE_PORTS {
+            assert_eq!(opaque_port(entry.port), Some(entry));
+            // Where web servers are commonly met, and DNS, which is answered here.
+            let web = [
+                53, 81, 591, 2375, 3000, 3128, 5000, 5601, 7000, 8000, 8008, 8081, 8888, 9000,
+                9090, 9200,
+            ];
+            assert!(!web.contains(&entry.port) && !WEB_PORTS.contains(&entry.port), "{entry:?}");
+        }
+        assert_eq!(opaque_port(8080), None);
+    }
+}
