@@ -8,6 +8,7 @@
 pub mod cases;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod dial;
 pub mod diff;
 pub mod direct;
