@@ -8,8 +8,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Most characters of a [`Printable`]; of longer text the middle is left out.
 pub const LONGEST: usize = 1000;
 /// Of longer text, characters that stay at its beginning and at its end.
@@ -17,8 +15,7 @@ const KEPT: (usize, usize) = (700, 200);
 
 /// One line of text for a person: whatever could act on a terminal, or cannot be seen, is written as an
 /// escape (`\n`, `\u{1b}`), and bytes that are no UTF-8 as `\xff`. Escaping twice changes nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Printable(String);
 
 impl Printable {
@@ -97,56 +94,6 @@ pub fn lines(text: &str) -> String {
     escaped(text, |c| c == '\n')
 }
 
-/// A line of a file as it stands there, character by character, so that a mark below it stays in place.
-pub fn in_place(line: &str) -> String {
-    // A tab would put the mark elsewhere.
-    line.chars()
-        .map(|c| match c {
-            '\t' => ' ',
-            c if is_visible(c) => c,
-            _ => char::REPLACEMENT_CHARACTER,
-        })
-        .collect()
-}
-
-/// A basic string of TOML that reads back as the text.
-pub fn toml(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        let number = u32::from(c);
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if is_visible(c) => quoted.push(c),
-            _ if number > 0xffff => quoted.push_str(&format!("\\U{number:08X}")),
-            _ => quoted.push_str(&format!("\\u{number:04X}")),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// JSON that reads back as the value, and is safe on a terminal.
-///
-/// # Errors
-/// Those of the value's own `Serialize`.
-pub fn json(value: &impl Serialize, pretty: bool) -> serde_json::Result<String> {
-    let text = match pretty {
-        true => serde_json::to_string_pretty(value)?,
-        false => serde_json::to_string(value)?,
-    };
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        // Outside of its strings JSON has nothing but ASCII and line breaks.
-        if is_visible(c) || c == '\n' {
-            safe.push(c);
-            continue;
-        }
-        let mut units = [0; 2];
-        c.encode_utf16(&mut units).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}")));
-    }
-    Ok(safe)
-}
-
 fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -161,7 +108,7 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
 /// Whether a person sees the character as what it is. The standard library knows the controls, formats
 /// (bidirectional ones and those without width), private, unassigned and combining characters, and every
 /// space but one; what else looks like nothing stands here.
-fn is_visible(c: char) -> bool {
+pub fn is_visible(c: char) -> bool {
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     match c {
         ' '..='~' => true,
@@ -232,18 +179,5 @@ mod tests {
     #[test]
     fn lines_stay_and_nothing_else_does() {
         assert_eq!(lines("a\n b\r\u{9b}\n"), "a\n b\\r\\u{9b}\n");
-        assert_eq!(in_place("\ta\u{202e}b").chars().count(), 4);
-    }
-
-    #[test]
-    fn files_and_json_read_back_as_what_was_written() {
-        let text = hostile();
-        let quoted = toml(&text);
-        assert!(quoted.chars().all(is_visible), "{quoted}");
-        let read: ::toml::Table = format!("key = {quoted}").parse().unwrap();
-        assert_eq!(read["key"].as_str(), Some(text.as_str()));
-        let json = json(&text, true).unwrap();
-        assert!(json.chars().all(is_visible), "{json}");
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }
