@@ -80,9 +80,11 @@ impl MapSet {
 
 fn data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::HashMap(data) | Map::LpmTrie(data) | Map::RingBuf(data) | Map::Array(data) => {
-            Some(data)
-        }
+        Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
+        | Map::RingBuf(data)
+        | Map::Array(data) => Some(data),
         _ => None,
     }
 }

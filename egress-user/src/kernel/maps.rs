@@ -94,7 +94,7 @@ impl Maps {
             judges_hellos: maps.judges_hellos,
             addresses: Mutex::new(taken(maps, map::ADDRESSES, Map::LpmTrie)?),
             flows: sized(maps, map::FLOWS)?,
-            askers: taken(maps, map::ASKERS, Map::HashMap)?,
+            askers: taken(maps, map::ASKERS, Map::LruHashMap)?,
             usage: usage.map_err(|source| KernelError::System {
                 what: "map what the kernel side counts into memory",
                 source,
