@@ -17,7 +17,7 @@ use std::io;
 
 use nix::sys::prctl;
 
-pub(crate) use self::helper::{ENDERS, FILES};
+pub use self::helper::{ENDERS, FILES, Helper};
 use crate::sys::allowlist;
 
 /// What a thread is there for.
@@ -59,7 +59,7 @@ pub fn enter(role: Role) -> io::Result<()> {
 
 /// Confines a thread of the runtime that is about to start, and tells how that went. One that nobody waits for any more
 /// ends the process instead of reading without.
-pub(crate) fn enter_or_tell(role: Role, tell: &std::sync::mpsc::Sender<io::Result<()>>) {
+pub fn enter_or_tell(role: Role, tell: &std::sync::mpsc::Sender<io::Result<()>>) {
     let entered = enter(role);
     let has_failed = entered.is_err();
     if tell.send(entered).is_err() && has_failed {
@@ -72,7 +72,7 @@ pub(crate) fn enter_or_tell(role: Role, tell: &std::sync::mpsc::Sender<io::Resul
 ///
 /// # Errors
 /// When a thread cannot be started, or cannot be confined.
-pub(crate) fn start_helpers() -> io::Result<()> {
+pub fn start_helpers() -> io::Result<()> {
     // No memory of this process is written to a file, or read by another process of the same user's. The limit of core
     // files stays as it is: the command inherits it.
     prctl::set_dumpable(false)?;

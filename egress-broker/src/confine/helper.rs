@@ -14,13 +14,13 @@ use super::{Role, enter};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Reads the system's resolver configuration.
-pub(crate) static FILES: Helper = Helper::new("egress-files", Role::Files);
+pub static FILES: Helper = Helper::new("egress-files", Role::Files);
 
 /// Starts the threads that end sockets, which have its rights.
-pub(crate) static ENDERS: Helper = Helper::new("egress-enders", Role::Ender);
+pub static ENDERS: Helper = Helper::new("egress-enders", Role::Ender);
 
 /// One such thread.
-pub(crate) struct Helper {
+pub struct Helper {
     name: &'static str,
     role: Role,
     jobs: OnceLock<Sender<Job>>,
@@ -57,7 +57,7 @@ impl Helper {
     ///
     /// # Errors
     /// When the thread is gone.
-    pub(crate) fn run<T: Send + 'static>(
+    pub fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
