@@ -28,10 +28,11 @@ use self::{
 };
 use crate::{
     config::DnsSettings,
+    confine,
     dns::{NameServers, ServersError},
     hold::Injector,
     host::{Barred, Host, HostError, ListenError, Listeners, Writer},
-    kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
+    kernel::{Destroyer, Devices, KernelError, Loaded, MapSet, Maps, Programs},
     own as own_addresses,
     sandbox::Sandbox,
     sys,
@@ -82,6 +83,8 @@ pub struct Supervisor {
     pub(crate) host: Host,
     pub(crate) programs: Programs,
     pub(crate) maps: Arc<Maps>,
+    /// The same, by their descriptors.
+    set: MapSet,
     /// Until it is dropped.
     runtime: Option<Runtime>,
     pub(crate) tasks: tokio::runtime::Handle,
@@ -126,7 +129,8 @@ impl Supervisor {
         let host = Host::prepare()?;
         let loaded = Loaded::load_for(sandboxes).map_err(not_loaded)?;
         let chooses_errno = loaded.chooses_errno();
-        let (programs, mut maps) = loaded.take()?;
+        let (programs, set) = loaded.take()?;
+        let mut maps = Maps::of(&set)?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()
@@ -135,15 +139,10 @@ impl Supervisor {
             .take_held()
             .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
+        confine::start_helpers().map_err(failed("start the threads that keep rights"))?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            // For DNS and what the kernel side tells; connections have threads of their own.
-            .worker_threads(processors.min(2))
-            .thread_name("egress-runtime")
-            .enable_all()
-            .build()
-            .map_err(failed("start the runtime"))?;
+        let runtime = workers::runtime(processors.min(2)).map_err(failed("start the runtime"))?;
         let fanout = Arc::new(OwnFanout::default());
         let own = own_addresses::Watch::start(fanout.clone())
             .map_err(failed("read the machine's own addresses"))?;
@@ -165,6 +164,7 @@ impl Supervisor {
             host,
             programs,
             maps,
+            set,
             tasks: runtime.handle().clone(),
             runtime: Some(runtime),
             workers,
@@ -206,7 +206,7 @@ impl Supervisor {
         }
         let devices =
             Devices::known(proc).map_err(failed("read which devices the kernel knows"))?;
-        self.maps.add_devices(&devices)?;
+        devices.open(&self.set)?;
         Ok(self.devices.get_or_init(|| devices))
     }
 
@@ -231,10 +231,14 @@ impl Supervisor {
 
     /// It is no more; what the kernel has told of it until now is noted.
     pub(crate) fn remove(&self, sandbox: &Sandbox) {
-        {
-            let _entered = self.tasks.enter();
-            self.dispatcher.catch_up();
-        }
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let dispatcher = self.dispatcher.clone();
+        // There, and not in this thread, which has rights: hellos are among what is told.
+        self.tasks.spawn(async move {
+            dispatcher.catch_up();
+            let _ = tell.send(());
+        });
+        let _ = told.recv();
         self.fanout.remove(sandbox.state.id);
         self.registry.remove(sandbox.state.id);
         self.share_out();

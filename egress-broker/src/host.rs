@@ -1,0 +1,19 @@
+//! What a sandbox takes of the machine: cgroups, listeners on loopback, the mount table.
+
+mod cgroup;
+mod listeners;
+mod machine;
+pub mod mounts;
+mod rights;
+mod writer;
+
+pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
+pub use listeners::{Family, ListenError, Listeners};
+pub use machine::{BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, kernel_version};
+pub use machine::{Host, HostError};
+pub use mounts::mount_of;
+pub use mounts::{Mount, mount_at, mounts};
+pub use rights::Barred;
+pub use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
+pub use writer::Traced;
+pub use writer::Writer;
