@@ -76,9 +76,14 @@ pub struct Unverified {
     pub source_port: u16,
     /// Where it goes, host byte order.
     pub destination_port: u16,
-    /// Hellos of it that have left, counted only after user space was told of one that was not whole.
+    /// Hellos of it that have left, counted only after user space was told of one that was not whole;
+    /// [`FOLLOWED`] where payload of another protocol has.
     pub hellos: u32,
 }
+
+/// Of [`Unverified::hellos`]: the first line of another protocol than TLS has begun to leave. The rest are the
+/// hellos, or the times that some of the line was held.
+pub const FOLLOWED: u32 = 1 << 31;
 
 /// Which hook refused.
 #[repr(u8)]

@@ -72,31 +72,30 @@ pub fn fast_path(
 #[inline(always)]
 pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
     let examined = examine(packet, socket, headers.transport);
-    match examined & WHAT {
+    let mut what = (examined & WHAT) as u32;
+    if what == OPAQUE {
+        let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
+        let ends = (examined >> BEHIND & 0xff) as u32;
+        what = opaque::judge(packet, socket, offset(HELLO), offset(LEFT), ends);
+    }
+    match what {
         PASSES => PASS,
         JUDGE => {
             let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
             judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
         }
-        OPAQUE => {
-            let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
-            let ends = (examined >> BEHIND & 0xff) as u32;
-            opaque::judge(packet, socket, offset(HELLO), offset(LEFT), ends)
-        }
-        ENDS => opaque::verified(packet, socket),
         DROP => REFUSE,
-        finding => refuse_unnamed(packet, socket, finding as u32),
+        finding => refuse_unnamed(packet, socket, finding),
     }
 }
 
 // What `examine` comes to, besides the number of a finding: in one word, as the stacks of a hook and of
 // the functions that it calls add up to 512 bytes.
 const WHAT: u64 = 0x3ff;
-const PASSES: u64 = 0x100;
-const DROP: u64 = 0x101;
-const JUDGE: u64 = 0x102;
-const OPAQUE: u64 = 0x103;
-const ENDS: u64 = 0x104;
+pub const PASSES: u32 = 0x100;
+pub const DROP: u32 = 0x101;
+const JUDGE: u32 = 0x102;
+const OPAQUE: u32 = 0x103;
 // Of JUDGE: the finding in what stands behind the hello, 0 without one; where the hello begins; how much
 // there is from there on. No packet has a MiB. Of OPAQUE: whether the stream ends with it; where the bytes
 // begin that have not left before; how many they are.
@@ -119,30 +118,31 @@ fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
 fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
     let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
     else {
-        return Ok(DROP);
+        return Ok(u64::from(DROP));
     };
     let sequence = u32::from_be_bytes([s1, s2, s3, s4]);
     let acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
     let start = transport + u32::from(offset >> 4) * 4;
-    let Some(length) = packet.length().checked_sub(start) else { return Ok(DROP) };
+    let Some(length) = packet.length().checked_sub(start) else { return Ok(u64::from(DROP)) };
     if flags & SYN != 0 {
         // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
         if length != 0 {
-            return Ok(DROP);
+            return Ok(u64::from(DROP));
         }
         socket.set_next(sequence.wrapping_add(1));
-        return Ok(PASSES);
+        return Ok(u64::from(PASSES));
     }
     let is_followed = socket.kind() == kind::FOLLOWED;
     if is_followed && flags & FIN != 0 && sequence.wrapping_add(length) == socket.next() {
-        return Ok(ENDS);
+        opaque::verified(*packet, socket);
+        return Ok(u64::from(PASSES));
     }
     if length == 0 {
-        return Ok(PASSES);
+        return Ok(u64::from(PASSES));
     }
     // Told already: user space ends the connection.
     if socket.kind() == kind::REFUSED {
-        return Ok(DROP);
+        return Ok(u64::from(DROP));
     }
     let is_first = socket.kind() == kind::DIRECT;
     // Bytes that have been let out, and are sent again.
@@ -157,14 +157,17 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         return Err(Finding::SharedPages);
     }
     if again >= length {
-        return Ok(PASSES);
+        return Ok(u64::from(PASSES));
     }
     let end = start + length;
     if is_followed || is_first && opaque::begins(packet, socket, start) {
         socket.set_after(sequence.wrapping_add(length), 0);
         let ends = u64::from(flags & FIN);
         let (new, left) = (start + again, length - again);
-        return Ok(OPAQUE | ends << BEHIND | u64::from(new) << HELLO | u64::from(left) << LEFT);
+        return Ok(u64::from(OPAQUE)
+            | ends << BEHIND
+            | u64::from(new) << HELLO
+            | u64::from(left) << LEFT);
     }
     let mut hello = start;
     if is_first {
@@ -175,7 +178,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         let rest = socket.record().wrapping_sub(sequence);
         if rest >= length {
             socket.set_next(sequence.wrapping_add(length));
-            return Ok(PASSES);
+            return Ok(u64::from(PASSES));
         }
         let mut records = Records::new(start + rest, end);
         packet.records(&mut records);
@@ -184,7 +187,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
             (None, next) => {
                 socket.set_record(sequence.wrapping_add(next - start));
                 socket.set_next(sequence.wrapping_add(length));
-                return Ok(PASSES);
+                return Ok(u64::from(PASSES));
             }
         }
         if socket.hellos() >= MAX_HELLOS {
@@ -195,7 +198,9 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
     let (mut record, mut behind) = (sequence.wrapping_add(length), 0);
     // What is no whole record is none to `judge` either.
     if left > 5 {
-        let Some([_, _, _, high, low]) = packet.load::<5>(hello) else { return Ok(DROP) };
+        let Some([_, _, _, high, low]) = packet.load::<5>(hello) else {
+            return Ok(u64::from(DROP));
+        };
         let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
         record = sequence.wrapping_add(next - start);
         if next < end {
@@ -210,7 +215,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         }
     }
     socket.set_after(sequence.wrapping_add(length), record);
-    Ok(JUDGE | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
+    Ok(u64::from(JUDGE) | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
 /// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
@@ -305,7 +310,7 @@ pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -
 
 /// A function of its own to the kernel: its stack holds a key.
 #[inline(never)]
-pub fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
+fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
     let key = NameKey {
         sandbox: 0,
         address: socket.original().0,

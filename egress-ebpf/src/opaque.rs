@@ -5,14 +5,15 @@
 //! all the same. Behind the first line nothing is looked for, on both ways: an HTTP server has refused it.
 
 use egress_common::{
+    event::FOLLOWED,
     first_line::Begun,
     flow::{kind, option},
     hello::{Bytes, Finding},
 };
 
 use crate::{
-    context::{self, PASS, Packet, REFUSE, SocketRecord, usage},
-    direct,
+    context::{self, Packet, SocketRecord, usage},
+    direct::{DROP, PASSES},
     maps::UNVERIFIED,
 };
 
@@ -27,48 +28,50 @@ pub fn begins(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
 }
 
 /// Judges a segment whose `length` bytes from `at` on have not left before; `ends`: nothing comes behind
-/// it. A function of its own to the kernel.
+/// it. Gives the number of a finding, [`PASSES`] or [`DROP`]. A function of its own to the kernel.
+///
+/// What this cannot tell alone (`Undecided`) user space waits for, or ends, and sends the next one to the proxy, as
+/// with what is refused (`Request`). It is here that a copy of what is held is to be judged there.
 #[inline(never)]
-pub fn judge(packet: Packet, socket: SocketRecord, at: u32, length: u32, ends: u32) -> i32 {
+pub fn judge(packet: Packet, socket: SocketRecord, at: u32, length: u32, ends: u32) -> u32 {
     // Without memory nothing leaves; TCP tries again.
-    let Some(line) = packet.line() else { return REFUSE };
+    let Some(line) = packet.line() else { return DROP };
     let is_first = socket.kind() == kind::DIRECT;
     if is_first {
         line.reset(socket.original().1);
     }
     if !packet.follow(line, at, at + length) {
-        return direct::refuse_unnamed(packet, socket, Finding::Unreadable as u32);
+        return Finding::Unreadable as u32;
     }
     match line.after(ends != 0).begun(is_first) {
         Begun::Opaque => verified(packet, socket),
         Begun::Passes => {
             line.let_out();
-            let_out(packet, socket);
+            let_out(packet, socket, is_first);
             socket.set_kind(kind::FOLLOWED);
-            PASS
+            PASSES
         }
-        // What this cannot tell alone: user space waits for more, or ends it, and sends the next one to the
-        // proxy. Here it is to judge a copy of what is held.
-        Begun::Held => direct::refuse_unnamed(packet, socket, Finding::Undecided as u32),
-        Begun::Request => direct::refuse_unnamed(packet, socket, Finding::Request as u32),
+        Begun::Held => Finding::Undecided as u32,
+        Begun::Request => Finding::Request as u32,
     }
 }
 
 /// All passes from here on.
 #[inline(always)]
-pub fn verified(packet: Packet, socket: SocketRecord) -> i32 {
+pub fn verified(packet: Packet, socket: SocketRecord) -> u32 {
     socket.set_kind(kind::VERIFIED);
     socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
-    PASS
+    PASSES
 }
 
-/// Whoever waits for the rest of what was held waits no more.
+/// Whoever waits for the rest of what was held waits no more; who ends the filter waits for the rest of the line.
 #[inline(always)]
-fn let_out(packet: Packet, socket: SocketRecord) {
+fn let_out(packet: Packet, socket: SocketRecord, is_first: bool) {
     socket.let_out();
-    if socket.options() & option::REPORTED != 0 {
-        let parts = socket.hellos() + 1;
-        context::note_hellos(&UNVERIFIED, &packet.cookie(), parts);
+    let is_reported = socket.options() & option::REPORTED != 0;
+    if is_first || is_reported {
+        let parts = socket.hellos() + u32::from(is_reported);
+        context::note_hellos(&UNVERIFIED, &packet.cookie(), parts | FOLLOWED);
         socket.set_hellos(parts);
     }
 }

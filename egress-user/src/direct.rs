@@ -15,9 +15,11 @@ use std::{
 
 use egress_common::{
     abi::UNVERIFIED_WAIT_MS,
-    event::HelloEvent,
+    event::{FOLLOWED, HelloEvent, Unverified},
     hello::{self, Finding},
 };
+
+use tokio::time::{Instant, sleep};
 
 use self::{ender::Ender, waiting::Waiting};
 use crate::{
@@ -34,6 +36,9 @@ const _: () = assert!(WHOLE_WITHIN.as_millis() < UNVERIFIED_WAIT_MS as u128);
 /// How long whoever takes a right back waits for the connections to end. They end at once, but for those whose
 /// program is within a call on the socket.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is still to be sent.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Those of one sandbox.
 pub struct Direct {
@@ -109,6 +114,19 @@ impl Direct {
         }
     }
 
+    /// The command has ended: waits until what it wrote of another protocol than TLS has been looked at to its
+    /// last byte, so that the kernel may send it without the filter; at most so long.
+    pub async fn delivered(&self, within: Duration) {
+        let until = Instant::now() + within;
+        let is_followed = |(_, one): &(u64, Unverified)| one.hellos & FOLLOWED != 0;
+        while self.maps.all_unverified(self.state.id).iter().any(is_followed) {
+            if Instant::now() >= until {
+                return;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Waits until what was to be ended has ended, at most `ENDED_WITHIN`; what takes longer ends later.
     pub fn settle(&self) {
         if !self.ender.settle(ENDED_WITHIN) {
@@ -119,7 +137,8 @@ impl Direct {
     fn end_incomplete(&self, hello: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
         let unverified = self.maps.unverified(hello.event.cookie);
-        if unverified.is_some_and(|connection| connection.hellos == u32::from(hello.hellos)) {
+        let parts = |connection: &Unverified| connection.hellos & !FOLLOWED;
+        if unverified.is_some_and(|connection| parts(&connection) == u32::from(hello.hellos)) {
             self.end(hello, Finding::from_number(hello.finding).unwrap_or(Finding::Incomplete));
         }
     }

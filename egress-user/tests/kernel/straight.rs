@@ -1,20 +1,27 @@
 //! Protocols that are not HTTP, on the ports where it is not expected: they go straight out, and no request does.
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::ALLOWED;
+use super::support::receiver::{End, Manner, Receiver};
 use super::support::{EGRESS, Finished, PYTHON, World};
 
 /// An address where nothing but the servers of these tests is.
 pub(super) const FAR: &str = "151.101.1.60";
 pub(super) const FAR_V6: &str = "2606:2800:220:2::60";
 
-/// The far side's servers of these tests; killed with the test.
-pub(super) struct Far(pub(super) Child);
+/// The far side's servers of these tests; they end with the test.
+pub(super) struct Far(Child);
 
 impl Drop for Far {
     fn drop(&mut self) {
-        self.0.kill().ok();
+        // A shell ends its server, too.
+        let id = i32::try_from(self.0.id()).expect("a process id");
+        kill(Pid::from_raw(id), Signal::SIGTERM).ok();
         self.0.wait().ok();
     }
 }
@@ -36,6 +43,18 @@ pub(super) fn serve(world: &World, command: &mut Command) -> Far {
     BufReader::new(output).read_line(&mut said).expect("read what it says");
     assert_eq!(said, "ready\n");
     Far(child)
+}
+
+/// Starts a program of that kind, in the world's directory, and waits until it listens on the port.
+pub(super) fn daemon(world: &World, program: &str, port: u16) -> Far {
+    let line = format!(
+        "trap 'kill $!' EXIT TERM; {program} & \
+         until {PYTHON} -c 'import socket; socket.create_connection((\"{FAR}\", {port}))' 2> /dev/null; \
+         do sleep 0.1; done; echo ready; wait"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &line]).current_dir(world.path("."));
+    serve(world, &mut command)
 }
 
 fn world() -> (World, Far) {
@@ -253,6 +272,28 @@ fn the_way_is_what_check_says() {
     let said = check(ALLOWED, "5432");
     assert!(said.contains("via       kernel (port 5432 is of PostgreSQL: "), "{said}");
     assert!(check(ALLOWED, "7000").contains("via       proxy (HTTP may be spoken on port 7000)"));
+}
+
+/// Says what is no line, ends, and leaves it to the kernel to send it.
+const LEAVES: &str = "import socket\n\
+    s = socket.create_connection(('allowed.test', 5432), 20)\n\
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)\n\
+    s.sendall(b'\\0\\0\\0\\x08' + b'x' * 300000)\n";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_a_program_wrote_arrives_when_it_has_ended() {
+    let world = empty_world();
+    let pause = Some((16 << 10, Duration::from_millis(20)));
+    let slow = Manner { buffer: Some(16 << 10), pause, ..Manner::default() };
+    let receiver = Receiver::on(&world, FAR, 5432, slow);
+    world.egress(ALLOWED).run([PYTHON, "-c", LEAVES]).succeeded();
+    let got = receiver.got();
+    assert_eq!((got.bytes.len(), got.end), (300_004, End::Fin));
+    // Without the wait for it there would have been nothing of it behind the program's end.
+    world.direct().run([PYTHON, "-c", LEAVES]).succeeded();
+    let got = receiver.got();
+    assert_eq!((got.bytes.len(), got.end), (300_004, End::Fin));
 }
 
 fn check(options: &[&str], port: &str) -> String {

@@ -50,6 +50,7 @@ pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("connects.py", include_str!("clients/connects.py")),
     ("datagrams.py", include_str!("clients/datagrams.py")),
     ("far_connects.py", include_str!("clients/far_connects.py")),
+    ("far_mail.py", include_str!("clients/far_mail.py")),
     ("far_opaque.py", include_str!("clients/far_opaque.py")),
     ("forge.py", include_str!("clients/forge.py")),
     ("getaddrinfo.c", include_str!("clients/getaddrinfo.c")),
