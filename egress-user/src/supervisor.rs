@@ -9,6 +9,7 @@ mod events;
 mod held;
 mod name_servers;
 mod own;
+mod payloads;
 mod registry;
 mod ring;
 mod workers;
@@ -134,6 +135,9 @@ impl Supervisor {
         let held = maps
             .take_held()
             .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
+        let payloads = maps
+            .take_payloads()
+            .ok_or_else(|| failed("take the held payloads")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
@@ -154,6 +158,8 @@ impl Supervisor {
             let _entered = runtime.enter();
             dispatcher.clone().follow().map_err(failed("watch the events"))?;
             held::follow(held, registry.clone()).map_err(failed("watch connects that are held"))?;
+            payloads::follow(payloads, registry.clone())
+                .map_err(failed("watch payloads that are held"))?;
         }
         let injector = Injector::open()
             .inspect_err(|error| tracing::debug!(%error, "connects are let in before the dial"))

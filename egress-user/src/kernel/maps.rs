@@ -24,7 +24,9 @@ use egress_common::{
 
 use ipnet::IpNet;
 
-use super::{devices::Devices, error::KernelError, events::Events, usage::UsageTable};
+use super::{
+    devices::Devices, error::KernelError, events::Events, payloads::ApprovalMaps, usage::UsageTable,
+};
 use crate::{
     pins::ports_of,
     policy::{AddressAction, AddressEntry, Policy},
@@ -55,6 +57,8 @@ pub struct Maps {
     pub(super) leftovers: Mutex<Vec<u64>>,
     events: Option<RingBuf<MapData>>,
     pub(super) syns: Option<RingBuf<MapData>>,
+    pub(super) payloads: Option<RingBuf<MapData>>,
+    pub(super) approvals: Mutex<ApprovalMaps>,
     pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
 }
 
@@ -122,6 +126,11 @@ impl Maps {
             leftovers: Mutex::default(),
             events: Some(taken(ebpf, map::EVENTS)?),
             syns: Some(taken(ebpf, map::SYNS)?),
+            payloads: Some(taken(ebpf, map::PAYLOADS)?),
+            approvals: Mutex::new(ApprovalMaps {
+                approvals: taken(ebpf, map::APPROVALS)?,
+                blocks: taken(ebpf, map::APPROVED)?,
+            }),
             released: Mutex::new(taken(ebpf, map::RELEASED)?),
         })
     }
