@@ -118,7 +118,9 @@ impl Evidence {
         }
         match Sniffer::new().feed(held.bytes) {
             Protocol::Tls => self.hellos(policy, held),
-            Protocol::Http => self.request(policy, held),
+            Protocol::Http => {
+                self.request(policy, held, Seen::UnfinishedHttp, Seen::UnfinishedHttp)
+            }
             Protocol::Http2 => self.http2(policy),
             Protocol::Opaque => self.opaque(policy, held),
             Protocol::Need => {
@@ -202,7 +204,11 @@ impl Evidence {
             Begun::Request if *left > 0 => {
                 return self.unreadable(Seen::BadHttp("head is too long"));
             }
-            Begun::Request => return self.request(policy, held),
+            Begun::Request => {
+                let unfinished = Seen::BadHttp("its head is not whole");
+                let other = Seen::BadHttp("servers may read a request in it");
+                return self.request(policy, held, unfinished, other);
+            }
             Begun::Opaque => return pass(held),
             Begun::Maybe if held.ended => return pass(held),
             Begun::Maybe => beginning.passable().saturating_sub(*left).min(held.bytes.len()),
@@ -216,16 +222,23 @@ impl Evidence {
         HeldVerdict { approved, rest }
     }
 
-    fn request(&self, policy: &Policy, held: HeldBytes<'_>) -> HeldVerdict {
+    /// A request, by its first head. Where it has no end, and where it is none that can be read, it is refused for these.
+    fn request(
+        &self,
+        policy: &Policy,
+        held: HeldBytes<'_>,
+        unfinished: Seen,
+        other: Seen,
+    ) -> HeldVerdict {
         match RequestStream::new().step(held.bytes) {
             Step::Head(head, _) => match self.judge_request(policy, &head) {
                 Ok(_) => Rest::Requests.into(),
                 Err(refused) => Rest::Refused(refused).into(),
             },
-            Step::Need => self.wait(held, Seen::UnfinishedHttp),
+            Step::Need => self.wait(held, unfinished),
             Step::Bad(why) => self.unreadable(Seen::BadHttp(why)),
             Step::Http2Preface => self.http2(policy),
-            _ => self.unreadable(Seen::UnfinishedHttp),
+            _ => self.unreadable(other),
         }
     }
 

@@ -43,11 +43,11 @@ impl HeldSocket {
         Ok(Self { socket, place })
     }
 
-    /// The socket with this cookie, in one process.
+    /// The socket with this cookie, in one process. What else is met on the way is told to `met`.
     ///
     /// # Errors
     /// NotFound where it does not have it; EPERM without the rights of a debugger (CAP_SYS_PTRACE) over it.
-    pub fn find(pid: i32, cookie: u64) -> io::Result<Self> {
+    pub fn find(pid: i32, cookie: u64, mut met: impl FnMut(u64, Place)) -> io::Result<Self> {
         let process = pidfd_open(pid)?;
         let directory = format!("/proc/{pid}/fd");
         let is_socket = |number: &RawFd| {
@@ -62,8 +62,11 @@ impl HeldSocket {
         for number in numbers.into_iter().filter(is_socket) {
             // Closed since, or no socket of this family: not the one.
             let Ok(socket) = pidfd_getfd(&process, number) else { continue };
-            if socket_cookie(&socket).is_ok_and(|found| found == cookie) {
-                return Ok(Self { socket, place: Place { pid, number } });
+            let place = Place { pid, number };
+            match socket_cookie(&socket) {
+                Ok(found) if found == cookie => return Ok(Self { socket, place }),
+                Ok(other) => met(other, place),
+                Err(_) => {}
             }
         }
         Err(io::ErrorKind::NotFound.into())

@@ -198,23 +198,6 @@ fn a_second_hello_of_a_right_name_passes() {
         let out =
             hellos(world.egress(&policy.options()), V4, OPENSSL, "allowed.test", &["nameless"]);
         out.probe("nameless", &[&format!("{way_taken} served")]);
-        // In several records it is for the proxy to read.
-        let out = hellos(
-            world.egress(&policy.options()),
-            V4,
-            OPENSSL,
-            "allowed.test",
-            &["records", "whole", "records"],
-        );
-        if path == "kernel" {
-            out.printed(
-                "records => direct aborted\nwhole => proxy served\nrecords => proxy served\n",
-            );
-        } else {
-            out.printed(
-                "records => proxy served\nwhole => proxy served\nrecords => proxy served\n",
-            );
-        }
     }
 }
 

@@ -10,7 +10,6 @@ use egress_common::payload::{HELD_BYTES, PieceHead, piece};
 use crate::{
     judge::{Followed, HeldBytes},
     kernel::HeldPiece,
-    sys::held_socket::Place,
 };
 
 /// As long as the proxy waits for a verdict, from the first byte that is held.
@@ -58,7 +57,6 @@ pub(super) struct Connection {
     pub(super) is_refused: bool,
     /// Its time-out is ours to set, and was set.
     pub(super) is_extended: bool,
-    pub(super) place: Option<Place>,
 }
 
 impl Connection {
@@ -77,7 +75,6 @@ impl Connection {
             standing: None,
             is_refused: false,
             is_extended: false,
-            place: None,
         }
     }
 
@@ -102,14 +99,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Adds what the socket has, from the first byte on that has not left. False where there was no more than is known.
+    /// Adds what the socket has, from the first byte on that has not left.
     ///
     /// # Errors
     /// When it is not what is there.
-    pub(super) fn extend(&mut self, bytes: &[u8], now: Instant) -> Result<bool, Misfit> {
-        let before = self.bytes.len();
-        self.put(0, bytes, now)?;
-        Ok(self.bytes.len() > before)
+    pub(super) fn extend(&mut self, bytes: &[u8], now: Instant) -> Result<(), Misfit> {
+        self.put(0, bytes, now)
     }
 
     fn put(&mut self, at: usize, bytes: &[u8], now: Instant) -> Result<(), Misfit> {

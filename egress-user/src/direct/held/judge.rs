@@ -18,7 +18,7 @@ use super::{
     super::{ender::Ender, refusal},
     HELD_MOST, OVERHEAD,
     connection::{Connection, Misfit, Standing, VERDICT_WITHIN},
-    socket,
+    socket::{self, Sockets},
 };
 use crate::{
     clock::boottime_ns,
@@ -49,11 +49,12 @@ pub(in super::super) struct Judge {
     state: Arc<SandboxState>,
     maps: Arc<Maps>,
     ender: Arc<Ender>,
-    /// Where its processes are.
-    cgroup: PathBuf,
+    sockets: Sockets,
     connections: HashMap<u64, Connection>,
     /// What waits to be taken in.
     queued: usize,
+    /// What all connections take.
+    taken: usize,
 }
 
 /// What becomes of a connection.
@@ -69,13 +70,21 @@ impl Judge {
         ender: Arc<Ender>,
         cgroup: PathBuf,
     ) -> Self {
-        Self { state, maps, ender, cgroup, connections: HashMap::new(), queued: 0 }
+        let sockets = Sockets::of(cgroup);
+        Self { state, maps, ender, sockets, connections: HashMap::new(), queued: 0, taken: 0 }
     }
 
     /// Another one of the same sandbox, of nothing.
     pub(super) fn emptied(&self) -> Self {
-        let (state, maps, ender) = (self.state.clone(), self.maps.clone(), self.ender.clone());
-        Self::new(state, maps, ender, self.cgroup.clone())
+        Self {
+            state: self.state.clone(),
+            maps: self.maps.clone(),
+            ender: self.ender.clone(),
+            sockets: self.sockets.emptied(),
+            connections: HashMap::new(),
+            queued: 0,
+            taken: 0,
+        }
     }
 
     /// What waits to be taken in takes so many bytes.
@@ -116,16 +125,19 @@ impl Judge {
             self.refuse_for_room(cookie, now);
             grown.remove(&cookie);
         }
-        let mut held = self.queued;
-        held += self.connections.values().map(|one| one.bytes().len() + OVERHEAD).sum::<usize>();
+        self.reckon();
         for cookie in grown {
-            if held > HELD_MOST {
-                held -= self.connections.get(&cookie).map_or(0, |one| one.bytes().len() + OVERHEAD);
+            if self.taken + self.queued > HELD_MOST {
                 self.refuse_for_room(cookie, now);
             } else {
                 self.judge(cookie, now);
             }
         }
+    }
+
+    /// Reckons what all connections take.
+    fn reckon(&mut self) {
+        self.taken = self.connections.values().map(|one| one.bytes().len() + OVERHEAD).sum();
     }
 
     /// When something is due.
@@ -138,6 +150,9 @@ impl Judge {
         let is_due = |one: &Connection| one.look_at.is_some_and(|at| at <= now);
         let due: Vec<u64> =
             self.connections.iter().filter(|(_, one)| is_due(one)).map(|(&key, _)| key).collect();
+        if !due.is_empty() {
+            self.reckon();
+        }
         for cookie in due {
             if let Next::Forget = self.look_after(cookie, now) {
                 self.forget(cookie);
@@ -154,6 +169,7 @@ impl Judge {
     }
 
     fn forget(&mut self, cookie: u64) {
+        self.sockets.forget(cookie);
         if let Some(mut connection) = self.connections.remove(&cookie) {
             withdraw(&self.maps, &mut connection);
         }
@@ -174,7 +190,7 @@ impl Judge {
             if then == then::HELLO && unverified.hellos >= hellos {
                 return Next::Forget;
             }
-            let socket = socket::find(connection, &self.cgroup);
+            let socket = self.sockets.find(&connection.head);
             if then == then::ASK
                 && socket.as_ref().is_ok_and(|one| one.unsent().is_ok_and(|n| n == 0))
             {
@@ -194,11 +210,20 @@ impl Judge {
             connection.look_at = Some(now + LOOK_EVERY);
             return Next::Wait;
         }
-        if let Ok(socket) = socket::find(connection, &self.cgroup) {
+        if let Ok(socket) = self.sockets.find(&connection.head) {
             let most = SENT_MOST + HELD_BYTES as usize;
             match socket::unsent(&socket, connection.bytes(), most) {
-                Ok(Some(bytes)) if connection.extend(&bytes, now).is_err() => {}
-                Ok(_) => {}
+                Ok(Some(bytes)) => {
+                    let before = connection.bytes().len();
+                    // What differs is not the same any more: told by packets next.
+                    let _ = connection.extend(&bytes, now);
+                    self.taken += connection.bytes().len() - before;
+                    if self.taken + self.queued > HELD_MOST {
+                        self.refuse_for_room(cookie, now);
+                        return Next::Wait;
+                    }
+                }
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "no more is seen of what is held"),
             }
             if connection.waited(now) >= EXTEND_AFTER && !connection.is_extended {
@@ -290,7 +315,7 @@ impl Judge {
             return;
         }
         // What is late from here on is the network's doing.
-        match socket::find(connection, &self.cgroup) {
+        match self.sockets.find(&connection.head) {
             Ok(socket) => {
                 let is_ours = |value| [UNVERIFIED_WAIT_MS, EXTENDED_MS].contains(&value);
                 if socket.user_timeout().is_ok_and(is_ours) {
@@ -338,6 +363,7 @@ impl Judge {
     fn bury(&mut self, cookie: u64, now: Instant) -> Option<SocketAddr> {
         let connection = self.connections.get_mut(&cookie)?;
         withdraw(&self.maps, connection);
+        self.taken = self.taken.saturating_sub(connection.bytes().len());
         connection.refuse();
         connection.look_at = Some(now + LOOK_AFTER);
         Some(connection.to())

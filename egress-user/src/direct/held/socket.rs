@@ -1,36 +1,83 @@
 //! The program's own socket, from outside: for what packets alone do not do. Every system call on a sandbox's sockets that
 //! is made for what is held stands behind this.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use super::connection::Connection;
-use crate::sys::held_socket::HeldSocket;
+use egress_common::payload::PieceHead;
+
+use crate::sys::held_socket::{HeldSocket, Place};
 
 /// Deepest below a sandbox's cgroup that processes are looked for.
 const DEPTH: usize = 8;
 
-/// The socket of a connection, in the process that connected, or in another one of the sandbox, whose cgroup this is.
-pub(super) fn find(connection: &mut Connection, cgroup: &Path) -> io::Result<HeldSocket> {
-    let cookie = connection.head.cookie;
-    if let Some(place) = connection.place
-        && let Ok(socket) = HeldSocket::at(place, cookie)
-    {
-        return Ok(socket);
+/// Most places that are remembered; when there are more, all are looked for anew.
+const MAX_PLACES: usize = 1 << 16;
+
+/// The sockets of one sandbox.
+pub(super) struct Sockets {
+    /// Where its processes are.
+    cgroup: PathBuf,
+    /// Where sockets were seen, by their cookies.
+    places: HashMap<u64, Place>,
+}
+
+impl Sockets {
+    pub(super) fn of(cgroup: PathBuf) -> Self {
+        Self { cgroup, places: HashMap::new() }
     }
-    let own = i32::try_from(connection.head.tgid).unwrap_or(0);
-    let mut found = HeldSocket::find(own, cookie);
-    if found.is_err() {
-        let mut processes = Vec::new();
+
+    /// Those of the same sandbox, none of which was seen yet.
+    pub(super) fn emptied(&self) -> Self {
+        Self::of(self.cgroup.clone())
+    }
+
+    /// The socket of a connection, in the process that connected, or in another one of the sandbox.
+    ///
+    /// # Errors
+    /// NotFound where no process has it any more, or none that may be looked into.
+    pub(super) fn find(&mut self, head: &PieceHead) -> io::Result<HeldSocket> {
+        let cookie = head.cookie;
+        if let Some(place) = self.places.get(&cookie)
+            && let Ok(socket) = HeldSocket::at(*place, cookie)
+        {
+            return Ok(socket);
+        }
+        if self.places.len() >= MAX_PLACES {
+            self.places.clear();
+        }
+        let own = i32::try_from(head.tgid).unwrap_or(0);
+        let mut processes = vec![own];
+        if let Ok(socket) = self.find_in(own, cookie) {
+            return Ok(socket);
+        }
         // By our own names of them, whatever namespace the kernel side sees.
-        processes_of(cgroup, DEPTH, &mut processes);
-        let all = processes.into_iter().filter(|process| *process != own);
-        found = all
-            .filter_map(|process| HeldSocket::find(process, cookie).ok())
-            .next()
-            .ok_or_else(|| io::ErrorKind::NotFound.into());
+        processes_of(&self.cgroup, DEPTH, &mut processes);
+        let others = processes.into_iter().filter(|process| *process != own);
+        for process in others {
+            if let Ok(socket) = self.find_in(process, cookie) {
+                return Ok(socket);
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
     }
-    connection.place = found.as_ref().ok().map(HeldSocket::place);
-    found
+
+    /// Its place counts no more.
+    pub(super) fn forget(&mut self, cookie: u64) {
+        self.places.remove(&cookie);
+    }
+
+    fn find_in(&mut self, process: i32, cookie: u64) -> io::Result<HeldSocket> {
+        let places = &mut self.places;
+        let socket = HeldSocket::find(process, cookie, |met, place| {
+            places.insert(met, place);
+        })?;
+        places.insert(cookie, socket.place());
+        Ok(socket)
+    }
 }
 
 fn processes_of(cgroup: &Path, depth: usize, processes: &mut Vec<i32>) {

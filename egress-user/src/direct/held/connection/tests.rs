@@ -54,8 +54,9 @@ fn what_was_told_must_stay_as_it_was() {
 fn what_the_socket_has_goes_on_where_the_packets_stop() {
     let (mut one, now) = connection(0);
     one.add(&piece(0, 0, b"hel"), now).unwrap();
-    assert_eq!(one.extend(b"hello", now), Ok(true));
-    assert_eq!(one.extend(b"hello", now), Ok(false));
+    assert_eq!(one.extend(b"hello", now), Ok(()));
+    assert_eq!(one.extend(b"hello", now), Ok(()));
+    assert_eq!(one.bytes(), b"hello");
     assert_eq!(one.extend(b"jello you", now), Err(Misfit));
     // And is told by packets later.
     assert_eq!(one.add(&piece(0, 3, b"lo"), now), Ok(()));
