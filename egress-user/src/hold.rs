@@ -5,9 +5,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod answer;
-mod inject;
 mod syn;
 
 pub use answer::Answer;
-pub use inject::Injector;
+pub use egress_broker::inject::Injector;
 pub use syn::Syn;

@@ -5,8 +5,9 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub use egress_broker::{clock, host, launch};
+
 pub mod cases;
-pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod diff;
@@ -15,11 +16,9 @@ pub mod dns;
 pub mod doctor;
 pub mod flow;
 pub mod hold;
-pub mod host;
 pub mod import;
 pub mod judge;
 pub mod kernel;
-pub mod launch;
 pub mod own;
 pub mod pins;
 pub mod policy;

@@ -93,7 +93,7 @@ impl Watch {
 
     async fn follow_socket(&self) -> io::Result<Infallible> {
         let socket = self.changes().as_fd().try_clone_to_owned()?;
-        let socket = sys::descriptors::watch(socket)?;
+        let socket = sys::watched::watch(socket)?;
         let mut again = false;
         loop {
             if again {

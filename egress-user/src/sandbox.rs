@@ -1,6 +1,7 @@
 //! A sandbox: what it is ([`Spec`]), what all of its parts share ([`SandboxState`]), how it starts, and
 //! how it is held ([`Handle`]).
 
+mod awaited;
 mod change;
 mod connections;
 mod ending;
@@ -14,6 +15,7 @@ mod spec;
 mod start;
 mod state;
 
+pub use awaited::end_of;
 pub use connections::{Connections, Ending, Judged, Live};
 pub use ending::Ended;
 pub use handle::{Handle, Reloaded};

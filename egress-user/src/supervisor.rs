@@ -32,7 +32,7 @@ use crate::{
     dns::{NameServers, ServersError},
     hold::Injector,
     host::{Barred, Host, HostError, ListenError, Listeners, Writer},
-    kernel::{Destroyer, Devices, KernelError, Loaded, Maps, Programs},
+    kernel::{Destroyer, Devices, KernelError, Loaded, MapSet, Maps, Programs},
     own as own_addresses,
     sandbox::Sandbox,
     sys,
@@ -83,6 +83,8 @@ pub struct Supervisor {
     pub(crate) host: Host,
     pub(crate) programs: Programs,
     pub(crate) maps: Arc<Maps>,
+    /// The same, by their descriptors.
+    set: MapSet,
     /// Until it is dropped.
     runtime: Option<Runtime>,
     pub(crate) tasks: tokio::runtime::Handle,
@@ -127,7 +129,8 @@ impl Supervisor {
         let host = Host::prepare()?;
         let loaded = Loaded::load_for(sandboxes).map_err(not_loaded)?;
         let chooses_errno = loaded.chooses_errno();
-        let (programs, mut maps) = loaded.take()?;
+        let (programs, set) = loaded.take()?;
+        let mut maps = Maps::of(&set)?;
         sys::process::return_freed_memory();
         let events = maps
             .take_events()
@@ -171,6 +174,7 @@ impl Supervisor {
             host,
             programs,
             maps,
+            set,
             tasks: runtime.handle().clone(),
             runtime: Some(runtime),
             workers,
@@ -212,7 +216,7 @@ impl Supervisor {
         }
         let devices =
             Devices::known(proc).map_err(failed("read which devices the kernel knows"))?;
-        self.maps.add_devices(&devices)?;
+        devices.open(&self.set)?;
         Ok(self.devices.get_or_init(|| devices))
     }
 

@@ -87,10 +87,12 @@ fn every_test_that_holds_an_attempt_exists() {
 fn exists(name: &str) -> bool {
     let path: Vec<_> = name.split("::").collect();
     let (last, parents) = path.split_last().expect("a name");
-    ["tests/kernel", "src", "tests", "../egress-common/src"].into_iter().any(|root| {
-        let is_module = sources(root, &path).iter().any(|text| text.contains("test]"));
-        is_module || sources(root, parents).iter().any(|text| has_test(text, last))
-    })
+    ["tests/kernel", "src", "../egress-broker/src", "tests", "../egress-common/src"]
+        .into_iter()
+        .any(|root| {
+            let is_module = sources(root, &path).iter().any(|text| text.contains("test]"));
+            is_module || sources(root, parents).iter().any(|text| has_test(text, last))
+        })
 }
 
 /// A module's file, and its tests' files.

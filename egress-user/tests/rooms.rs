@@ -15,15 +15,20 @@ use std::{
 const LINES: usize = 400;
 
 /// The folders with Rust in them.
-const FOLDERS: [&str; 5] = ["egress-common", "egress-ebpf", "egress-user", "xtask", "benches"];
+const FOLDERS: [&str; 6] =
+    ["egress-common", "egress-broker", "egress-ebpf", "egress-user", "xtask", "benches"];
+
+/// Sources of user space.
+const USER_SPACE: [&str; 2] = ["egress-broker/src", "egress-user/src"];
 
 /// Files, or folders ending in `/`, where `unsafe` may stand.
-const UNSAFE: [&str; 6] = [
+const UNSAFE: [&str; 7] = [
     "egress-common/src/pod.rs",
     "egress-ebpf/src/context.rs",
     "egress-ebpf/src/context/",
+    "egress-broker/src/sys.rs",
+    "egress-broker/src/sys/",
     "egress-user/src/sys.rs",
-    "egress-user/src/sys/",
     "egress-user/tests/support/",
 ];
 
@@ -96,8 +101,8 @@ fn policy_knows_no_kernel_types() {
 
 #[test]
 fn one_room_tells_the_kernels_time() {
-    for (file, code) in sources("egress-user/src") {
-        if file == "egress-user/src/clock.rs" {
+    for (file, code) in USER_SPACE.into_iter().flat_map(sources) {
+        if file == "egress-broker/src/clock.rs" {
             continue;
         }
         let words: BTreeSet<&str> = source::words(&code).collect();
@@ -120,7 +125,7 @@ fn kernel_knows_no_dns() {
 
 #[test]
 fn nothing_but_cli_prints() {
-    for (file, code) in sources("egress-user/src") {
+    for (file, code) in USER_SPACE.into_iter().flat_map(sources) {
         if file.starts_with("egress-user/src/cli") || is_test(&file) {
             continue;
         }
@@ -213,9 +218,10 @@ fn dependencies() -> BTreeSet<String> {
         .collect()
 }
 
-/// egress-user's top-level modules.
+/// The top-level modules of user space.
 fn modules() -> BTreeSet<String> {
-    let places = fs::read_dir(root().join("egress-user/src")).unwrap();
+    let places =
+        USER_SPACE.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
     places
         .map(|place| place.unwrap().path().file_stem().unwrap().to_string_lossy().into())
         .collect()
@@ -224,7 +230,7 @@ fn modules() -> BTreeSet<String> {
 /// How many times `super` may be written in a file before it leads to the root of the crate: 0 times
 /// in `policy/mod.rs`, once in `policy/host.rs`.
 fn depth(file: &str) -> usize {
-    let inside = file.trim_start_matches("egress-user/src/").trim_end_matches(".rs");
+    let inside = inside(file).trim_end_matches(".rs");
     inside.trim_end_matches("/mod").matches('/').count()
 }
 
@@ -233,15 +239,24 @@ fn is_test(file: &str) -> bool {
     file.ends_with("tests.rs") || file.contains("/tests/") || file.ends_with("/support.rs")
 }
 
-/// The code of a module of egress-user, which is a file or a folder or both.
+/// The code of a module of user space, which is a file or a folder or both, in one package or in both.
 fn sources_of(module: &str) -> Vec<(String, String)> {
-    let mut found = sources("egress-user/src");
+    let mut found: Vec<_> = USER_SPACE.into_iter().flat_map(sources).collect();
     found.retain(|(file, _)| {
-        let inside = file.trim_start_matches("egress-user/src/");
+        let inside = inside(file);
         inside == format!("{module}.rs") || inside.starts_with(&format!("{module}/"))
     });
-    assert!(!found.is_empty(), "egress-user has no module {module}");
+    assert!(!found.is_empty(), "user space has no module {module}");
     found
+}
+
+/// A file's path from its package's sources on.
+fn inside(file: &str) -> &str {
+    USER_SPACE
+        .into_iter()
+        .find_map(|folder| file.strip_prefix(folder))
+        .unwrap_or(file)
+        .trim_start_matches('/')
 }
 
 /// (path from the repository's root, code without comments and literals) of all Rust files below.

@@ -4,7 +4,6 @@
 
 mod connection;
 mod judge;
-mod socket;
 
 use std::{
     collections::VecDeque,

@@ -65,7 +65,7 @@ impl Service {
 }
 
 fn watched(socket: &UdpSocket) -> io::Result<AsyncFd<OwnedFd>> {
-    sys::descriptors::watch(socket.as_fd().try_clone_to_owned()?)
+    sys::watched::watch(socket.as_fd().try_clone_to_owned()?)
 }
 
 /// A socket that is served.

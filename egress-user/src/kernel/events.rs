@@ -12,7 +12,7 @@ use egress_common::{
     event::{Event, HelloEvent, Hook},
 };
 
-use super::devices;
+use super::node;
 use crate::{
     record::{self, Subject},
     sys,
@@ -97,7 +97,7 @@ fn subject(event: &Event) -> Subject {
 fn device(event: &Event) -> Subject {
     let minor = u32::try_from(event.minor).unwrap_or(DeviceKey::ANY);
     let (kind, major) = (event.family.into(), event.protocol.into());
-    let node = devices::node(DeviceKey { kind, major, minor });
+    let node = node(DeviceKey { kind, major, minor });
     Subject::Device { kind, major, minor, node: node.map(Into::into) }
 }
 

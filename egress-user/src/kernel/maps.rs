@@ -7,14 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
-use aya::{
-    Ebpf,
-    maps::{HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key},
-};
+use aya::maps::{HashMap, LpmTrie, Map, MapData, MapError, RingBuf, lpm_trie::Key};
 use egress_common::{
     Address,
     abi::{capacity, map},
-    device::DeviceKey,
     event::{Counter, Unverified},
     flow::{FlowKey, FlowValue},
     held::Released,
@@ -24,9 +20,7 @@ use egress_common::{
 
 use ipnet::IpNet;
 
-use super::{
-    devices::Devices, error::KernelError, events::Events, payloads::ApprovalMaps, usage::UsageTable,
-};
+use super::{KernelError, MapSet, events::Events, payloads::ApprovalMaps, usage::UsageTable};
 use crate::{
     pins::ports_of,
     policy::{AddressAction, AddressEntry, Policy},
@@ -49,7 +43,6 @@ pub struct Maps {
     /// Whether the packet hook can judge a first payload.
     pub(super) judges_hellos: bool,
     addresses: Mutex<Rules>,
-    devices: Mutex<HashMap<MapData, Wire<DeviceKey>, u32>>,
     pub(super) flows: SizedMap<FlowKey, FlowValue>,
     pub(super) askers: Hash<FlowKey, FlowValue>,
     pub(super) usage: UsageTable,
@@ -62,76 +55,61 @@ pub struct Maps {
     pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
 }
 
-fn taken<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
+fn taken<T>(
+    maps: &MapSet,
+    name: &'static str,
+    kind: impl Fn(MapData) -> Map,
+) -> Result<T, KernelError>
 where
     T: TryFrom<Map, Error = MapError>,
 {
     let fail = |source| KernelError::Map { map: name, source: Box::new(source) };
-    let map =
-        ebpf.take_map(name).ok_or_else(|| fail(MapError::InvalidName { name: name.to_owned() }))?;
-    T::try_from(map).map_err(fail)
+    let data = MapData::from_fd(maps.open(name)?).map_err(fail)?;
+    T::try_from(kind(data)).map_err(fail)
 }
 
-fn sized<K, V>(ebpf: &mut Ebpf, name: &'static str) -> Result<SizedMap<K, V>, KernelError>
+fn sized<K, V>(maps: &MapSet, name: &'static str) -> Result<SizedMap<K, V>, KernelError>
 where
     K: egress_common::Pod,
     V: egress_common::Pod,
 {
     let fail = |source| KernelError::Map { map: name, source: Box::new(source) };
-    let Some(Map::HashMap(data)) = ebpf.take_map(name) else {
-        return Err(fail(MapError::InvalidName { name: name.to_owned() }));
-    };
-    let info = data.info().map_err(fail)?;
-    let opened = data.fd().as_fd().try_clone_to_owned();
-    let sized = opened.and_then(|map| SizedMap::new(map, info.key_size(), info.value_size()));
-    sized.map_err(|io_error| {
-        fail(MapError::SyscallError(aya::sys::SyscallError {
-            call: "fcntl(F_DUPFD_CLOEXEC)",
-            io_error,
-        }))
-    })
-}
-
-fn usage(ebpf: &mut Ebpf, sandboxes: u32) -> Result<UsageTable, KernelError> {
-    let fail = |source| KernelError::Map { map: map::USAGE, source: Box::new(source) };
-    let Some(Map::Array(data)) = ebpf.take_map(map::USAGE) else {
-        return Err(fail(MapError::InvalidName { name: map::USAGE.to_owned() }));
-    };
-    UsageTable::new(data.fd().as_fd(), sandboxes).map_err(|source| KernelError::System {
-        what: "map what the kernel side counts into memory",
-        source,
-    })
+    let info = MapData::from_fd(maps.open(name)?).and_then(|data| data.info()).map_err(fail)?;
+    let sized = SizedMap::new(maps.open(name)?, info.key_size(), info.value_size());
+    sized.map_err(|source| KernelError::System { what: "use a map of records", source })
 }
 
 impl Maps {
-    /// Takes the maps out of a loaded object.
-    pub(super) fn take(
-        ebpf: &mut Ebpf,
-        judges_hellos: bool,
-        sandboxes: u32,
-    ) -> Result<Self, KernelError> {
+    /// Uses the maps of a loaded object.
+    ///
+    /// # Errors
+    /// When one is not as it should be.
+    pub fn of(maps: &MapSet) -> Result<Self, KernelError> {
+        let usage = UsageTable::new(maps.open(map::USAGE)?.as_fd(), maps.sandboxes);
         Ok(Self {
-            sandboxes: Mutex::new(taken(ebpf, map::SANDBOXES)?),
-            pins: Mutex::new(taken(ebpf, map::PINS)?),
-            names: Mutex::new(taken(ebpf, map::NAMES)?),
-            live: Mutex::new(taken(ebpf, map::LIVE)?),
-            unverified: Mutex::new(taken(ebpf, map::UNVERIFIED)?),
+            sandboxes: Mutex::new(taken(maps, map::SANDBOXES, Map::HashMap)?),
+            pins: Mutex::new(taken(maps, map::PINS, Map::HashMap)?),
+            names: Mutex::new(taken(maps, map::NAMES, Map::HashMap)?),
+            live: Mutex::new(taken(maps, map::LIVE, Map::HashMap)?),
+            unverified: Mutex::new(taken(maps, map::UNVERIFIED, Map::HashMap)?),
             last_id: AtomicU64::new(sys::process::random()),
-            judges_hellos,
-            addresses: Mutex::new(taken(ebpf, map::ADDRESSES)?),
-            devices: Mutex::new(taken(ebpf, map::DEVICES)?),
-            flows: sized(ebpf, map::FLOWS)?,
-            askers: taken(ebpf, map::ASKERS)?,
-            usage: usage(ebpf, sandboxes)?,
+            judges_hellos: maps.judges_hellos,
+            addresses: Mutex::new(taken(maps, map::ADDRESSES, Map::LpmTrie)?),
+            flows: sized(maps, map::FLOWS)?,
+            askers: taken(maps, map::ASKERS, Map::LruHashMap)?,
+            usage: usage.map_err(|source| KernelError::System {
+                what: "map what the kernel side counts into memory",
+                source,
+            })?,
             leftovers: Mutex::default(),
-            events: Some(taken(ebpf, map::EVENTS)?),
-            syns: Some(taken(ebpf, map::SYNS)?),
-            payloads: Some(taken(ebpf, map::PAYLOADS)?),
+            events: Some(taken(maps, map::EVENTS, Map::RingBuf)?),
+            syns: Some(taken(maps, map::SYNS, Map::RingBuf)?),
+            payloads: Some(taken(maps, map::PAYLOADS, Map::RingBuf)?),
             approvals: Mutex::new(ApprovalMaps {
-                approvals: taken(ebpf, map::APPROVALS)?,
-                blocks: taken(ebpf, map::APPROVED)?,
+                approvals: taken(maps, map::APPROVALS, Map::HashMap)?,
+                blocks: taken(maps, map::APPROVED, Map::HashMap)?,
             }),
-            released: Mutex::new(taken(ebpf, map::RELEASED)?),
+            released: Mutex::new(taken(maps, map::RELEASED, Map::HashMap)?),
         })
     }
 
@@ -162,18 +140,6 @@ impl Maps {
         let slot = self.usage.find(sandbox.id).ok_or(KernelError::SandboxEnded)?;
         map.insert(sandbox.id, Wire(Sandbox { slot, ..sandbox }), 0)
             .map_err(|source| KernelError::Map { map: map::SANDBOXES, source: Box::new(source) })
-    }
-
-    /// Opens devices; until then none can be.
-    ///
-    /// # Errors
-    /// When they do not fit.
-    pub fn add_devices(&self, devices: &Devices) -> Result<(), KernelError> {
-        let mut map = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
-        devices.allowed.iter().try_for_each(|(device, access)| {
-            map.insert(Wire(*device), access, 0)
-                .map_err(|source| KernelError::Map { map: map::DEVICES, source: Box::new(source) })
-        })
     }
 
     /// Writes what the policy says of addresses.

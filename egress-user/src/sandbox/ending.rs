@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 
 use tokio::time::timeout;
 
-use super::Handle;
+use super::{Handle, awaited};
 use crate::launch::{Arrived, Signals, Terminal};
 
 /// How long resets are waited for, when a signal ends the wait for deliveries.
@@ -35,14 +35,14 @@ impl Handle {
         loop {
             tokio::select! {
                 biased;
-                arrived = signals.next() => match (arrived?, self.ended()) {
+                arrived = awaited::signal(signals) => match (arrived?, self.ended()) {
                     (Arrived::Pass(_), Some(code)) => return Ok(Ended { code, is_interrupted: true }),
                     (Arrived::Pass(signal), None) => self.signal(signal),
                     (Arrived::Terminal | Arrived::Child | Arrived::Continue, _) => {}
                 },
                 code = &mut ended => return Ok(Ended { code: code?, is_interrupted: false }),
                 // Where the terminal stopped this process too, the command has gone on with it.
-                stopped = self.init.stopped() => {
+                stopped = awaited::stopped(&self.init) => {
                     let id = stopped?;
                     let stands = terminal.filter(|_| self.init.is_stopped(id));
                     self.init.heard(stands.is_some_and(|terminal| terminal.stand_still(signals)));
@@ -63,7 +63,7 @@ impl Handle {
                 biased;
                 () = self.drained() => return,
                 // One that had been stopped goes on.
-                arrived = signals.next() => if !matches!(arrived, Ok(Arrived::Continue)) { break },
+                arrived = awaited::signal(signals) => if !matches!(arrived, Ok(Arrived::Continue)) { break },
             }
         }
         self.give_up();

@@ -5,7 +5,7 @@ use std::{io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use egress_common::event::Counter;
 use nix::sys::signal::Signal;
 
-use super::{Sandbox, serve::Tasks};
+use super::{Sandbox, awaited, serve::Tasks};
 use crate::{
     dns::NameServers,
     host::{Cgroup, CgroupError},
@@ -120,7 +120,7 @@ impl Handle {
     /// # Errors
     /// When the kernel does not tell.
     pub async fn wait(&self) -> io::Result<i32> {
-        self.init.wait().await
+        awaited::end_of(&self.init).await
     }
 
     /// The exit code, if the command has ended.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     dns::Counted,
@@ -18,10 +18,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the run.
+    #[serde(with = "printable")]
     pub id: Printable,
     /// Process id of `egress run`.
     pub pid: u32,
     /// The program that was started, without its arguments: these may hold secrets.
+    #[serde(with = "printable")]
     pub program: Printable,
     /// Seconds since it was.
     pub up_seconds: u64,
@@ -52,6 +54,7 @@ pub struct Dns {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The name that was looked up.
+    #[serde(with = "printable")]
     pub name: Printable,
     /// The address.
     pub address: IpAddr,
@@ -72,6 +75,7 @@ pub enum Ports {
     /// One.
     One(u16),
     /// From the first to the last.
+    #[serde(with = "printable")]
     Range(Printable),
 }
 
@@ -97,14 +101,18 @@ impl fmt::Display for Ports {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What the program wanted.
+    #[serde(with = "printable")]
     pub what: Printable,
     /// The name of the reason.
+    #[serde(with = "printable")]
     pub reason: Printable,
     /// How often.
     pub count: u64,
     /// The rule that refused.
+    #[serde(default, with = "optional")]
     pub rule: Option<Printable>,
     /// What would allow it.
+    #[serde(default, with = "optional")]
     pub fix: Option<Printable>,
 }
 
@@ -138,5 +146,36 @@ impl From<Counted> for Dns {
             dropped: counted.dropped,
             refused: counted.refused.into_iter().map(named).collect(),
         }
+    }
+}
+
+/// As the text; what is read is escaped again.
+mod printable {
+    use super::{Deserialize, Deserializer, Printable, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Printable, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Printable, D::Error> {
+        String::deserialize(from).map(Printable::from)
+    }
+}
+
+/// The same where there may be none.
+mod optional {
+    use super::{Deserialize, Deserializer, Printable, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        text: &Option<Printable>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        text.as_deref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(
+        from: D,
+    ) -> Result<Option<Printable>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(Printable::from))
     }
 }

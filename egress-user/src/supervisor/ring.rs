@@ -17,7 +17,7 @@ pub(super) fn follow<P>(
 where
     P: Future<Output = ()> + Send + 'static,
 {
-    let ring = sys::descriptors::watch(ring.try_clone_to_owned()?)?;
+    let ring = sys::watched::watch(ring.try_clone_to_owned()?)?;
     tokio::spawn(async move {
         while let Ok(mut ready) = ring.readable().await {
             ready.clear_ready();

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use egress_user::host::{Cgroup, Host};
 use egress_user::launch::{Capabilities, Command, Init, InitError, set_executable};
+use egress_user::sandbox::end_of;
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
 
@@ -230,8 +231,8 @@ fn the_end_of_one_init_is_waited_for() {
     let ended = runtime.block_on(async {
         tokio::select! {
             biased;
-            code = other.wait() => panic!("the other one ended: {code:?}"),
-            code = killed.wait() => code.expect("wait for it"),
+            code = end_of(&other) => panic!("the other one ended: {code:?}"),
+            code = end_of(&killed) => code.expect("wait for it"),
         }
     });
     assert_eq!((ended, killed.ended(), other.ended()), (128 + 9, Some(128 + 9), None));

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use super::names::in_backticks;
 
 /// Where a room's files are.
-const ROOMS: &str = "egress-user/src/";
+const ROOMS: [&str; 2] = ["egress-user/src/", "egress-broker/src/"];
 
 /// A walk: its title, the number of rooms that this says, and its steps, file and function.
 struct Walk<'a> {
@@ -49,7 +49,7 @@ fn every_step_of_a_walk_is_there_and_its_rooms_are_counted() {
             let source = fs::read_to_string(root.join(file))
                 .unwrap_or_else(|error| panic!("{title}: {file}: {error}"));
             assert!(has_function(&source, function), "{title}: no fn {function} in {file}");
-            if let Some(within) = file.strip_prefix(ROOMS) {
+            if let Some(within) = ROOMS.iter().find_map(|rooms| file.strip_prefix(rooms)) {
                 let room = within.split('/').next().unwrap();
                 entered.insert(Path::new(room).file_stem().unwrap().to_str().unwrap());
             }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use egress_broker::held_sockets::{Sockets, unsent};
 use egress_common::{
     abi::UNVERIFIED_WAIT_MS,
     hello::Finding,
@@ -18,7 +19,6 @@ use super::{
     super::{ender::Ender, refusal},
     HELD_MOST, OVERHEAD,
     connection::{Connection, Misfit, Standing, VERDICT_WITHIN},
-    socket::{self, Sockets},
 };
 use crate::{
     clock::boottime_ns,
@@ -190,7 +190,7 @@ impl Judge {
             if then == then::HELLO && unverified.hellos >= hellos {
                 return Next::Forget;
             }
-            let socket = self.sockets.find(&connection.head);
+            let socket = self.sockets.find(connection.head.cookie, connection.head.tgid);
             if then == then::ASK
                 && socket.as_ref().is_ok_and(|one| one.unsent().is_ok_and(|n| n == 0))
             {
@@ -210,9 +210,9 @@ impl Judge {
             connection.look_at = Some(now + LOOK_EVERY);
             return Next::Wait;
         }
-        if let Ok(socket) = self.sockets.find(&connection.head) {
+        if let Ok(socket) = self.sockets.find(connection.head.cookie, connection.head.tgid) {
             let most = SENT_MOST + HELD_BYTES as usize;
-            match socket::unsent(&socket, connection.bytes(), most) {
+            match unsent(&socket, connection.bytes(), most) {
                 Ok(Some(bytes)) => {
                     let before = connection.bytes().len();
                     // What differs is not the same any more: told by packets next.
@@ -315,7 +315,7 @@ impl Judge {
             return;
         }
         // What is late from here on is the network's doing.
-        match self.sockets.find(&connection.head) {
+        match self.sockets.find(connection.head.cookie, connection.head.tgid) {
             Ok(socket) => {
                 let is_ours = |value| [UNVERIFIED_WAIT_MS, EXTENDED_MS].contains(&value);
                 if socket.user_timeout().is_ok_and(is_ours) {

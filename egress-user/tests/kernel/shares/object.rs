@@ -35,7 +35,8 @@ pub(super) struct Object {
 impl Object {
     pub(super) fn load() -> Self {
         let host = Host::prepare().expect("a host");
-        let (programs, mut maps) = Loaded::load_for(2).and_then(Loaded::take).expect("the object");
+        let (programs, set) = Loaded::load_for(2).and_then(Loaded::take).expect("the object");
+        let mut maps = Maps::of(&set).expect("the maps");
         let events = maps.take_events().expect("the ring");
         let syns = maps.take_held().expect("the ring of held SYNs");
         Self { host, programs, maps: Arc::new(maps), events, syns }

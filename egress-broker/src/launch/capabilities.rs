@@ -2,10 +2,9 @@
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 use nix::sched::CloneFlags;
-use serde::{Deserialize, Serialize};
 
 /// What the command may do beyond the rights of its user (capabilities(7)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Capabilities {
     /// Nothing, even as root; and no program that it executes gains anything.
     #[default]

@@ -97,12 +97,13 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     prctl::set_name(c"egress-init").map_err(not_started)?;
     let signals = Signals::block_with_children().map_err(not_started)?;
     let spec: Spec = receive(channel).map_err(not_started)?;
-    let user = spec.user.map(User::from);
+    let Spec { cgroup, command: wanted, inherited } = spec;
+    let (user, capabilities) = (wanted.user, wanted.capabilities);
     // Born in the cgroup, which becomes the root of what the sandbox sees.
-    unshare(CloneFlags::CLONE_NEWCGROUP | spec.capabilities.namespaces()).map_err(not_started)?;
+    unshare(CloneFlags::CLONE_NEWCGROUP | capabilities.namespaces()).map_err(not_started)?;
     let place = Place::leave().map_err(not_started)?;
     let sockets = Sockets::of_environment();
-    isolate(Path::new(&spec.cgroup), user.as_ref()).map_err(not_started)?;
+    isolate(Path::new(&cgroup), user.as_ref()).map_err(not_started)?;
     let (environment, notes) = not_handed_on(&sockets).map_err(not_started)?;
     let pending = enter(&place, user.as_ref())?;
     prctl::set_dumpable(false).map_err(not_started)?;
@@ -111,8 +112,8 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     probe().map_err(not_started)?;
     send(channel, &Report::Probed(notes)).map_err(not_started)?;
     await_order(channel, Order::Start)?;
-    let mut command = std::process::Command::new(&spec.program);
-    command.args(&spec.arguments);
+    let mut command = std::process::Command::new(&wanted.program);
+    command.args(&wanted.arguments);
     for Change { name, value } in environment {
         match value {
             Some(value) => command.env(name, value),
@@ -122,8 +123,8 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     sys::process::before_exec(&mut command, {
         let (user, place) = (user.clone(), pending.clone());
         move || {
-            spec.inherited.restore()?;
-            drop_all(user.as_ref(), spec.capabilities, peers)?;
+            inherited.restore()?;
+            drop_all(user.as_ref(), capabilities, peers)?;
             let entered = place.as_ref().map_or(Ok(()), Place::enter);
             entered.map_err(|errno| io::Error::from_raw_os_error(errno as i32 | NOT_ENTERED))
         }

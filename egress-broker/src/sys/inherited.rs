@@ -10,12 +10,11 @@ use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     signal::{SigHandler, Signal, signal},
 };
-use serde::{Deserialize, Serialize};
 
 use super::spawn::set_mask;
 
 /// As the caller of this process left it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inherited {
     /// Blocked signals, a bit each, signal 1 the lowest.
     mask: u64,
@@ -62,6 +61,18 @@ impl Inherited {
             ignores_children: IGNORES_CHILDREN.load(Ordering::Relaxed),
             open_files: (soft.load(Ordering::Relaxed), hard.load(Ordering::Relaxed)),
         }
+    }
+
+    /// As numbers, for another process.
+    pub fn numbers(&self) -> [u64; 5] {
+        let Self { mask, ignores_pipe, ignores_children, open_files: (soft, hard) } = *self;
+        [mask, ignores_pipe.into(), ignores_children.into(), soft, hard]
+    }
+
+    /// The counterpart of [`Self::numbers`].
+    pub fn of_numbers([mask, pipe, children, soft, hard]: [u64; 5]) -> Self {
+        let (ignores_pipe, ignores_children) = (pipe != 0, children != 0);
+        Self { mask, ignores_pipe, ignores_children, open_files: (soft, hard) }
     }
 
     /// Gives it to this process, which is about to execute the command.

@@ -76,7 +76,7 @@ pub fn mounts() -> io::Result<Vec<Mount>> {
 }
 
 /// The lines of a mount table; those that are none are left out.
-pub(crate) fn parse(table: &[u8]) -> impl Iterator<Item = Mount> + '_ {
+pub fn parse(table: &[u8]) -> impl Iterator<Item = Mount> + '_ {
     table.split(|byte| *byte == b'\n').filter_map(|line| {
         // Fields, a lone dash, then the type. Blanks in names are escaped.
         let mut fields = line.split(|byte| *byte == b' ');
@@ -91,7 +91,7 @@ pub(crate) fn parse(table: &[u8]) -> impl Iterator<Item = Mount> + '_ {
 
 /// A mount point of a file system type, whole, of which `is_there` says that its path leads there
 /// (another mount may lie over it): `usual` if that is one, else the first.
-pub(crate) fn mount_of(
+pub fn mount_of(
     mounts: &[Mount],
     wanted: &str,
     usual: &str,

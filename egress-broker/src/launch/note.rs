@@ -7,8 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::environment::tmux_socket;
 use crate::{
     sys::handed::{Closed, NotData},
@@ -16,7 +14,7 @@ use crate::{
 };
 
 /// One thing to be told before the command starts. Its text is one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// A file is not handed on.
     File {

@@ -48,7 +48,7 @@ pub enum Writer {
 
 impl Writer {
     /// Whether it could have written the file, or have put it there. What cannot be found out it could.
-    pub(crate) fn could_write(&self, traced: &Traced) -> bool {
+    pub fn could_write(&self, traced: &Traced) -> bool {
         match self {
             Self::Nobody => false,
             Self::Root => true,
@@ -72,8 +72,9 @@ impl Writer {
 /// A file that is open, and every directory that was gone through on the way to it: whoever writes one of
 /// these could put another file there.
 #[derive(Debug)]
-pub(crate) struct Traced {
-    pub(crate) file: File,
+pub struct Traced {
+    /// The file, for reading.
+    pub file: File,
     way: Vec<OwnedFd>,
 }
 
@@ -82,7 +83,7 @@ impl Traced {
     ///
     /// # Errors
     /// What open gives, and for anything but a regular file.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let mut way = vec![root()?];
         // The last one first.
         let mut left = components(path);

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
@@ -22,7 +22,6 @@ use nix::{
     },
     unistd::Pid,
 };
-use serde::Serialize;
 
 use super::{
     command::{Command, exit},
@@ -33,10 +32,12 @@ use super::{
 use crate::{
     host::Cgroup,
     sys::{
-        descriptors::{is_readable_within, watch},
+        descriptors::is_readable_within,
+        inherited::Inherited,
         process::send_signal,
         spawn::{Child, Execution},
     },
+    wire::Wire,
 };
 
 /// Names, as the first argument, what the program executes itself anew for.
@@ -97,7 +98,8 @@ impl Init {
         let (channel, kept) = UnixStream::pair().map_err(InitError::Clone)?;
         let Child { id, handle } = execute(cgroup, kept.into()).map_err(InitError::Clone)?;
         let mut init = Self { id, handle, channel, ended: Mutex::default() };
-        init.say(&Spec::new(cgroup.inner().into(), command))?;
+        let (cgroup, command) = (cgroup.inner().into(), command.clone());
+        init.say(&Spec { cgroup, command, inherited: Inherited::of_this_process() })?;
         Ok(init)
     }
 
@@ -134,7 +136,7 @@ impl Init {
         }
     }
 
-    fn say(&mut self, message: &impl Serialize) -> Result<(), InitError> {
+    fn say(&mut self, message: &impl Wire) -> Result<(), InitError> {
         match send(&mut self.channel, message) {
             Ok(()) => Ok(()),
             // It may have said why it ended.
@@ -159,36 +161,35 @@ impl Init {
         let _ = send_signal(self.handle.as_fd(), signal);
     }
 
-    /// Waits until the command is told to stand, and gives its id in its namespace. Never ready again once
-    /// the init has ended. Within a runtime.
-    ///
-    /// # Errors
-    /// What epoll gives.
-    pub(crate) async fn stopped(&self) -> io::Result<Pid> {
-        let channel = watch(self.channel.as_fd().try_clone_to_owned()?)?;
-        loop {
-            let mut ready = channel.readable().await?;
-            if !is_readable_within(self.channel.as_fd(), Duration::ZERO) {
-                ready.clear_ready();
-                continue;
-            }
-            // It comes in one piece, of a process that is ours.
-            match receive(&mut &self.channel) {
-                Ok(Report::Stopped(id)) => return Ok(Pid::from_raw(id)),
-                _ => return std::future::pending().await,
-            }
+    /// Readable when it tells that the command stands, and when it has ended.
+    pub fn channel(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+
+    /// Readable when it has ended (pidfd_open(2)).
+    pub fn handle(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// Behind [`Self::channel`]: that the command stands, by its id in its namespace; none when the init has
+    /// ended. Waits for it.
+    pub fn read_stopped(&self) -> Option<Pid> {
+        // It comes in one piece, of a process that is ours.
+        match receive(&mut &self.channel) {
+            Ok(Report::Stopped(id)) => Some(Pid::from_raw(id)),
+            _ => None,
         }
     }
 
     /// Whether a process of its namespace stands now.
-    pub(crate) fn is_stopped(&self, id: Pid) -> bool {
+    pub fn is_stopped(&self, id: Pid) -> bool {
         let stat = std::fs::read_to_string(self.proc().join(id.to_string()).join("stat"));
         // proc_pid_stat(5): the state stands behind the name, which may hold anything.
         stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
     }
 
-    /// Behind [`Self::stopped`]: whether the command may go on.
-    pub(crate) fn heard(&self, goes_on: bool) {
+    /// Behind [`Self::read_stopped`]: whether the command may go on.
+    pub fn heard(&self, goes_on: bool) {
         let order = if goes_on { Order::Continue } else { Order::Heard };
         // Gone already: nothing stands there.
         let _ = send(&mut &self.channel, &order);
@@ -208,20 +209,6 @@ impl Init {
             };
         }
         *ended
-    }
-
-    /// Waits for the end of the sandbox, and gives the command's exit code. Within a runtime.
-    ///
-    /// # Errors
-    /// What epoll gives.
-    pub async fn wait(&self) -> io::Result<i32> {
-        let handle = watch(self.handle.try_clone()?)?;
-        loop {
-            if let Some(code) = self.ended() {
-                return Ok(code);
-            }
-            handle.readable().await?.clear_ready();
-        }
     }
 }
 

@@ -16,13 +16,13 @@ use super::{
 };
 
 /// Where cgroup v2 is on most systems.
-pub(crate) const CGROUP2: &str = "/sys/fs/cgroup";
+pub const CGROUP2: &str = "/sys/fs/cgroup";
 /// Where bpffs is when the host has mounted it.
-pub(crate) const BPFFS: &str = "/sys/fs/bpf";
+pub const BPFFS: &str = "/sys/fs/bpf";
 /// Where we mount one of our own otherwise: ours alone, so that nothing else of the host changes.
-pub(crate) const OWN_BPFFS: &str = "/run/egress/bpf";
+pub const OWN_BPFFS: &str = "/run/egress/bpf";
 /// First kernel with what the hooks need: socket cookies of network namespaces in sockops.
-pub(crate) const MINIMUM: (u32, u32) = (5, 15);
+pub const MINIMUM: (u32, u32) = (5, 15);
 
 /// Places that a sandbox is made in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,14 +131,17 @@ fn remedy_of_bpffs(error: &io::Error) -> String {
     }
 }
 
-pub(crate) fn kernel_version() -> String {
+/// As `uname -r` says; empty where the kernel does not tell.
+pub fn kernel_version() -> String {
     nix::sys::utsname::uname()
         .map(|uname| uname.release().to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
 /// An unreadable version passes: the probes decide then.
-pub(crate) fn check_version(release: &str) -> Result<(), HostError> {
+/// # Errors
+/// [`HostError::TooOld`].
+pub fn check_version(release: &str) -> Result<(), HostError> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) if (major, minor) < MINIMUM => {
@@ -149,7 +152,7 @@ pub(crate) fn check_version(release: &str) -> Result<(), HostError> {
 }
 
 /// Whether the path still leads to that mount: another one may lie over it.
-pub(crate) fn is_really(path: &Path, magic: FsType) -> bool {
+pub fn is_really(path: &Path, magic: FsType) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == magic)
 }
 

@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader, maps::Map, programs::Program};
 use egress_common::abi::{self, ProgramSpec, capacity, global, map};
 
 use super::{
-    abi::UnverifiedPin, detach::detach_pinned, error::KernelError, layout::Layout, maps::Maps,
+    abi::UnverifiedPin, detach::detach_pinned, error::KernelError, layout::Layout, map_set::MapSet,
     verify::load_all,
 };
 use crate::sys;
@@ -125,7 +125,7 @@ impl Loaded {
     ///
     /// # Errors
     /// When a program or a map is not as it should be.
-    pub fn take(mut self) -> Result<(Programs, Maps), KernelError> {
+    pub fn take(mut self) -> Result<(Programs, MapSet), KernelError> {
         let duplicate = |descriptor: BorrowedFd<'_>| {
             descriptor
                 .try_clone_to_owned()
@@ -146,7 +146,7 @@ impl Loaded {
                 })?;
             programs.push((spec, duplicate(descriptor.as_fd())?));
         }
-        let maps = Maps::take(&mut self.ebpf, self.judges_hellos, self.sandboxes)?;
+        let maps = MapSet::of(&self.ebpf, self.judges_hellos, self.sandboxes)?;
         Ok((Programs { programs, unverified, barrier }, maps))
     }
 }

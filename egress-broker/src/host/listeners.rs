@@ -16,7 +16,7 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use crate::{relay, sys};
+use crate::sys;
 
 /// Why there is nobody to send connections to.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +156,10 @@ fn loopback(address: IpAddr) -> io::Result<TcpListener> {
 /// A listener whose accepted sockets have what a pumped one needs.
 fn proxied(address: IpAddr) -> io::Result<TcpListener> {
     let listener = loopback(address)?;
-    relay::prepare(&listener);
+    // As the relay needs it, which sees to it again: small writes leave as they came (TCP_NODELAY), and a byte sent
+    // as urgent stays in the stream.
+    let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
+    let _ = setsockopt(&listener, sockopt::OobInline, &true);
     // The machine's default may be one that paces (bbr), which on loopback, where nothing is lost,
     // halves what is relayed. Where it fails it stays slower.
     let _ = setsockopt(&listener, sockopt::TcpCongestion, &OsString::from(ON_LOOPBACK));

@@ -7,7 +7,7 @@ use caps::{CapSet, Capability};
 use super::HostError;
 
 /// Rights that a start needs, with what for.
-pub(crate) const NEEDED: [(Capability, &str); 6] = [
+pub const NEEDED: [(Capability, &str); 6] = [
     (Capability::CAP_BPF, "loading programs"),
     (Capability::CAP_NET_ADMIN, "attaching programs that refuse connections"),
     (Capability::CAP_SYS_ADMIN, "making the sandbox's namespaces and mounts"),
@@ -26,7 +26,7 @@ const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 const INIT_NAME: &str = "egress-init";
 
 /// Where the kernel says how far it is locked; securityfs has to be mounted for it.
-pub(crate) const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 /// What is known of this process before anything is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +41,14 @@ pub(super) struct Rights {
 }
 
 /// Of [`NEEDED`], what `has` denies.
-pub(crate) fn lacking(has: impl Fn(Capability) -> bool) -> Vec<(Capability, &'static str)> {
+pub fn lacking(has: impl Fn(Capability) -> bool) -> Vec<(Capability, &'static str)> {
     let implied = |right| IMPLIED.contains(&right) && has(Capability::CAP_SYS_ADMIN);
     NEEDED.into_iter().filter(|(right, _)| !has(*right) && !implied(*right)).collect()
 }
 
 /// Whether the first process of this PID namespace calls itself what that of a sandbox does. For messages
 /// alone: anybody may.
-pub(crate) fn is_in_sandbox() -> bool {
+pub fn is_in_sandbox() -> bool {
     let comm = fs::read_to_string("/proc/1/comm").unwrap_or_default();
     comm.trim_end() == INIT_NAME
 }
@@ -111,7 +111,7 @@ impl Barred {
 }
 
 /// The word in brackets of `none [integrity] confidentiality`.
-pub(crate) fn chosen(text: &str) -> Option<&str> {
+pub fn chosen(text: &str) -> Option<&str> {
     text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'))
 }
 

@@ -3,19 +3,17 @@
 mod cgroup;
 mod listeners;
 mod machine;
-pub(crate) mod mounts;
+pub mod mounts;
 mod rights;
 mod writer;
 
 pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
 pub use listeners::{Family, ListenError, Listeners};
-pub(crate) use machine::{
-    BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, kernel_version,
-};
+pub use machine::{BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, kernel_version};
 pub use machine::{Host, HostError};
-pub(crate) use mounts::mount_of;
+pub use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};
 pub use rights::Barred;
-pub(crate) use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
-pub(crate) use writer::Traced;
+pub use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
+pub use writer::Traced;
 pub use writer::Writer;

@@ -18,7 +18,6 @@ use nix::sys::{
     memfd::{MFdFlags, memfd_create},
     stat::{SFlag, fstat},
 };
-use serde::{Deserialize, Serialize};
 
 use super::{
     descriptors::{is_path, open, type_of_file},
@@ -26,7 +25,7 @@ use super::{
 };
 
 /// A descriptor that was inherited and is not handed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// Its number.
     pub number: RawFd,
@@ -35,7 +34,7 @@ pub struct Closed {
 }
 
 /// Why a regular file is not taken for data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotData {
     /// Its file system, by its magic number (statfs(2)), is none whose files are known to be data; 0 where
     /// the kernel does not tell.

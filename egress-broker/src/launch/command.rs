@@ -7,7 +7,7 @@ use crate::{host::Writer, sys::handed::writable_files};
 
 /// What to run. Environment, working directory, umask, limits, signals and standard streams are this
 /// process's, as it was started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Program, looked up in PATH when it has no slash.
     pub program: OsString,

@@ -10,8 +10,6 @@ use std::{
 };
 
 use egress_common::device::{DeviceKey, kind};
-use tokio::io::{Interest, unix::AsyncFd};
-
 use nix::sys::{
     socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname},
     stat::{SFlag, fstat},
@@ -19,17 +17,6 @@ use nix::sys::{
 use nix::unistd::{dup2_stdin, dup2_stdout};
 
 use super::file_systems::is_of_kernel;
-
-/// Lets the running tokio runtime wait until a descriptor can be read, and hear of nothing else: a socket that
-/// is written to would wake it for each packet that has gone. Must be called inside a runtime.
-///
-/// # Errors
-/// What epoll gives.
-pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an owned descriptor stays open, and the same, for as long as the watch owns it.
-    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
-        .map_err(io::Error::from)
-}
 
 /// Whether something can be read, or accepted, without waiting: what the kernel says now, and not what
 /// an event loop has heard of. Where the kernel does not say, false.

@@ -69,23 +69,8 @@ impl Signals {
         Ok(Self { descriptor: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)? })
     }
 
-    /// Waits for a signal. Within a runtime.
-    ///
-    /// # Errors
-    /// What epoll or read gives.
-    pub async fn next(&self) -> io::Result<Arrived> {
-        let descriptor = sys::descriptors::watch(self.descriptor.as_fd().try_clone_to_owned()?)?;
-        loop {
-            let mut ready = descriptor.readable().await?;
-            if sys::descriptors::is_readable(self.descriptor.as_fd()) {
-                return self.wait();
-            }
-            ready.clear_ready();
-        }
-    }
-
     /// Whether one is there already.
-    pub(super) fn has_arrived(&self) -> bool {
+    pub fn has_arrived(&self) -> bool {
         sys::descriptors::is_readable(self.descriptor.as_fd())
     }
 

@@ -5,7 +5,14 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use egress_common::device::{DeviceKey, access, kind};
+use aya::maps::{HashMap, Map, MapData};
+use egress_common::{
+    abi::map,
+    device::{DeviceKey, access, kind},
+};
+
+use super::{KernelError, MapSet};
+use crate::sys::pod::Wire;
 
 /// Drivers of devices that are refused, by their names in /proc/devices and /proc/misc; one that ends
 /// in `*` is the beginning of several. docs/devices.md says why, a test that it names all of them.
@@ -166,6 +173,19 @@ impl Devices {
         access & !allowed.copied().unwrap_or(0) == 0
     }
 
+    /// Opens them for the sandboxes of these maps; until then none can be.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn open(&self, maps: &MapSet) -> Result<(), KernelError> {
+        let fail = |source| KernelError::Map { map: map::DEVICES, source: Box::new(source) };
+        let data = MapData::from_fd(maps.open(map::DEVICES)?).map_err(fail)?;
+        let opened = HashMap::<_, Wire<DeviceKey>, u32>::try_from(Map::HashMap(data));
+        let mut opened = opened.map_err(fail)?;
+        let mut all = self.allowed.iter();
+        all.try_for_each(|(device, access)| opened.insert(Wire(*device), access, 0).map_err(fail))
+    }
+
     /// How many devices and majors may be opened.
     pub fn count(&self) -> usize {
         self.allowed.len()
@@ -173,7 +193,7 @@ impl Devices {
 }
 
 /// The device's node below /dev, where the kernel tells it.
-pub(super) fn node(device: DeviceKey) -> Option<String> {
+pub fn node(device: DeviceKey) -> Option<String> {
     let DeviceKey { kind, major, minor } = device;
     let of = if kind == kind::BLOCK { "block" } else { "char" };
     let about = fs::read_to_string(format!("/sys/dev/{of}/{major}:{minor}/uevent")).ok()?;

@@ -7,8 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use egress_common::payload::PieceHead;
-
 use crate::sys::held_socket::{HeldSocket, Place};
 
 /// Deepest below a sandbox's cgroup that processes are looked for.
@@ -18,7 +16,8 @@ const DEPTH: usize = 8;
 const MAX_PLACES: usize = 1 << 16;
 
 /// The sockets of one sandbox.
-pub(super) struct Sockets {
+#[derive(Debug)]
+pub struct Sockets {
     /// Where its processes are.
     cgroup: PathBuf,
     /// Where sockets were seen, by their cookies.
@@ -26,21 +25,21 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn of(cgroup: PathBuf) -> Self {
+    /// Those of the processes in this cgroup and below.
+    pub fn of(cgroup: PathBuf) -> Self {
         Self { cgroup, places: HashMap::new() }
     }
 
     /// Those of the same sandbox, none of which was seen yet.
-    pub(super) fn emptied(&self) -> Self {
+    pub fn emptied(&self) -> Self {
         Self::of(self.cgroup.clone())
     }
 
-    /// The socket of a connection, in the process that connected, or in another one of the sandbox.
+    /// The socket with this cookie, in the process that connected it, or in another one of the sandbox.
     ///
     /// # Errors
     /// NotFound where no process has it any more, or none that may be looked into.
-    pub(super) fn find(&mut self, head: &PieceHead) -> io::Result<HeldSocket> {
-        let cookie = head.cookie;
+    pub fn find(&mut self, cookie: u64, tgid: u32) -> io::Result<HeldSocket> {
         if let Some(place) = self.places.get(&cookie)
             && let Ok(socket) = HeldSocket::at(*place, cookie)
         {
@@ -49,7 +48,7 @@ impl Sockets {
         if self.places.len() >= MAX_PLACES {
             self.places.clear();
         }
-        let own = i32::try_from(head.tgid).unwrap_or(0);
+        let own = i32::try_from(tgid).unwrap_or(0);
         let mut processes = vec![own];
         if let Ok(socket) = self.find_in(own, cookie) {
             return Ok(socket);
@@ -66,7 +65,7 @@ impl Sockets {
     }
 
     /// Its place counts no more.
-    pub(super) fn forget(&mut self, cookie: u64) {
+    pub fn forget(&mut self, cookie: u64) {
         self.places.remove(&cookie);
     }
 
@@ -95,11 +94,10 @@ fn processes_of(cgroup: &Path, depth: usize, processes: &mut Vec<i32>) {
 
 /// What the socket has not sent, from its first such byte on, beginning with what is known of it; none where it has no
 /// more than that.
-pub(super) fn unsent(
-    socket: &HeldSocket,
-    known: &[u8],
-    most: usize,
-) -> io::Result<Option<Vec<u8>>> {
+///
+/// # Errors
+/// As [`HeldSocket::queue`].
+pub fn unsent(socket: &HeldSocket, known: &[u8], most: usize) -> io::Result<Option<Vec<u8>>> {
     // Without touching the socket's mode: nearly always there is no more.
     let unsent = socket.unsent()?;
     if unsent <= known.len() {

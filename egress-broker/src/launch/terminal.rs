@@ -47,7 +47,7 @@ impl Terminal {
 
     /// Stops this process until its caller lets it go on, the terminal given back meanwhile. False when
     /// nothing stopped: the caller ignores such signals, or nobody is there who would let us go on.
-    pub(crate) fn stand_still(&self, signals: &Signals) -> bool {
+    pub fn stand_still(&self, signals: &Signals) -> bool {
         let now = self.foreground();
         let lent = (now != self.own && is_inside(now)).then_some(now);
         if lent.is_some() {

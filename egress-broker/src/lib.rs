@@ -1,0 +1,14 @@
+//! What of egress needs rights: cgroups, the programs of the kernel side, listeners, and the first process of a
+//! sandbox. Nothing here reads what a sandbox, a server or a name server sent.
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod held_sockets;
+pub mod host;
+pub mod inject;
+pub mod kernel;
+pub mod launch;
+pub mod sys;
+pub mod text;
+mod wire;
