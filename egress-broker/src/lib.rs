@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod confine;
 pub mod held_sockets;
 pub mod host;
 pub mod inject;

@@ -13,7 +13,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 const TCP_REPAIR_ON: libc::c_int = 1;
 const TCP_REPAIR_OFF_NO_WP: libc::c_int = -1;
 const TCP_SEND_QUEUE: libc::c_int = 2;
-const SIOCOUTQNSD: libc::Ioctl = 0x894b;
+/// How many bytes TCP has not sent.
+pub const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
 /// Where a socket was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use crate::kernel::{Connected, Destroyer, Maps};
+use crate::{
+    confine::ENDERS,
+    kernel::{Connected, Destroyer, Maps},
+};
 
 /// Most connections that wait for their end. What comes later ends by itself
 /// ([`egress_common::abi::UNVERIFIED_WAIT_MS`]).
@@ -73,9 +76,11 @@ impl Ender {
             return;
         }
         let ender = Arc::clone(self);
-        let started =
-            thread::Builder::new().name("egress-ender".to_owned()).spawn(move || ender.end_all());
-        match started {
+        // By the thread that has the right to end sockets, which the new one inherits.
+        let started = ENDERS.run(move || {
+            thread::Builder::new().name("egress-ender".to_owned()).spawn(move || ender.end_all())
+        });
+        match started.flatten() {
             Ok(_) => waiting.has_thread = true,
             Err(error) => tracing::warn!(%error, "connections cannot be ended"),
         }

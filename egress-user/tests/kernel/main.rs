@@ -19,6 +19,7 @@ mod browsers;
 mod capabilities;
 mod cgroups;
 mod config;
+mod confine;
 mod connects;
 mod datagrams;
 mod death;

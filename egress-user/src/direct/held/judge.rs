@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use egress_broker::held_sockets::{Sockets, unsent};
+use egress_broker::held_sockets::{HeldSockets, Patience, Which};
 use egress_common::{
     abi::UNVERIFIED_WAIT_MS,
     hello::Finding,
@@ -49,7 +49,7 @@ pub(in super::super) struct Judge {
     state: Arc<SandboxState>,
     maps: Arc<Maps>,
     ender: Arc<Ender>,
-    sockets: Sockets,
+    sockets: HeldSockets,
     connections: HashMap<u64, Connection>,
     /// What waits to be taken in.
     queued: usize,
@@ -70,7 +70,7 @@ impl Judge {
         ender: Arc<Ender>,
         cgroup: PathBuf,
     ) -> Self {
-        let sockets = Sockets::of(cgroup);
+        let sockets = HeldSockets::of(cgroup);
         Self { state, maps, ender, sockets, connections: HashMap::new(), queued: 0, taken: 0 }
     }
 
@@ -80,7 +80,7 @@ impl Judge {
             state: self.state.clone(),
             maps: self.maps.clone(),
             ender: self.ender.clone(),
-            sockets: self.sockets.emptied(),
+            sockets: self.sockets.again(),
             connections: HashMap::new(),
             queued: 0,
             taken: 0,
@@ -190,17 +190,12 @@ impl Judge {
             if then == then::HELLO && unverified.hellos >= hellos {
                 return Next::Forget;
             }
-            let socket = self.sockets.find(connection.head.cookie, connection.head.tgid);
-            if then == then::ASK
-                && socket.as_ref().is_ok_and(|one| one.unsent().is_ok_and(|n| n == 0))
-            {
+            let unsent = self.sockets.push_on(which(connection));
+            if then == then::ASK && unsent.is_ok_and(|unsent| unsent == 0) {
                 withdraw(&self.maps, connection);
                 connection.leave(length, now);
                 connection.look_at = Some(now + LOOK_EVERY);
                 return Next::Wait;
-            }
-            if let Ok(socket) = socket {
-                let _ = socket.push();
             }
             let after = LOOK_AFTER.saturating_mul(1 << looks.min(10)).min(LOOK_EVERY);
             connection.look_at = Some(now + after);
@@ -210,26 +205,24 @@ impl Judge {
             connection.look_at = Some(now + LOOK_EVERY);
             return Next::Wait;
         }
-        if let Ok(socket) = self.sockets.find(connection.head.cookie, connection.head.tgid) {
-            let most = SENT_MOST + HELD_BYTES as usize;
-            match unsent(&socket, connection.bytes(), most) {
-                Ok(Some(bytes)) => {
-                    let before = connection.bytes().len();
+        let is_late = connection.waited(now) >= EXTEND_AFTER && !connection.is_extended;
+        let patience = is_late.then_some(Patience { from: UNVERIFIED_WAIT_MS, to: EXTENDED_MS });
+        let (known, most) = (connection.bytes().to_vec(), SENT_MOST + HELD_BYTES as usize);
+        match self.sockets.look(which(connection), known, most, patience) {
+            Ok(seen) => {
+                connection.is_extended |= seen.is_patient;
+                let before = connection.bytes().len();
+                if let Some(unsent) = seen.unsent {
                     // What differs is not the same any more: told by packets next.
-                    let _ = connection.extend(&bytes, now);
-                    self.taken += connection.bytes().len() - before;
-                    if self.taken + self.queued > HELD_MOST {
-                        self.refuse_for_room(cookie, now);
-                        return Next::Wait;
-                    }
+                    let _ = connection.extend(&unsent, now);
                 }
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "no more is seen of what is held"),
+                self.taken += connection.bytes().len() - before;
+                if self.taken + self.queued > HELD_MOST {
+                    self.refuse_for_room(cookie, now);
+                    return Next::Wait;
+                }
             }
-            if connection.waited(now) >= EXTEND_AFTER && !connection.is_extended {
-                let is_ours = socket.user_timeout().is_ok_and(|value| value == UNVERIFIED_WAIT_MS);
-                connection.is_extended = !is_ours || socket.set_user_timeout(EXTENDED_MS).is_ok();
-            }
+            Err(error) => tracing::debug!(%error, "no more is seen of what is held"),
         }
         connection.searches += 1;
         self.judge(cookie, now);
@@ -315,18 +308,7 @@ impl Judge {
             return;
         }
         // What is late from here on is the network's doing.
-        match self.sockets.find(connection.head.cookie, connection.head.tgid) {
-            Ok(socket) => {
-                let is_ours = |value| [UNVERIFIED_WAIT_MS, EXTENDED_MS].contains(&value);
-                if socket.user_timeout().is_ok_and(is_ours) {
-                    let _ = socket.set_user_timeout(0);
-                }
-                if let Err(error) = socket.push() {
-                    tracing::debug!(%error, "what may leave waits for TCP's timer");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "what may leave waits for TCP's timer"),
-        }
+        self.sockets.push(which(connection), [UNVERIFIED_WAIT_MS, EXTENDED_MS]);
     }
 
     fn refuse_for_room(&mut self, cookie: u64, now: Instant) {
@@ -368,6 +350,10 @@ impl Judge {
         connection.look_at = Some(now + LOOK_AFTER);
         Some(connection.to())
     }
+}
+
+fn which(connection: &Connection) -> Which {
+    Which { cookie: connection.head.cookie, tgid: connection.head.tgid }
 }
 
 fn withdraw(maps: &Maps, connection: &mut Connection) {
