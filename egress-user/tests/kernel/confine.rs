@@ -141,6 +141,7 @@ fn who_ends_sockets_or_reads_files_has_that_alone() {
     for (role, own) in [
         (Role::Ender, &["the sockets of others"][..]),
         (Role::Files, &["open a file", "look for a file"][..]),
+        (Role::Sockets, &["open a file", "look for a file", "take another's descriptor"][..]),
     ] {
         let confined = thread::spawn(move || {
             enter(role).unwrap();
