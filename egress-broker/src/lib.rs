@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod confine;
+pub mod held_sockets;
 pub mod host;
 pub mod inject;
 pub mod kernel;

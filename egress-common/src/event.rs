@@ -77,13 +77,13 @@ pub struct Unverified {
     /// Where it goes, host byte order.
     pub destination_port: u16,
     /// Hellos of it that have left, counted only after user space was told of one that was not whole;
-    /// [`FOLLOWED`] where payload of another protocol has.
+    /// [`LINE`] where payload of another protocol has.
     pub hellos: u32,
 }
 
 /// Of [`Unverified::hellos`]: the first line of another protocol than TLS has begun to leave. The rest are the
 /// hellos, or the times that some of the line was held.
-pub const FOLLOWED: u32 = 1 << 31;
+pub const LINE: u32 = 1 << 31;
 
 /// Which hook refused.
 #[repr(u8)]
@@ -137,7 +137,10 @@ pub enum Counter {
     PacketsDropped = 2,
     /// Connections that went straight out.
     Direct = 3,
+    /// Payloads of direct connections that found no room in the ring of held payloads, or not in the sandbox's
+    /// share of it; they are held until the kernel sends them again, and told then.
+    PayloadsUntold = 4,
 }
 
 /// Number of counters.
-pub const COUNTERS: u32 = Counter::Direct as u32 + 1;
+pub const COUNTERS: u32 = Counter::PayloadsUntold as u32 + 1;

@@ -103,29 +103,24 @@ impl FirstLine {
     /// At the start of a connection to this port.
     #[inline(always)]
     pub fn new(port: u16) -> Self {
-        let mut line = Self::ZERO;
+        let mut line = Self::default();
         if COMMAND_PORTS[0] == port || COMMAND_PORTS[1] == port || COMMAND_PORTS[2] == port {
             line.bits = COMMANDS;
         }
         line
     }
 
-    const ZERO: Self = Self {
-        method: 0,
-        seen: 0,
-        line: 0,
-        bits: 0,
-        method_length: 0,
-        words: 0,
-        spaced: 0,
-        matched: 0,
-        target_length: 0,
-        target_first: 0,
-        scheme: 0,
-        method_kind: 0,
-        certain: 0,
-        reserved: [0; 3],
-    };
+    /// The first bytes of a connection to this port, for user space.
+    pub fn of(port: u16, bytes: &[u8]) -> Self {
+        let (mut line, mut at) = (Self::new(port), 0);
+        let end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        loop {
+            match if at < end { line.step(&bytes, at, end) } else { 0 } {
+                0 => return line,
+                looked => at += looked,
+            }
+        }
+    }
 
     /// What is to become of the bytes so far. `is_first`: nothing has left yet.
     #[inline(always)]

@@ -100,7 +100,10 @@ pub struct SocketState {
     /// Its port, host byte order; 0 where the socket's own name is told.
     pub local_port: u16,
     /// Zero.
-    pub reserved: [u16; 3],
+    pub reserved: u16,
+    /// With [`option::REPORTED`]: sequence number behind the last byte that user space has a copy of; the end of the
+    /// stream counts as one.
+    pub told: u32,
 }
 
 /// Socket storage of every socket that a program of a sandbox has made; a connection that is accepted inherits its
@@ -134,10 +137,14 @@ pub mod option {
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
-    /// User space has been told that the hello is not whole yet.
+    /// User space has been told of what is held.
     pub const REPORTED: u32 = 8;
     /// Of a connection by way of the proxy: its SYN is held until user space knows the network's answer.
     pub const HOLD: u32 = 16;
+    /// Only user space judges what comes next: it follows the beginning, of which something may have left.
+    pub const FOLLOWED: u32 = 32;
+    /// Payload has been let out.
+    pub const LEFT: u32 = 64;
 }
 
 impl SocketState {
@@ -188,17 +195,17 @@ pub mod kind {
     /// TCP to the original destination itself; a good hello has left, and the server may still ask for
     /// another one.
     pub const PROVISIONAL: u16 = 7;
-    /// UDP that was connected to its original destination, which nothing may be sent to: a program that only
-    /// asks the kernel for its own address is refused nothing.
-    pub const DATAGRAM: u16 = 8;
-    /// TCP to a listener on loopback that the same sandbox opened. Whose socket each packet would reach is asked
-    /// until the connection is accepted.
-    pub const OWN: u16 = 9;
-    /// The same, from either end: the other end is a connection of the same sandbox.
-    pub const OWN_VERIFIED: u16 = 10;
-    /// A listener that was connected before.
-    pub const LISTENER: u16 = 11;
     /// TCP to the original destination itself; the first line of another protocol than TLS has begun to leave, and
     /// is looked at until it ends.
-    pub const FOLLOWED: u16 = 12;
+    pub const LINE: u16 = 8;
+    /// UDP that was connected to its original destination, which nothing may be sent to: a program that only
+    /// asks the kernel for its own address is refused nothing.
+    pub const DATAGRAM: u16 = 9;
+    /// TCP to a listener on loopback that the same sandbox opened. Whose socket each packet would reach is asked
+    /// until the connection is accepted.
+    pub const OWN: u16 = 10;
+    /// The same, from either end: the other end is a connection of the same sandbox.
+    pub const OWN_VERIFIED: u16 = 11;
+    /// A listener that was connected before.
+    pub const LISTENER: u16 = 12;
 }

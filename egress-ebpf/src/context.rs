@@ -8,6 +8,7 @@ mod held;
 mod line;
 mod owner;
 mod packet;
+mod payload;
 mod sock_addr;
 mod socket_record;
 mod sockops;

@@ -26,14 +26,9 @@ use crate::{
     maps::{LIVE, NAMES, UNVERIFIED},
     opaque,
     packet::Headers,
+    payload,
+    segment::{DROP, GO_ON, PASSES, SYN, Segment, check},
 };
-
-// Flags of a TCP header (RFC 9293 section 3.1).
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const URG: u8 = 0x20;
-
-const INCOMPLETE: u32 = Finding::Incomplete as u32;
 
 /// The connected address and port, by TCP without anything between the headers: on every packet,
 /// since options can be set after the verdict.
@@ -59,10 +54,6 @@ pub fn fast_path(
     if packet.length() != transport + (word >> 28) * 4 {
         return None;
     }
-    // Behind the end nothing comes that would have to be followed.
-    if word >> 16 & u32::from(FIN) != 0 && socket.kind() == kind::FOLLOWED {
-        return None;
-    }
     if word >> 16 & u32::from(SYN) != 0 {
         socket.set_next(u32::from_be(sequence).wrapping_add(1));
     }
@@ -71,34 +62,47 @@ pub fn fast_path(
 
 #[inline(always)]
 pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
-    let examined = examine(packet, socket, headers.transport);
-    let mut what = (examined & WHAT) as u32;
-    if what == OPAQUE {
-        let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
-        let ends = (examined >> BEHIND & 0xff) as u32;
-        what = opaque::judge(packet, socket, offset(HELLO), offset(LEFT), ends);
+    let mut segment = Segment::default();
+    match check(packet, socket, headers.transport, &mut segment) {
+        GO_ON => {}
+        PASSES => return PASS,
+        DROP => return REFUSE,
+        finding => return refuse_unnamed(packet, socket, finding),
     }
-    match what {
+    if socket.options() & option::REPORTED != 0
+        && Packet::can_ask()
+        && payload::let_out(packet, socket, &segment) == PASS
+    {
+        return PASS;
+    }
+    let finding = decide(packet, socket, &segment);
+    match finding {
         PASSES => PASS,
-        JUDGE => {
-            let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
-            judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
-        }
         DROP => REFUSE,
+        finding if Packet::can_ask() => payload::ask(packet, socket, &segment, finding),
         finding => refuse_unnamed(packet, socket, finding),
     }
 }
 
-// What `examine` comes to, besides the number of a finding: in one word, as the stacks of a hook and of
-// the functions that it calls add up to 512 bytes.
+/// Judges a segment: `PASSES`, `DROP`, or the number of a finding.
+#[inline(always)]
+fn decide(packet: Packet, socket: SocketRecord, segment: &Segment) -> u32 {
+    let examined = examine(packet, socket, segment);
+    match (examined & WHAT) as u32 {
+        JUDGE => {
+            let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
+            judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
+        }
+        what => what,
+    }
+}
+
+// What `examine` comes to: in one word, as the stacks of a hook and of the functions that it calls add up to
+// 512 bytes.
 const WHAT: u64 = 0x3ff;
-pub const PASSES: u32 = 0x100;
-pub const DROP: u32 = 0x101;
-const JUDGE: u32 = 0x102;
-const OPAQUE: u32 = 0x103;
+const JUDGE: u32 = 0x103;
 // Of JUDGE: the finding in what stands behind the hello, 0 without one; where the hello begins; how much
-// there is from there on. No packet has a MiB. Of OPAQUE: whether the stream ends with it; where the bytes
-// begin that have not left before; how many they are.
+// there is from there on. No packet has a MiB.
 const BEHIND: u32 = 10;
 const HELLO: u32 = 20;
 const LEFT: u32 = 40;
@@ -106,68 +110,28 @@ const OFFSET: u64 = (1 << 20) - 1;
 
 /// Looks for what is to be judged in a segment. A function of its own to the kernel.
 #[inline(never)]
-fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
+fn examine(packet: Packet, socket: SocketRecord, segment: &Segment) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
-    match inspect(&packet, socket, transport) {
+    match inspect(&packet, socket, segment) {
         Ok(what) => what,
         Err(finding) => finding as u64,
     }
 }
 
 #[inline(always)]
-fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
-    let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
-    else {
-        return Ok(u64::from(DROP));
-    };
-    let sequence = u32::from_be_bytes([s1, s2, s3, s4]);
-    let acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
-    let start = transport + u32::from(offset >> 4) * 4;
-    let Some(length) = packet.length().checked_sub(start) else { return Ok(u64::from(DROP)) };
-    if flags & SYN != 0 {
-        // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
-        if length != 0 {
-            return Ok(u64::from(DROP));
-        }
-        socket.set_next(sequence.wrapping_add(1));
-        return Ok(u64::from(PASSES));
+fn inspect(packet: &Packet, socket: SocketRecord, segment: &Segment) -> Result<u64, Finding> {
+    // Something has left, or what it belongs to is user space's to judge.
+    if socket.options() & option::FOLLOWED != 0 {
+        return Err(Finding::Unreadable);
     }
-    let is_followed = socket.kind() == kind::FOLLOWED;
-    if is_followed && flags & FIN != 0 && sequence.wrapping_add(length) == socket.next() {
-        opaque::verified(*packet, socket);
-        return Ok(u64::from(PASSES));
-    }
-    if length == 0 {
-        return Ok(u64::from(PASSES));
-    }
-    // Told already: user space ends the connection.
-    if socket.kind() == kind::REFUSED {
-        return Ok(u64::from(DROP));
-    }
-    let is_first = socket.kind() == kind::DIRECT;
-    // Bytes that have been let out, and are sent again.
-    let again = socket.next().wrapping_sub(sequence);
-    if socket.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
-        return Err(Finding::OutOfOrder);
-    }
-    if flags & URG != 0 {
-        return Err(Finding::Urgent);
-    }
-    if packet.shares_pages() {
-        return Err(Finding::SharedPages);
-    }
-    if again >= length {
-        return Ok(u64::from(PASSES));
-    }
+    let Segment { sequence, acknowledged, start, length, .. } = *segment;
     let end = start + length;
-    if is_followed || is_first && opaque::begins(packet, socket, start) {
+    let is_first = socket.kind() == kind::DIRECT;
+    if socket.kind() == kind::LINE || is_first && opaque::begins(packet, socket, start) {
+        let again = socket.next().wrapping_sub(sequence);
         socket.set_after(sequence.wrapping_add(length), 0);
-        let ends = u64::from(flags & FIN);
-        let (new, left) = (start + again, length - again);
-        return Ok(u64::from(OPAQUE)
-            | ends << BEHIND
-            | u64::from(new) << HELLO
-            | u64::from(left) << LEFT);
+        let judged = opaque::judge(*packet, socket, start + again, end, segment.ends);
+        return Ok(u64::from(judged));
     }
     let mut hello = start;
     if is_first {
@@ -218,19 +182,32 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
     Ok(u64::from(JUDGE) | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
-/// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
+/// Judges the hello of a segment: `PASSES`, `DROP`, or the number of a finding that user space is to judge. A function of
+/// its own to the kernel: its stack holds a name.
 #[inline(never)]
-fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> i32 {
+fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> u32 {
     let mut key = MaybeUninit::uninit();
     let key = context::empty_key(&mut key, socket.owner().sandbox, socket.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, socket, hello, left, key) {
-        Ok(_) if behind == INCOMPLETE => await_rest(packet, socket, INCOMPLETE, key),
-        Ok(_) if behind != 0 => refuse(packet, socket, behind, key),
+        Ok(_) if behind != 0 => undecided(packet, socket, behind, key),
         Ok(pin) => named(packet, socket, pin),
-        Err(Finding::Incomplete) => await_rest(packet, socket, INCOMPLETE, key),
-        Err(finding) => refuse(packet, socket, finding as u32, key),
+        Err(finding) => undecided(packet, socket, finding as u32, key),
     }
+}
+
+/// What is not let out here. A kernel without loops has it told with its name, and refused.
+#[inline(always)]
+fn undecided(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> u32 {
+    if Packet::can_ask() {
+        return finding;
+    }
+    if finding == Finding::Incomplete as u32 {
+        await_rest(packet, socket, finding, key);
+    } else {
+        refuse(packet, socket, finding, key);
+    }
+    DROP
 }
 
 /// The pin of the hello at this offset; 0 where it names nobody and that may pass.
@@ -271,7 +248,7 @@ fn read(
 
 /// A hello leaves. Where its connection has named something before, that counts no more.
 #[inline(always)]
-fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
+fn named(packet: Packet, socket: SocketRecord, pin: u64) -> u32 {
     let hellos = socket.hellos() + 1;
     if socket.options() & option::REPORTED != 0 {
         // Whoever waits for the rest of this hello waits no more.
@@ -279,21 +256,28 @@ fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
     }
     socket.set_hellos(hellos);
     socket.let_out();
-    let before = socket.pin();
-    if pin != before {
-        if before != 0 {
-            add(&LIVE, &before, u64::MAX);
-        }
-        if pin != 0 {
-            add(&LIVE, &pin, 1);
-        }
-        socket.set_pin(pin);
-    }
+    switch_pin(socket, pin);
     if hellos == 1 {
         // Last: from now on packets that arrive are read.
         socket.set_kind(kind::PROVISIONAL);
     }
-    PASS
+    PASSES
+}
+
+/// The connection counts for this name from here on, 0 being none.
+#[inline(always)]
+pub fn switch_pin(socket: SocketRecord, pin: u64) {
+    let before = socket.pin();
+    if pin == before {
+        return;
+    }
+    if before != 0 {
+        add(&LIVE, &before, u64::MAX);
+    }
+    if pin != 0 {
+        add(&LIVE, &pin, 1);
+    }
+    socket.set_pin(pin);
 }
 
 /// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
@@ -310,7 +294,7 @@ pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -
 
 /// A function of its own to the kernel: its stack holds a key.
 #[inline(never)]
-fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
+pub fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
     let key = NameKey {
         sandbox: 0,
         address: socket.original().0,
@@ -318,7 +302,7 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
         reserved: 0,
         name: [0; NAME_BYTES / 8],
     };
-    if finding == INCOMPLETE || finding == Finding::Undecided as u32 {
+    if finding == Finding::Incomplete as u32 || finding == Finding::Undecided as u32 {
         await_rest(packet, socket, finding, &key)
     } else {
         refuse(packet, socket, finding, &key)

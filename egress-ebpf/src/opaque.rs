@@ -5,7 +5,7 @@
 //! all the same. Behind the first line nothing is looked for, on both ways: an HTTP server has refused it.
 
 use egress_common::{
-    event::FOLLOWED,
+    event::LINE,
     first_line::Begun,
     flow::{kind, option},
     hello::{Bytes, Finding},
@@ -13,8 +13,8 @@ use egress_common::{
 
 use crate::{
     context::{self, Packet, SocketRecord, usage},
-    direct::{DROP, PASSES},
     maps::UNVERIFIED,
+    segment::{DROP, PASSES},
 };
 
 /// Whether a first payload is not TLS, where that may pass. Too little to tell is TLS.
@@ -27,28 +27,31 @@ pub fn begins(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
         }
 }
 
-/// Judges a segment whose `length` bytes from `at` on have not left before; `ends`: nothing comes behind
+/// Judges a segment whose bytes from `at` to `end` have not left before; `ends`: nothing comes behind
 /// it. Gives the number of a finding, [`PASSES`] or [`DROP`]. A function of its own to the kernel.
 ///
-/// What this cannot tell alone (`Undecided`) user space waits for, or ends, and sends the next one to the proxy, as
-/// with what is refused (`Request`). It is here that a copy of what is held is to be judged there.
+/// Of a first payload user space judges a copy, where it is too little to tell (`Undecided`) or may be a request: there
+/// nothing has left. What of a line has begun to leave is judged here alone.
 #[inline(never)]
-pub fn judge(packet: Packet, socket: SocketRecord, at: u32, length: u32, ends: u32) -> u32 {
+pub fn judge(packet: Packet, socket: SocketRecord, at: u32, end: u32, ends: u32) -> u32 {
     // Without memory nothing leaves; TCP tries again.
     let Some(line) = packet.line() else { return DROP };
     let is_first = socket.kind() == kind::DIRECT;
+    let is_asked = socket.options() & option::REPORTED != 0 && Packet::can_ask();
     if is_first {
         line.reset(socket.original().1);
     }
-    if !packet.follow(line, at, at + length) {
+    if !packet.follow(line, at, end) {
         return Finding::Unreadable as u32;
     }
     match line.after(ends != 0).begun(is_first) {
         Begun::Opaque => verified(packet, socket),
+        // User space has a part of it, and is to have the rest.
+        Begun::Passes if is_first && is_asked => Finding::Undecided as u32,
         Begun::Passes => {
             line.let_out();
             let_out(packet, socket, is_first);
-            socket.set_kind(kind::FOLLOWED);
+            socket.set_kind(kind::LINE);
             PASSES
         }
         Begun::Held => Finding::Undecided as u32,
@@ -71,7 +74,7 @@ fn let_out(packet: Packet, socket: SocketRecord, is_first: bool) {
     let is_reported = socket.options() & option::REPORTED != 0;
     if is_first || is_reported {
         let parts = socket.hellos() + u32::from(is_reported);
-        context::note_hellos(&UNVERIFIED, &packet.cookie(), parts | FOLLOWED);
+        context::note_hellos(&UNVERIFIED, &packet.cookie(), parts | LINE);
         socket.set_hellos(parts);
     }
 }

@@ -107,9 +107,7 @@ fn passes(
     match socket.kind() {
         kind::VERIFIED => Some(PASS),
         kind::OWN_VERIFIED if packet.interface() == LOOPBACK_IFINDEX => Some(PASS),
-        kind::DIRECT | kind::PROVISIONAL | kind::FOLLOWED
-            if packet.interface() != LOOPBACK_IFINDEX =>
-        {
+        kind::DIRECT | kind::PROVISIONAL if packet.interface() != LOOPBACK_IFINDEX => {
             direct::fast_path(packet, socket, tcp[1], tcp[2], transport)
         }
         _ => None,
@@ -167,10 +165,7 @@ fn is_question(socket: Option<SocketRecord>, headers: &Headers) -> bool {
 /// Whether the connection goes to its destination itself.
 #[inline(always)]
 pub fn is_direct(kind: u16) -> bool {
-    matches!(
-        kind,
-        kind::DIRECT | kind::PROVISIONAL | kind::FOLLOWED | kind::VERIFIED | kind::REFUSED
-    )
+    matches!(kind, kind::DIRECT | kind::PROVISIONAL | kind::LINE | kind::VERIFIED | kind::REFUSED)
 }
 
 /// A function of its own to the kernel: its records would not fit on the stack with a name.

@@ -108,7 +108,8 @@ fn limit_wait(ops: &SockOps) {
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
     let left = |socket: SocketRecord| {
-        matches!(socket.kind(), kind::PROVISIONAL | kind::FOLLOWED | kind::VERIFIED)
+        matches!(socket.kind(), kind::PROVISIONAL | kind::LINE | kind::VERIFIED)
+            || socket.kind() == kind::DIRECT && socket.options() & option::LEFT != 0
     };
     if ops.socket().is_some_and(left) {
         if ops.user_timeout() == Some(UNVERIFIED_WAIT_MS) {

@@ -4,26 +4,32 @@
 //! hello is not whole yet.
 
 mod ender;
+mod held;
 pub(crate) mod refusal;
 mod waiting;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use egress_common::{
     abi::UNVERIFIED_WAIT_MS,
-    event::{FOLLOWED, HelloEvent, Unverified},
+    event::{HelloEvent, LINE, Unverified},
     hello::{self, Finding},
 };
 
 use tokio::time::{Instant, sleep};
 
-use self::{ender::Ender, waiting::Waiting};
+use self::{
+    ender::Ender,
+    held::{Held, Judge},
+    waiting::Waiting,
+};
 use crate::{
-    kernel::{self, Maps, SandboxRecord},
+    kernel::{self, HeldPiece, Maps, SandboxRecord},
     sandbox::SandboxState,
 };
 
@@ -47,14 +53,27 @@ pub struct Direct {
     record: Arc<SandboxRecord>,
     ender: Arc<Ender>,
     waiting: Waiting,
+    held: Held,
 }
 
 impl Direct {
     /// Those of this sandbox. The kernel has to be able to end sockets of this network namespace
     /// ([`kernel::Destroyer::open`]): else no connection may be direct.
-    pub fn new(state: Arc<SandboxState>, maps: Arc<Maps>, record: Arc<SandboxRecord>) -> Arc<Self> {
+    /// Its processes are in `cgroup` and below.
+    pub fn new(
+        state: Arc<SandboxState>,
+        maps: Arc<Maps>,
+        record: Arc<SandboxRecord>,
+        cgroup: PathBuf,
+    ) -> Arc<Self> {
         let ender = Ender::new(maps.clone());
-        Arc::new(Self { state, maps, record, ender, waiting: Waiting::default() })
+        let held = Held::new(Judge::new(state.clone(), maps.clone(), ender.clone(), cgroup));
+        Arc::new(Self { state, maps, record, ender, waiting: Waiting::default(), held })
+    }
+
+    /// Deals with what the packet hook holds. Never blocks.
+    pub fn on_payload(&self, piece: HeldPiece) {
+        self.held.add(piece);
     }
 
     /// Deals with what the packet hook told.
@@ -118,7 +137,7 @@ impl Direct {
     /// last byte, so that the kernel may send it without the filter; at most so long.
     pub async fn delivered(&self, within: Duration) {
         let until = Instant::now() + within;
-        let is_followed = |(_, one): &(u64, Unverified)| one.hellos & FOLLOWED != 0;
+        let is_followed = |(_, one): &(u64, Unverified)| one.hellos & LINE != 0;
         while self.maps.all_unverified(self.state.id).iter().any(is_followed) {
             if Instant::now() >= until {
                 return;
@@ -137,7 +156,7 @@ impl Direct {
     fn end_incomplete(&self, hello: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
         let unverified = self.maps.unverified(hello.event.cookie);
-        let parts = |connection: &Unverified| connection.hellos & !FOLLOWED;
+        let parts = |connection: &Unverified| connection.hellos & !LINE;
         if unverified.is_some_and(|connection| parts(&connection) == u32::from(hello.hellos)) {
             self.end(hello, Finding::from_number(hello.finding).unwrap_or(Finding::Incomplete));
         }

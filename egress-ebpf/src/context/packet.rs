@@ -50,6 +50,13 @@ pub struct Packet {
     pub(super) skb: *mut __sk_buff,
 }
 
+/// Whether the kernel has `bpf_loop`.
+#[inline(always)]
+pub fn has_loop() -> bool {
+    // SAFETY: a static that the loader has frozen; volatile, since to the compiler it is constant.
+    unsafe { read_volatile(&raw const HAVE_LOOP) == 1 }
+}
+
 impl Packet {
     #[inline(always)]
     pub fn new(ctx: SkBuffContext) -> Self {
@@ -248,13 +255,6 @@ impl Packet {
             }
         }
     }
-}
-
-/// Whether the kernel has `bpf_loop`.
-#[inline(always)]
-pub fn has_loop() -> bool {
-    // SAFETY: as in `Packet::shares_pages`.
-    unsafe { read_volatile(&raw const HAVE_LOOP) == 1 }
 }
 
 struct Carried {

@@ -117,8 +117,10 @@ impl Sandbox {
         state.watch_own(supervisor.own.clone());
         let keeper = Arc::new(Keeper::new(state.clone(), maps.clone()));
         let may_be_direct = supervisor.can_end && policy.settings().mode != Mode::Limited;
-        let direct =
-            may_be_direct.then(|| Direct::new(state.clone(), maps.clone(), record.clone()));
+        let direct = may_be_direct.then(|| {
+            let inner = cgroup.cgroup().inner();
+            Direct::new(state.clone(), maps.clone(), record.clone(), inner)
+        });
         if let Some(direct) = &direct {
             keeper.set_direct(direct.clone());
             tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());

@@ -139,9 +139,9 @@ fn what_the_kernel_lets_pass_unread_is_no_request() {
             out.printed(&format!("{name} reset\n"));
         }
     }
-    // Of lines that no client of HTTP sends half a line leaves, as by the proxy.
     world.arrived_at(SITE).on_port(7000).without("denied.test");
     world.arrived_at(SITE).on_port(7000).without("HTTP/");
+    assert!(world.requests().is_empty(), "{world}");
     let send = |text: &str| {
         let line = format!(
             "import socket; s = socket.create_connection(('allowed.test', 7000), 20)\n\
@@ -151,14 +151,12 @@ fn what_the_kernel_lets_pass_unread_is_no_request() {
         );
         world.egress(&policy.options()).run([PYTHON, "-c", &line]).text()
     };
-    // Whoever ends the stream behind a word has said a line.
-    for (said, length) in [
-        ("b'SSH-2.0-x\\r\\n'", "11"),
-        ("b'ruok'", "4"),
-        ("b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f'", "8"),
-        ("b'x' * 100", "100"),
-    ] {
-        assert_eq!(send(said).trim(), format!("True\n{length}"), "{said}");
+    assert_eq!(send("b'SSH-2.0-x\\r\\n'").trim(), "True\n11");
+    // What the hook alone cannot tell user space follows.
+    for (other, count) in
+        [("b'ruok'", 4), ("b'\\0\\0\\0\\x08\\x04\\xd2\\x16\\x2f'", 8), ("b'x' * 100", 100)]
+    {
+        assert_eq!(send(other).trim(), format!("True\n{count}"), "{other}");
     }
 }
 
@@ -194,8 +192,7 @@ fn what_may_still_become_a_request_does_not_wait() {
     let world = two_sites();
     let rounds = (4 * slowness()).to_string();
     // Two seconds each would be eight a round, for one of them.
-    let policy = world.domains(&[("allowed.test", "{ action = \"allow\", via = \"proxy\" }")]);
-    world.egress(&policy.options()).run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
+    world.egress(super::ALLOWED).run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
     world.direct().run([PYTHON, "-c", HANDSHAKES, &rounds]).printed("True\n");
 }
 
@@ -218,11 +215,7 @@ const HALVES: &str = "import socket\n\
 #[ignore = "kernel: needs root"]
 fn a_version_whose_beginning_has_left_breaks_nothing() {
     let world = two_sites();
-    for via in ["proxy", "kernel"] {
-        let rule = format!("{{ action = \"allow\", ports = [25], via = \"{via}\" }}");
-        let policy = world.domains(&[("allowed.test", &rule)]);
-        world.egress(&policy.options()).run([PYTHON, "-c", HALVES]).printed("whole\n");
-    }
+    world.egress(super::ALLOWED).run([PYTHON, "-c", HALVES]).printed("whole\n");
     world.direct().run([PYTHON, "-c", HALVES]).printed("whole\n");
 }
 

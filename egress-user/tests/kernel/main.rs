@@ -53,6 +53,7 @@ mod many;
 mod mounts;
 mod names;
 mod networks;
+mod one_verdict;
 mod outage;
 mod own;
 mod packages;

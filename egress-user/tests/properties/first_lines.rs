@@ -40,18 +40,6 @@ fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Follows the bytes as the packet hook does.
-fn followed(bytes: &[u8], mut line: FirstLine) -> FirstLine {
-    let (mut at, end) = (0, u32::try_from(bytes.len()).unwrap());
-    while at < end {
-        match line.step(&bytes, at, end) {
-            0 => break,
-            looked => at += looked,
-        }
-    }
-    line
-}
-
 fn beginnings() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         "HTTP/|http/1.1|HTTP|HTT|P/1|HTTPS?:|//|://",
@@ -86,7 +74,7 @@ proptest! {
             }
             each.take(byte);
             // Whatever the skips end in.
-            let skipped = followed(&bytes[..=at], FirstLine::new(22));
+            let skipped = FirstLine::of(22, &bytes[..=at]);
             prop_assert_eq!(skipped.begun(false), each.begun(false), "{}", bytes.escape_ascii());
             prop_assert_eq!(skipped.begun(true), each.begun(true), "{}", bytes.escape_ascii());
         }
@@ -101,7 +89,7 @@ proptest! {
     ) {
         let request = format!("{before}{method} {target} {version}\r\nHost: denied.test\r\n\r\n");
         for length in 1..=request.len() {
-            let begun = followed(&request.as_bytes()[..length], FirstLine::new(22)).begun(true);
+            let begun = FirstLine::of(22, &request.as_bytes()[..length]).begun(true);
             prop_assert!(matches!(begun, Begun::Held | Begun::Request), "{}", &request[..length]);
         }
     }
@@ -145,13 +133,13 @@ fn first_messages_of_other_protocols_leave() {
         ("kerberos", b"\0\0\0\xa0\x6a\x81\x9d\x30\x81\x9a\xa1\x03\x02\x01\x05"),
         ("stun", b"\0\x01\0\0\x21\x12\xa4\x42abcdefghijkl"),
     ] {
-        let begun = followed(message, FirstLine::new(22)).begun(true);
+        let begun = FirstLine::of(22, message).begun(true);
         assert!(matches!(begun, Begun::Passes | Begun::Opaque), "{what}: {begun:?}");
         agree(message).unwrap();
     }
-    let get = followed(b"get key\r\n", FirstLine::new(11211)).begun(true);
+    let get = FirstLine::of(11211, b"get key\r\n").begun(true);
     assert_eq!(get, Begun::Opaque, "a command of memcached");
-    assert_eq!(followed(b"get key\r\n", FirstLine::new(22)).begun(true), Begun::Request);
+    assert_eq!(FirstLine::of(22, b"get key\r\n").begun(true), Begun::Request);
 }
 
 #[test]
@@ -172,11 +160,6 @@ fn what_is_too_short_to_tell_waits() {
         b"FOO /x",
         b"ruok",
     ] {
-        assert_eq!(
-            followed(begun, FirstLine::new(22)).begun(true),
-            Begun::Held,
-            "{}",
-            begun.escape_ascii()
-        );
+        assert_eq!(FirstLine::of(22, begun).begun(true), Begun::Held, "{}", begun.escape_ascii());
     }
 }
