@@ -156,6 +156,8 @@ pub mod global {
     /// 1 where the kernel has `bpf_loop` (5.17): otherwise the extensions of a hello are walked by a
     /// loop that the verifier unrolls.
     pub const HAVE_LOOP: &str = "HAVE_LOOP";
+    /// 1 where the kernel's verifier takes the reading of first lines: otherwise user space reads all that is not TLS.
+    pub const FOLLOWS_LINES: &str = "FOLLOWS_LINES";
     /// Offsets, in bytes, of `head` and `end` in `struct sk_buff` and of `flags` in `struct
     /// skb_shared_info`. Without them (0) the packet hook cannot see pages that a program shares
     /// with a packet, and takes every one for such.

@@ -12,15 +12,16 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, Packet, SocketRecord, usage},
+    context::{self, Packet, SocketRecord, follows_lines, usage},
     maps::UNVERIFIED,
     segment::{DROP, PASSES},
 };
 
-/// Whether a first payload is not TLS, where that may pass. Too little to tell is TLS.
+/// Whether a first payload is not TLS, where that may pass, and its line is followed here. Too little to tell is TLS.
 #[inline(always)]
 pub fn begins(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
-    socket.options() & option::UNREAD != 0
+    follows_lines()
+        && socket.options() & option::UNREAD != 0
         && match packet.load::<2>(at) {
             Some(two) => two != [22, 3],
             None => packet.load::<1>(at) != Some([22]),
@@ -33,7 +34,7 @@ pub fn begins(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
 /// Of a first payload user space judges a copy, where it is too little to tell (`Undecided`) or may be a request: there
 /// nothing has left. What of a line has begun to leave is judged here alone.
 #[inline(never)]
-pub fn judge(packet: Packet, socket: SocketRecord, at: u32, end: u32, ends: u32) -> u32 {
+pub fn judge(packet: Packet, socket: SocketRecord, at: u32, end: u32, ends: bool) -> u32 {
     // Without memory nothing leaves; TCP tries again.
     let Some(line) = packet.line() else { return DROP };
     let is_first = socket.kind() == kind::DIRECT;
@@ -44,7 +45,7 @@ pub fn judge(packet: Packet, socket: SocketRecord, at: u32, end: u32, ends: u32)
     if !packet.follow(line, at, end) {
         return Finding::Unreadable as u32;
     }
-    match line.after(ends != 0).begun(is_first) {
+    match line.after(ends).begun(is_first) {
         Begun::Opaque => verified(packet, socket),
         // User space has a part of it, and is to have the rest.
         Begun::Passes if is_first && is_asked => Finding::Undecided as u32,

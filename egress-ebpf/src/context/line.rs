@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use egress_common::first_line::{FirstLine, FollowedLine};
 
-use super::{Packet, packet::has_loop};
+use super::{Packet, packet::follows_lines};
 use crate::maps::LINES;
 
 /// The record of a socket, in place.
@@ -40,7 +40,7 @@ impl Packet {
     /// led. False where this kernel cannot.
     #[inline(always)]
     pub fn follow(&self, line: LineRecord, at: u32, end: u32) -> bool {
-        if !has_loop() {
+        if !follows_lines() {
             return false;
         }
         line.begin_again();

@@ -173,7 +173,7 @@ fn a_policy_that_changes_ends_what_it_refuses_and_nothing_else() {
     out.said("again refused\n").said("other TLS").said("ended connections by the proxy: 1\n");
 }
 
-/// Connects to the SSH port, and once more each time that a line comes on a pipe; says by which way.
+/// Connects to the SSH port, and once more each time that a pipe is closed; says by which way.
 const WAYS: &str = r"
 import socket, sys
 import base
@@ -182,8 +182,8 @@ def way():
         s.recv(3)
         return base.way(s)
 print('way', way(), flush=True)
-for _ in range(2):
-    open(sys.argv[2]).read()
+for pipe in sys.argv[2:]:
+    open(pipe).read()
     print('way', way(), flush=True)
 ";
 

@@ -169,12 +169,13 @@ fn change(supervisor: &Arc<Supervisor>, world: &Path, change: impl FnOnce(&Handl
 
 /// A program connects on a port where HTTP is not expected, before and after the policy has changed.
 fn route(supervisor: &Arc<Supervisor>, world: &Path) {
-    let fifo = fifo(world);
+    let ways = ["proxy", "kernel"];
+    let pipes = ways.map(|via| fifo_named(world, via));
     let words = ["/usr/bin/python3".to_owned(), "ways.py".to_owned(), name(0)];
-    let words = words.into_iter().chain([fifo.to_str().unwrap().to_owned()]);
+    let words = words.into_iter().chain(pipes.each_ref().map(|pipe| pipe.display().to_string()));
     let handle = Sandbox::start(spec(&[0], words), supervisor).unwrap();
-    for via in ["proxy", "kernel"] {
-        let go = open(&fifo);
+    for (via, pipe) in ways.iter().zip(&pipes) {
+        let go = open(pipe);
         let rule = format!("{{ action = \"allow\", ports = [22], via = \"{via}\" }}");
         let text = format!("[network.domains]\n\"{}\" = {rule}\n", name(0));
         let loaded = config::parse(&text, "policy.toml").unwrap();
