@@ -240,6 +240,10 @@ fn unsent(socket: &HeldSocket, known: &[u8], most: usize) -> io::Result<Option<V
         return Ok(None);
     }
     let mut queue = socket.queue(most)?;
+    // Where it has grown meanwhile, it cannot be told which of its bytes were sent: next time.
+    if socket.unsent()? != unsent {
+        return Ok(None);
+    }
     // Behind what was sent and is not acknowledged. The end of the stream counts as one, and is no byte.
     for tail in [unsent, unsent - 1] {
         let Some(at) = queue.len().checked_sub(tail) else { continue };
