@@ -11,7 +11,7 @@ use egress_common::{
 
 use super::evidence::{Admitted, Evidence};
 use crate::{
-    policy::{Name, Policy},
+    policy::{Name, Policy, opaque_port},
     record::{Event, Seen},
     sniff::{
         Beginning, Begun, Protocol, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer,
@@ -140,12 +140,13 @@ impl Evidence {
         }
     }
 
-    /// Whether nothing tells yet that a client speaks another protocol than HTTP: nothing of it leaves, as in the
-    /// kernel, until it pauses.
+    /// Whether nothing tells yet that a client speaks another protocol than HTTP, on a port where it need not be
+    /// expected to wait for the answer to a word: nothing of it leaves, as in the kernel, until it pauses.
     fn is_too_short(&self, held: HeldBytes<'_>) -> bool {
         let line = FirstLine::of(self.target().port(), held.bytes);
         let is_over = held.paused || held.late || held.ended;
-        !is_over && line.begun(true) == first_line::Begun::Held
+        let is_listed = opaque_port(self.target().port()).is_some();
+        is_listed && !is_over && line.begun(true) == first_line::Begun::Held
     }
 
     /// Hellos, and what may stand around them until the server answers.
