@@ -32,7 +32,7 @@ pub mod map {
     pub const LINES: &str = "LINES";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
-    /// Ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].
+    /// Worker → ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].
     pub const SYNS: &str = "SYNS";
     /// Socket cookie → [`crate::held::Released`].
     pub const RELEASED: &str = "RELEASED";
@@ -76,7 +76,7 @@ pub mod capacity {
     /// Bytes of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
     /// of it: [`crate::usage::may_report`].
     pub const EVENT_BYTES: u32 = 1 << 18;
-    /// Bytes of the ring of held SYNs, of all sandboxes, as above.
+    /// Bytes of the rings of held SYNs, of all sandboxes and workers, as above.
     pub const SYN_BYTES: u32 = 1 << 20;
     /// Held connects that were let in and are not accepted yet.
     pub const RELEASED: u32 = FLOWS;

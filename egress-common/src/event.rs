@@ -137,9 +137,12 @@ pub enum Counter {
     PacketsDropped = 2,
     /// Connections that went straight out.
     Direct = 3,
+    /// SYNs that were held and not told of, as there was no room in the ring, or not in the sandbox's share of it:
+    /// the program's next one, a second later, is told of.
+    SynsLost = 4,
     /// Payloads of direct connections that found no room in the ring of held payloads, or not in the sandbox's
     /// share of it; they are held until the kernel sends them again, and told then.
-    PayloadsUntold = 4,
+    PayloadsUntold = 5,
 }
 
 /// Number of counters.

@@ -99,8 +99,8 @@ pub struct SocketState {
     pub local: Address,
     /// Its port, host byte order; 0 where the socket's own name is told.
     pub local_port: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// The worker whose listener the socket was redirected to, below [`crate::sandbox::WORKERS`].
+    pub worker: u16,
     /// With [`option::REPORTED`]: sequence number behind the last byte that user space has a copy of; the end of the
     /// stream counts as one.
     pub told: u32,

@@ -45,7 +45,7 @@ pod! {
     Event = 88,
     HelloEvent = 352,
     Unverified = 56,
-    Usage = 128,
+    Usage = 256,
     HeldHead = 48,
     HeldSyn = 176,
     Released = 24,

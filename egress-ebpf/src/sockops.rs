@@ -87,6 +87,8 @@ fn established(ops: &SockOps) {
     if socket.kind() == kind::TCP && socket.options() & option::HOLD != 0 {
         if let Some(released) = lookup(&RELEASED, &ops.cookie()) {
             socket.set_local(&released.local, released.local_port);
+            // No SYN of it comes any more.
+            let _ = RELEASED.remove(&ops.cookie());
         }
         return;
     }

@@ -167,7 +167,7 @@ impl Loaded {
                 })?;
             programs.push((spec, duplicate(descriptor.as_fd())?));
         }
-        let maps = MapSet::of(&self.ebpf, self.judges_hellos, self.sandboxes)?;
+        let maps = MapSet::of(&mut self.ebpf, self.judges_hellos, self.sandboxes)?;
         Ok((Programs { programs, unverified, barrier }, maps))
     }
 }

@@ -28,7 +28,7 @@ impl Evidence {
         finding: Finding,
         name: Option<String>,
     ) -> Ruling {
-        let hello = |ech| Hello { server_name: name, ech, alpn: Vec::new() };
+        let hello = |ech| Hello { server_name: name, ech };
         let odd = |seen| {
             let refused = Some(self.refused(seen, Reason::ProtocolNotAllowed));
             Ruling { refused, by_name: false }
