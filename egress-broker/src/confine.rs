@@ -17,6 +17,7 @@ use std::io;
 
 use nix::sys::prctl;
 
+pub(crate) use self::capabilities::hold;
 pub use self::helper::{ENDERS, FILES, Helper, SOCKETS};
 use crate::sys::allowlist;
 

@@ -199,7 +199,7 @@ impl Handle {
             lost: counts.get(Counter::EventsLost),
             packets: counts.get(Counter::PacketsDropped),
             full: counts.get(Counter::MapFull),
-            delayed: counts.get(Counter::SynsLost),
+            delayed: counts.get(Counter::SynsLost) + counts.get(Counter::PayloadsUntold),
             left_unread: self.upstream.left_unread().map(path),
         }
     }

@@ -119,7 +119,8 @@ fn not_a_byte_of_a_request_is_delivered_however_it_is_cut() {
             for what in REQUESTS {
                 let arguments = format!("send allowed.test {family} {port} {how} {what}");
                 let out = opaque(&world, ALLOWED, &arguments);
-                out.printed(&format!("{what} direct aborted\n"));
+                // Told, each of them, whatever its reason.
+                out.printed(&format!("{what} direct aborted\n")).complained("egress: refused:");
             }
         }
         world.arrived_at(address).on_port(port).no_payload();
