@@ -20,7 +20,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{quota::Quota, sys};
+use crate::{
+    quota::Quota,
+    sys::{self, descriptors::Writing},
+};
 
 /// How long an attempt is waited for before another is made beside it (RFC 8305 section 5).
 pub const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -64,10 +67,12 @@ pub fn attempt(address: DialAddress) -> Attempt {
 /// when connect(2) returns.
 async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = sys::sockets::begin_to_connect(to)?;
-    let is_over = sys::descriptors::is_writable(stream.as_fd());
+    let stands = sys::descriptors::writing(stream.as_fd());
     let stream = TcpStream::from_std(stream)?;
-    if !is_over {
-        stream.writable().await?;
+    match stands {
+        Writing::Ready => return Ok(stream),
+        Writing::Waits => stream.writable().await?,
+        Writing::Broken => {}
     }
     match stream.take_error()? {
         Some(error) => Err(error),

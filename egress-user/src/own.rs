@@ -61,7 +61,7 @@ impl Watch {
     /// Takes notice of every change that the kernel has made until now. Where it cannot be found out, every
     /// address counts as the machine's. True when it has to be called again soon.
     pub fn settle(&self) -> bool {
-        let changes = self.changes();
+        let mut changes = self.changes();
         match changes.take() {
             Ok(false) => false,
             Ok(true) => self.reread(),

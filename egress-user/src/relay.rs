@@ -40,6 +40,7 @@ pub use deliver::{WITHIN, delivered};
 pub use pipe::MAX_PIPES;
 pub(crate) use pump::with_buffer;
 pub use pump::{READ_LIMIT_BYTES, end, pump, pump_until};
+pub(crate) use watch::Unwatched;
 pub use watch::Watch;
 
 /// Which socket of a pump failed.

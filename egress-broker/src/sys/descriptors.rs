@@ -32,11 +32,26 @@ pub fn is_readable_within(descriptor: BorrowedFd<'_>, patience: Duration) -> boo
     unsafe { libc::poll(&raw mut poll, 1, patience) > 0 }
 }
 
-/// Whether something can be written without waiting, or there is an error, as [`is_readable`].
-pub fn is_writable(descriptor: BorrowedFd<'_>) -> bool {
+/// How a socket stands that is to be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// It takes nothing now; one that connects is not connected.
+    Waits,
+    /// It takes something without waiting, and has no error.
+    Ready,
+    /// It has an error, or its other end is gone.
+    Broken,
+}
+
+/// Whether something can be written without waiting, or there is an error.
+pub fn writing(descriptor: BorrowedFd<'_>) -> Writing {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one live record, which the kernel fills; no waiting.
-    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+    match unsafe { libc::poll(&raw mut poll, 1, 0) } {
+        ..=0 => Writing::Waits,
+        _ if poll.revents == libc::POLLOUT => Writing::Ready,
+        _ => Writing::Broken,
+    }
 }
 
 /// Waits until something can be written, or nobody reads any more.

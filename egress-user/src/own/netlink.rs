@@ -187,6 +187,8 @@ fn open(flags: SockFlag) -> io::Result<OwnedFd> {
 /// Changes of the tables.
 pub(super) struct Changes {
     socket: OwnedFd,
+    /// Not anew for every question: each connection that is dialled asks one.
+    buffer: Vec<u8>,
 }
 
 impl Changes {
@@ -194,18 +196,17 @@ impl Changes {
     pub(super) fn open() -> io::Result<Self> {
         let socket = open(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
-        Ok(Self { socket })
+        Ok(Self { socket, buffer: vec![0; BUFFER] })
     }
 
     /// Whether something has changed since this was last asked. What was lost (ENOBUFS) may have.
-    pub(super) fn take(&self) -> io::Result<bool> {
-        let mut buffer = [0; BUFFER];
+    pub(super) fn take(&mut self) -> io::Result<bool> {
         let mut has_changed = false;
         loop {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) | Err(Errno::EAGAIN) => return Ok(has_changed),
                 Ok(length) => {
-                    let mut all = messages(buffer.get(..length).unwrap_or_default());
+                    let mut all = messages(self.buffer.get(..length).unwrap_or_default());
                     has_changed |= all.any(|message| is_of_interest(&message));
                 }
                 Err(Errno::ENOBUFS) => has_changed = true,

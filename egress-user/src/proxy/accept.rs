@@ -212,8 +212,16 @@ impl Transparent {
         match listed {
             Ok(Listed { policy, evidence, live }) => {
                 let server = OnceLock::new();
-                let connection =
-                    Connection { proxy: self, client, server, policy, live, evidence, owed };
+                let connection = Connection {
+                    proxy: self,
+                    client,
+                    server,
+                    policy,
+                    live,
+                    evidence,
+                    owed,
+                    server_ended: AtomicBool::new(false),
+                };
                 self.follow(connection, to).await;
             }
             Err(refused) => {

@@ -47,6 +47,8 @@ pub(super) struct Connection<'a> {
     pub(super) policy: Arc<Policy>,
     pub(super) live: Live<'a>,
     pub(super) evidence: Arc<Evidence>,
+    /// Everything that the server will ever say has been read.
+    pub(super) server_ended: AtomicBool,
     /// Until the client's last byte, and its end, are handed to the server's socket.
     pub(super) owed: Owed<'a>,
 }
@@ -77,6 +79,7 @@ impl Connection<'_> {
             let ended = pump_until(server, &self.client, &moved, pipes, watched).await;
             answers.end();
             let _ = ended?;
+            self.server_ended.store(true, Ordering::Relaxed);
             if refusing.load(Ordering::Relaxed) { Ok(()) } else { relay::end(server, &self.client) }
         };
         let mut down = pin!(down);

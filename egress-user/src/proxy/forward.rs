@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     policy::Name,
-    relay::{self, pump},
+    relay::{self, Unwatched, pump_until},
 };
 
 impl Connection<'_> {
@@ -127,7 +127,11 @@ impl Connection<'_> {
         write_all(server, &rest).await.map_err(broken)?;
         drop(rest);
         unjudged.give_back();
-        pump(&self.client, server, &AtomicU64::new(0), pipes).await?;
+        let _ = pump_until(&self.client, server, &AtomicU64::new(0), pipes, Unwatched).await?;
+        // Where the server has ended before, both connections are closed at once, which says as much.
+        if !self.server_ended.load(Ordering::Relaxed) {
+            relay::end(&self.client, server)?;
+        }
         Ok(End::Finished)
     }
 

@@ -9,7 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -131,7 +131,16 @@ impl Connect {
         };
         let to = self.to;
         drop(self);
-        let connection = Connection { proxy: &proxy, client, server, policy, live, evidence, owed };
+        let connection = Connection {
+            proxy: &proxy,
+            client,
+            server,
+            policy,
+            live,
+            evidence,
+            owed,
+            server_ended: AtomicBool::new(false),
+        };
         proxy.follow(connection, to).await;
     }
 

@@ -23,7 +23,7 @@ impl<F: FnMut(&[u8]) -> ControlFlow<()>> Watch for F {
 }
 
 /// Nobody.
-pub(super) struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     fn see(&mut self, _: &[u8]) -> ControlFlow<()> {
