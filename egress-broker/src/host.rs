@@ -5,6 +5,7 @@ mod listeners;
 mod machine;
 pub mod mounts;
 mod rights;
+mod status_socket;
 mod writer;
 
 pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
@@ -15,5 +16,6 @@ pub use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};
 pub use rights::Barred;
 pub use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
+pub use status_socket::{STATUS_ENDING, STATUS_PLACE, StatusSocket};
 pub use writer::Traced;
 pub use writer::Writer;

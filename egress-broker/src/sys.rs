@@ -9,6 +9,7 @@ mod file_systems;
 pub mod handed;
 pub mod inherited;
 pub mod landlock;
+pub mod link;
 pub mod mapped;
 pub mod mounts;
 pub mod peer_devices;

@@ -1,0 +1,304 @@
+//! What a worker asks of the broker, and what this tells it: records of one size over a SOCK_SEQPACKET socket that
+//! nobody else has.
+//!
+//! A worker may be in the hands of whoever has found a fault in a parser. So a record has no place for a path, a
+//! program, an address to listen on or a right: what can be asked for is what stands here. Whatever is no such
+//! record, to its last byte, is refused, and ends the worker.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::{
+    kernel::Connected,
+    launch::Note,
+    wire::{Wire, put_bytes},
+};
+
+/// Bytes of every record. What is behind a record's end is zero.
+pub const SIZE: usize = 4096;
+
+/// Most bytes of a text in a record: of a longer one the end is left out.
+const TEXT: usize = SIZE / 2 - 64;
+
+/// What a worker asks for, each of one sandbox by the id of its cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Of which sandbox: one of the worker's own, or the worker is ended.
+    pub sandbox: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// That the init prove the path, once: the worker serves.
+    Probe,
+    /// That the command start, once, behind the proof.
+    Start,
+    /// That the unanswered direct connection with this cookie end. No answer.
+    End(u64),
+    /// That this connection of the sandbox's end. No answer.
+    EndConnection(Connected),
+    /// To be told when everything that was to end has ended.
+    Settle,
+    /// Whether the command could write one of the files that are sent along.
+    MayWrite,
+    /// Nothing: everything that the command wrote is delivered, or given up.
+    Drained,
+    /// Nothing: the worker has told all there is to tell, and ends.
+    Finished {
+        /// Whether anything was refused.
+        has_refused: bool,
+    },
+    /// Nothing: the worker has told why it cannot serve, and ends.
+    Failed,
+}
+
+/// What the broker tells a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// What was made for it. Descriptors are sent along, in the order of [`Given::descriptors`].
+    Given(Given),
+    /// Something to be told to the person at the start.
+    Note(Note),
+    /// The path works.
+    Probed,
+    /// The command runs.
+    Started,
+    /// Everything that was to end has ended, or takes too long.
+    Settled(bool),
+    /// The command could write one of these files.
+    MayWrite(bool),
+    /// The command has ended: everything that it wrote is to be delivered.
+    Drain {
+        /// A signal came that it had no time to get: nothing is to be waited for.
+        is_interrupted: bool,
+    },
+    /// What is still to be delivered is given up.
+    GiveUp,
+    /// Nothing of the command is left, unless processes do not die: it is to be summed up.
+    Ended {
+        /// Whether none does.
+        is_empty: bool,
+    },
+    /// The broker has told a person why it ends.
+    Gone,
+}
+
+/// What was made for a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The sandbox, by the id of its cgroup.
+    pub sandbox: u64,
+    /// Its name among the runs of this boot.
+    pub name: String,
+    /// [`crate::kernel::MapSet::judges_hellos`].
+    pub judges_hellos: bool,
+    /// [`crate::kernel::Loaded::chooses_errno`].
+    pub chooses_errno: bool,
+    /// Whether the kernel can end connections here.
+    pub can_end: bool,
+    /// How many maps there are.
+    pub maps: u8,
+    /// How many transparent listeners of IPv4.
+    pub tcp4: u8,
+    /// How many of IPv6; 0 where there is no IPv6.
+    pub tcp6: u8,
+    /// How many raw sockets answer held connects: none, IPv4's, or both.
+    pub raw: u8,
+    /// Why `egress status` will not show it; empty where it will.
+    pub status_error: String,
+}
+
+impl Given {
+    /// How many descriptors are sent along: maps; of each family the transparent listeners, the DNS socket and the
+    /// DNS listener; raw sockets; the status listener.
+    pub fn descriptors(&self) -> usize {
+        let family = |tcp: u8| if tcp == 0 { 0 } else { usize::from(tcp) + 2 };
+        let status = usize::from(self.status_error.is_empty());
+        usize::from(self.maps)
+            + family(self.tcp4)
+            + family(self.tcp6)
+            + usize::from(self.raw)
+            + status
+    }
+}
+
+/// The record of a message.
+pub fn encode(message: &impl Record) -> [u8; SIZE] {
+    let mut bytes = Vec::with_capacity(SIZE);
+    message.write(&mut bytes);
+    let mut record = [0; SIZE];
+    // No message is longer: texts are cut.
+    for (to, from) in record.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    record
+}
+
+/// The message of a record; none where it is anything else.
+pub fn decode<M: Record>(record: &[u8]) -> Option<M> {
+    if record.len() != SIZE {
+        return None;
+    }
+    let mut rest = record;
+    let message = M::read(&mut rest)?;
+    rest.iter().all(|byte| *byte == 0).then_some(message)
+}
+
+/// A message that has a record.
+pub trait Record: Sized {
+    /// Adds its bytes.
+    #[doc(hidden)]
+    fn write(&self, to: &mut Vec<u8>);
+    /// Takes it from the beginning.
+    #[doc(hidden)]
+    fn read(from: &mut &[u8]) -> Option<Self>;
+}
+
+impl Record for Ask {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.sandbox.put(to);
+        match &self.what {
+            What::Probe => to.push(1),
+            What::Start => to.push(2),
+            What::End(cookie) => {
+                to.push(3);
+                cookie.put(to);
+            }
+            What::EndConnection(Connected { source, destination, cookie }) => {
+                to.push(4);
+                put_address(*source, to);
+                put_address(*destination, to);
+                cookie.put(to);
+            }
+            What::Settle => to.push(5),
+            What::MayWrite => to.push(6),
+            What::Drained => to.push(7),
+            What::Finished { has_refused } => to.extend([8, u8::from(*has_refused)]),
+            What::Failed => to.push(9),
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let sandbox = u64::take(from)?;
+        let what = match u8::take(from)? {
+            1 => What::Probe,
+            2 => What::Start,
+            3 => What::End(u64::take(from)?),
+            4 => What::EndConnection(Connected {
+                source: take_address(from)?,
+                destination: take_address(from)?,
+                cookie: u64::take(from)?,
+            }),
+            5 => What::Settle,
+            6 => What::MayWrite,
+            7 => What::Drained,
+            8 => What::Finished { has_refused: take_bool(from)? },
+            9 => What::Failed,
+            _ => return None,
+        };
+        Some(Self { sandbox, what })
+    }
+}
+
+impl Record for Tell {
+    fn write(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Given(given) => {
+                to.push(1);
+                given.sandbox.put(to);
+                let flags = [given.judges_hellos, given.chooses_errno, given.can_end];
+                to.extend(flags.map(u8::from));
+                to.extend([given.maps, given.tcp4, given.tcp6, given.raw]);
+                put_bytes(cut(&given.name, TEXT), to);
+                put_bytes(cut(&given.status_error, TEXT), to);
+            }
+            Self::Note(note) => {
+                to.push(2);
+                note.put(to);
+            }
+            Self::Probed => to.push(3),
+            Self::Started => to.push(4),
+            Self::Settled(all) => to.extend([5, u8::from(*all)]),
+            Self::MayWrite(may) => to.extend([6, u8::from(*may)]),
+            Self::Drain { is_interrupted } => to.extend([7, u8::from(*is_interrupted)]),
+            Self::GiveUp => to.push(8),
+            Self::Ended { is_empty } => to.extend([9, u8::from(*is_empty)]),
+            Self::Gone => to.push(10),
+        }
+    }
+
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        Some(match u8::take(from)? {
+            1 => Self::Given(Given {
+                sandbox: u64::take(from)?,
+                judges_hellos: take_bool(from)?,
+                chooses_errno: take_bool(from)?,
+                can_end: take_bool(from)?,
+                maps: u8::take(from)?,
+                tcp4: u8::take(from)?,
+                tcp6: u8::take(from)?,
+                raw: u8::take(from)?,
+                name: String::from_utf8(Vec::take(from)?).ok()?,
+                status_error: String::from_utf8(Vec::take(from)?).ok()?,
+            }),
+            2 => Self::Note(Note::take(from)?),
+            3 => Self::Probed,
+            4 => Self::Started,
+            5 => Self::Settled(take_bool(from)?),
+            6 => Self::MayWrite(take_bool(from)?),
+            7 => Self::Drain { is_interrupted: take_bool(from)? },
+            8 => Self::GiveUp,
+            9 => Self::Ended { is_empty: take_bool(from)? },
+            10 => Self::Gone,
+            _ => return None,
+        })
+    }
+}
+
+/// The beginning of a text, of at most so many bytes.
+fn cut(text: &str, most: usize) -> &[u8] {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.as_bytes().get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+fn take_bool(from: &mut &[u8]) -> Option<bool> {
+    match u8::take(from)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+fn put_address(address: SocketAddr, to: &mut Vec<u8>) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            to.push(4);
+            to.extend(ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            to.push(6);
+            to.extend(ip.octets());
+        }
+    }
+    to.extend(address.port().to_le_bytes());
+}
+
+fn take_address(from: &mut &[u8]) -> Option<SocketAddr> {
+    let ip = match u8::take(from)? {
+        4 => IpAddr::V4(Ipv4Addr::from(octets(from)?)),
+        6 => IpAddr::V6(Ipv6Addr::from(octets(from)?)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_le_bytes(octets(from)?)))
+}
+
+fn octets<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+    let (octets, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(*octets)
+}
+
+#[cfg(test)]
+mod tests;

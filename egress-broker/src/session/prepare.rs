@@ -1,0 +1,129 @@
+//! What is made before the worker serves: nothing of it depends on what the worker says.
+
+use std::{
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixListener,
+    },
+    path::Path,
+};
+
+use super::{Link, Placed, Session, SessionError, Worker, error::failed};
+use crate::{
+    ender::Ender,
+    host::{Barred, Cgroup, Host, Listeners, STATUS_PLACE, StatusSocket},
+    inject::Injector,
+    kernel::{Destroyer, Devices, KernelError, Loaded},
+    launch::{Init, Signals, Terminal, check_stdio, check_stdio_devices},
+    message::{Given, Tell},
+    order::Order,
+    points::reach,
+    sys,
+};
+
+/// Makes the sandbox of an order and hands it to the worker.
+///
+/// # Errors
+/// Why not, with what has to be told of it.
+pub(super) fn prepare(
+    order: Order,
+    mut link: Link,
+    worker: Worker,
+) -> Result<Session, (SessionError, Link, Worker)> {
+    match make(&order, &mut link) {
+        Ok(Made { sandbox, ender, signals, init, maps, devices, status, place, terminal }) => {
+            Ok(Session {
+                link,
+                worker,
+                order,
+                sandbox,
+                ender,
+                signals,
+                init,
+                maps,
+                devices,
+                _status: status,
+                place,
+                terminal,
+            })
+        }
+        Err(error) => Err((error, link, worker)),
+    }
+}
+
+/// [`Session`], without the worker.
+struct Made {
+    sandbox: u64,
+    ender: std::sync::Arc<Ender>,
+    signals: Signals,
+    init: Init,
+    maps: crate::kernel::MapSet,
+    devices: Option<Devices>,
+    status: Option<StatusSocket>,
+    place: Placed,
+    terminal: Option<Terminal>,
+}
+
+fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError> {
+    let signals = Signals::block().map_err(failed("block signals"))?;
+    let terminal = Terminal::of_caller();
+    let host = Host::prepare()?;
+    let loaded = Loaded::load().map_err(not_loaded)?;
+    reach("broker:loaded");
+    let chooses_errno = loaded.chooses_errno();
+    let (programs, maps) = loaded.take()?;
+    sys::process::return_freed_memory();
+    check_stdio()?;
+    let devices = Devices::known(Path::new("/proc")).ok();
+    devices.as_ref().map_or(Ok(()), check_stdio_devices)?;
+    let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
+    let sandbox = cgroup.id()?;
+    reach("broker:cgroup");
+    let (workers, listeners6) = (order.workers as usize, order.listeners6 as usize);
+    let listeners = Listeners::open(workers, listeners6, 1)?;
+    let attached = programs.attach(sandbox, cgroup.outer(), &host.pins.join(cgroup.name()))?;
+    reach("broker:attached");
+    let place = Placed { cgroup, attached, is_removed: false };
+    let init = Init::spawn_with(&place.cgroup, &order.command, order.inherited)?;
+    reach("broker:init");
+    let injector = Injector::open().ok();
+    let is_alive = |id: &str| place.cgroup.has_neighbour(id);
+    let status = StatusSocket::open(STATUS_PLACE.as_ref(), place.cgroup.name(), is_alive);
+    let status_error = status.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let (status, listener) = status.ok().unzip();
+    let raw = injector.as_ref().map(Injector::descriptors).unwrap_or_default();
+    let count = |all: usize| u8::try_from(all).unwrap_or(u8::MAX);
+    let given = Given {
+        sandbox,
+        name: place.cgroup.name().to_owned(),
+        judges_hellos: maps.judges_hellos,
+        chooses_errno,
+        can_end: Destroyer::open().is_ok(),
+        maps: count(maps.all().len()),
+        tcp4: count(listeners.v4.tcp.len()),
+        tcp6: count(listeners.v6.as_ref().map_or(0, |v6| v6.tcp.len())),
+        raw: count(raw.len()),
+        status_error,
+    };
+    let descriptors: Vec<BorrowedFd<'_>> = maps
+        .all()
+        .iter()
+        .map(AsFd::as_fd)
+        .chain(listeners.descriptors())
+        .chain(raw)
+        .chain(listener.as_ref().map(UnixListener::as_fd))
+        .collect();
+    link.give(&Tell::Given(given), &descriptors)?;
+    reach("broker:given");
+    // The listeners are the worker's alone from here on: where it dies, nobody has their ports.
+    drop(descriptors);
+    let ender = Ender::new(sandbox, &maps)?;
+    Ok(Made { sandbox, ender, signals, init, maps, devices, status, place, terminal })
+}
+
+fn not_loaded(error: KernelError) -> SessionError {
+    match error.is_not_permitted() {
+        true => SessionError::NotPermitted { barred: Barred::of_this_process(), source: error },
+        false => error.into(),
+    }
+}
