@@ -17,5 +17,5 @@ pub use mounts::{Mount, mount_at, mounts};
 pub use rights::Barred;
 pub use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
 pub use status_socket::{STATUS_ENDING, STATUS_PLACE, StatusSocket};
-pub use writer::Traced;
 pub use writer::Writer;
+pub use writer::{Traced, ask_instead};

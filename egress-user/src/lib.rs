@@ -33,3 +33,4 @@ pub mod supervisor;
 pub mod sys;
 pub mod target;
 pub mod text;
+pub mod worker;

@@ -87,6 +87,25 @@ pub fn adopt_socket(number: RawFd) -> Option<UnixStream> {
     Some(socket.into())
 }
 
+/// Closes what this process was handed above stderr: everything that is not close-on-exec.
+///
+/// To be called while nothing of this process owns such a descriptor.
+///
+/// # Errors
+/// When /proc/self/fd cannot be read.
+pub fn close_inherited() -> io::Result<()> {
+    for number in open()? {
+        // SAFETY: reads flags, and closes what nobody in this process owns: what is made here is close-on-exec.
+        unsafe {
+            let flags = libc::fcntl(number, libc::F_GETFD);
+            if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+                libc::close(number);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What whoever executed this program left open under a number, close-on-exec from now on; none where nothing is, or it
 /// is one of stdin, stdout and stderr.
 ///

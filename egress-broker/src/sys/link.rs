@@ -30,12 +30,30 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// EPIPE when the other end is gone.
 pub fn send(to: BorrowedFd<'_>, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(MsgFlags::empty(), to, record, descriptors)
+}
+
+/// The same without waiting for room.
+///
+/// # Errors
+/// EAGAIN when the other end has too much to read.
+pub fn send_now(to: BorrowedFd<'_>, record: &[u8]) -> io::Result<()> {
+    send_with(MsgFlags::MSG_DONTWAIT, to, record, &[])
+}
+
+fn send_with(
+    flags: MsgFlags,
+    to: BorrowedFd<'_>,
+    record: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let flags = flags | MsgFlags::MSG_NOSIGNAL;
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
     let control: &[_] = if numbers.is_empty() { &[] } else { &rights };
     let parts = [IoSlice::new(record)];
     let sent = loop {
-        match sendmsg::<()>(to.as_raw_fd(), &parts, control, MsgFlags::MSG_NOSIGNAL, None) {
+        match sendmsg::<()>(to.as_raw_fd(), &parts, control, flags, None) {
             Err(nix::Error::EINTR) => {}
             sent => break sent?,
         }

@@ -12,6 +12,7 @@ fn source(id: &str, world: &World) -> Arc<Source> {
     Arc::new(Source {
         id: id.to_owned(),
         program: "make".into(),
+        pid: 7,
         started_ns: 0,
         state: world.sandbox.clone(),
         dns: world.service.clone(),
