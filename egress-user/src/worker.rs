@@ -6,6 +6,8 @@
 
 mod broker;
 mod divide;
+#[cfg(debug_assertions)]
+pub(crate) mod misbehave;
 mod rights;
 
 pub use broker::{Broker, Event, Handed, failed};

@@ -35,6 +35,7 @@ use crate::{
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{Pins, RENEW_EVERY, direct_ports},
+    points::reach,
     policy::{Name, Policy, Transport},
     record::{Event, GivenUp, Limit, Renewal, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -152,6 +153,7 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
+        reach("worker:connection");
         self.sandbox.journal.note_attempt(to.port());
         let listed = match self.listed(to) {
             Err(refused) => {

@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use egress_broker::points::reach;
 use nix::unistd::Uid;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -18,6 +17,7 @@ use crate::{
     dns::NameServers,
     kernel::Maps,
     launch::Note,
+    points::reach,
     policy::Policy,
     record::{Observer, Summary},
     status::{self, StatusServer},
@@ -120,6 +120,8 @@ impl Served {
         reach("worker:open");
         served.broker.start();
         reach("worker:started");
+        #[cfg(debug_assertions)]
+        crate::worker::misbehave::as_asked(&served.broker, |line| tracing::error!("{line}"));
         Ok(served)
     }
 

@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
 };
 
-use egress_broker::{launch::Command, order::Order, points::reach, sys::link};
+use egress_broker::{launch::Command, order::Order, sys::link};
 use egress_common::sandbox::WORKERS;
 use nix::{
     sys::signal::{Signal, kill},
@@ -24,6 +24,7 @@ use crate::{
     dns,
     host::Writer,
     launch::Signals,
+    points::reach,
     supervisor::Descriptors,
     sys::{self, descriptors, inherited::Inherited},
 };

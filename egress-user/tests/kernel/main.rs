@@ -58,6 +58,7 @@ mod packages;
 mod pins;
 mod place;
 mod ports;
+mod processes;
 mod proxy;
 mod rebinding;
 mod rebinding_moves;
