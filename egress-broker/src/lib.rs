@@ -5,6 +5,7 @@
 
 mod cli;
 pub mod clock;
+pub mod confine;
 mod ender;
 pub mod host;
 pub mod inject;

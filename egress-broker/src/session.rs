@@ -5,9 +5,6 @@ mod life;
 mod link;
 mod prepare;
 
-use std::sync::Arc;
-
-use egress_common::abi::capacity;
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -17,17 +14,13 @@ use nix::{
 };
 
 pub use self::error::SessionError;
-use self::link::Link;
+use self::{link::Link, prepare::Made};
 use crate::{
-    ender::Ender,
-    host::{Cgroup, StatusSocket},
-    kernel::{Attached, Devices, MapSet},
-    launch::{Init, Signals, Terminal},
+    host::Cgroup,
+    kernel::Attached,
     message::{Tell, What},
     order::Order,
 };
-
-const _: () = assert!(capacity::SANDBOXES >= 1);
 
 /// The process that reads what others wrote: a child of this one, without rights.
 struct Worker {
@@ -75,16 +68,7 @@ struct Session {
     link: Link,
     worker: Worker,
     order: Order,
-    sandbox: u64,
-    ender: Arc<Ender>,
-    signals: Signals,
-    init: Init,
-    maps: MapSet,
-    devices: Option<Devices>,
-    _status: Option<StatusSocket>,
-    place: Placed,
-    /// Given back as the last: whoever waits for it is not to see the command's terminal.
-    terminal: Option<Terminal>,
+    made: Made,
 }
 
 /// The cgroup and the programs at it, which on every way out, an error's too, go in this order: nothing may be left to
@@ -120,11 +104,11 @@ impl Drop for Placed {
 /// # Errors
 /// Why there is nothing more of it: everything in it has ended then, and the worker.
 pub fn run(order: Order, link: std::os::fd::OwnedFd) -> Result<u8, SessionError> {
-    let worker = Worker { id: Pid::from_raw(order.worker), ended: None };
-    let link = Link::new(link);
-    let mut session = match prepare::prepare(order, link, worker) {
-        Ok(session) => session,
-        Err((error, mut link, mut worker)) => {
+    let mut worker = Worker { id: Pid::from_raw(order.worker), ended: None };
+    let mut link = Link::new(link);
+    let made = match prepare::make(&order, &mut link) {
+        Ok(made) => made,
+        Err(error) => {
             // It ends without a word: what there is to say is said here.
             if link.tell(&Tell::Gone).is_ok() {
                 worker.wait();
@@ -132,10 +116,11 @@ pub fn run(order: Order, link: std::os::fd::OwnedFd) -> Result<u8, SessionError>
             return Err(error);
         }
     };
+    let mut session = Session { link, worker, order, made };
     let ended = session.live();
     if let Err(error) = &ended {
         // First of all: nothing is to run on while this is told.
-        session.place.remove();
+        session.made.place.remove();
         match error {
             SessionError::WorkerDied(_) | SessionError::Misbehaved(_) => {}
             _ if session.link.tell(&Tell::Gone).is_ok() => session.worker.wait(),

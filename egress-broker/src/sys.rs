@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "system calls that no crate here wraps; each with its SAFETY note")]
 
 pub mod access;
+pub mod allowlist;
 pub mod bounding_set;
 pub mod bpf;
 pub mod descriptors;

@@ -5,7 +5,7 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
-pub use egress_broker::{clock, host, launch, points};
+pub use egress_broker::{clock, confine, host, launch, points};
 
 pub mod cases;
 pub mod config;

@@ -26,6 +26,7 @@ pub(crate) use self::registry::Registry;
 use self::{events::Dispatcher, name_servers::NameServerPool, own::OwnFanout, workers::Workers};
 use crate::{
     config::DnsSettings,
+    confine,
     dns::{NameServers, ServersError},
     hold::Injector,
     host::{Barred, Host, HostError, ListenError, Listeners, Writer},
@@ -177,15 +178,10 @@ impl Supervisor {
             .take_held()
             .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
+        confine::start_helpers().map_err(failed("start the threads that keep rights"))?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let workers = Workers::start(processors).map_err(failed("start a worker"))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            // For DNS and what the kernel side tells; connections have threads of their own.
-            .worker_threads(processors.min(2))
-            .thread_name("egress-runtime")
-            .enable_all()
-            .build()
-            .map_err(failed("start the runtime"))?;
+        let runtime = workers::runtime(processors.min(2)).map_err(failed("start the runtime"))?;
         let fanout = Arc::new(OwnFanout::default());
         let own = own_addresses::Watch::start(fanout.clone())
             .map_err(failed("read the machine's own addresses"))?;
@@ -275,10 +271,14 @@ impl Supervisor {
 
     /// It is no more; what the kernel has told of it until now is noted.
     pub(crate) fn remove(&self, sandbox: &Sandbox) {
-        {
-            let _entered = self.tasks.enter();
-            self.dispatcher.catch_up();
-        }
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let dispatcher = self.dispatcher.clone();
+        // There, and not in this thread, which has rights: hellos are among what is told.
+        self.tasks.spawn(async move {
+            dispatcher.catch_up();
+            let _ = tell.send(());
+        });
+        let _ = told.recv();
         self.fanout.remove(sandbox.state.id);
         self.registry.remove(sandbox.state.id);
         self.share_out();

@@ -1,5 +1,4 @@
 //! What `egress-broker` is made of: nothing that reads what others wrote.
-#![expect(clippy::unwrap_used, reason = "a test's helpers stop it by panicking")]
 
 use std::{collections::BTreeSet, fs, process::Command};
 

@@ -36,15 +36,15 @@ impl Session {
         self.prove()?;
         self.wait_for(Stage::Starting)?;
         reach("broker:start");
-        self.init.start()?;
+        self.made.init.start()?;
         self.link.give(&Tell::Started, &[])?;
         reach("broker:started");
         let (code, is_interrupted) = self.pass_until_ended()?;
         reach("broker:ended");
         // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and what the
         // command wrote is delivered.
-        if self.place.cgroup.kill() {
-            self.terminal.take();
+        if self.made.place.cgroup.kill() {
+            self.made.terminal.take();
             // Whoever reads the command's output is not to wait for this.
             leave_output();
             self.link.give(&Tell::Drain { is_interrupted }, &[])?;
@@ -52,7 +52,7 @@ impl Session {
         }
         reach("broker:delivered");
         // Only now: what still sends is judged until here.
-        let is_empty = self.place.remove();
+        let is_empty = self.made.place.remove();
         self.link.give(&Tell::Ended { is_empty }, &[])?;
         let has_refused = self.wait_for_the_account()?;
         reach("broker:accounted");
@@ -65,13 +65,13 @@ impl Session {
     /// The worker serves: the path is proved, and devices are opened.
     fn prove(&mut self) -> Result<(), SessionError> {
         reach("broker:probe");
-        let notes = self.init.probe()?;
-        let of_init = self.init.proc();
+        let notes = self.made.init.probe()?;
+        let of_init = self.made.init.proc();
         // By the init's /proc where ours shows processes alone.
-        let proc = if self.devices.is_some() { Path::new("/proc") } else { &of_init };
+        let proc = if self.made.devices.is_some() { Path::new("/proc") } else { &of_init };
         let devices =
             Devices::known(proc).map_err(failed("read which devices the kernel knows"))?;
-        devices.open(&self.maps)?;
+        devices.open(&self.made.maps)?;
         check_stdio_devices(&devices)?;
         for note in notes.into_iter().flat_map(parts) {
             self.link.give(&Tell::Note(note), &[])?;
@@ -95,25 +95,26 @@ impl Session {
     fn pass_until_ended(&mut self) -> Result<(i32, bool), SessionError> {
         let mut hears = true;
         loop {
-            let channel = if hears { self.init.channel() } else { self.init.handle() };
-            let all = [self.signals.as_fd(), self.link.as_fd(), self.init.handle(), channel];
+            let channel = if hears { self.made.init.channel() } else { self.made.init.handle() };
+            let all =
+                [self.made.signals.as_fd(), self.link.as_fd(), self.made.init.handle(), channel];
             wait_for_any(all).map_err(failed("wait for the command"))?;
-            if is_readable(self.signals.as_fd()) {
-                let arrived = self.signals.wait().map_err(failed("read a signal"))?;
-                match (arrived, self.init.ended()) {
+            if is_readable(self.made.signals.as_fd()) {
+                let arrived = self.made.signals.wait().map_err(failed("read a signal"))?;
+                match (arrived, self.made.init.ended()) {
                     (Arrived::Pass(_), Some(code)) => return Ok((code, true)),
-                    (Arrived::Pass(signal), None) => self.init.signal(signal),
+                    (Arrived::Pass(signal), None) => self.made.init.signal(signal),
                     (Arrived::Terminal | Arrived::Child | Arrived::Continue, _) => {}
                 }
                 continue;
             }
-            if let Some(code) = self.init.ended() {
+            if let Some(code) = self.made.init.ended() {
                 return Ok((code, false));
             }
             if is_readable(self.link.as_fd()) {
                 self.ask(Stage::Running)?;
             }
-            if hears && is_readable(self.init.channel()) {
+            if hears && is_readable(self.made.init.channel()) {
                 hears = self.hear_of_a_stop();
             }
         }
@@ -121,10 +122,12 @@ impl Session {
 
     /// The command stands: this process stops with it, where it has a terminal. False when nothing more is heard.
     fn hear_of_a_stop(&mut self) -> bool {
-        let Some(id) = self.init.read_stopped() else { return false };
+        let Some(id) = self.made.init.read_stopped() else { return false };
         // Where the terminal stopped this process too, the command has gone on with it.
-        let stands = self.terminal.as_ref().filter(|_| self.init.is_stopped(id));
-        self.init.heard(stands.is_some_and(|terminal| terminal.stand_still(&self.signals)));
+        let stands = self.made.terminal.as_ref().filter(|_| self.made.init.is_stopped(id));
+        self.made
+            .init
+            .heard(stands.is_some_and(|terminal| terminal.stand_still(&self.made.signals)));
         true
     }
 
@@ -139,15 +142,15 @@ impl Session {
                 return Ok(());
             }
             match until {
-                None => wait_for_any([self.signals.as_fd(), self.link.as_fd()])
+                None => wait_for_any([self.made.signals.as_fd(), self.link.as_fd()])
                     .map_err(failed("wait for deliveries"))?,
                 Some(_) => {
                     is_readable_within(self.link.as_fd(), patience);
                 }
             }
-            if until.is_none() && is_readable(self.signals.as_fd()) {
+            if until.is_none() && is_readable(self.made.signals.as_fd()) {
                 // One that had been stopped goes on.
-                let arrived = self.signals.wait();
+                let arrived = self.made.signals.wait();
                 if !matches!(arrived, Ok(Arrived::Continue)) {
                     self.link.give(&Tell::GiveUp, &[])?;
                     until = Some(Instant::now() + RESET_WITHIN);
@@ -162,7 +165,7 @@ impl Session {
     /// Waits until the worker has told what there is to tell; whoever is in a hurry need not.
     fn wait_for_the_account(&mut self) -> Result<bool, SessionError> {
         loop {
-            wait_for_any([self.signals.as_fd(), self.link.as_fd()])
+            wait_for_any([self.made.signals.as_fd(), self.link.as_fd()])
                 .map_err(failed("wait for the account"))?;
             if is_readable(self.link.as_fd()) {
                 // What was asked for before it heard of the end comes too late.
@@ -174,7 +177,10 @@ impl Session {
                     _ => continue,
                 }
             }
-            if matches!(self.signals.wait(), Ok(Arrived::Pass(Signal::SIGTERM | Signal::SIGINT))) {
+            if matches!(
+                self.made.signals.wait(),
+                Ok(Arrived::Pass(Signal::SIGTERM | Signal::SIGINT))
+            ) {
                 return Ok(false);
             }
         }
@@ -183,7 +189,7 @@ impl Session {
     /// Does what the worker asks; gives back what is a step of the stage.
     fn ask(&mut self, stage: Stage) -> Result<Option<What>, SessionError> {
         let (ask, descriptors) = self.link.asked()?;
-        if ask.sandbox != self.sandbox {
+        if ask.sandbox != self.made.sandbox {
             return Err(SessionError::Misbehaved("asked for something of another sandbox"));
         }
         if !descriptors.is_empty() && ask.what != What::MayWrite {
@@ -198,12 +204,12 @@ impl Session {
         }
         let foreign = |_| SessionError::Misbehaved("asked for the end of a socket of others");
         match ask.what {
-            What::End(cookie) => self.ender.end(cookie).map_err(foreign)?,
+            What::End(cookie) => self.made.ender.end(cookie).map_err(foreign)?,
             What::EndConnection(connection) => {
-                self.ender.end_connection(connection).map_err(foreign)?;
+                self.made.ender.end_connection(connection).map_err(foreign)?;
             }
             What::Settle => {
-                let all = self.ender.settle(ENDED_WITHIN);
+                let all = self.made.ender.settle(ENDED_WITHIN);
                 self.link.give(&Tell::Settled(all), &[])?;
             }
             What::MayWrite => {

@@ -6,14 +6,15 @@ use std::{
         unix::net::UnixListener,
     },
     path::Path,
+    sync::Arc,
 };
 
-use super::{Link, Placed, Session, SessionError, Worker, error::failed};
+use super::{Link, Placed, SessionError, error::failed};
 use crate::{
     ender::Ender,
     host::{Barred, Cgroup, Host, Listeners, STATUS_PLACE, StatusSocket},
     inject::Injector,
-    kernel::{Destroyer, Devices, KernelError, Loaded},
+    kernel::{Destroyer, Devices, KernelError, Loaded, MapSet},
     launch::{Init, Signals, Terminal, check_stdio, check_stdio_devices},
     message::{Given, Tell},
     order::Order,
@@ -21,50 +22,26 @@ use crate::{
     sys,
 };
 
+/// What was made. The order of the fields is that in which they go.
+pub(super) struct Made {
+    pub(super) sandbox: u64,
+    pub(super) ender: Arc<Ender>,
+    pub(super) signals: Signals,
+    pub(super) init: Init,
+    pub(super) maps: MapSet,
+    /// Those that the kernel knows; none where our /proc shows processes alone.
+    pub(super) devices: Option<Devices>,
+    _status: Option<StatusSocket>,
+    pub(super) place: Placed,
+    /// Given back as the last: whoever waits for it is not to see the command's terminal.
+    pub(super) terminal: Option<Terminal>,
+}
+
 /// Makes the sandbox of an order and hands it to the worker.
 ///
 /// # Errors
-/// Why not, with what has to be told of it.
-pub(super) fn prepare(
-    order: Order,
-    mut link: Link,
-    worker: Worker,
-) -> Result<Session, (SessionError, Link, Worker)> {
-    match make(&order, &mut link) {
-        Ok(Made { sandbox, ender, signals, init, maps, devices, status, place, terminal }) => {
-            Ok(Session {
-                link,
-                worker,
-                order,
-                sandbox,
-                ender,
-                signals,
-                init,
-                maps,
-                devices,
-                _status: status,
-                place,
-                terminal,
-            })
-        }
-        Err(error) => Err((error, link, worker)),
-    }
-}
-
-/// [`Session`], without the worker.
-struct Made {
-    sandbox: u64,
-    ender: std::sync::Arc<Ender>,
-    signals: Signals,
-    init: Init,
-    maps: crate::kernel::MapSet,
-    devices: Option<Devices>,
-    status: Option<StatusSocket>,
-    place: Placed,
-    terminal: Option<Terminal>,
-}
-
-fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError> {
+/// Why not; nothing of it is left then.
+pub(super) fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError> {
     let signals = Signals::block().map_err(failed("block signals"))?;
     let terminal = Terminal::of_caller();
     let host = Host::prepare()?;
@@ -118,7 +95,7 @@ fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError> {
     // The listeners are the worker's alone from here on: where it dies, nobody has their ports.
     drop(descriptors);
     let ender = Ender::new(sandbox, &maps)?;
-    Ok(Made { sandbox, ender, signals, init, maps, devices, status, place, terminal })
+    Ok(Made { sandbox, ender, signals, init, maps, devices, _status: status, place, terminal })
 }
 
 fn not_loaded(error: KernelError) -> SessionError {

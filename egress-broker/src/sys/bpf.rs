@@ -55,6 +55,15 @@ fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Whether the kernel refuses whoever has no CAP_BPF an element of a map that is open, as before Linux 5.19 with
+/// `kernel.unprivileged_bpf_disabled`. To be asked by a thread without capabilities.
+pub fn is_refused_without_rights() -> bool {
+    // The right is asked for before the descriptor is looked at, which is none.
+    let attributes = Element { map: u32::MAX, padding: 0, key: 0, value: 0, flags: 0 };
+    let asked = bpf(BPF_MAP_LOOKUP_ELEM, &attributes);
+    asked.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
+}
+
 /// Attaches a loaded cgroup program. Closing the last descriptor (and pin) of the link detaches.
 ///
 /// No flags: a cgroup link always stacks, and any other flag is EINVAL (seen on 6.18).

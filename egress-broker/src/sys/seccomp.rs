@@ -16,17 +16,17 @@ use libc::{
 };
 
 #[cfg(target_arch = "x86_64")]
-const NATIVE_ARCH: u32 = 0xc000_003e;
+pub(super) const NATIVE_ARCH: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const NATIVE_ARCH: u32 = 0xc000_00b7;
+pub(super) const NATIVE_ARCH: u32 = 0xc000_00b7;
 
 /// System calls of the x32 ABI carry this bit and the x86-64 architecture.
-const X32_BIT: u32 = 0x4000_0000;
+pub(super) const X32_BIT: u32 = 0x4000_0000;
 
 // Offsets into struct seccomp_data; arguments are 64 bits, little-endian on both architectures.
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
-const ARGUMENT_0: u32 = 16;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCH: u32 = 4;
+pub(super) const ARGUMENT_0: u32 = 16;
 const ARGUMENT_1: u32 = 24;
 const ARGUMENT_2: u32 = 32;
 
@@ -64,7 +64,11 @@ const ABSENT: [libc::c_long; 6] = [
 /// # Errors
 /// What seccomp(2) gives.
 pub fn install(may_make_networks: bool) -> io::Result<()> {
-    let program = program(may_make_networks)?;
+    load(&program(may_make_networks)?, 0)
+}
+
+/// Installs a program for the calling thread, with flags of seccomp(2).
+pub(super) fn load(program: &[sock_filter], flags: libc::c_ulong) -> io::Result<()> {
     let filter = sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
         filter: program.as_ptr().cast_mut(),
@@ -74,7 +78,7 @@ pub fn install(may_make_networks: bool) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             std::ptr::from_ref(&filter),
         )
     };
@@ -140,7 +144,7 @@ fn program(may_make_networks: bool) -> io::Result<Vec<sock_filter>> {
     Ok(program)
 }
 
-const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+pub(super) const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
@@ -150,11 +154,29 @@ const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     clippy::cast_possible_truncation,
     reason = "numbers of system calls"
 )]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use libc::{BPF_ALU, BPF_AND, BPF_JGT};
 
-    /// What the filter answers, by the rules of classic BPF (linux/filter.h) that it uses.
-    fn answered(program: &[sock_filter], call: libc::c_long, first: u64) -> u32 {
+    /// A system call, as a filter sees it (`struct seccomp_data`).
+    #[derive(Clone, Copy)]
+    pub(in crate::sys) struct Call {
+        pub(in crate::sys) arch: u32,
+        pub(in crate::sys) number: u32,
+        pub(in crate::sys) arguments: [u64; 6],
+    }
+
+    impl Call {
+        /// One of the native ABI.
+        pub(in crate::sys) fn new(number: libc::c_long, arguments: &[u64]) -> Self {
+            let mut all = [0; 6];
+            all[..arguments.len()].copy_from_slice(arguments);
+            Self { arch: NATIVE_ARCH, number: number as u32, arguments: all }
+        }
+    }
+
+    /// What a filter answers, by the rules of classic BPF (linux/filter.h) that ours use.
+    pub(in crate::sys) fn answered(program: &[sock_filter], call: Call) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -163,19 +185,42 @@ mod tests {
                 op if op == BPF_RET | BPF_K => return k,
                 op if op == BPF_LD | BPF_W | BPF_ABS => {
                     loaded = match k {
-                        NUMBER => call as u32,
-                        ARCH => NATIVE_ARCH,
-                        ARGUMENT_0 => first as u32,
-                        _ => 0,
+                        NUMBER => call.number,
+                        ARCH => call.arch,
+                        offset => call.arguments[(offset - ARGUMENT_0) as usize / 8] as u32,
                     };
+                    continue;
+                }
+                op if op == BPF_ALU | BPF_AND | BPF_K => {
+                    loaded &= k;
                     continue;
                 }
                 op if op == BPF_JMP | BPF_JEQ | BPF_K => loaded == k,
                 op if op == BPF_JMP | BPF_JGE | BPF_K => loaded >= k,
+                op if op == BPF_JMP | BPF_JGT | BPF_K => loaded > k,
                 op if op == BPF_JMP | BPF_JSET | BPF_K => loaded & k != 0,
                 op => panic!("operation {op}"),
             };
             at += usize::from(if taken { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn system_calls_of_other_abis_are_killed_whatever_they_are() {
+        for program in [program(true).unwrap(), program(false).unwrap()] {
+            let read = Call::new(libc::SYS_read, &[]);
+            assert_eq!(answered(&program, read), SECCOMP_RET_ALLOW);
+            // AUDIT_ARCH_I386 and AUDIT_ARCH_ARM (linux/audit.h).
+            for arch in [0x4000_0003, 0x4000_0028] {
+                assert_eq!(answered(&program, Call { arch, ..read }), SECCOMP_RET_KILL_PROCESS);
+            }
+            if cfg!(target_arch = "x86_64") {
+                // x32 says the same architecture; its own numbers, from 512 on, carry the bit as well.
+                for number in [0, libc::SYS_socket as u32, 512, 547] {
+                    let call = Call { number: number | X32_BIT, ..read };
+                    assert_eq!(answered(&program, call), SECCOMP_RET_KILL_PROCESS, "{number}");
+                }
+            }
         }
     }
 
@@ -186,6 +231,8 @@ mod tests {
             (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::SIGCHLD) as u64;
         let (open, guarded) = (program(true).unwrap(), program(false).unwrap());
         let refused = SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        let answered =
+            |program: &[sock_filter], call, first| answered(program, Call::new(call, &[first]));
         for call in [libc::SYS_unshare, libc::SYS_clone] {
             for flags in [network, network | others] {
                 assert_eq!(answered(&open, call, flags), SECCOMP_RET_ALLOW);

@@ -98,3 +98,25 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
     }
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
+
+/// The name of a network interface, as bytes (netdevice(7)). By any socket of its network namespace: the C library
+/// opens one of the unix family for it.
+///
+/// # Errors
+/// ENXIO or ENODEV when there is none of this number.
+pub fn interface_name(socket: BorrowedFd<'_>, number: u32) -> io::Result<Vec<u8>> {
+    // SAFETY: all zeros are a request of no name.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_ifru.ifru_ifindex = i32::try_from(number).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads the number and writes the name, both within the live record.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(request
+        .ifr_name
+        .iter()
+        .map(|byte| byte.cast_unsigned())
+        .take_while(|byte| *byte != 0)
+        .collect())
+}

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    confine::ENDERS,
     kernel::{Connected, Destroyer, Maps},
     worker::of_this_process,
 };
@@ -85,9 +86,11 @@ impl Ender {
             return;
         }
         let ender = Arc::clone(self);
-        let started =
-            thread::Builder::new().name("egress-ender".to_owned()).spawn(move || ender.end_all());
-        match started {
+        // By the thread that has the right to end sockets, which the new one inherits.
+        let started = ENDERS.run(move || {
+            thread::Builder::new().name("egress-ender".to_owned()).spawn(move || ender.end_all())
+        });
+        match started.flatten() {
             Ok(_) => waiting.has_thread = true,
             Err(error) => tracing::warn!(%error, "connections cannot be ended"),
         }

@@ -22,6 +22,7 @@ use hickory_resolver::proto::rr::RecordType;
 
 use crate::{
     config::{DnsServer, DnsSettings},
+    confine::FILES,
     policy::{Answer, Name},
 };
 
@@ -56,7 +57,7 @@ use system::Watch;
 /// judges the outcome by its own policy.
 pub struct NameServers {
     settings: DnsSettings,
-    environment: Environment,
+    environment: Arc<Environment>,
     /// None when no server is the system's.
     watch: Option<Watch>,
     current: RwLock<Arc<ActiveServers>>,
@@ -109,7 +110,7 @@ impl NameServers {
         let distrusted = watch.is_some() && environment.trusted().is_none();
         Ok(Self {
             settings: settings.clone(),
-            environment,
+            environment: Arc::new(environment),
             watch,
             current,
             distrusted: AtomicBool::new(distrusted),
@@ -136,11 +137,16 @@ impl NameServers {
     /// Takes the system's new servers, with an empty cache: what the old ones said may not be
     /// so where the machine is now. Nothing of a lookup on its way comes into it.
     fn reread(&self) {
-        let trusted = match self.distrusted.load(Ordering::Relaxed) {
+        let environment = self.environment.clone();
+        let read = match self.distrusted.load(Ordering::Relaxed) {
             true => None,
-            false => self.environment.trusted(),
+            // By the thread that opens files: this one reads what name servers send.
+            false => match FILES.run(move || environment.read_trusted()) {
+                Ok(read) => read,
+                Err(source) => Some(Err(self.environment.failed(source))),
+            },
         };
-        let Some(trusted) = trusted else {
+        let Some(read) = read else {
             self.distrusted.store(true, Ordering::Relaxed);
             self.unread.store(true, Ordering::Relaxed);
             tracing::warn!(
@@ -149,13 +155,11 @@ impl NameServers {
             return;
         };
         let old = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let new = trusted.and_then(|mut traced| self.environment.read_open(&mut traced)).and_then(
-            |system| {
-                let same = system == old.system;
-                let new = || ActiveServers::new(&self.settings, &self.environment, system);
-                if same { Ok(None) } else { new().map(Some) }
-            },
-        );
+        let new = read.and_then(|system| {
+            let same = system == old.system;
+            let new = || ActiveServers::new(&self.settings, &self.environment, system);
+            if same { Ok(None) } else { new().map(Some) }
+        });
         match new {
             Ok(None) => {}
             Ok(Some(new)) => {

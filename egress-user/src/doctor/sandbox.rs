@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use super::{Finding, read};
 use crate::{
+    confine::Offered,
     kernel::Devices,
     sys::{self, peer_devices::PeerDevices},
 };
@@ -24,6 +25,7 @@ pub(super) fn all() -> Vec<Finding> {
         devices(Devices::known(Path::new("/proc"))),
         seccomp(read("/proc/sys/kernel/seccomp/actions_avail")),
         landlock(sys::landlock::abi()),
+        confinement(&Offered::ask(), sys::landlock::abi().is_ok()),
         networks(sys::peer_devices::peer_devices()),
         unprivileged.finding(),
     ]
@@ -81,6 +83,29 @@ fn landlock(abi: io::Result<u32>) -> Finding {
         Err(error) => Finding::warning(CHECK, format!("not available: {error}"))
             .loses(LOST)
             .advise("boot with `landlock` in lsm=, on Linux 6.12 or later"),
+    }
+}
+
+/// Of egress itself: its threads that read what sandboxes, servers and name servers send.
+fn confinement(offered: &io::Result<Offered>, has_landlock: bool) -> Finding {
+    const CHECK: &str = "confinement";
+    let files = match has_landlock {
+        true => "no files (Landlock)",
+        false => "no files (by their list of system calls alone, without Landlock)",
+    };
+    let of = |rights: &str| {
+        format!(
+            "threads that read foreign bytes have {rights}, a list of system calls, and {files}"
+        )
+    };
+    match offered {
+        Ok(Offered { maps_without_rights: true }) => Finding::ok(CHECK, of("no capability")),
+        Ok(Offered { maps_without_rights: false }) => Finding::warning(CHECK, of("CAP_BPF alone"))
+            .loses("nothing yet: their list lets them use open maps, and load or open none")
+            .advise("boot Linux 5.19 or later, where open maps can be used without a capability"),
+        Err(error) => {
+            Finding::unknown(CHECK, format!("no thread could be started to ask in: {error}"))
+        }
     }
 }
 
@@ -154,6 +179,17 @@ mod tests {
             assert_eq!(finding.status, Status::Warning);
             assert!(finding.lost.unwrap().contains("abstract"));
         }
+    }
+
+    #[test]
+    fn what_readers_keep_is_told() {
+        let of = |maps_without_rights| confinement(&Ok(Offered { maps_without_rights }), true);
+        assert_eq!(of(true).status, Status::Ok);
+        assert!(of(true).found.contains("no capability"));
+        assert_eq!(of(false).status, Status::Warning);
+        assert!(of(false).found.contains("CAP_BPF"));
+        let without = confinement(&Ok(Offered { maps_without_rights: true }), false);
+        assert!(without.found.contains("without Landlock"));
     }
 
     #[test]

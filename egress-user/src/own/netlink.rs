@@ -16,7 +16,6 @@ use std::{
 use ipnet::IpNet;
 use nix::{
     errno::Errno,
-    net::if_::if_indextoname,
     sys::{
         socket::{
             AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
@@ -83,16 +82,17 @@ pub(super) fn read() -> io::Result<Read> {
         is_settled &= dump(request, family, kind, &mut found)?;
     }
     let mut names: HashMap<u32, Arc<str>> = HashMap::new();
+    let socket = open(SockFlag::SOCK_CLOEXEC)?;
     let named = found.into_iter().map(|(block, interface)| {
-        let name = names.entry(interface).or_insert_with(|| name_of(interface));
+        let name = names.entry(interface).or_insert_with(|| name_of(&socket, interface));
         (block, name.clone())
     });
     Ok(Read { own: OwnAddresses::new(named), is_settled })
 }
 
-fn name_of(interface: u32) -> Arc<str> {
-    match if_indextoname(interface) {
-        Ok(name) => name.to_string_lossy().into(),
+fn name_of(socket: &OwnedFd, interface: u32) -> Arc<str> {
+    match sys::sockets::interface_name(socket.as_fd(), interface) {
+        Ok(name) => String::from_utf8_lossy(&name).into(),
         Err(_) => format!("interface {interface}").into(),
     }
 }

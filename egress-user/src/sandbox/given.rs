@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::DnsSettings,
+    confine::{self, Role},
     dns::NameServers,
     kernel::Maps,
     launch::Note,
@@ -83,6 +84,9 @@ impl Served {
         let service = Service { policy, dns, observer, writer };
         let unproved = Unproved::serve(service, &supervisor, given.sandbox, listeners)?;
         reach("worker:serves");
+        // From here on something may arrive that others wrote.
+        confine::enter(Role::Reader)
+            .map_err(failed("confine the process that serves the sandbox"))?;
         let notes = unproved.prove(|| broker.probe())?;
         let proved = unproved.proved(&supervisor, given.name.clone())?;
         let Proved { sandbox, upstream, tasks } = proved;

@@ -9,12 +9,15 @@ use std::{
 
 use egress_common::sandbox::WORKERS;
 use tokio::{
-    runtime::{Builder, Handle},
+    runtime::{Builder, Handle, Runtime},
     sync::Notify,
     task::AbortHandle,
 };
 
-use crate::proxy::{Outbound, Transparent};
+use crate::{
+    confine::{self, Role},
+    proxy::{Outbound, Transparent},
+};
 
 /// All of this process. They end when this is dropped.
 pub(crate) struct Workers {
@@ -70,6 +73,24 @@ impl Drop for Workers {
     }
 }
 
+/// A runtime for DNS and what the kernel side tells; connections have threads of their own.
+///
+/// # Errors
+/// When it cannot be made, or one of its threads keeps what it has to give up.
+pub(super) fn runtime(threads: usize) -> io::Result<Runtime> {
+    let (tell, told) = mpsc::channel();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("egress-runtime")
+        .on_thread_start(move || confine::enter_or_tell(Role::Reader, &tell))
+        .enable_all()
+        .build()?;
+    for _ in 0..threads {
+        told.recv().map_err(io::Error::other)??;
+    }
+    Ok(runtime)
+}
+
 fn start(end: Arc<Notify>) -> io::Result<Handle> {
     let (tell, started) = mpsc::channel();
     let work = move || {
@@ -80,6 +101,11 @@ fn start(end: Arc<Notify>) -> io::Result<Handle> {
                 return;
             }
         };
+        // From here on it has what connections need: the runtime is made.
+        if let Err(error) = confine::enter(Role::Reader) {
+            let _ = tell.send(Err(error));
+            return;
+        }
         runtime.block_on(async {
             let mut ended = std::pin::pin!(end.notified());
             // Before anybody can tell of it.

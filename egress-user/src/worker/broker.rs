@@ -22,6 +22,7 @@ use egress_broker::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
+    confine::{Role, enter_or_tell},
     hold::Injector,
     host::Listeners,
     kernel::{Connected, MapSet},
@@ -78,8 +79,8 @@ pub struct Handed {
 
 /// The broker, for whoever asks it for something.
 pub struct Broker {
-    socket: OwnedFd,
-    sandbox: u64,
+    pub(super) socket: OwnedFd,
+    pub(super) sandbox: u64,
     /// Held by whoever waits for an answer: one question at a time.
     answers: Mutex<Receiver<Tell>>,
     events: Mutex<Option<UnboundedReceiver<Event>>>,
@@ -105,9 +106,13 @@ impl Broker {
         let (answer, answers) = channel();
         let (event, events) = unbounded_channel();
         let heard = socket.try_clone()?;
-        thread::Builder::new()
-            .name("egress-broker".to_owned())
-            .spawn(move || listen(&heard, &answer, &event, &gone))?;
+        let (tell, told) = channel();
+        let work = move || {
+            enter_or_tell(Role::Reader, &tell);
+            listen(&heard, &answer, &event, &gone);
+        };
+        thread::Builder::new().name("egress-broker".to_owned()).spawn(work)?;
+        told.recv().map_err(io::Error::other)??;
         let broker = Arc::new(Self {
             socket,
             sandbox: handed.given.sandbox,

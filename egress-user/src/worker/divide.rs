@@ -22,7 +22,7 @@ use super::rights::give_up;
 use crate::{
     config::DnsSettings,
     dns,
-    host::Writer,
+    host::{HostError, Rights, Writer},
     launch::Signals,
     points::reach,
     supervisor::Descriptors,
@@ -41,6 +41,9 @@ pub enum DivideError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The machine, or the caller, lacks something.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The certificates of name servers cannot be read.
     #[error(transparent)]
     Servers(#[from] dns::ServersError),
@@ -81,6 +84,7 @@ pub fn divide(
     settings: &DnsSettings,
     fail_on_refusal: bool,
 ) -> Result<Division, DivideError> {
+    Rights::check()?;
     let program = program()?;
     dns::preload(settings)?;
     let writer = command.writer().map_err(failed("find out which files the command is handed"))?;

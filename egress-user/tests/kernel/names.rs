@@ -79,6 +79,38 @@ fn a_name_is_the_same_in_every_spelling() {
     }
 }
 
+/// A denied name under a rule that allows all others: whatever it is written like.
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_deny_holds_in_every_spelling() {
+    let world = two_sites();
+    for rule in ["refused.test", "REFUSED.Test."] {
+        let options = ["--allow", "*", "--deny", rule];
+        for name in ["refused.test", "refused.test.", "ReFuSeD.tEsT", "REFUSED.TEST."] {
+            world.egress(&options).run(["dig", name]).said("status: NXDOMAIN");
+        }
+        // By the address of an allowed one, in the hello and in the head.
+        for name in
+            ["refused.test", "refused.test.", "REFUSED.test", "[refused.test]", "refused.test:80"]
+        {
+            let at = format!("Host: {name}");
+            let http = ["curl", "-sSf", "--max-time", "60", "-H", &at, "http://allowed.test/"];
+            world.egress(&options).run(http).failed();
+        }
+        for name in ["refused.test", "refused.test.", "REFUSED.test"] {
+            let to = format!("{name}:443:allowed.test:443");
+            let url = format!("https://{name}/");
+            let tls = ["curl", "-sSk", "--max-time", "60", "--connect-to", &to, &url];
+            world.egress(&options).run(tls).failed();
+        }
+    }
+    world.never_asked_for("refused.test");
+    assert_eq!(world.requests().len(), 0, "{:?}", world.requests());
+    let options = ["--allow", "*", "--deny", "refused.test"];
+    world.egress(&options).run(["curl", "-sSf", "http://allowed.test/"]).succeeded();
+    assert_eq!(world.requests().len(), 1);
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn programs_that_ignore_proxy_variables_are_held() {

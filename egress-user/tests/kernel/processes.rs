@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::death::token;
 use super::support::processes::{eventually, with_argument};
-use super::support::{PYTHON, World, cgroup2};
+use super::support::{PYTHON, cgroup2};
 use super::{ALLOWED, OTHER, THIRD, two_sites};
 
 /// Where a build for tests lets a process die.

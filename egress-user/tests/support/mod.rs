@@ -18,6 +18,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod arrivals;
+pub(crate) mod attempts;
 mod capture;
 mod certificates;
 mod command;

@@ -45,3 +45,41 @@ impl Drop for Reaper {
         }
     }
 }
+
+/// A thread, as /proc/PID/task/TID/status has it.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// Of the process.
+    pub(crate) process: i32,
+    /// What it calls itself.
+    pub(crate) name: String,
+    status: String,
+}
+
+impl Task {
+    /// What stands behind a key, as text.
+    #[track_caller]
+    pub(crate) fn field(&self, key: &str) -> &str {
+        let line = self.status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {key} in {self:?}")).trim()
+    }
+
+    /// A set of capabilities: `CapEff` and its like.
+    #[track_caller]
+    pub(crate) fn capabilities(&self, key: &str) -> u64 {
+        u64::from_str_radix(self.field(key), 16).expect("a set in hexadecimal")
+    }
+}
+
+/// The threads of a process that live now.
+pub(crate) fn tasks_of(process: i32) -> Vec<Task> {
+    // One that has ended meanwhile has none.
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    tasks
+        .filter_map(|task| {
+            let status = std::fs::read_to_string(task.ok()?.path().join("status")).ok()?;
+            let name = status.lines().find_map(|line| line.strip_prefix("Name:\t"))?.to_owned();
+            Some(Task { process, name, status })
+        })
+        .collect()
+}

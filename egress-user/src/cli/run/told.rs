@@ -3,6 +3,7 @@
 use std::{io::Write, sync::Arc, thread::JoinHandle};
 
 use egress_user::{
+    confine::{self, Role},
     record::{Live, Observer, Summary},
     sys::descriptors::wait_to_write,
     text,
@@ -57,8 +58,16 @@ impl ToldArgs {
             return Ok(None);
         }
         let (live, lines) = Live::new();
-        let write = move || lines.for_each(|line| write(&text::lines(&line)));
+        let (tell, told) = std::sync::mpsc::channel();
+        let write = move || {
+            let entered = confine::enter(Role::Reader);
+            let is_confined = entered.is_ok();
+            if tell.send(entered).is_ok() && is_confined {
+                lines.for_each(|line| write(&text::lines(&line)));
+            }
+        };
         let thread = std::thread::Builder::new().name("egress-teller".to_owned()).spawn(write)?;
+        told.recv().map_err(std::io::Error::other)??;
         Ok(Some(Teller { live, thread }))
     }
 }

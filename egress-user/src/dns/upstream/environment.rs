@@ -48,7 +48,13 @@ impl Environment {
         }
     }
 
-    pub(super) fn read_open(&self, traced: &mut Traced) -> Result<Vec<IpAddr>, ServersError> {
+    /// What [`Self::trusted`] has in it.
+    pub(super) fn read_trusted(&self) -> Option<Result<Vec<IpAddr>, ServersError>> {
+        let trusted = self.trusted()?;
+        Some(trusted.and_then(|mut traced| self.read_open(&mut traced)))
+    }
+
+    fn read_open(&self, traced: &mut Traced) -> Result<Vec<IpAddr>, ServersError> {
         system::read_open(&mut traced.file).map_err(|source| self.failed(source))
     }
 

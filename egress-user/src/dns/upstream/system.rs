@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use crate::policy::{Name, SearchDomains};
+use crate::{
+    confine::FILES,
+    policy::{Name, SearchDomains},
+};
 
 /// Where libc looks.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -50,7 +53,9 @@ impl Watch {
         if !ours {
             return false;
         }
-        let now = signature(&self.path);
+        let path = self.path.clone();
+        // By the thread that opens files, as whoever asks here reads what name servers send.
+        let Ok(now) = FILES.run(move || signature(&path)) else { return false };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *seen != now;
         *seen = now;
