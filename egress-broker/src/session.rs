@@ -57,9 +57,9 @@ impl Drop for Worker {
 
 fn how(status: nix::Result<WaitStatus>) -> String {
     match status {
-        Ok(WaitStatus::Signaled(_, signal, _)) => format!("by {signal}"),
-        Ok(WaitStatus::Exited(_, code)) => format!("with exit code {code}"),
-        _ => "in a way that is not known".to_owned(),
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!(" by {signal}"),
+        Ok(WaitStatus::Exited(_, code)) => format!(" with exit code {code}"),
+        _ => String::new(),
     }
 }
 
@@ -113,7 +113,7 @@ pub fn run(order: Order, link: std::os::fd::OwnedFd) -> Result<u8, SessionError>
             if link.tell(&Tell::Gone).is_ok() {
                 worker.wait();
             }
-            return Err(error);
+            return Err(with_how(error, worker.end()));
         }
     };
     let mut session = Session { link, worker, order, made };
@@ -128,10 +128,14 @@ pub fn run(order: Order, link: std::os::fd::OwnedFd) -> Result<u8, SessionError>
         }
     }
     let how = session.worker.end();
-    ended.map_err(|error| match error {
+    ended.map_err(|error| with_how(error, how))
+}
+
+fn with_how(error: SessionError, how: String) -> SessionError {
+    match error {
         SessionError::WorkerDied(_) => SessionError::WorkerDied(how),
         error => error,
-    })
+    }
 }
 
 /// What a worker may ask at that time.

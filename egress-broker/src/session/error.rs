@@ -52,7 +52,7 @@ pub enum SessionError {
     Told,
     /// The worker is gone: nothing is looked up or passed on any more.
     #[error(
-        "the process that serves the sandbox has died {0}: everything in the sandbox was ended, as nothing could be \
+        "the process that serves the sandbox has died{0}: everything in the sandbox was ended, as nothing could be \
          looked up or reached any more"
     )]
     WorkerDied(String),

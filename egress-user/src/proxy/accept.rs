@@ -153,7 +153,6 @@ impl Transparent {
             let _ = write_all(&client, PROBE_GREETING).await;
             return;
         }
-        reach("worker:connection");
         self.sandbox.journal.note_attempt(to.port());
         let listed = match self.listed(to) {
             Err(refused) => {
@@ -182,6 +181,7 @@ impl Transparent {
 
     /// Runs a connection to its end, whoever brings it.
     pub(super) async fn follow(&self, connection: Connection<'_>, to: SocketAddr) {
+        reach("worker:connection");
         let Connection { client, server, live, owed, .. } = &connection;
         tokio::select! {
             biased;

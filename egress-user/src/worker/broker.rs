@@ -111,7 +111,7 @@ impl Broker {
             enter_or_tell(Role::Reader, &tell);
             listen(&heard, &answer, &event, &gone);
         };
-        thread::Builder::new().name("egress-broker".to_owned()).spawn(work)?;
+        thread::Builder::new().name("egress-link".to_owned()).spawn(work)?;
         told.recv().map_err(io::Error::other)??;
         let broker = Arc::new(Self {
             socket,

@@ -3,7 +3,7 @@
 use std::{fs::File, io, net::TcpListener, os::fd::AsFd, path::Path};
 
 use egress_broker::{
-    kernel::{Connected, connections_of},
+    kernel::Connected,
     message::{Ask, What, encode},
     sys::link::send,
 };
@@ -31,8 +31,11 @@ pub(crate) fn as_asked(broker: &Broker, tell: impl Fn(String)) {
         "another-start" => ask(own, What::Start),
         "an-early-end" => ask(own, What::Finished { has_refused: false }),
         "a-foreign-socket" => {
-            for connection in connections_of(number).unwrap_or_default() {
-                ask(own, What::EndConnection(connection));
+            let mut words = asked.split(' ').skip(1);
+            let mut next = || words.next().unwrap_or_default();
+            let ends = (next().parse(), next().parse(), next().parse());
+            if let (Ok(source), Ok(destination), Ok(cookie)) = ends {
+                ask(own, What::EndConnection(Connected { source, destination, cookie }));
             }
         }
         // One that is gone is nobody's.
@@ -46,9 +49,8 @@ pub(crate) fn as_asked(broker: &Broker, tell: impl Fn(String)) {
         "a-long-record" => broker.send_raw(&[0; 1 << 15], &[]),
         "descriptors" => {
             let record = encode(&Ask { sandbox: own, what: What::End(1) });
-            if let Ok(file) = File::open("/dev/null") {
-                broker.send_raw(&record, &[file.as_fd(), file.as_fd()]);
-            }
+            let error = io::stderr();
+            broker.send_raw(&record, &[error.as_fd(), error.as_fd()]);
         }
         "rights" => try_rights(i32::try_from(number).unwrap_or(0), &tell),
         _ => tell(format!("nothing is called {word}")),
@@ -69,10 +71,7 @@ fn try_rights(outside: i32, tell: &impl Fn(String)) {
     };
     let open = |path: &str| File::open(path).map(drop);
     let write = |path: &str| File::options().append(true).open(path).map(drop);
-    let map = |path: &str| {
-        let object = File::open("/dev/null")?;
-        sys::bpf::object_pin(object.as_fd(), Path::new(path))
-    };
+    let map = |path: &str| sys::bpf::object_pin(io::stderr().as_fd(), Path::new(path));
     let all = [
         ("become root", setuid(Uid::from_raw(0)).map_err(io::Error::from)),
         ("read /etc/shadow", open("/etc/shadow")),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use caps::{CapSet, CapsHashSet};
+use caps::{CapSet, Capability, CapsHashSet};
 use egress_broker::launch::{FIRST_WORKER, LAST_WORKER};
 use nix::{
     sys::{
@@ -12,7 +12,7 @@ use nix::{
     unistd::{Gid, Uid, getresuid, setgroups, setresgid, setresuid},
 };
 
-use crate::sys;
+use crate::{confine::Offered, sys};
 
 /// The first user id of workers; the range is nobody's on a machine that follows systemd's table of user ids, and
 /// `--user` refuses it.
@@ -29,29 +29,41 @@ pub fn is_workers(user: Uid) -> bool {
 const DRAWS: usize = 64;
 
 /// Makes this process one of a user of its own, without a capability, a group, or a way to any: for good. It must have
-/// one thread.
+/// one thread. Where the kernel gives nobody elements of maps without CAP_BPF ([`Offered`]), that one stays.
 ///
 /// # Errors
 /// What was refused; the process must read nothing then.
 pub(super) fn give_up() -> io::Result<()> {
     let user = free_user()?;
+    let mut kept = CapsHashSet::new();
+    if !Offered::ask()?.maps_without_rights {
+        kept.insert(Capability::CAP_BPF);
+    }
     // Threads are counted for each user: a command that becomes any user is not to keep this one's from starting.
     let _ = setrlimit(Resource::RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY);
-    sys::bounding_set::keep(|_| false)?;
+    sys::bounding_set::keep(|number| kept.iter().any(|right| right.index() == number))?;
+    prctl::set_keepcaps(!kept.is_empty())?;
     setgroups(&[])?;
     let group = Gid::from_raw(user.as_raw());
     setresgid(group, group, group)?;
-    // Takes the capabilities with it.
+    // Takes the capabilities with it, where none is to be kept.
     setresuid(user, user, user)?;
-    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
-        caps::set(None, set, &CapsHashSet::new()).map_err(io::Error::other)?;
+    let none = CapsHashSet::new();
+    for (set, value) in [
+        (CapSet::Ambient, &none),
+        (CapSet::Inheritable, &none),
+        (CapSet::Effective, &kept),
+        (CapSet::Permitted, &kept),
+    ] {
+        caps::set(None, set, value).map_err(io::Error::other)?;
     }
+    prctl::set_keepcaps(false)?;
     prctl::set_no_new_privs()?;
     // No other process of whichever user reads its memory, its descriptors or its environment.
     prctl::set_dumpable(false)?;
     let ids = getresuid()?;
-    let has_none = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?.is_empty();
-    match has_none && [ids.real, ids.effective, ids.saved] == [user; 3] {
+    let left = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
+    match left == kept && [ids.real, ids.effective, ids.saved] == [user; 3] {
         true => Ok(()),
         false => Err(io::Error::other("rights are left")),
     }

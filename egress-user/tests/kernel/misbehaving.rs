@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
+use egress_user::kernel::{Connected, connections_of};
+
 use super::death::{cgroup_is_a_box, cgroup_of, token};
 use super::support::cgroup2;
 use super::support::processes::{Reaper, eventually, with_argument};
@@ -56,16 +58,22 @@ fn what_is_anothers_or_out_of_turn_ends_the_worker_and_its_sandbox() {
 fn a_socket_of_others_is_not_ended() {
     let world = two_sites();
     // A connection of this test's, in this test's cgroup and in the network namespace of the worker.
-    let listener = world.in_client(|| TcpListener::bind("127.0.0.1:0").expect("listen"));
+    let listener = world.client_netns().enter(|| TcpListener::bind("127.0.0.1:0").expect("listen"));
     let at = listener.local_addr().expect("its address");
-    let mut client = world.in_client(move || TcpStream::connect(at).expect("connect"));
+    let mut client = world.client_netns().enter(move || TcpStream::connect(at).expect("connect"));
     let (mut server, _) = listener.accept().expect("accept");
     let own = std::fs::read_to_string("/proc/self/cgroup").expect("this test's cgroup");
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).expect("of cgroup v2");
     let id = std::fs::metadata(cgroup2().join(own)).expect("its directory").ino();
-    let asks = format!("a-foreign-socket {id}");
-    let running =
-        world.egress(ALLOWED).env("EGRESS_MISBEHAVE", &asks).idle_stdin().start(["sh", "-c", "read x"]);
+    let all = world.client_netns().enter(|| connections_of(id).expect("this cgroup's sockets"));
+    let Connected { source, destination, cookie } =
+        *all.iter().find(|one| one.destination == at).expect("the connection");
+    let asks = format!("a-foreign-socket {source} {destination} {cookie}");
+    let running = world
+        .egress(ALLOWED)
+        .env("EGRESS_MISBEHAVE", &asks)
+        .idle_stdin()
+        .start(["sh", "-c", "read x"]);
     running.says_no_more();
     running.finish().exited(125).complained("asked for the end of a socket of others");
     client.write_all(b"on").expect("the connection lives");
@@ -80,7 +88,8 @@ fn a_socket_of_others_is_not_ended() {
 #[ignore = "kernel: needs root"]
 fn what_needs_a_right_is_refused_by_the_kernel() {
     let world = two_sites();
-    let mut outside = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("a process");
+    let mut outside =
+        Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("a process");
     let asks = format!("rights {}", outside.id());
     let run = world.egress(ALLOWED).env("EGRESS_MISBEHAVE", &asks).env("EGRESS_LOG", "error");
     let finished = run.run(["echo", "fine"]);
@@ -91,7 +100,9 @@ fn what_needs_a_right_is_refused_by_the_kernel() {
     let was_ended = said.contains("the process that serves the sandbox has died");
     assert!(tried >= 10 || was_ended, "{tried} tries: {finished}");
     assert_eq!(outside.try_wait().expect("its state"), None, "it was signalled");
-    eventually("nothing is pinned", || !std::path::Path::new("/sys/fs/bpf/egress/misbehave").exists());
+    eventually("nothing is pinned", || {
+        !std::path::Path::new("/sys/fs/bpf/egress/misbehave").exists()
+    });
     outside.kill().expect("end it");
     outside.wait().expect("wait for it");
 }

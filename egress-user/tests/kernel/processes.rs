@@ -61,7 +61,7 @@ const SENDS: &str = "import select, socket, sys\n\
       if times > 1 << 20 and select.select([0], [], [], 0)[0]: break";
 
 /// The worker of a run: the child of the process that its caller knows.
-fn worker_of(run: Pid) -> Option<i32> {
+pub(super) fn worker_of(run: Pid) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
     let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
     ids.into_iter().find(|id| value(*id, "Uid:").starts_with("2120"))
@@ -227,7 +227,7 @@ fn killed_while_a_program_sends_they_open_nothing() {
                 finished.exited(125).complained("has died by SIGKILL");
             }
             "broker" => {
-                finished.failed().complained("(egress-broker) has died");
+                finished.complained("(egress-broker) has died");
             }
             _ => {}
         }
