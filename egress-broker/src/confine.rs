@@ -17,7 +17,7 @@ use std::io;
 
 use nix::sys::prctl;
 
-pub use self::helper::{ENDERS, FILES, Helper};
+pub use self::helper::{ENDERS, FILES, Helper, SOCKETS};
 use crate::sys::allowlist;
 
 /// What a thread is there for.
@@ -29,11 +29,13 @@ pub enum Role {
     Ender,
     /// Reads the system's resolver configuration again.
     Files,
+    /// Takes descriptors of the programs' sockets, to push what they hold and to read it.
+    Sockets,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Reader, Self::Ender, Self::Files];
+    pub const ALL: [Self; 4] = [Self::Reader, Self::Ender, Self::Files, Self::Sockets];
 }
 
 /// Confines the calling thread, and whatever it starts, for good. Does nothing where a thread inherits it from the one
@@ -77,6 +79,7 @@ pub fn start_helpers() -> io::Result<()> {
     // files stays as it is: the command inherits it.
     prctl::set_dumpable(false)?;
     FILES.start()?;
+    SOCKETS.start()?;
     ENDERS.start()
 }
 

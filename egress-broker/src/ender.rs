@@ -97,6 +97,17 @@ impl Ender {
         }
     }
 
+    /// Whether the unanswered connection with this cookie lives.
+    ///
+    /// # Errors
+    /// When it is another sandbox's.
+    pub(crate) fn has(&self, cookie: u64) -> Result<bool, NotOurs> {
+        match self.find(cookie) {
+            Some(connection) if connection.sandbox != self.sandbox => Err(NotOurs),
+            found => Ok(found.is_some()),
+        }
+    }
+
     /// Waits until nothing is left to end, at most so long. False where it was too long.
     pub(crate) fn settle(&self, within: Duration) -> bool {
         let is_busy = |waiting: &mut Waiting| waiting.has_thread;

@@ -7,6 +7,7 @@ mod cli;
 pub mod clock;
 pub mod confine;
 mod ender;
+pub mod held_sockets;
 pub mod host;
 pub mod inject;
 pub mod kernel;

@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
+    held_sockets::{Patience, Which},
     kernel::Connected,
     launch::Note,
     wire::{Wire, put_bytes},
@@ -18,6 +19,15 @@ pub const SIZE: usize = 4096;
 
 /// Most bytes of a text in a record: of a longer one the end is left out.
 const TEXT: usize = SIZE / 2 - 64;
+
+/// What a socket holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// [`crate::held_sockets::Held::unsent`].
+    pub unsent: u32,
+    /// [`crate::held_sockets::Held::is_patient`].
+    pub is_patient: bool,
+}
 
 /// What a worker asks for, each of one sandbox by the id of its cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +51,28 @@ pub enum What {
     EndConnection(Connected),
     /// To be told when everything that was to end has ended.
     Settle,
+    /// What a socket of the sandbox holds that has not been sent ([`crate::held_sockets`]).
+    Look {
+        /// Which.
+        which: Which,
+        /// How many bytes of it are known.
+        known: u32,
+        /// How many bytes its queue may have; more than [`MOST_QUEUED`] are never read.
+        most: u32,
+        /// What becomes of its time-out.
+        patience: Option<Patience>,
+    },
+    /// That TCP send what a socket of the sandbox holds, without the time-outs that were set. No answer.
+    Push {
+        /// Which.
+        which: Which,
+        /// The time-outs, in milliseconds.
+        ours: [u32; 2],
+    },
+    /// The same; to be told how many bytes it has not sent.
+    PushOn(Which),
+    /// Nothing more of a socket: its cookie. No answer.
+    Forget(u64),
     /// Whether the command could write one of the files that are sent along.
     MayWrite,
     /// Nothing: everything that the command wrote is delivered, or given up.
@@ -69,6 +101,11 @@ pub enum Tell {
     Settled(bool),
     /// The command could write one of these files.
     MayWrite(bool),
+    /// What a socket holds; a file in memory with its queue is sent along, unless that is empty. None where it is not
+    /// there any more, or cannot be looked into.
+    Seen(Option<Seen>),
+    /// How many bytes a socket has not sent.
+    Unsent(Option<u32>),
     /// The command has ended: everything that it wrote is to be delivered.
     Drain {
         /// A signal came that it had no time to get: nothing is to be waited for.
@@ -84,6 +121,9 @@ pub enum Tell {
     /// The broker has told a person why it ends.
     Gone,
 }
+
+/// Most bytes of a socket's queue that are read for a worker.
+pub const MOST_QUEUED: u32 = 1 << 18;
 
 /// What was made for a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -177,6 +217,31 @@ impl Record for Ask {
             What::Drained => to.push(7),
             What::Finished { has_refused } => to.extend([8, u8::from(*has_refused)]),
             What::Failed => to.push(9),
+            What::Look { which, known, most, patience } => {
+                to.push(10);
+                put_which(*which, to);
+                known.put(to);
+                most.put(to);
+                to.push(u8::from(patience.is_some()));
+                if let Some(Patience { from, to: until }) = patience {
+                    from.put(to);
+                    until.put(to);
+                }
+            }
+            What::Push { which, ours: [one, other] } => {
+                to.push(11);
+                put_which(*which, to);
+                one.put(to);
+                other.put(to);
+            }
+            What::PushOn(which) => {
+                to.push(12);
+                put_which(*which, to);
+            }
+            What::Forget(cookie) => {
+                to.push(13);
+                cookie.put(to);
+            }
         }
     }
 
@@ -196,6 +261,20 @@ impl Record for Ask {
             7 => What::Drained,
             8 => What::Finished { has_refused: take_bool(from)? },
             9 => What::Failed,
+            10 => What::Look {
+                which: take_which(from)?,
+                known: u32::take(from)?,
+                most: u32::take(from)?,
+                patience: match take_bool(from)? {
+                    true => Some(Patience { from: u32::take(from)?, to: u32::take(from)? }),
+                    false => None,
+                },
+            },
+            11 => {
+                What::Push { which: take_which(from)?, ours: [u32::take(from)?, u32::take(from)?] }
+            }
+            12 => What::PushOn(take_which(from)?),
+            13 => What::Forget(u64::take(from)?),
             _ => return None,
         };
         Some(Self { sandbox, what })
@@ -226,6 +305,17 @@ impl Record for Tell {
             Self::GiveUp => to.push(8),
             Self::Ended { is_empty } => to.extend([9, u8::from(*is_empty)]),
             Self::Gone => to.push(10),
+            Self::Seen(seen) => {
+                to.extend([11, u8::from(seen.is_some())]);
+                if let Some(Seen { unsent, is_patient }) = seen {
+                    unsent.put(to);
+                    to.push(u8::from(*is_patient));
+                }
+            }
+            Self::Unsent(unsent) => {
+                to.push(12);
+                unsent.put(to);
+            }
         }
     }
 
@@ -252,6 +342,11 @@ impl Record for Tell {
             8 => Self::GiveUp,
             9 => Self::Ended { is_empty: take_bool(from)? },
             10 => Self::Gone,
+            11 => Self::Seen(match take_bool(from)? {
+                true => Some(Seen { unsent: u32::take(from)?, is_patient: take_bool(from)? }),
+                false => None,
+            }),
+            12 => Self::Unsent(Wire::take(from)?),
             _ => return None,
         })
     }
@@ -269,6 +364,15 @@ fn take_bool(from: &mut &[u8]) -> Option<bool> {
         1 => Some(true),
         _ => None,
     }
+}
+
+fn put_which(which: Which, to: &mut Vec<u8>) {
+    which.cookie.put(to);
+    which.tgid.put(to);
+}
+
+fn take_which(from: &mut &[u8]) -> Option<Which> {
+    Some(Which { cookie: u64::take(from)?, tgid: u32::take(from)? })
 }
 
 fn put_address(address: SocketAddr, to: &mut Vec<u8>) {

@@ -158,6 +158,7 @@ impl Stage {
     fn takes(self, what: &What) -> bool {
         match what {
             What::End(_) | What::EndConnection(_) | What::Settle | What::MayWrite => true,
+            What::Look { .. } | What::Push { .. } | What::PushOn(_) | What::Forget(_) => true,
             What::Probe => self == Self::Proving,
             What::Start => self == Self::Starting,
             What::Failed => matches!(self, Self::Proving | Self::Starting),

@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod descriptors;
 mod file_systems;
 pub mod handed;
+pub mod held_socket;
 pub mod inherited;
 pub mod landlock;
 pub mod link;

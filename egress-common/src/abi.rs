@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -34,6 +34,12 @@ pub mod map {
     pub const SYNS: &str = "SYNS";
     /// Socket cookie → [`crate::held::Released`].
     pub const RELEASED: &str = "RELEASED";
+    /// Ring buffer of [`crate::payload::Piece`] and [`crate::payload::SmallPiece`].
+    pub const PAYLOADS: &str = "PAYLOADS";
+    /// Socket cookie → [`crate::payload::Approval`].
+    pub const APPROVALS: &str = "APPROVALS";
+    /// [`crate::payload::BlockKey`] → [`crate::payload::Block`].
+    pub const APPROVED: &str = "APPROVED";
     /// [`crate::sandbox::Sandbox::slot`] → [`crate::usage::Usage`].
     pub const USAGE: &str = "USAGE";
 }
@@ -72,11 +78,17 @@ pub mod capacity {
     pub const SYN_BYTES: u32 = 1 << 20;
     /// Held connects that were let in and are not accepted yet.
     pub const RELEASED: u32 = FLOWS;
+    /// Bytes of the ring of held payloads, of all sandboxes, as above.
+    pub const PAYLOAD_BYTES: u32 = 1 << 20;
+    /// Direct connections whose held payload is approved and has not left yet.
+    pub const APPROVALS: u32 = 1024;
+    /// Blocks of approved payload: 4 MiB, as they fill. A hello takes two.
+    pub const APPROVED: u32 = 2 * APPROVALS;
     /// Records of usage: one of each sandbox, and one of what belongs to none.
     pub const USAGE: u32 = SANDBOXES + 1;
 
     /// The maps whose capacity is that of one sandbox.
-    pub const EACH: [(&str, u32); 8] = [
+    pub const EACH: [(&str, u32); 10] = [
         (map::PINS, PINS),
         (map::NAMES, NAMES),
         (map::LIVE, NAMES),
@@ -85,6 +97,8 @@ pub mod capacity {
         (map::FLOWS, FLOWS),
         (map::ASKERS, ASKERS),
         (map::RELEASED, RELEASED),
+        (map::APPROVALS, APPROVALS),
+        (map::APPROVED, APPROVED),
     ];
 }
 

@@ -132,7 +132,10 @@ pub enum Counter {
     PacketsDropped = 2,
     /// Connections that went straight out.
     Direct = 3,
+    /// Payloads of direct connections that found no room in the ring of held payloads, or not in the sandbox's
+    /// share of it; they are held until the kernel sends them again, and told then.
+    PayloadsUntold = 4,
 }
 
 /// Number of counters.
-pub const COUNTERS: u32 = Counter::Direct as u32 + 1;
+pub const COUNTERS: u32 = Counter::PayloadsUntold as u32 + 1;

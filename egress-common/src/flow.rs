@@ -100,7 +100,10 @@ pub struct SocketState {
     /// Its port, host byte order; 0 where the socket's own name is told.
     pub local_port: u16,
     /// Zero.
-    pub reserved: [u16; 3],
+    pub reserved: u16,
+    /// With [`option::REPORTED`]: sequence number behind the last byte that user space has a copy of; the end of the
+    /// stream counts as one.
+    pub told: u32,
 }
 
 /// Socket storage of every socket that a program of a sandbox has made; a connection that is accepted inherits its
@@ -134,10 +137,14 @@ pub mod option {
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
-    /// User space has been told that the hello is not whole yet.
+    /// User space has been told of what is held.
     pub const REPORTED: u32 = 8;
     /// Of a connection by way of the proxy: its SYN is held until user space knows the network's answer.
     pub const HOLD: u32 = 16;
+    /// Only user space judges what comes next: it follows the beginning, of which something may have left.
+    pub const FOLLOWED: u32 = 32;
+    /// Payload has been let out.
+    pub const LEFT: u32 = 64;
 }
 
 impl SocketState {

@@ -15,6 +15,7 @@ pub mod first_line;
 pub mod flow;
 pub mod held;
 pub mod hello;
+pub mod payload;
 pub mod pin;
 pub mod pod;
 pub mod reason;

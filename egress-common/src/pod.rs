@@ -6,6 +6,7 @@ use crate::{
     event::{Event, HelloEvent, Unverified},
     flow::{FlowKey, FlowValue, SocketOwner, SocketState},
     held::{HeldHead, HeldSyn, Released},
+    payload::{Approval, Block, BlockKey, Piece, PieceHead, SmallPiece},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
     usage::Usage,
@@ -48,4 +49,10 @@ pod! {
     HeldHead = 48,
     HeldSyn = 176,
     Released = 24,
+    PieceHead = 64,
+    SmallPiece = 192,
+    Piece = 2112,
+    Approval = 40,
+    BlockKey = 16,
+    Block = 2112,
 }

@@ -30,8 +30,10 @@ pub struct Usage {
     pub syns_unread: u64,
     /// As [`Usage::unread_until`].
     pub syns_unread_until: u64,
-    /// Zero.
-    pub reserved: [u64; 3],
+    /// Bytes of the ring of held payloads, as [`Usage::unread`].
+    pub payloads_unread: u64,
+    /// As [`Usage::unread_until`].
+    pub payloads_unread_until: u64,
 }
 
 const _: () = {
@@ -39,6 +41,12 @@ const _: () = {
     assert!(size_of::<Usage>() == 128);
     assert!(capacity::EVENT_BYTES.is_power_of_two());
     assert!(capacity::SYN_BYTES.is_power_of_two());
+    assert!(capacity::PAYLOAD_BYTES.is_power_of_two());
+    // A piece of each sandbox always finds room where nobody has more.
+    assert!(
+        2 * ring_bytes::<crate::payload::Piece>() * capacity::SANDBOXES as u64
+            <= capacity::PAYLOAD_BYTES as u64
+    );
     // One event always finds room where nobody has any.
     assert!(
         2 * ring_bytes::<crate::event::HelloEvent>() * capacity::SANDBOXES as u64

@@ -128,7 +128,8 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         record_after: 0,
         local: Address { words: [0; 4] },
         local_port: 0,
-        reserved: [0; 3],
+        reserved: 0,
+        told: 0,
     }
 }
 

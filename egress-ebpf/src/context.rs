@@ -7,6 +7,7 @@ mod device;
 mod held;
 mod owner;
 mod packet;
+mod payload;
 mod sock_addr;
 mod socket_record;
 mod sockops;

@@ -26,11 +26,9 @@ use crate::{
     emit,
     maps::{LIVE, NAMES, UNVERIFIED},
     packet::Headers,
+    payload,
+    segment::{DROP, GO_ON, PASSES, SYN, Segment, check},
 };
-
-// Flags of a TCP header (RFC 9293 section 3.1).
-const SYN: u8 = 0x02;
-const URG: u8 = 0x20;
 
 /// The connected address and port, by TCP without anything between the headers: on every packet,
 /// since options can be set after the verdict.
@@ -64,24 +62,45 @@ pub fn fast_path(
 
 #[inline(always)]
 pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
-    let examined = examine(packet, socket, headers.transport);
-    match examined & WHAT {
+    let mut segment = Segment::default();
+    match check(packet, socket, headers.transport, &mut segment) {
+        GO_ON => {}
+        PASSES => return PASS,
+        DROP => return REFUSE,
+        finding => return refuse_unnamed(packet, socket, finding),
+    }
+    if socket.options() & option::REPORTED != 0
+        && Packet::can_ask()
+        && payload::let_out(packet, socket, &segment) == PASS
+    {
+        return PASS;
+    }
+    let finding = decide(packet, socket, &segment);
+    match finding {
         PASSES => PASS,
+        DROP => REFUSE,
+        finding if Packet::can_ask() => payload::ask(packet, socket, &segment, finding),
+        finding => refuse_unnamed(packet, socket, finding),
+    }
+}
+
+/// Judges a segment: `PASSES`, `DROP`, or the number of a finding.
+#[inline(always)]
+fn decide(packet: Packet, socket: SocketRecord, segment: &Segment) -> u32 {
+    let examined = examine(packet, socket, segment);
+    match (examined & WHAT) as u32 {
         JUDGE => {
             let offset = |shift: u32| (examined >> shift & OFFSET) as u32;
             judge(packet, socket, offset(HELLO), offset(LEFT), (examined >> BEHIND & 0xff) as u32)
         }
-        DROP => REFUSE,
-        finding => refuse_unnamed(packet, socket, finding as u32),
+        what => what,
     }
 }
 
-// What `examine` comes to, besides the number of a finding: in one word, as the stacks of a hook and of
-// the functions that it calls add up to 512 bytes.
+// What `examine` comes to: in one word, as the stacks of a hook and of the functions that it calls add up to
+// 512 bytes.
 const WHAT: u64 = 0x3ff;
-const PASSES: u64 = 0x100;
-const DROP: u64 = 0x101;
-const JUDGE: u64 = 0x102;
+const JUDGE: u32 = 0x103;
 // Of JUDGE: the finding in what stands behind the hello, 0 without one; where the hello begins; how much
 // there is from there on. No packet has a MiB.
 const BEHIND: u32 = 10;
@@ -91,57 +110,24 @@ const OFFSET: u64 = (1 << 20) - 1;
 
 /// Looks for a hello in a segment. A function of its own to the kernel.
 #[inline(never)]
-fn examine(packet: Packet, socket: SocketRecord, transport: u32) -> u64 {
+fn examine(packet: Packet, socket: SocketRecord, segment: &Segment) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
-    match inspect(&packet, socket, transport) {
+    match inspect(&packet, socket, segment) {
         Ok(what) => what,
         Err(finding) => finding as u64,
     }
 }
 
 #[inline(always)]
-fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64, Finding> {
-    let Some([s1, s2, s3, s4, a1, a2, a3, a4, offset, flags]) = packet.load::<10>(transport + 4)
-    else {
-        return Ok(DROP);
-    };
-    let sequence = u32::from_be_bytes([s1, s2, s3, s4]);
-    let acknowledged = u32::from_be_bytes([a1, a2, a3, a4]);
-    let start = transport + u32::from(offset >> 4) * 4;
-    let Some(length) = packet.length().checked_sub(start) else { return Ok(DROP) };
-    if flags & SYN != 0 {
-        // Fast Open: without its data the kernel sends a plain SYN, and the data after it.
-        if length != 0 {
-            return Ok(DROP);
-        }
-        socket.set_next(sequence.wrapping_add(1));
-        return Ok(PASSES);
+fn inspect(packet: &Packet, socket: SocketRecord, segment: &Segment) -> Result<u64, Finding> {
+    // Something has left, or what it belongs to is user space's to judge.
+    if socket.options() & option::FOLLOWED != 0 {
+        return Err(Finding::Unreadable);
     }
-    if length == 0 {
-        return Ok(PASSES);
-    }
-    // Told already: user space ends the connection.
-    if socket.kind() == kind::REFUSED {
-        return Ok(DROP);
-    }
-    let is_first = socket.kind() == kind::DIRECT;
-    // Bytes that have been let out, and are sent again.
-    let again = socket.next().wrapping_sub(sequence);
-    if socket.options() & option::SEQUENCE == 0 || again >= 1 << 31 || is_first && again != 0 {
-        return Err(Finding::OutOfOrder);
-    }
-    if flags & URG != 0 {
-        return Err(Finding::Urgent);
-    }
-    if packet.shares_pages() {
-        return Err(Finding::SharedPages);
-    }
-    if again >= length {
-        return Ok(PASSES);
-    }
+    let Segment { sequence, acknowledged, start, length, .. } = *segment;
     let end = start + length;
     let mut hello = start;
-    if is_first {
+    if socket.kind() == kind::DIRECT {
         // The server has said nothing to a hello yet.
         socket.set_answer(&Answer::at(acknowledged));
     } else {
@@ -149,7 +135,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         let rest = socket.record().wrapping_sub(sequence);
         if rest >= length {
             socket.set_next(sequence.wrapping_add(length));
-            return Ok(PASSES);
+            return Ok(u64::from(PASSES));
         }
         let mut records = Records::new(start + rest, end);
         packet.records(&mut records);
@@ -158,7 +144,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
             (None, next) => {
                 socket.set_record(sequence.wrapping_add(next - start));
                 socket.set_next(sequence.wrapping_add(length));
-                return Ok(PASSES);
+                return Ok(u64::from(PASSES));
             }
         }
         if socket.hellos() >= MAX_HELLOS {
@@ -169,7 +155,9 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
     let (mut record, mut behind) = (sequence.wrapping_add(length), 0);
     // What is no whole record is none to `judge` either.
     if left > 5 {
-        let Some([_, _, _, high, low]) = packet.load::<5>(hello) else { return Ok(DROP) };
+        let Some([_, _, _, high, low]) = packet.load::<5>(hello) else {
+            return Ok(u64::from(DROP));
+        };
         let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
         record = sequence.wrapping_add(next - start);
         if next < end && !passes_unread(packet, socket, hello) {
@@ -184,7 +172,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
         }
     }
     socket.set_after(sequence.wrapping_add(length), record);
-    Ok(JUDGE | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
+    Ok(u64::from(JUDGE) | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
 /// Whether a first payload is not TLS, where that may pass.
@@ -195,20 +183,33 @@ fn passes_unread(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
         && !matches!(packet.load::<2>(at), Some([22, 3]))
 }
 
-/// Judges the hello of a segment. A function of its own to the kernel: its stack holds a name.
+/// Judges the hello of a segment: `PASSES`, `DROP`, or the number of a finding that user space is to judge. A function of
+/// its own to the kernel: its stack holds a name.
 #[inline(never)]
-fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> i32 {
+fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u32) -> u32 {
     let mut key = MaybeUninit::uninit();
     let key = context::empty_key(&mut key, socket.owner().sandbox, socket.original().0);
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, socket, hello, left, key) {
-        Ok(Some(_)) if behind == Finding::Incomplete as u32 => await_rest(packet, socket, key),
-        Ok(Some(_)) if behind != 0 => refuse(packet, socket, behind, key),
+        Ok(_) if behind != 0 => undecided(packet, socket, behind, key),
         Ok(Some(pin)) => named(packet, socket, pin),
         Ok(None) => unread(packet, socket),
-        Err(Finding::Incomplete) => await_rest(packet, socket, key),
-        Err(finding) => refuse(packet, socket, finding as u32, key),
+        Err(finding) => undecided(packet, socket, finding as u32, key),
     }
+}
+
+/// What is not let out here. A kernel without loops has it told with its name, and refused.
+#[inline(always)]
+fn undecided(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> u32 {
+    if Packet::can_ask() {
+        return finding;
+    }
+    if finding == Finding::Incomplete as u32 {
+        await_rest(packet, socket, key);
+    } else {
+        refuse(packet, socket, finding, key);
+    }
+    DROP
 }
 
 /// The pin of the hello at this offset; none for a first payload that passes unread.
@@ -247,7 +248,7 @@ fn read(
 
 /// A hello leaves. Where its connection has named something before, that counts no more.
 #[inline(always)]
-fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
+fn named(packet: Packet, socket: SocketRecord, pin: u64) -> u32 {
     let hellos = socket.hellos() + 1;
     if socket.options() & option::REPORTED != 0 {
         // Whoever waits for the rest of this hello waits no more.
@@ -255,29 +256,36 @@ fn named(packet: Packet, socket: SocketRecord, pin: u64) -> i32 {
     }
     socket.set_hellos(hellos);
     socket.let_out();
-    let before = socket.pin();
-    if pin != before {
-        if before != 0 {
-            add(&LIVE, &before, u64::MAX);
-        }
-        if pin != 0 {
-            add(&LIVE, &pin, 1);
-        }
-        socket.set_pin(pin);
-    }
+    switch_pin(socket, pin);
     if hellos == 1 {
         // Last: from now on packets that arrive are read.
         socket.set_kind(kind::PROVISIONAL);
     }
-    PASS
+    PASSES
+}
+
+/// The connection counts for this name from here on, 0 being none.
+#[inline(always)]
+pub fn switch_pin(socket: SocketRecord, pin: u64) {
+    let before = socket.pin();
+    if pin == before {
+        return;
+    }
+    if before != 0 {
+        add(&LIVE, &before, u64::MAX);
+    }
+    if pin != 0 {
+        add(&LIVE, &pin, 1);
+    }
+    socket.set_pin(pin);
 }
 
 /// What is not TLS passes from its first byte to its last.
 #[inline(always)]
-fn unread(packet: Packet, socket: SocketRecord) -> i32 {
+fn unread(packet: Packet, socket: SocketRecord) -> u32 {
     socket.set_kind(kind::VERIFIED);
     socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
-    PASS
+    PASSES
 }
 
 /// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of

@@ -17,6 +17,7 @@ use egress_common::{
     event::Unverified,
     flow::{FlowKey, FlowValue, SocketOwner, SocketState},
     held::Released,
+    payload::{Approval, Block, BlockKey},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
     sandbox::Sandbox,
     usage::Usage,
@@ -101,6 +102,20 @@ pub static SYNS: RingBuf = RingBuf::with_byte_size(capacity::SYN_BYTES, 0);
 #[map]
 pub static RELEASED: HashMap<u64, Released> =
     HashMap::with_max_entries(capacity::RELEASED, BPF_F_NO_PREALLOC);
+
+/// Read by user space. Full, or the sandbox's share of it: what is held is told when TCP sends it again.
+#[map]
+pub static PAYLOADS: RingBuf = RingBuf::with_byte_size(capacity::PAYLOAD_BYTES, 0);
+
+/// Written by user space, behind the blocks that it names, and removed there. Full: the connection waits.
+#[map]
+pub static APPROVALS: HashMap<u64, Approval> =
+    HashMap::with_max_entries(capacity::APPROVALS, BPF_F_NO_PREALLOC);
+
+/// Written and removed by user space. Full: the connection waits.
+#[map]
+pub static APPROVED: HashMap<BlockKey, Block> =
+    HashMap::with_max_entries(capacity::APPROVED, BPF_F_NO_PREALLOC);
 
 /// What each sandbox takes of the other maps, and counters that a full ring cannot lose. Changed here and
 /// by user space, in place.

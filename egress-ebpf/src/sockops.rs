@@ -107,7 +107,10 @@ fn limit_wait(ops: &SockOps) {
 /// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
-    let left = |socket: SocketRecord| matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED);
+    let left = |socket: SocketRecord| {
+        matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED)
+            || socket.kind() == kind::DIRECT && socket.options() & option::LEFT != 0
+    };
     if ops.socket().is_some_and(left) {
         if ops.user_timeout() == Some(UNVERIFIED_WAIT_MS) {
             ops.set_user_timeout(0);

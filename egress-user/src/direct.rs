@@ -4,11 +4,13 @@
 //! hello is not whole yet.
 
 mod ender;
+mod held;
 pub(crate) mod refusal;
 mod waiting;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -19,9 +21,13 @@ use egress_common::{
     hello::{self, Finding},
 };
 
-use self::{ender::Ender, waiting::Waiting};
+use self::{
+    ender::Ender,
+    held::{Held, Judge},
+    waiting::Waiting,
+};
 use crate::{
-    kernel::{self, Maps, SandboxRecord},
+    kernel::{self, HeldPiece, Maps, SandboxRecord},
     sandbox::SandboxState,
 };
 
@@ -42,14 +48,27 @@ pub struct Direct {
     record: Arc<SandboxRecord>,
     ender: Arc<Ender>,
     waiting: Waiting,
+    held: Held,
 }
 
 impl Direct {
     /// Those of this sandbox. The kernel has to be able to end sockets of this network namespace
     /// ([`kernel::Destroyer::open`]): else no connection may be direct.
-    pub fn new(state: Arc<SandboxState>, maps: Arc<Maps>, record: Arc<SandboxRecord>) -> Arc<Self> {
+    /// Its processes are in `cgroup` and below.
+    pub fn new(
+        state: Arc<SandboxState>,
+        maps: Arc<Maps>,
+        record: Arc<SandboxRecord>,
+        cgroup: PathBuf,
+    ) -> Arc<Self> {
         let ender = Ender::new(maps.clone());
-        Arc::new(Self { state, maps, record, ender, waiting: Waiting::default() })
+        let held = Held::new(Judge::new(state.clone(), maps.clone(), ender.clone(), cgroup));
+        Arc::new(Self { state, maps, record, ender, waiting: Waiting::default(), held })
+    }
+
+    /// Deals with what the packet hook holds. Never blocks.
+    pub fn on_payload(&self, piece: HeldPiece) {
+        self.held.add(piece);
     }
 
     /// Deals with what the packet hook told.

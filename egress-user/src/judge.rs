@@ -3,9 +3,11 @@
 
 mod evidence;
 mod finding;
+mod held;
 mod hello;
 mod request;
 
 pub(crate) use evidence::{Admitted, Evidence};
 pub(crate) use finding::Ruling;
+pub(crate) use held::{Approved, Followed, HeldBytes, Rest};
 pub(crate) use request::may_upgrade;

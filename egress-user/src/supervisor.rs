@@ -9,6 +9,7 @@ mod events;
 mod held;
 mod name_servers;
 mod own;
+mod payloads;
 mod registry;
 mod ring;
 mod workers;
@@ -177,6 +178,9 @@ impl Supervisor {
         let held = maps
             .take_held()
             .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
+        let payloads = maps
+            .take_payloads()
+            .ok_or_else(|| failed("take the held payloads")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
         confine::start_helpers().map_err(failed("start the threads that keep rights"))?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
@@ -192,6 +196,8 @@ impl Supervisor {
             let _entered = runtime.enter();
             dispatcher.clone().follow().map_err(failed("watch the events"))?;
             held::follow(held, registry.clone()).map_err(failed("watch connects that are held"))?;
+            payloads::follow(payloads, registry.clone())
+                .map_err(failed("watch payloads that are held"))?;
         }
         Ok(Arc::new(Self {
             rights,

@@ -9,6 +9,7 @@ mod divide;
 #[cfg(debug_assertions)]
 pub(crate) mod misbehave;
 mod rights;
+mod sockets;
 
 pub use broker::{Broker, Event, Handed, failed};
 pub use divide::{DivideError, Division, divide};

@@ -4,7 +4,10 @@
 use libc::{c_int, c_long};
 
 use super::Role;
-use crate::sys::allowlist::{Condition, Is, Rule};
+use crate::sys::{
+    allowlist::{Condition, Is, Rule},
+    held_socket::SIOCOUTQNSD,
+};
 
 /// What every thread does: memory, waiting, ending, reading and writing what is open.
 const COMMON: &[c_long] = &[
@@ -78,6 +81,20 @@ const FILES: &[c_long] = &[
     libc::SYS_setfsgid,
     libc::SYS_setfsuid,
     libc::SYS_setgroups,
+    libc::SYS_statx,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+];
+
+/// What a program's socket is found by, besides [`FILES`]' way to a file.
+const FINDING: &[c_long] = &[
+    libc::SYS_getdents64,
+    libc::SYS_getsockopt,
+    libc::SYS_lseek,
+    libc::SYS_newfstatat,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_open,
+    libc::SYS_readlinkat,
     libc::SYS_statx,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_readlink,
@@ -161,16 +178,32 @@ pub(super) fn of(role: Role) -> Vec<Rule> {
         }
         Role::Files => {
             always(&mut rules, FILES);
-            // For reading alone. openat2(2) has its flags behind a pointer, and is not used.
-            let writing = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
-            let reading = Is::Without(bits(writing));
-            either(&mut rules, libc::SYS_openat, [vec![(2, reading)]]);
-            #[cfg(target_arch = "x86_64")]
-            either(&mut rules, libc::SYS_open, [vec![(1, reading)]]);
+            opening(&mut rules);
+        }
+        Role::Sockets => {
+            always(&mut rules, FINDING);
+            opening(&mut rules);
+            let options =
+                [libc::TCP_CORK, libc::TCP_REPAIR, libc::TCP_REPAIR_QUEUE, libc::TCP_USER_TIMEOUT];
+            either(
+                &mut rules,
+                libc::SYS_setsockopt,
+                options.map(|option| vec![(1, exactly(libc::IPPROTO_TCP)), (2, exactly(option))]),
+            );
+            requests(&mut rules, &[SIOCOUTQNSD]);
         }
     }
     common(&mut rules);
     rules
+}
+
+/// Files, for reading alone. openat2(2) has its flags behind a pointer, and is not used.
+fn opening(rules: &mut Vec<Rule>) {
+    let writing = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
+    let reading = Is::Without(bits(writing));
+    either(rules, libc::SYS_openat, [vec![(2, reading)]]);
+    #[cfg(target_arch = "x86_64")]
+    either(rules, libc::SYS_open, [vec![(1, reading)]]);
 }
 
 fn common(rules: &mut Vec<Rule>) {
@@ -251,8 +284,6 @@ mod tests {
         libc::SYS_ptrace,
         libc::SYS_process_vm_readv,
         libc::SYS_process_vm_writev,
-        libc::SYS_pidfd_getfd,
-        libc::SYS_pidfd_open,
         libc::SYS_kill,
         libc::SYS_tkill,
         libc::SYS_setns,
@@ -287,6 +318,11 @@ mod tests {
             let rules = of(role);
             for never in NEVER {
                 assert!(rules.iter().all(|rule| rule.call != *never), "{role:?}: {never}");
+            }
+            // What others have open is taken by one role alone, which reads nothing of what it says.
+            for taking in [libc::SYS_pidfd_getfd, libc::SYS_pidfd_open] {
+                let takes = rules.iter().any(|rule| rule.call == taking);
+                assert_eq!(takes, role == Role::Sockets, "{role:?}: {taking}");
             }
         }
     }

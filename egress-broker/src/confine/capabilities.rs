@@ -18,13 +18,20 @@ const fn needed(role: Role) -> &'static [Capability] {
         Role::Files => {
             &[Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_DAC_READ_SEARCH]
         }
+        // pidfd_getfd(2) asks for the rights of a debugger over the program, whose descriptors another user lists;
+        // the sockets' repair mode (TCP_REPAIR) is the network's administrator's.
+        Role::Sockets => &[
+            Capability::CAP_SYS_PTRACE,
+            Capability::CAP_DAC_READ_SEARCH,
+            Capability::CAP_NET_ADMIN,
+        ],
     }
 }
 
 /// Takes all others from the calling thread.
 pub(super) fn keep(role: Role) -> io::Result<()> {
     let mut kept: CapsHashSet = needed(role).iter().copied().collect();
-    if role != Role::Files && needs_bpf()? {
+    if matches!(role, Role::Reader | Role::Ender) && needs_bpf()? {
         kept.insert(Capability::CAP_BPF);
     }
     take_all_but(&kept)
@@ -81,7 +88,11 @@ mod tests {
             Capability::CAP_SYS_MODULE,
         ];
         for role in Role::ALL {
-            assert!(ways_back.iter().all(|way| !needed(role).contains(way)), "{role:?}");
+            // Its list has neither ptrace(2) nor what writes to another's memory.
+            let is_known =
+                |way: &Capability| role == Role::Sockets && *way == Capability::CAP_SYS_PTRACE;
+            let back = |way: &&Capability| needed(role).contains(way) && !is_known(way);
+            assert_eq!(ways_back.iter().find(back), None, "{role:?}");
         }
     }
 }

@@ -20,6 +20,10 @@ const NEWEST: ABI = ABI::V6;
 /// Closes everything that the role does not open, with what the kernel has of Landlock; also abstract unix sockets of, and
 /// signals to, everybody else. Needs no_new_privs.
 pub(super) fn close(role: Role) -> io::Result<()> {
+    // Landlock would keep it from looking into any process that is not confined by it. Its list opens for reading alone.
+    if role == Role::Sockets {
+        return Ok(());
+    }
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
@@ -27,7 +31,7 @@ pub(super) fn close(role: Role) -> io::Result<()> {
         .and_then(Ruleset::create)
         .map_err(io::Error::other)?;
     let ruleset = match role {
-        Role::Reader | Role::Ender => ruleset,
+        Role::Reader | Role::Ender | Role::Sockets => ruleset,
         // The file and the links on its way are found anew each time, wherever they lead.
         Role::Files => {
             let root = PathFd::new("/").map_err(io::Error::other)?;

@@ -19,6 +19,9 @@ pub static FILES: Helper = Helper::new("egress-files", Role::Files);
 /// Starts the threads that end sockets, which have its rights.
 pub static ENDERS: Helper = Helper::new("egress-enders", Role::Ender);
 
+/// Starts the threads that look into the programs' sockets, which have its rights.
+pub static SOCKETS: Helper = Helper::new("egress-sockets", Role::Sockets);
+
 /// One such thread.
 pub struct Helper {
     name: &'static str,

@@ -11,7 +11,7 @@ use egress_common::abi::map;
 use super::error::KernelError;
 
 /// Maps that user space reads and writes while a sandbox lives, in the order in which they are handed on.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 16] = [
     map::SANDBOXES,
     map::PINS,
     map::NAMES,
@@ -25,6 +25,9 @@ const NAMES: [&str; 13] = [
     map::EVENTS,
     map::SYNS,
     map::RELEASED,
+    map::PAYLOADS,
+    map::APPROVALS,
+    map::APPROVED,
 ];
 
 /// Their descriptors. Whoever has one may read and write the map without any right (Linux 5.19; before, bpf(2)

@@ -9,6 +9,8 @@ fn connection() -> Connected {
     }
 }
 
+const WHICH: Which = Which { cookie: u64::MAX, tgid: 7 };
+
 fn asks() -> Vec<What> {
     vec![
         What::Probe,
@@ -20,6 +22,16 @@ fn asks() -> Vec<What> {
         What::Drained,
         What::Finished { has_refused: true },
         What::Failed,
+        What::Look { which: WHICH, known: 1, most: 2, patience: None },
+        What::Look {
+            which: WHICH,
+            known: 1,
+            most: 2,
+            patience: Some(Patience { from: 4000, to: 35_000 }),
+        },
+        What::Push { which: WHICH, ours: [1, 2] },
+        What::PushOn(WHICH),
+        What::Forget(9),
     ]
 }
 
@@ -57,6 +69,10 @@ fn what_is_told_arrives() {
         Tell::GiveUp,
         Tell::Ended { is_empty: true },
         Tell::Gone,
+        Tell::Seen(None),
+        Tell::Seen(Some(Seen { unsent: 7, is_patient: true })),
+        Tell::Unsent(None),
+        Tell::Unsent(Some(u32::MAX)),
     ] {
         assert_eq!(decode::<Tell>(&encode(&tell)), Some(tell));
     }
@@ -86,7 +102,7 @@ fn anything_but_a_whole_record_is_none() {
         bad[at] = 1;
         assert!(decode::<Ask>(&bad).is_none(), "{at}");
     }
-    for kind in [0, 10, 255] {
+    for kind in [0, 14, 255] {
         let mut bad = encode(&Ask { sandbox: 1, what: What::Probe });
         bad[8] = kind;
         assert!(decode::<Ask>(&bad).is_none(), "{kind}");

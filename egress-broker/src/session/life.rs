@@ -1,18 +1,25 @@
 //! A session from the proof of its path to the account of it.
 
 use std::{
+    fs::File,
+    io::{self, Seek, Write},
     os::fd::{AsFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::sys::{
+    memfd::{MFdFlags, memfd_create},
+    signal::Signal,
+};
 
 use super::{Session, SessionError, Stage, error::failed};
 use crate::{
+    ender::NotOurs,
+    held_sockets::{Held, Patience, Which},
     kernel::Devices,
     launch::{Arrived, Note, check_stdio_devices, exit},
-    message::{Tell, What},
+    message::{MOST_QUEUED, Seen, Tell, What},
     points::reach,
     sys::{
         access::writable_by,
@@ -202,7 +209,6 @@ impl Session {
         if !stage.takes(&ask.what) {
             return Err(SessionError::Misbehaved("asked for something out of turn"));
         }
-        let foreign = |_| SessionError::Misbehaved("asked for the end of a socket of others");
         match ask.what {
             What::End(cookie) => self.made.ender.end(cookie).map_err(foreign)?,
             What::EndConnection(connection) => {
@@ -216,10 +222,63 @@ impl Session {
                 let may = self.may_write(&descriptors);
                 self.link.give(&Tell::MayWrite(may), &[])?;
             }
+            What::Look { which, known, most, patience } => {
+                self.look(which, known, most, patience)?;
+            }
+            What::Push { which, ours } => {
+                if self.made.ender.has(which.cookie).map_err(foreign)? {
+                    self.made.sockets.push(which, ours);
+                }
+            }
+            What::PushOn(which) => self.push_on(which)?,
+            What::Forget(cookie) => self.made.sockets.forget(cookie),
             What::Failed => return Err(SessionError::Told),
             step => return Ok(Some(step)),
         }
         Ok(None)
+    }
+
+    /// Tells what a socket holds, from the thread of the sockets: a program can keep whoever asks waiting.
+    fn look(
+        &mut self,
+        which: Which,
+        known: u32,
+        most: u32,
+        patience: Option<Patience>,
+    ) -> Result<(), SessionError> {
+        let teller = self.link.teller();
+        if !self.made.ender.has(which.cookie).map_err(foreign)? {
+            teller.tell(&Tell::Seen(None), &[]);
+            return Ok(());
+        }
+        let most = most.min(MOST_QUEUED) as usize;
+        let then = move |held: io::Result<Held>| {
+            let seen = held.and_then(|Held { unsent, queue, is_patient }| {
+                let unsent = u32::try_from(unsent).unwrap_or(u32::MAX);
+                Ok((Seen { unsent, is_patient }, in_memory(&queue)?))
+            });
+            match seen {
+                Ok((seen, Some(file))) => teller.tell(&Tell::Seen(Some(seen)), &[file.as_fd()]),
+                Ok((seen, None)) => teller.tell(&Tell::Seen(Some(seen)), &[]),
+                Err(_) => teller.tell(&Tell::Seen(None), &[]),
+            }
+        };
+        let asked = self.made.sockets.look_then(which, known as usize, most, patience, then);
+        asked.map_err(failed("look into the sandbox's sockets"))
+    }
+
+    fn push_on(&mut self, which: Which) -> Result<(), SessionError> {
+        let teller = self.link.teller();
+        if !self.made.ender.has(which.cookie).map_err(foreign)? {
+            teller.tell(&Tell::Unsent(None), &[]);
+            return Ok(());
+        }
+        let then = move |unsent: io::Result<usize>| {
+            let unsent = unsent.ok().map(|unsent| u32::try_from(unsent).unwrap_or(u32::MAX));
+            teller.tell(&Tell::Unsent(unsent), &[]);
+        };
+        let asked = self.made.sockets.push_on_then(which, then);
+        asked.map_err(failed("look into the sandbox's sockets"))
     }
 
     /// Whether the command could write one of these files. What cannot be found out it could.
@@ -231,6 +290,21 @@ impl Session {
             || writable_by(&files, user.uid, user.gid, &user.groups)
                 .map_or(true, |writable| writable.contains(&true))
     }
+}
+
+fn foreign(_: NotOurs) -> SessionError {
+    SessionError::Misbehaved("asked for a socket of others")
+}
+
+/// A file in memory with these bytes, to be read from its beginning; none for none.
+fn in_memory(bytes: &[u8]) -> io::Result<Option<File>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut file = File::from(memfd_create(c"egress-queue", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(Some(file))
 }
 
 /// A note in records of its own, where it names many variables.

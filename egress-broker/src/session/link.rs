@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use super::{SessionError, error::failed};
@@ -12,12 +13,28 @@ use crate::{
 };
 
 pub(super) struct Link {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
+}
+
+/// Tells a worker something from another thread.
+pub(super) struct Teller {
+    socket: Arc<OwnedFd>,
+}
+
+impl Teller {
+    /// Where the worker is gone, nobody is to be told.
+    pub(super) fn tell(&self, tell: &Tell, descriptors: &[BorrowedFd<'_>]) {
+        let _ = send(self.socket.as_fd(), &encode(tell), descriptors);
+    }
 }
 
 impl Link {
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket }
+        Self { socket: Arc::new(socket) }
+    }
+
+    pub(super) fn teller(&self) -> Teller {
+        Teller { socket: self.socket.clone() }
     }
 
     pub(super) fn tell(&mut self, tell: &Tell) -> io::Result<()> {

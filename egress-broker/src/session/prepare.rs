@@ -12,6 +12,7 @@ use std::{
 use super::{Link, Placed, SessionError, error::failed};
 use crate::{
     ender::Ender,
+    held_sockets::HeldSockets,
     host::{Barred, Cgroup, Host, Listeners, STATUS_PLACE, StatusSocket},
     inject::Injector,
     kernel::{Destroyer, Devices, KernelError, Loaded, MapSet},
@@ -26,6 +27,7 @@ use crate::{
 pub(super) struct Made {
     pub(super) sandbox: u64,
     pub(super) ender: Arc<Ender>,
+    pub(super) sockets: HeldSockets,
     pub(super) signals: Signals,
     pub(super) init: Init,
     pub(super) maps: MapSet,
@@ -95,7 +97,19 @@ pub(super) fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError>
     // The listeners are the worker's alone from here on: where it dies, nobody has their ports.
     drop(descriptors);
     let ender = Ender::new(sandbox, &maps)?;
-    Ok(Made { sandbox, ender, signals, init, maps, devices, _status: status, place, terminal })
+    let sockets = HeldSockets::of(place.cgroup.inner());
+    Ok(Made {
+        sandbox,
+        ender,
+        sockets,
+        signals,
+        init,
+        maps,
+        devices,
+        _status: status,
+        place,
+        terminal,
+    })
 }
 
 fn not_loaded(error: KernelError) -> SessionError {

@@ -50,6 +50,13 @@ pub struct Packet {
     pub(super) skb: *mut __sk_buff,
 }
 
+/// Whether the kernel has `bpf_loop`.
+#[inline(always)]
+pub(super) fn has_loop() -> bool {
+    // SAFETY: a static that the loader has frozen; volatile, since to the compiler it is constant.
+    unsafe { read_volatile(&raw const HAVE_LOOP) == 1 }
+}
+
 impl Packet {
     #[inline(always)]
     pub fn new(ctx: SkBuffContext) -> Self {
@@ -216,8 +223,7 @@ impl Packet {
     /// Walks a hello's extensions.
     #[inline(always)]
     pub fn walk(&self, walk: &mut Walk) {
-        // SAFETY: as in `shares_pages`.
-        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+        if has_loop() {
             let mut carried = Carried { packet: *self, walk: *walk };
             // SAFETY: the verifier checks `extension` with `carried` as its argument.
             unsafe {
@@ -236,8 +242,7 @@ impl Packet {
     /// Walks the records around a hello.
     #[inline(always)]
     pub fn records(&self, records: &mut Records) {
-        // SAFETY: as in `shares_pages`.
-        if unsafe { read_volatile(&raw const HAVE_LOOP) } == 1 {
+        if has_loop() {
             let mut carried = CarriedRecords { packet: *self, records: *records };
             // SAFETY: the verifier checks `record` with `carried` as its argument.
             unsafe { bpf_loop(MAX_RECORDS, record as *mut c_void, (&raw mut carried).cast(), 0) };

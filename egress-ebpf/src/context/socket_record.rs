@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::bpf_sock, helpers::generated::bpf_sk_storage_get};
 use egress_common::{
     Address,
     answer::Answer,
-    flow::{SocketState, listener, option},
+    flow::{SocketState, kind, listener, option},
 };
 
 use super::Owner;
@@ -190,6 +190,39 @@ impl SocketRecord {
     pub fn set_reported(&self) {
         // SAFETY: as in `set_kind`.
         unsafe { (*self.0.as_ptr()).options |= option::REPORTED };
+    }
+
+    /// Whether a hello has left that no server has answered.
+    #[inline(always)]
+    pub fn is_provisional(&self) -> bool {
+        self.kind() == kind::PROVISIONAL
+    }
+
+    /// Sequence number behind the last byte that user space has a copy of, where [`option::REPORTED`] is set.
+    #[inline(always)]
+    pub fn told(&self) -> u32 {
+        // SAFETY: as in `state`.
+        unsafe { (*self.0.as_ptr()).told }
+    }
+
+    /// User space has copies of all before this.
+    #[inline(always)]
+    pub fn set_told(&self, told: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).told = told };
+        self.add_options(option::REPORTED);
+    }
+
+    #[inline(always)]
+    pub fn add_options(&self, options: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).options |= options };
+    }
+
+    #[inline(always)]
+    pub fn remove_options(&self, options: u32) {
+        // SAFETY: as in `set_kind`.
+        unsafe { (*self.0.as_ptr()).options &= !options };
     }
 
     /// The name that the socket has for its program; port 0 is none.

@@ -14,7 +14,7 @@ use egress_common::{
     usage::{self, NOBODY, Usage},
 };
 
-use crate::maps::{EVENTS, SYNS, USAGE};
+use crate::maps::{EVENTS, PAYLOADS, SYNS, USAGE};
 
 // linux/bpf.h, linux/errno.h.
 const NOEXIST: u64 = 1;
@@ -139,6 +139,17 @@ impl Owner {
         let unread =
             unsafe { (&raw mut (*usage).syns_unread, &raw mut (*usage).syns_unread_until) };
         may_fill(&SYNS, capacity::SYN_BYTES, unread, bytes)
+    }
+
+    /// The same of the ring of held payloads.
+    #[inline(always)]
+    pub fn may_tell(self, bytes: u64) -> bool {
+        let Some(usage) = self.usage() else { return false };
+        let usage = usage.as_ptr();
+        // SAFETY: as in `may_report`.
+        let unread =
+            unsafe { (&raw mut (*usage).payloads_unread, &raw mut (*usage).payloads_unread_until) };
+        may_fill(&PAYLOADS, capacity::PAYLOAD_BYTES, unread, bytes)
     }
 }
 

@@ -20,7 +20,7 @@ use egress_common::{
 
 use ipnet::IpNet;
 
-use super::{KernelError, MapSet, events::Events, usage::UsageTable};
+use super::{KernelError, MapSet, events::Events, payloads::ApprovalMaps, usage::UsageTable};
 use crate::{
     pins::ports_of,
     policy::{AddressAction, AddressEntry, Policy},
@@ -50,6 +50,8 @@ pub struct Maps {
     pub(super) leftovers: Mutex<Vec<u64>>,
     events: Option<RingBuf<MapData>>,
     pub(super) syns: Option<RingBuf<MapData>>,
+    pub(super) payloads: Option<RingBuf<MapData>>,
+    pub(super) approvals: Mutex<ApprovalMaps>,
     pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
 }
 
@@ -102,6 +104,11 @@ impl Maps {
             leftovers: Mutex::default(),
             events: Some(taken(maps, map::EVENTS, Map::RingBuf)?),
             syns: Some(taken(maps, map::SYNS, Map::RingBuf)?),
+            payloads: Some(taken(maps, map::PAYLOADS, Map::RingBuf)?),
+            approvals: Mutex::new(ApprovalMaps {
+                approvals: taken(maps, map::APPROVALS, Map::HashMap)?,
+                blocks: taken(maps, map::APPROVED, Map::HashMap)?,
+            }),
             released: Mutex::new(taken(maps, map::RELEASED, Map::HashMap)?),
         })
     }

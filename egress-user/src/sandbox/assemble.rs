@@ -1,6 +1,6 @@
 //! What serves a sandbox, put together: the same whether this process has made the sandbox or was handed it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use egress_common::sandbox::Sandbox as Record;
 
@@ -82,11 +82,13 @@ impl Unproved {
         Ok(proved)
     }
 
-    /// Behind the proof: its rules, and what goes past the proxy.
+    /// Behind the proof: its rules, and what goes past the proxy. Its processes are in `cgroup` and below, for whoever may
+    /// look into them.
     pub(super) fn proved(
         self,
         supervisor: &Supervisor,
         name: String,
+        cgroup: PathBuf,
     ) -> Result<Proved, StartError> {
         let Self { policy, record, state, served } = self;
         let Served { proxy, dns, upstream, tasks, listeners } = served;
@@ -97,7 +99,7 @@ impl Unproved {
         let keeper = Arc::new(Keeper::new(state.clone(), maps.clone()));
         let may_be_direct = supervisor.can_end && policy.settings().mode != Mode::Limited;
         let direct =
-            may_be_direct.then(|| Direct::new(state.clone(), maps.clone(), record.clone()));
+            may_be_direct.then(|| Direct::new(state.clone(), maps.clone(), record.clone(), cgroup));
         if let Some(direct) = &direct {
             keeper.set_direct(direct.clone());
             tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());

@@ -1,6 +1,6 @@
 //! A sandbox that a broker has made, in the process that serves it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use nix::unistd::Uid;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -88,7 +88,7 @@ impl Served {
         confine::enter(Role::Reader)
             .map_err(failed("confine the process that serves the sandbox"))?;
         let notes = unproved.prove(|| broker.probe())?;
-        let proved = unproved.proved(&supervisor, given.name.clone())?;
+        let proved = unproved.proved(&supervisor, given.name.clone(), PathBuf::new())?;
         let Proved { sandbox, upstream, tasks } = proved;
         let source = status::Source {
             id: given.name.clone(),

@@ -8,7 +8,7 @@ use super::SandboxState;
 use crate::{
     direct::Direct,
     dns::Service,
-    kernel::{self, HeldEvent, KernelError, KernelEvent, Said, SandboxRecord},
+    kernel::{self, HeldEvent, HeldPiece, KernelError, KernelEvent, Said, SandboxRecord},
     own::Keeper,
     policy::Mode,
     proxy::Transparent,
@@ -48,6 +48,13 @@ impl Sandbox {
     /// What the kernel side tells of a connect that it holds.
     pub(crate) fn on_held(&self, event: HeldEvent) {
         self.proxy.on_held(event);
+    }
+
+    /// What the kernel side holds of a direct connection.
+    pub(crate) fn on_payload(&self, piece: HeldPiece) {
+        if let Some(direct) = &self.direct {
+            direct.on_payload(piece);
+        }
     }
 
     /// Writes what the policy of now says into the kernel's record.

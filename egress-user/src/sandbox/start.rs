@@ -94,7 +94,8 @@ impl Sandbox {
         };
         check_stdio_devices(devices)?;
         let name = cgroup.cgroup().name().to_owned();
-        let Proved { sandbox, upstream, tasks } = unproved.proved(supervisor, name)?;
+        let Proved { sandbox, upstream, tasks } =
+            unproved.proved(supervisor, name, cgroup.cgroup().inner())?;
         let program = Printable::of_bytes(command.program.as_encoded_bytes());
         let mut handle = Handle {
             supervisor: supervisor.clone(),

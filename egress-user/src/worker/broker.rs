@@ -15,6 +15,7 @@ use std::{
 };
 
 use egress_broker::{
+    held_sockets,
     host::ask_instead,
     message::{Ask, Given, SIZE, Tell, What, decode, encode},
     sys::link::{self, receive, send, send_now},
@@ -27,6 +28,7 @@ use crate::{
     host::Listeners,
     kernel::{Connected, MapSet},
     launch::Note,
+    worker::sockets::Sockets,
 };
 
 /// How long a question about files may take. What cannot be found out the command could have written.
@@ -83,6 +85,8 @@ pub struct Broker {
     pub(super) sandbox: u64,
     /// Held by whoever waits for an answer: one question at a time.
     answers: Mutex<Receiver<Tell>>,
+    /// The same of the programs' sockets, which a program can make last.
+    seen: Mutex<Receiver<(Tell, Vec<OwnedFd>)>>,
     events: Mutex<Option<UnboundedReceiver<Event>>>,
 }
 
@@ -103,13 +107,13 @@ impl Broker {
             _ => None,
         };
         let handed = handed.ok_or(io::ErrorKind::InvalidData)?;
-        let (answer, answers) = channel();
+        let ((answer, answers), (see, seen)) = (channel(), channel());
         let (event, events) = unbounded_channel();
         let heard = socket.try_clone()?;
         let (tell, told) = channel();
         let work = move || {
             enter_or_tell(Role::Reader, &tell);
-            listen(&heard, &answer, &event, &gone);
+            listen(&heard, &Hears { answer, see, event }, &gone);
         };
         thread::Builder::new().name("egress-link".to_owned()).spawn(work)?;
         told.recv().map_err(io::Error::other)??;
@@ -117,11 +121,13 @@ impl Broker {
             socket,
             sandbox: handed.given.sandbox,
             answers: Mutex::new(answers),
+            seen: Mutex::new(seen),
             events: Mutex::new(Some(events)),
         });
         OF_THIS_PROCESS.get_or_init(|| broker.clone());
         let asking = broker.clone();
         ask_instead(Box::new(move |files| asking.may_write(files)));
+        held_sockets::ask_instead(Box::new(Sockets(broker.clone())));
         Ok((broker, handed))
     }
 
@@ -193,7 +199,14 @@ impl Broker {
         !matches!(answers.recv_timeout(PATIENCE), Ok(Tell::MayWrite(false)))
     }
 
-    fn ask(&self, what: What) {
+    /// Asks about a socket, and waits for what is told of it.
+    pub(super) fn ask_of_socket(&self, what: What) -> Option<(Tell, Vec<OwnedFd>)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ask(what);
+        seen.recv().ok()
+    }
+
+    pub(super) fn ask(&self, what: What) {
         self.send(what, &[]);
     }
 
@@ -233,13 +246,16 @@ fn adopt(given: Given, descriptors: Vec<OwnedFd>) -> Option<Handed> {
     Some(Handed { given, maps, listeners, injector, status })
 }
 
+/// Whom the broker's words go to.
+struct Hears {
+    answer: Sender<Tell>,
+    see: Sender<(Tell, Vec<OwnedFd>)>,
+    event: UnboundedSender<Event>,
+}
+
 /// Until the broker is gone, and the process with it.
-fn listen(
-    socket: &OwnedFd,
-    answer: &Sender<Tell>,
-    event: &UnboundedSender<Event>,
-    gone: &impl Fn(bool),
-) {
+fn listen(socket: &OwnedFd, hears: &Hears, gone: &impl Fn(bool)) {
+    let Hears { answer, see, event } = hears;
     loop {
         // Nobody waits for what is told to nobody.
         match told(socket) {
@@ -252,6 +268,9 @@ fn listen(
             }
             Ok(Some((Tell::Ended { is_empty }, _))) => {
                 let _ = event.send(Event::Ended { is_empty });
+            }
+            Ok(Some((tell @ (Tell::Seen(_) | Tell::Unsent(_)), queue))) => {
+                let _ = see.send((tell, queue));
             }
             Ok(Some((tell, _))) => {
                 let _ = answer.send(tell);

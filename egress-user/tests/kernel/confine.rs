@@ -21,6 +21,9 @@ const KEEP: &[(&str, Rights)] = &[
     // Ends sockets by their cookies (SOCK_DESTROY). The second is made by the first while there is something to end.
     ("egress-enders", Rights::Only(&[Capability::CAP_NET_ADMIN])),
     ("egress-ender", Rights::Only(&[Capability::CAP_NET_ADMIN])),
+    // Take descriptors of the programs' sockets, to push and to read what is held; as above.
+    ("egress-sockets", Rights::Only(SOCKETS)),
+    ("egress-socket", Rights::Only(SOCKETS)),
     // Asks whether the command could have written the resolver's configuration, and reads it again.
     (
         "egress-files",
@@ -38,9 +41,12 @@ const KEEP: &[(&str, Rights)] = &[
     ("egress-init", Rights::All),
 ];
 
+const SOCKETS: &[Capability] =
+    &[Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH, Capability::CAP_NET_ADMIN];
+
 /// Who reads foreign bytes.
-const READERS: [&str; 5] =
-    ["egress", "egress-worker", "egress-runtime", "egress-teller", "egress-link"];
+const READERS: [&str; 6] =
+    ["egress", "egress-worker", "egress-runtime", "egress-teller", "egress-link", "egress-held"];
 
 enum Rights {
     All,
@@ -138,6 +144,7 @@ fn who_ends_sockets_or_reads_files_has_that_alone() {
     for (role, own) in [
         (Role::Ender, &["the sockets of others"][..]),
         (Role::Files, &["open a file", "look for a file"][..]),
+        (Role::Sockets, &["open a file", "look for a file", "take another's descriptor"][..]),
     ] {
         let confined = thread::spawn(move || {
             enter(role).unwrap();

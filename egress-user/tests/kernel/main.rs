@@ -54,6 +54,7 @@ mod misbehaving;
 mod mounts;
 mod names;
 mod networks;
+mod one_verdict;
 mod outage;
 mod own;
 mod packages;

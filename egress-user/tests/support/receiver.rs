@@ -41,6 +41,8 @@ pub(crate) struct Manner {
     pub(crate) stalls: bool,
     /// Once it has got something, says so much again and again; has got everything when that meets a reset.
     pub(crate) talks: Option<(usize, Duration)>,
+    /// Says one byte once it has got something.
+    pub(crate) answers: bool,
     /// Breaks the connection off once it has got so many bytes.
     pub(crate) resets_after: Option<usize>,
 }
@@ -143,6 +145,9 @@ fn serve(stream: &TcpStream, manner: &Manner, gate: &(Mutex<bool>, Condvar), tel
         match stream.read(&mut block) {
             Ok(0) => break,
             Ok(read) => {
+                if manner.answers && got.bytes.is_empty() && stream.write_all(b"!").is_err() {
+                    got.end = End::Reset;
+                }
                 // Once it has been spoken to: a reset would take what is not read yet.
                 if got.bytes.is_empty()
                     && let Some(talks) = manner.talks

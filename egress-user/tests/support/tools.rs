@@ -45,6 +45,7 @@ pub(crate) const TLS_SERVERS: &[(&str, &str)] = &[
 /// Scripts that stand in every world's directory.
 pub(crate) const SCRIPTS: &[(&str, &str)] = &[
     ("associated.py", include_str!("clients/associated.py")),
+    ("shapes.py", include_str!("clients/shapes.py")),
     ("attacks.py", include_str!("clients/attacks.py")),
     ("base.py", include_str!("clients/base.py")),
     ("connects.py", include_str!("clients/connects.py")),
