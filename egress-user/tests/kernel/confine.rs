@@ -10,8 +10,7 @@ use egress_user::confine::{Offered, Role, enter};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::processes::worker_of;
-use super::support::processes::{Task, eventually, tasks_of, with_argument};
+use super::support::processes::{Task, eventually, tasks_of, with_argument, worker_of};
 use super::support::{PYTHON, attempts, landlock_version, skip};
 use super::{ALLOWED, two_sites};
 

@@ -75,7 +75,7 @@ fn a_socket_of_others_is_not_ended() {
         .idle_stdin()
         .start(["sh", "-c", "read x"]);
     running.says_no_more();
-    running.finish().exited(125).complained("asked for the end of a socket of others");
+    running.finish().exited(125).complained("asked for a socket of others");
     client.write_all(b"on").expect("the connection lives");
     let mut heard = [0; 2];
     server.read_exact(&mut heard).expect("both ways");

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::death::token;
-use super::support::processes::{eventually, with_argument};
+use super::support::processes::{eventually, with_argument, worker_of};
 use super::support::{PYTHON, cgroup2};
 use super::{ALLOWED, OTHER, THIRD, two_sites};
 
@@ -59,20 +59,6 @@ const SENDS: &str = "import select, socket, sys\n\
         except OSError: pass\n    \
         s.close()\n  \
       if times > 1 << 20 and select.select([0], [], [], 0)[0]: break";
-
-/// The worker of a run: the child of the process that its caller knows.
-pub(super) fn worker_of(run: Pid) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
-    let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
-    ids.into_iter().find(|id| value(*id, "Uid:").starts_with("2120"))
-}
-
-/// A line of a process's status, its first word.
-fn value(process: i32, key: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
-}
 
 fn threads(process: i32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("its threads");

@@ -21,6 +21,20 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// The worker of a run: the child of the process that its caller knows.
+pub(crate) fn worker_of(run: Pid) -> Option<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
+    let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
+    ids.into_iter().find(|id| value(*id, "Uid:").starts_with("2120"))
+}
+
+/// A line of a process's status, its first word.
+fn value(process: i32, key: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
+}
+
 /// Ids of living processes with `word` among their arguments; zombies have none.
 pub(crate) fn with_argument(word: &str) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").expect("read /proc");
