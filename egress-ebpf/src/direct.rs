@@ -27,7 +27,7 @@ use crate::{
     maps::{LIVE, NAMES, UNVERIFIED},
     packet::Headers,
     payload,
-    segment::{DROP, GO_ON, PASSES, SYN, Segment, check},
+    segment::{DROP, GO_ON, PASSES, SYN, Segment, segment},
 };
 
 /// The connected address and port, by TCP without anything between the headers: on every packet,
@@ -62,8 +62,8 @@ pub fn fast_path(
 
 #[inline(always)]
 pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32 {
-    let mut segment = Segment::default();
-    match check(packet, socket, headers.transport, &mut segment) {
+    let segment = segment(packet, socket, headers.transport);
+    match segment.what() {
         GO_ON => {}
         PASSES => return PASS,
         DROP => return REFUSE,
@@ -71,22 +71,22 @@ pub fn on_egress(packet: Packet, socket: SocketRecord, headers: &Headers) -> i32
     }
     if socket.options() & option::REPORTED != 0
         && Packet::can_ask()
-        && payload::let_out(packet, socket, &segment) == PASS
+        && payload::let_out(packet, socket, segment) == PASS
     {
         return PASS;
     }
-    let finding = decide(packet, socket, &segment);
+    let finding = decide(packet, socket, segment);
     match finding {
         PASSES => PASS,
         DROP => REFUSE,
-        finding if Packet::can_ask() => payload::ask(packet, socket, &segment, finding),
+        finding if Packet::can_ask() => payload::ask(packet, socket, segment, finding),
         finding => refuse_unnamed(packet, socket, finding),
     }
 }
 
 /// Judges a segment: `PASSES`, `DROP`, or the number of a finding.
 #[inline(always)]
-fn decide(packet: Packet, socket: SocketRecord, segment: &Segment) -> u32 {
+fn decide(packet: Packet, socket: SocketRecord, segment: Segment) -> u32 {
     let examined = examine(packet, socket, segment);
     match (examined & WHAT) as u32 {
         JUDGE => {
@@ -110,7 +110,7 @@ const OFFSET: u64 = (1 << 20) - 1;
 
 /// Looks for a hello in a segment. A function of its own to the kernel.
 #[inline(never)]
-fn examine(packet: Packet, socket: SocketRecord, segment: &Segment) -> u64 {
+fn examine(packet: Packet, socket: SocketRecord, segment: Segment) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
     match inspect(&packet, socket, segment) {
         Ok(what) => what,
@@ -119,12 +119,15 @@ fn examine(packet: Packet, socket: SocketRecord, segment: &Segment) -> u64 {
 }
 
 #[inline(always)]
-fn inspect(packet: &Packet, socket: SocketRecord, segment: &Segment) -> Result<u64, Finding> {
+fn inspect(packet: &Packet, socket: SocketRecord, segment: Segment) -> Result<u64, Finding> {
     // Something has left, or what it belongs to is user space's to judge.
     if socket.options() & option::FOLLOWED != 0 {
         return Err(Finding::Unreadable);
     }
-    let Segment { sequence, acknowledged, start, length, .. } = *segment;
+    let (start, length) = (segment.start(), segment.length());
+    let Some((sequence, acknowledged)) = segment.numbers(packet) else {
+        return Ok(u64::from(DROP));
+    };
     let end = start + length;
     let mut hello = start;
     if socket.kind() == kind::DIRECT {

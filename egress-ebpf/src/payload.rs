@@ -23,25 +23,26 @@ use crate::{
 ///
 /// A function of its own to the kernel: nearly no socket is asked for.
 #[inline(never)]
-pub fn let_out(packet: Packet, socket: SocketRecord, segment: &Segment) -> i32 {
+pub fn let_out(packet: Packet, socket: SocketRecord, segment: Segment) -> i32 {
     let Some(approval) = lookup(&APPROVALS, &packet.cookie()) else { return REFUSE };
     // Of an earlier connection of the socket.
     if approval.connected_ns != socket.connected_ns() {
         return REFUSE;
     }
+    let Some((sequence, acknowledged)) = segment.numbers(&packet) else { return REFUSE };
     let next = socket.next();
     let behind = next.wrapping_sub(approval.from);
     if behind >= approval.length {
         return REFUSE;
     }
     let approved = approval.length - behind;
-    let again = next.wrapping_sub(segment.sequence);
-    let fresh = segment.length.wrapping_sub(again);
-    if again > segment.length || fresh > approved && approval.then != then::PASS {
+    let again = next.wrapping_sub(sequence);
+    let fresh = segment.length().wrapping_sub(again);
+    if again > segment.length() || fresh > approved && approval.then != then::PASS {
         return REFUSE;
     }
     let compared = if fresh < approved { fresh } else { approved };
-    if !packet.is_approved(next, segment.start + again, compared) {
+    if !packet.is_approved(next, segment.start() + again, compared) {
         return REFUSE;
     }
     socket.set_next(next.wrapping_add(fresh));
@@ -50,20 +51,20 @@ pub fn let_out(packet: Packet, socket: SocketRecord, segment: &Segment) -> i32 {
         socket.add_options(option::LEFT | option::FOLLOWED);
         return PASS;
     }
-    finish(packet, socket, segment, &approval);
+    finish(packet, socket, acknowledged, &approval);
     PASS
 }
 
 /// All that was approved has left.
 #[inline(always)]
-fn finish(packet: Packet, socket: SocketRecord, segment: &Segment, approval: &Approval) {
+fn finish(packet: Packet, socket: SocketRecord, acknowledged: u32, approval: &Approval) {
     match approval.then {
         then::HELLO => {
             context::note_hellos(&UNVERIFIED, &packet.cookie(), approval.hellos);
             socket.set_record(approval.record);
             if socket.kind() == kind::DIRECT {
                 // The server has said nothing to a hello yet.
-                socket.set_answer(&Answer::at(segment.acknowledged));
+                socket.set_answer(&Answer::at(acknowledged));
             }
             socket.set_hellos(approval.hellos);
             socket.remove_options(option::FOLLOWED);
@@ -81,13 +82,14 @@ fn finish(packet: Packet, socket: SocketRecord, segment: &Segment, approval: &Ap
 /// Holds a segment, and tells user space of what it does not have a copy of yet. Where the ring is full the next
 /// attempt tells it.
 #[inline(never)]
-pub fn ask(packet: Packet, socket: SocketRecord, segment: &Segment, finding: u32) -> i32 {
+pub fn ask(packet: Packet, socket: SocketRecord, segment: Segment, finding: u32) -> i32 {
+    let Some((sequence, _)) = segment.numbers(&packet) else { return REFUSE };
     let next = socket.next();
     let told = if socket.options() & option::REPORTED != 0 { socket.told() } else { next };
     // What has left since then is not to be told.
     let from = if told.wrapping_sub(next) < 1 << 31 { told } else { next };
-    let end = segment.sequence.wrapping_add(segment.length);
-    let is_end = segment.ends != 0;
+    let end = sequence.wrapping_add(segment.length());
+    let is_end = segment.ends();
     let mut fresh = end.wrapping_sub(from);
     if fresh >= 1 << 31 || fresh == 0 && !is_end {
         return REFUSE;
@@ -100,7 +102,7 @@ pub fn ask(packet: Packet, socket: SocketRecord, segment: &Segment, finding: u32
     if cut && fresh == 0 {
         return REFUSE;
     }
-    let offset = segment.start + from.wrapping_sub(segment.sequence);
+    let offset = segment.start() + from.wrapping_sub(sequence);
     let now = packet.tell(socket, from, offset, fresh, is_end && !cut, finding as u8);
     socket.set_told(now);
     if now == from {
