@@ -5,8 +5,7 @@
 //! program, an address to listen on or a right: what can be asked for is what stands here. Whatever is no such
 //! record, to its last byte, is refused, and ends the worker.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
+use self::fields::{cut, put_address, put_which, take_address, take_bool, take_which};
 use crate::{
     held_sockets::{Patience, Which},
     kernel::Connected,
@@ -352,57 +351,6 @@ impl Record for Tell {
     }
 }
 
-/// The beginning of a text, of at most so many bytes.
-fn cut(text: &str, most: usize) -> &[u8] {
-    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.as_bytes().get(..end.unwrap_or(0)).unwrap_or_default()
-}
-
-fn take_bool(from: &mut &[u8]) -> Option<bool> {
-    match u8::take(from)? {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
-    }
-}
-
-fn put_which(which: Which, to: &mut Vec<u8>) {
-    which.cookie.put(to);
-    which.tgid.put(to);
-}
-
-fn take_which(from: &mut &[u8]) -> Option<Which> {
-    Some(Which { cookie: u64::take(from)?, tgid: u32::take(from)? })
-}
-
-fn put_address(address: SocketAddr, to: &mut Vec<u8>) {
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            to.push(4);
-            to.extend(ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            to.push(6);
-            to.extend(ip.octets());
-        }
-    }
-    to.extend(address.port().to_le_bytes());
-}
-
-fn take_address(from: &mut &[u8]) -> Option<SocketAddr> {
-    let ip = match u8::take(from)? {
-        4 => IpAddr::V4(Ipv4Addr::from(octets(from)?)),
-        6 => IpAddr::V6(Ipv6Addr::from(octets(from)?)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, u16::from_le_bytes(octets(from)?)))
-}
-
-fn octets<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
-    let (octets, rest) = from.split_first_chunk()?;
-    *from = rest;
-    Some(*octets)
-}
-
+mod fields;
 #[cfg(test)]
 mod tests;
