@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::advice;
 use super::outcome::Finished;
-use super::processes::{eventually, tasks_of, worker_of};
+use super::processes::{eventually, tasks_of};
 use super::tools::slowness;
 use super::world::World;
 
@@ -236,18 +236,6 @@ impl<'w> Running<'w> {
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal)
             .unwrap_or_else(|error| panic!("send {signal} to {:?}: {error}", self.words));
-    }
-
-    /// The process that reads what the program sends: the worker, where the program is filtered.
-    pub(crate) fn reader(&self) -> Pid {
-        worker_of(self.pid()).map_or(self.pid(), Pid::from_raw)
-    }
-
-    /// Lets what [`Running::stop`] has stopped go on.
-    pub(crate) fn go_on(&self) {
-        for id in [self.reader(), self.pid()] {
-            kill(id, Signal::SIGCONT).expect("let it go on");
-        }
     }
 
     /// Stops the outermost process, and who reads for it, and waits until the last of their threads stands: until then

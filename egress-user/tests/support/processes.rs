@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::command::Running;
 use super::tools::slowness;
 
 /// How long a condition may take to come true; so many times longer where all is slow.
@@ -33,6 +34,20 @@ fn value(process: i32, key: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
+}
+
+impl Running<'_> {
+    /// The process that reads what the program sends: the worker, where the program is filtered.
+    pub(crate) fn reader(&self) -> Pid {
+        worker_of(self.pid()).map_or(self.pid(), Pid::from_raw)
+    }
+
+    /// Lets what [`Running::stop`] has stopped go on.
+    pub(crate) fn go_on(&self) {
+        for id in [self.reader(), self.pid()] {
+            kill(id, Signal::SIGCONT).expect("let it go on");
+        }
+    }
 }
 
 /// Ids of living processes with `word` among their arguments; zombies have none.
