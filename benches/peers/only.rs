@@ -21,6 +21,9 @@ const USAGE: &str = "only [--binary A --binary B] WAYS WORKS ROUNDS MILLISECONDS
 /// The work that needs no way: `egress run -- true`, from start to end.
 const START: &str = "start";
 
+/// Behind a work that is done on one processor otherwise: on two.
+const ON_TWO: &str = "@2";
+
 /// Lookups of a round, whose cost does not depend on the time given.
 const LOOKUPS: u32 = 300;
 
@@ -97,9 +100,12 @@ pub(crate) fn run(words: &[&str]) -> io::Result<()> {
             starts(&builds, request.rounds)?;
             continue;
         }
-        let is_bulk = work.starts_with("up") || work.starts_with("down");
+        let (work, is_wide) = match work.strip_suffix(ON_TWO) {
+            Some(work) => (work, true),
+            None => (work, work.starts_with("up") || work.starts_with("down")),
+        };
         let amount = if work == "dns" { LOOKUPS } else { request.milliseconds };
-        measure(&mut open, work, amount, if is_bulk { &two } else { &one }, request.rounds)?;
+        measure(&mut open, work, amount, if is_wide { &two } else { &one }, request.rounds)?;
         tell(work, &open, builds.len());
     }
     Ok(())

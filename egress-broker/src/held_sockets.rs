@@ -266,6 +266,11 @@ impl Sockets {
         // Without touching the socket's mode: nearly always there is no more.
         let unsent = socket.unsent()?;
         let queue = if unsent <= known { Vec::new() } else { socket.queue(most)? };
+        // Where it has grown meanwhile, it cannot be told which of its bytes were sent: next time.
+        let (unsent, queue) = match queue.is_empty() || socket.unsent()? == unsent {
+            true => (unsent, queue),
+            false => (known, Vec::new()),
+        };
         let is_patient = match patience {
             Some(patience) => wait(&socket, patience).is_ok(),
             None => false,

@@ -27,8 +27,6 @@ pub struct Order {
     pub inherited: Inherited,
     /// The worker, by its process id: a child.
     pub worker: i32,
-    /// How many threads of it accept connections.
-    pub workers: u32,
     /// How many transparent listeners of IPv6 there are to be.
     pub listeners6: u32,
     /// Whether something that was refused is a failure of a command that succeeded.
@@ -41,7 +39,6 @@ impl Wire for Order {
         self.command.put(to);
         self.inherited.put(to);
         self.worker.put(to);
-        self.workers.put(to);
         self.listeners6.put(to);
         u8::from(self.fail_on_refusal).put(to);
     }
@@ -54,7 +51,6 @@ impl Wire for Order {
             command: Command::take(from)?,
             inherited: Inherited::take(from)?,
             worker: i32::take(from)?,
-            workers: u32::take(from)?,
             listeners6: u32::take(from)?,
             fail_on_refusal: u8::take(from)? == 1,
         })
@@ -98,7 +94,6 @@ mod tests {
             },
             inherited: Inherited::of_this_process(),
             worker: 7,
-            workers: 2,
             listeners6: 32,
             fail_on_refusal: true,
         };

@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 11;
+pub const ABI_VERSION: u32 = 12;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -28,9 +28,11 @@ pub mod map {
     pub const SOCKETS: &str = "SOCKETS";
     /// Socket storage: [`crate::flow::SocketOwner`].
     pub const OWNERS: &str = "OWNERS";
+    /// Socket storage: [`crate::first_line::FollowedLine`].
+    pub const LINES: &str = "LINES";
     /// Ring buffer of [`crate::event::Event`].
     pub const EVENTS: &str = "EVENTS";
-    /// Ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].
+    /// Worker → ring buffer of [`crate::held::HeldSyn`] and [`crate::held::HeldHead`].
     pub const SYNS: &str = "SYNS";
     /// Socket cookie → [`crate::held::Released`].
     pub const RELEASED: &str = "RELEASED";
@@ -74,7 +76,7 @@ pub mod capacity {
     /// Bytes of the event ring, of all sandboxes; a power of two and of the page size. Each has a share
     /// of it: [`crate::usage::may_report`].
     pub const EVENT_BYTES: u32 = 1 << 18;
-    /// Bytes of the ring of held SYNs, of all sandboxes, as above.
+    /// Bytes of the rings of held SYNs, of all sandboxes and workers, as above.
     pub const SYN_BYTES: u32 = 1 << 20;
     /// Held connects that were let in and are not accepted yet.
     pub const RELEASED: u32 = FLOWS;
@@ -154,6 +156,8 @@ pub mod global {
     /// 1 where the kernel has `bpf_loop` (5.17): otherwise the extensions of a hello are walked by a
     /// loop that the verifier unrolls.
     pub const HAVE_LOOP: &str = "HAVE_LOOP";
+    /// 1 where the kernel's verifier takes the reading of first lines: otherwise user space reads all that is not TLS.
+    pub const FOLLOWS_LINES: &str = "FOLLOWS_LINES";
     /// Offsets, in bytes, of `head` and `end` in `struct sk_buff` and of `flags` in `struct
     /// skb_shared_info`. Without them (0) the packet hook cannot see pages that a program shares
     /// with a packet, and takes every one for such.

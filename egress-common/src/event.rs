@@ -76,9 +76,14 @@ pub struct Unverified {
     pub source_port: u16,
     /// Where it goes, host byte order.
     pub destination_port: u16,
-    /// Hellos of it that have left, counted only after user space was told of one that was not whole.
+    /// Hellos of it that have left, counted only after user space was told of one that was not whole;
+    /// [`LINE`] where payload of another protocol has.
     pub hellos: u32,
 }
+
+/// Of [`Unverified::hellos`]: the first line of another protocol than TLS has begun to leave. The rest are the
+/// hellos, or the times that some of the line was held.
+pub const LINE: u32 = 1 << 31;
 
 /// Which hook refused.
 #[repr(u8)]
@@ -132,9 +137,12 @@ pub enum Counter {
     PacketsDropped = 2,
     /// Connections that went straight out.
     Direct = 3,
+    /// SYNs that were held and not told of, as there was no room in the ring, or not in the sandbox's share of it:
+    /// the program's next one, a second later, is told of.
+    SynsLost = 4,
     /// Payloads of direct connections that found no room in the ring of held payloads, or not in the sandbox's
     /// share of it; they are held until the kernel sends them again, and told then.
-    PayloadsUntold = 4,
+    PayloadsUntold = 5,
 }
 
 /// Number of counters.

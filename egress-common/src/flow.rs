@@ -99,8 +99,8 @@ pub struct SocketState {
     pub local: Address,
     /// Its port, host byte order; 0 where the socket's own name is told.
     pub local_port: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// The worker whose listener the socket was redirected to, below [`crate::sandbox::WORKERS`].
+    pub worker: u16,
     /// With [`option::REPORTED`]: sequence number behind the last byte that user space has a copy of; the end of the
     /// stream counts as one.
     pub told: u32,
@@ -133,7 +133,7 @@ pub mod owner {
 pub mod option {
     /// Encrypted ClientHello passes.
     pub const ECH: u32 = 1;
-    /// A first payload that is not TLS passes, if it begins with a line that is no request's.
+    /// A first payload that is not TLS may pass, and a hello that names nobody.
     pub const UNREAD: u32 = 2;
     /// [`super::SocketState::next`] is known.
     pub const SEQUENCE: u32 = 4;
@@ -195,14 +195,17 @@ pub mod kind {
     /// TCP to the original destination itself; a good hello has left, and the server may still ask for
     /// another one.
     pub const PROVISIONAL: u16 = 7;
+    /// TCP to the original destination itself; the first line of another protocol than TLS has begun to leave, and
+    /// is looked at until it ends.
+    pub const LINE: u16 = 8;
     /// UDP that was connected to its original destination, which nothing may be sent to: a program that only
     /// asks the kernel for its own address is refused nothing.
-    pub const DATAGRAM: u16 = 8;
+    pub const DATAGRAM: u16 = 9;
     /// TCP to a listener on loopback that the same sandbox opened. Whose socket each packet would reach is asked
     /// until the connection is accepted.
-    pub const OWN: u16 = 9;
+    pub const OWN: u16 = 10;
     /// The same, from either end: the other end is a connection of the same sandbox.
-    pub const OWN_VERIFIED: u16 = 10;
+    pub const OWN_VERIFIED: u16 = 11;
     /// A listener that was connected before.
-    pub const LISTENER: u16 = 11;
+    pub const LISTENER: u16 = 12;
 }

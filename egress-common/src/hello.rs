@@ -60,6 +60,10 @@ pub enum Finding {
     OutOfOrder = 10,
     /// Not a hello at all: a packet that does not go where the connection goes.
     Diverted = 11,
+    /// Where other protocols may pass, what some server may read as an HTTP request.
+    Request = 12,
+    /// There, too little to tell whether it is one.
+    Undecided = 13,
 }
 
 impl Finding {
@@ -77,6 +81,8 @@ impl Finding {
             9 => Self::Urgent,
             10 => Self::OutOfOrder,
             11 => Self::Diverted,
+            12 => Self::Request,
+            13 => Self::Undecided,
             _ => return None,
         })
     }
@@ -219,6 +225,12 @@ impl Walk {
         }
         self.next = bounded(data + length);
         true
+    }
+
+    /// Whether an extension hides another name, or looks like it.
+    #[inline(always)]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted != 0
     }
 
     /// Where the hello ends.

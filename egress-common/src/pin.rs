@@ -27,7 +27,7 @@ pub struct PinValue {
     /// Of these, the ones that go straight out, their first payload being judged by the packet
     /// hook: whatever name a connection to this address and port names, it needs no proxy.
     pub direct: PortList,
-    /// Of the direct ones, those where a first payload that is not TLS passes unread.
+    /// Of the direct ones, those where a first payload that is not TLS may pass.
     pub unread: PortList,
 }
 
@@ -74,7 +74,7 @@ pub struct PortRanges<const N: usize> {
 pub type Ports = PortRanges<32>;
 
 /// Ports that need no proxy. What does not fit takes it.
-pub type PortList = PortRanges<8>;
+pub type PortList = PortRanges<64>;
 
 impl<const N: usize> PortRanges<N> {
     /// Most ranges.

@@ -1,11 +1,11 @@
 //! What one sandbox takes of what all sandboxes of a loaded object share, and what there is to count
 //! of it.
 
-use crate::{abi::capacity, event::COUNTERS};
+use crate::{abi::capacity, event::COUNTERS, sandbox::WORKERS};
 
 /// Element of the array [`crate::abi::map::USAGE`], one a sandbox, at [`crate::sandbox::Sandbox::slot`]. Both
 /// sides change it by atomic additions, user space in its own memory (the map is mapped there). As
-/// large as two cache lines, so that the count of one sandbox is no weight on another's.
+/// large as four cache lines, so that the count of one sandbox is no weight on another's.
 #[repr(C, align(128))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -26,19 +26,29 @@ pub struct Usage {
     pub asked: u64,
     /// Begin of the second in which they are counted, in CLOCK_BOOTTIME nanoseconds.
     pub asked_since_ns: u64,
-    /// Bytes of the ring of held SYNs, as [`Usage::unread`].
-    pub syns_unread: u64,
-    /// As [`Usage::unread_until`].
-    pub syns_unread_until: u64,
-    /// Bytes of the ring of held payloads, as [`Usage::unread`].
+    /// The same of the ring of held SYNs of each worker.
+    pub syns: [Unread; WORKERS],
+    /// The same of the ring of held payloads.
     pub payloads_unread: u64,
     /// As [`Usage::unread_until`].
     pub payloads_unread_until: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// What a sandbox has in a ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// As [`Usage::unread`].
+    pub bytes: u64,
+    /// As [`Usage::unread_until`].
+    pub until: u64,
 }
 
 const _: () = {
     // Both sides reckon in whole words, and the ring's share in its capacity.
-    assert!(size_of::<Usage>() == 128);
+    assert!(size_of::<Usage>() == 256);
     assert!(capacity::EVENT_BYTES.is_power_of_two());
     assert!(capacity::SYN_BYTES.is_power_of_two());
     assert!(capacity::PAYLOAD_BYTES.is_power_of_two());
@@ -83,8 +93,8 @@ pub mod word {
 /// `own`: bytes of its events that are not read yet; `unread`: of everybody's; `event`: of the new one; `ring`: of the
 /// whole ring.
 #[inline(always)]
-pub const fn may_report(own: u64, unread: u64, event: u64, ring: u32) -> bool {
-    own + unread + event <= ring as u64
+pub const fn may_report(own: u64, unread: u64, event: u64, ring: u64) -> bool {
+    own + unread + event <= ring
 }
 
 /// Most UDP sockets of a sandbox that may begin to ask the DNS listener within [`ASKED_WITHIN_NS`]; twelve
@@ -119,7 +129,7 @@ mod tests {
         loop {
             let before = unread;
             for own in own.iter_mut().take(by) {
-                if may_report(*own, unread, event, capacity::EVENT_BYTES) {
+                if may_report(*own, unread, event, u64::from(capacity::EVENT_BYTES)) {
                     *own += event;
                     unread += event;
                 }
@@ -136,7 +146,12 @@ mod tests {
             let own = flooded(by);
             let unread: u64 = own.iter().sum();
             let mut quiet = 0;
-            while may_report(quiet, unread + quiet, ring_bytes::<Event>(), capacity::EVENT_BYTES) {
+            while may_report(
+                quiet,
+                unread + quiet,
+                ring_bytes::<Event>(),
+                u64::from(capacity::EVENT_BYTES),
+            ) {
                 quiet += ring_bytes::<Event>();
             }
             let share = u64::from(capacity::EVENT_BYTES) / (by as u64 + 1);

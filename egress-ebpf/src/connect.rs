@@ -128,7 +128,7 @@ fn state(call: &SockAddr, sandbox: &Sandbox) -> SocketState {
         record_after: 0,
         local: Address { words: [0; 4] },
         local_port: 0,
-        reserved: 0,
+        worker: 0,
         told: 0,
     }
 }
@@ -139,11 +139,11 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
     let (owner, original) = (Owner::of(sandbox), call.address());
     // A v4-mapped destination of a v6 socket travels as IPv4.
     let to_v4 = call.family() == Family::V4 || original.v4_word().is_some();
-    let mut to = Listener { address: Address::LOOPBACK4, port: 0, family: 4 };
+    let mut to = Listener { address: Address::LOOPBACK4, port: 0, family: 4, worker: 0 };
     match (kind, to_v4) {
         (kind::DNS_UDP, true) => to.port = sandbox.dns_udp4_port,
         (kind::DNS_UDP, false) => {
-            to = Listener { address: Address::LOOPBACK6, port: sandbox.dns_udp6_port, family: 6 };
+            (to.address, to.port, to.family) = (Address::LOOPBACK6, sandbox.dns_udp6_port, 6);
         }
         _ => tcp_listener(call, sandbox, kind, to_v4, &original, &mut to),
     }
@@ -159,6 +159,7 @@ pub fn redirect(call: &SockAddr, sandbox: &Sandbox, kind: u16, hook: Hook) -> i3
         listener_port: to.port,
         listener_family: to.family,
         listener4: to.address.words[3],
+        worker: to.worker,
         ..state(call, sandbox)
     };
     if !call.remember(&state) {
@@ -175,6 +176,8 @@ struct Listener {
     port: u16,
     /// 4 or 6.
     family: u16,
+    /// Whose it is, of those of TCP.
+    worker: u16,
 }
 
 /// Which listener a TCP connection gets.
@@ -202,28 +205,39 @@ fn tcp_listener(
         // The kernel finds a port for a socket that has none.
         to.port = match (is_dns, is_bound) {
             (true, _) => sandbox.dns_tcp6_port,
-            (false, true) => free_listener6(call, sandbox, hash),
+            (false, true) => {
+                let found = free_listener6(call, sandbox, hash);
+                to.worker = (found >> 16).checked_rem(sandbox.workers).unwrap_or(0) as u16;
+                found as u16
+            }
             // By lot: no program can pile its connections up at one worker.
-            (false, false) => sandbox.tcp6_ports[worker],
+            (false, false) => {
+                to.worker = worker as u16;
+                sandbox.tcp6_ports[worker]
+            }
         };
-        let is_free = !is_bound || (to.port != 0 && !(is_dns && call.is_taken6(to.port)));
+        let is_free = !is_bound || (to.port != 0 && !(is_dns && call.connected6().has(to.port)));
         if is_free || sandbox.tcp6_ports[0] == 0 {
             return;
         }
     }
     to.family = 4;
+    to.worker = worker as u16;
     to.address = if is_bound { loopback4(hash) } else { Address::LOOPBACK4 };
     to.port = if is_dns { sandbox.dns_tcp4_port } else { sandbox.tcp4_ports[worker] };
 }
 
-/// 0 when every listener has a connection from the socket's port already.
+/// A port, and its place among the listeners in the upper half; port 0 when every listener has a connection from the
+/// socket's port already.
 #[inline(always)]
-fn free_listener6(call: &SockAddr, sandbox: &Sandbox, hash: u32) -> u16 {
+fn free_listener6(call: &SockAddr, sandbox: &Sandbox, hash: u32) -> u32 {
+    let mut connected = call.connected6();
     let mut index = 0;
     while index < LISTENERS6 {
-        let port = sandbox.tcp6_ports[(hash as usize).wrapping_add(index) & (LISTENERS6 - 1)];
-        if port != 0 && !call.is_taken6(port) {
-            return port;
+        let at = (hash as usize).wrapping_add(index) & (LISTENERS6 - 1);
+        let port = sandbox.tcp6_ports[at];
+        if port != 0 && !connected.has(port) {
+            return (at as u32) << 16 | u32::from(port);
         }
         index += 1;
     }

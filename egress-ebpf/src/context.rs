@@ -5,6 +5,7 @@
 
 mod device;
 mod held;
+mod line;
 mod owner;
 mod packet;
 mod payload;
@@ -41,7 +42,7 @@ use egress_common::{
 pub use device::Device;
 pub use held::{write_head, write_held};
 pub use owner::{At, Ends, InheritedStorage, Receiver};
-pub use packet::Packet;
+pub use packet::{Packet, follows_lines, has_loop};
 pub use sock_addr::{Family, SockAddr};
 pub use socket_record::SocketRecord;
 use socket_record::socket_record;

@@ -9,7 +9,7 @@ use egress_common::{
 };
 
 use crate::{
-    context::{Owner, boot_ns, current_ancestor, current_cgroup, lookup, pin_of},
+    context::{Owner, boot_ns, current_ancestor, current_cgroup, has_loop, lookup, pin_of},
     maps::{ADDRESSES, PINS, SANDBOXES},
 };
 
@@ -71,7 +71,11 @@ pub fn gate(sandbox: &Sandbox, address: &Address, port: u16) -> Result<Way, Reas
     // First, as most connections are these: user space has left out of `direct` what a rule for the
     // address, or `*`, opens, where names pass that no pin knows; and no denied address is pinned.
     if pinned && sandbox.flags & flags::DIRECT != 0 && pin.is_direct && !is_http(port) {
-        return Ok(if pin.is_unread { Way::DirectUnread } else { Way::Direct });
+        if !pin.is_unread {
+            return Ok(Way::Direct);
+        }
+        // What is not TLS is followed byte by byte, which an older kernel's verifier does not let pass.
+        return Ok(if has_loop() { Way::DirectUnread } else { Way::Proxy });
     }
     let key = Key::new(RuleKey::FULL_BITS, RuleKey { sandbox: sandbox.id, address: *address });
     // Both by reference: the lists of ports are too large for the stack.

@@ -14,7 +14,6 @@ use core::mem::MaybeUninit;
 
 use egress_common::{
     answer::Answer,
-    first_line,
     flow::{kind, option},
     hello::{Bytes, Finding, MAX_HELLOS, NAME_BYTES, Walk},
     pin::NameKey,
@@ -22,9 +21,10 @@ use egress_common::{
 };
 
 use crate::{
-    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add, usage},
+    context::{self, IPPROTO_TCP, PASS, Packet, REFUSE, SocketRecord, add},
     emit,
     maps::{LIVE, NAMES, UNVERIFIED},
+    opaque,
     packet::Headers,
     payload,
     segment::{DROP, GO_ON, PASSES, SYN, Segment, segment},
@@ -108,7 +108,7 @@ const HELLO: u32 = 20;
 const LEFT: u32 = 40;
 const OFFSET: u64 = (1 << 20) - 1;
 
-/// Looks for a hello in a segment. A function of its own to the kernel.
+/// Looks for what is to be judged in a segment. A function of its own to the kernel.
 #[inline(never)]
 fn examine(packet: Packet, socket: SocketRecord, segment: Segment) -> u64 {
     // No early return with `?`: see `decide::sandbox`.
@@ -129,8 +129,15 @@ fn inspect(packet: &Packet, socket: SocketRecord, segment: Segment) -> Result<u6
         return Ok(u64::from(DROP));
     };
     let end = start + length;
+    let is_first = socket.kind() == kind::DIRECT;
+    if socket.kind() == kind::LINE || is_first && opaque::begins(packet, socket, start) {
+        let again = socket.next().wrapping_sub(sequence);
+        socket.set_after(sequence.wrapping_add(length), 0);
+        let judged = opaque::judge(*packet, socket, start + again, end, segment.ends());
+        return Ok(u64::from(judged));
+    }
     let mut hello = start;
-    if socket.kind() == kind::DIRECT {
+    if is_first {
         // The server has said nothing to a hello yet.
         socket.set_answer(&Answer::at(acknowledged));
     } else {
@@ -163,7 +170,7 @@ fn inspect(packet: &Packet, socket: SocketRecord, segment: Segment) -> Result<u6
         };
         let next = hello + 5 + (u32::from(high) << 8 | u32::from(low));
         record = sequence.wrapping_add(next - start);
-        if next < end && !passes_unread(packet, socket, hello) {
+        if next < end {
             let mut records = Records::new(next, end);
             packet.records(&mut records);
             match records.finish() {
@@ -178,14 +185,6 @@ fn inspect(packet: &Packet, socket: SocketRecord, segment: Segment) -> Result<u6
     Ok(u64::from(JUDGE) | behind << BEHIND | u64::from(hello) << HELLO | u64::from(left) << LEFT)
 }
 
-/// Whether a first payload is not TLS, where that may pass.
-#[inline(always)]
-fn passes_unread(packet: &Packet, socket: SocketRecord, at: u32) -> bool {
-    socket.kind() == kind::DIRECT
-        && socket.options() & option::UNREAD != 0
-        && !matches!(packet.load::<2>(at), Some([22, 3]))
-}
-
 /// Judges the hello of a segment: `PASSES`, `DROP`, or the number of a finding that user space is to judge. A function of
 /// its own to the kernel: its stack holds a name.
 #[inline(never)]
@@ -195,8 +194,7 @@ fn judge(packet: Packet, socket: SocketRecord, hello: u32, left: u32, behind: u3
     // The hello's own finding comes first: what is refused by its name is refused for good.
     match read(&packet, socket, hello, left, key) {
         Ok(_) if behind != 0 => undecided(packet, socket, behind, key),
-        Ok(Some(pin)) => named(packet, socket, pin),
-        Ok(None) => unread(packet, socket),
+        Ok(pin) => named(packet, socket, pin),
         Err(finding) => undecided(packet, socket, finding as u32, key),
     }
 }
@@ -208,14 +206,14 @@ fn undecided(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) 
         return finding;
     }
     if finding == Finding::Incomplete as u32 {
-        await_rest(packet, socket, key);
+        await_rest(packet, socket, finding, key);
     } else {
         refuse(packet, socket, finding, key);
     }
     DROP
 }
 
-/// The pin of the hello at this offset; none for a first payload that passes unread.
+/// The pin of the hello at this offset; 0 where it names nobody and that may pass.
 #[inline(always)]
 fn read(
     packet: &Packet,
@@ -223,28 +221,30 @@ fn read(
     hello: u32,
     left: u32,
     key: &mut NameKey,
-) -> Result<Option<u64>, Finding> {
+) -> Result<u64, Finding> {
     let options = socket.options();
+    // Where another protocol may pass, a hello that names nobody may.
+    let may_be_nameless = options & option::UNREAD != 0;
     let mut walk = match Walk::begin(packet, hello, left) {
         Ok(walk) => walk,
-        Err(Finding::NotTls)
-            if options & option::UNREAD != 0
-                && socket.kind() == kind::DIRECT
-                && first_line::is_no_request(packet, hello, left) =>
-        {
-            return Ok(None);
-        }
+        Err(Finding::NoName) if may_be_nameless => return Ok(0),
         Err(finding) => return Err(finding),
     };
     packet.walk(&mut walk);
-    let said = walk.finish(packet, &mut key.name)?;
+    let found = walk.finish(packet, &mut key.name);
+    let is_hidden = walk.is_encrypted() && options & option::ECH == 0;
+    let said = match found {
+        Ok(said) => said,
+        Err(Finding::NoName) if may_be_nameless && !is_hidden => return Ok(0),
+        Err(finding) => return Err(finding),
+    };
     key.length = said.length;
-    if said.encrypted && options & option::ECH == 0 {
+    if is_hidden {
         return Err(Finding::Encrypted);
     }
     match context::named(&NAMES, key, socket.original().1) {
         // A connection may name what was pinned when it began.
-        Some((expires_ns, pin)) if expires_ns > socket.connected_ns() => Ok(Some(pin)),
+        Some((expires_ns, pin)) if expires_ns > socket.connected_ns() => Ok(pin),
         _ => Err(Finding::NotPinned),
     }
 }
@@ -283,14 +283,6 @@ pub fn switch_pin(socket: SocketRecord, pin: u64) {
     socket.set_pin(pin);
 }
 
-/// What is not TLS passes from its first byte to its last.
-#[inline(always)]
-fn unread(packet: Packet, socket: SocketRecord) -> u32 {
-    socket.set_kind(kind::VERIFIED);
-    socket.owner().remove(&UNVERIFIED, &packet.cookie(), usage::unverified);
-    PASSES
-}
-
 /// A packet to the machine itself ([`Finding::NotPinned`]), or to another place than the connection's, or of
 /// another form ([`Finding::Diverted`]): the machine itself changes what leaves (NAT of its own output,
 /// IPsec), or the program has set an option. Its proxy's packets are changed in the same way and nobody's
@@ -305,7 +297,7 @@ pub fn refuse_diverted(packet: Packet, socket: SocketRecord, finding: Finding) -
 
 /// A function of its own to the kernel: its stack holds a key.
 #[inline(never)]
-fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
+pub fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
     let key = NameKey {
         sandbox: 0,
         address: socket.original().0,
@@ -313,20 +305,18 @@ fn refuse_unnamed(packet: Packet, socket: SocketRecord, finding: u32) -> i32 {
         reserved: 0,
         name: [0; NAME_BYTES / 8],
     };
-    if finding == Finding::Incomplete as u32 {
-        await_rest(packet, socket, &key)
+    if finding == Finding::Incomplete as u32 || finding == Finding::Undecided as u32 {
+        await_rest(packet, socket, finding, &key)
     } else {
         refuse(packet, socket, finding, &key)
     }
 }
 
-/// The rest of the hello may come with the next write; user space waits for it, but not for ever.
+/// The rest may come with the next write; user space waits for it, but not for ever.
 #[inline(always)]
-fn await_rest(packet: Packet, socket: SocketRecord, key: &NameKey) -> i32 {
+fn await_rest(packet: Packet, socket: SocketRecord, finding: u32, key: &NameKey) -> i32 {
     // Where the ring is full the next attempt tells it.
-    if socket.options() & option::REPORTED == 0
-        && emit::hello(packet, socket, Finding::Incomplete as u32, key)
-    {
+    if socket.options() & option::REPORTED == 0 && emit::hello(packet, socket, finding, key) {
         socket.set_reported();
     }
     REFUSE

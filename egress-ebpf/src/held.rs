@@ -4,6 +4,7 @@
 //! What is held here opens nothing: whatever reaches a listener of ours is judged there.
 
 use egress_common::{
+    event::Counter,
     held::{HeldHead, HeldSyn, SYN_BYTES},
     usage::ring_bytes,
 };
@@ -37,14 +38,18 @@ pub fn on_syn(packet: Packet, socket: SocketRecord, flags: u32, transport: u32) 
     if packet.length() != length || length > SYN_BYTES as u32 {
         return REFUSE;
     }
-    if socket.owner().may_hold(ring_bytes::<HeldSyn>())
-        && let Some(mut entry) = SYNS.reserve::<HeldSyn>(0)
+    let (owner, worker) = (socket.owner(), socket.worker());
+    let Some(ring) = SYNS.get(worker) else { return REFUSE };
+    if owner.may_hold(ring, worker, ring_bytes::<HeldSyn>())
+        && let Some(mut entry) = ring.reserve(0)
     {
         if context::write_held(entry.as_mut_ptr(), packet, socket, cookie, length) {
             entry.submit(0);
         } else {
             entry.discard(0);
         }
+    } else {
+        owner.count(Counter::SynsLost);
     }
     REFUSE
 }
@@ -53,8 +58,10 @@ pub fn on_syn(packet: Packet, socket: SocketRecord, flags: u32, transport: u32) 
 #[inline(always)]
 pub fn gone(socket: SocketRecord, cookie: u64) {
     // Lost: user space finds out when nobody takes what it offers.
-    if socket.owner().may_hold(ring_bytes::<HeldHead>())
-        && let Some(mut entry) = SYNS.reserve::<HeldHead>(0)
+    let worker = socket.worker();
+    let Some(ring) = SYNS.get(worker) else { return };
+    if socket.owner().may_hold(ring, worker, ring_bytes::<HeldHead>())
+        && let Some(mut entry) = ring.reserve_untyped::<HeldHead>(0)
     {
         context::write_head(entry.as_mut_ptr(), socket, cookie, 0);
         entry.submit(0);

@@ -15,6 +15,7 @@ mod direct;
 mod emit;
 mod held;
 mod maps;
+mod opaque;
 mod own;
 mod packet;
 mod payload;

@@ -7,7 +7,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::SkStorage,
+    btf_maps::{self, ArrayOfMaps, SkStorage},
     macros::{btf_map, map},
     maps::{Array, HashMap, LpmTrie, LruHashMap, RingBuf},
 };
@@ -15,11 +15,12 @@ use egress_common::{
     abi::capacity,
     device::DeviceKey,
     event::Unverified,
+    first_line::FollowedLine,
     flow::{FlowKey, FlowValue, SocketOwner, SocketState},
-    held::Released,
+    held::{HeldSyn, Released},
     payload::{Approval, Block, BlockKey},
     pin::{NameKey, NameValue, PinKey, PinValue, RuleKey, RuleValue},
-    sandbox::Sandbox,
+    sandbox::{Sandbox, WORKERS},
     usage::Usage,
 };
 
@@ -82,6 +83,11 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 #[btf_map]
 pub static OWNERS: InheritedStorage<SocketOwner> = InheritedStorage::new();
 
+/// Written by the packet hook, for connections of other protocols than TLS that need no proxy. No memory: nothing of them
+/// leaves.
+#[btf_map]
+pub static LINES: SkStorage<FollowedLine> = SkStorage::new();
+
 /// Written by user space when a sandbox starts, from what the machine's kernel knows then. Full: the
 /// sandbox does not start.
 #[map]
@@ -93,12 +99,16 @@ pub static DEVICES: HashMap<DeviceKey, u32> =
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(capacity::EVENT_BYTES, 0);
 
-/// Read by user space. Full, or the sandbox's share of it: the SYN is dropped untold, and the program's own next
-/// one, a second later, is told.
-#[map]
-pub static SYNS: RingBuf = RingBuf::with_byte_size(capacity::SYN_BYTES, 0);
+/// Read by user space, each by its worker. Full, or the sandbox's share of it: the SYN is dropped untold, which is
+/// counted, and the program's own next one, a second later, is told.
+#[btf_map]
+pub static SYNS: ArrayOfMaps<SynRing, WORKERS> = ArrayOfMaps::new();
 
-/// Written and removed by user space. Full: the connect is let in without a name of its own.
+/// How large one is, user space says.
+pub type SynRing = btf_maps::RingBuf<HeldSyn, { capacity::SYN_BYTES as usize }>;
+
+/// Written by user space, removed when the socket is connected, or by user space. Full: the connect is let in
+/// without a name of its own.
 #[map]
 pub static RELEASED: HashMap<u64, Released> =
     HashMap::with_max_entries(capacity::RELEASED, BPF_F_NO_PREALLOC);

@@ -165,7 +165,7 @@ fn is_question(socket: Option<SocketRecord>, headers: &Headers) -> bool {
 /// Whether the connection goes to its destination itself.
 #[inline(always)]
 pub fn is_direct(kind: u16) -> bool {
-    matches!(kind, kind::DIRECT | kind::PROVISIONAL | kind::VERIFIED | kind::REFUSED)
+    matches!(kind, kind::DIRECT | kind::PROVISIONAL | kind::LINE | kind::VERIFIED | kind::REFUSED)
 }
 
 /// A function of its own to the kernel: its records would not fit on the stack with a name.

@@ -14,7 +14,7 @@ use egress_common::{
 
 use crate::{
     context::{self, PASS, Packet, REFUSE, SocketRecord, lookup, usage},
-    direct::switch_pin,
+    direct::{refuse_unnamed, switch_pin},
     maps::{APPROVALS, UNVERIFIED},
     segment::Segment,
 };
@@ -83,6 +83,10 @@ fn finish(packet: Packet, socket: SocketRecord, acknowledged: u32, approval: &Ap
 /// attempt tells it.
 #[inline(never)]
 pub fn ask(packet: Packet, socket: SocketRecord, segment: Segment, finding: u32) -> i32 {
+    // Of a line that has begun to leave user space does not have the beginning.
+    if socket.kind() == kind::LINE {
+        return refuse_unnamed(packet, socket, finding);
+    }
     let Some((sequence, _)) = segment.numbers(&packet) else { return REFUSE };
     let next = socket.next();
     let told = if socket.options() & option::REPORTED != 0 { socket.told() } else { next };

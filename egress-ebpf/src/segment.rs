@@ -5,7 +5,10 @@ use egress_common::{
     hello::{Bytes, Finding},
 };
 
-use crate::context::{Packet, SocketRecord};
+use crate::{
+    context::{Packet, SocketRecord},
+    opaque,
+};
 
 // Flags of a TCP header (RFC 9293 section 3.1).
 const FIN: u8 = 0x01;
@@ -95,6 +98,13 @@ fn checked(packet: &Packet, socket: SocketRecord, transport: u32) -> Result<u64,
             return Ok(DROP);
         }
         socket.set_next(sequence.wrapping_add(1));
+        return Ok(PASSES);
+    }
+    if socket.kind() == kind::LINE
+        && flags & FIN != 0
+        && sequence.wrapping_add(length) == socket.next()
+    {
+        opaque::verified(*packet, socket);
         return Ok(PASSES);
     }
     if length == 0 {

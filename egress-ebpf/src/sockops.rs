@@ -87,6 +87,8 @@ fn established(ops: &SockOps) {
     if socket.kind() == kind::TCP && socket.options() & option::HOLD != 0 {
         if let Some(released) = lookup(&RELEASED, &ops.cookie()) {
             socket.set_local(&released.local, released.local_port);
+            // No SYN of it comes any more.
+            let _ = RELEASED.remove(&ops.cookie());
         }
         return;
     }
@@ -103,12 +105,12 @@ fn limit_wait(ops: &SockOps) {
     }
 }
 
-/// A hello has left, and is acknowledged or sent again: from here on the network's troubles are the
+/// A hello, or what is none, has left, and is acknowledged or sent again: from here on the network's troubles are the
 /// program's. What is held back is never sent, and so never sent again.
 #[inline(always)]
 fn unlimit_wait(ops: &SockOps) {
     let left = |socket: SocketRecord| {
-        matches!(socket.kind(), kind::PROVISIONAL | kind::VERIFIED)
+        matches!(socket.kind(), kind::PROVISIONAL | kind::LINE | kind::VERIFIED)
             || socket.kind() == kind::DIRECT && socket.options() & option::LEFT != 0
     };
     if ops.socket().is_some_and(left) {

@@ -8,6 +8,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -19,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::quota::Quota;
+use crate::{quota::Quota, sys};
 
 /// How long an attempt is waited for before another is made beside it (RFC 8305 section 5).
 pub const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -54,9 +55,24 @@ pub type Attempt = Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send>>;
 /// Begins to connect when it is polled.
 pub fn attempt(address: DialAddress) -> Attempt {
     Box::pin(async move {
-        let stream = TcpStream::connect(address.0).await?;
+        let stream = connect(address.0).await?;
         Ok(Dialled { stream, address: address.0.ip() })
     })
+}
+
+/// As tokio's, but without a turn of the event loop where the answer is there at once: that of a server nearby is
+/// when connect(2) returns.
+async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = sys::sockets::begin_to_connect(to)?;
+    let is_over = sys::descriptors::is_writable(stream.as_fd());
+    let stream = TcpStream::from_std(stream)?;
+    if !is_over {
+        stream.writable().await?;
+    }
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
 }
 
 /// Waits for [`NEXT_AFTER`]; none when the attempt has come to nothing until then, and goes on.

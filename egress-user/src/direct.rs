@@ -17,9 +17,11 @@ use std::{
 
 use egress_common::{
     abi::UNVERIFIED_WAIT_MS,
-    event::HelloEvent,
+    event::{HelloEvent, LINE, Unverified},
     hello::{self, Finding},
 };
+
+use tokio::time::{Instant, sleep};
 
 use self::{
     ender::Ender,
@@ -40,6 +42,9 @@ const _: () = assert!(WHOLE_WITHIN.as_millis() < UNVERIFIED_WAIT_MS as u128);
 /// How long whoever takes a right back waits for the connections to end. They end at once, but for those whose
 /// program is within a call on the socket.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is still to be sent.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Those of one sandbox.
 pub struct Direct {
@@ -74,7 +79,7 @@ impl Direct {
     /// Deals with what the packet hook told.
     pub fn on_event(&self, hello: Box<HelloEvent>) {
         match Finding::from_number(hello.finding) {
-            Some(Finding::Incomplete) => {
+            Some(Finding::Incomplete | Finding::Undecided) => {
                 if let Some(oldest) = self.waiting.add(hello) {
                     self.end_incomplete(&oldest);
                 }
@@ -128,6 +133,19 @@ impl Direct {
         }
     }
 
+    /// The command has ended: waits until what it wrote of another protocol than TLS has been looked at to its
+    /// last byte, so that the kernel may send it without the filter; at most so long.
+    pub async fn delivered(&self, within: Duration) {
+        let until = Instant::now() + within;
+        let is_followed = |(_, one): &(u64, Unverified)| one.hellos & LINE != 0;
+        while self.maps.all_unverified(self.state.id).iter().any(is_followed) {
+            if Instant::now() >= until {
+                return;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Waits until what was to be ended has ended, at most `ENDED_WITHIN`; what takes longer ends later.
     pub fn settle(&self) {
         if !self.ender.settle(ENDED_WITHIN) {
@@ -138,8 +156,9 @@ impl Direct {
     fn end_incomplete(&self, hello: &HelloEvent) {
         // Meanwhile it may have become whole, or its connection may have ended.
         let unverified = self.maps.unverified(hello.event.cookie);
-        if unverified.is_some_and(|connection| connection.hellos == u32::from(hello.hellos)) {
-            self.end(hello, Finding::Incomplete);
+        let parts = |connection: &Unverified| connection.hellos & !LINE;
+        if unverified.is_some_and(|connection| parts(&connection) == u32::from(hello.hellos)) {
+            self.end(hello, Finding::from_number(hello.finding).unwrap_or(Finding::Incomplete));
         }
     }
 

@@ -36,14 +36,14 @@ pub trait Flows: Send + Sync {
     /// second call for it misses.
     fn take_tcp(&self, peer: PeerAddress, at: SocketAddr) -> Option<Flow>;
     /// Lets the SYNs of a socket that is held pass, and has it be called by this name once it is connected; by its
-    /// own where there is none. To be followed by [`Flows::forget_released`].
+    /// own where there is none. Where it comes to nothing, to be followed by [`Flows::forget_released`].
     ///
     /// # Errors
     /// When there is no room: it keeps its own name.
     fn release(&self, _cookie: u64, _local: Option<SocketAddr>) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// The socket is accepted, or nobody waits for it any more.
+    /// The socket has not connected, and nobody waits for it any more.
     fn forget_released(&self, _cookie: u64) {}
     /// Clears away records of sockets that have closed, and that nobody can accept any more: to be
     /// called when no listener has had connections waiting for [`FORGOTTEN_AFTER`].

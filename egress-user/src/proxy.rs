@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::net::TcpStream;
 
+use crate::relay;
+
 mod accept;
 mod admission;
 mod answers;
@@ -41,20 +43,21 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads more of a shared stream behind what is held, at most `N` bytes; false at its end. The buffer is on
-/// the stack: a connection that waits has none.
+/// Reads more of a shared stream behind what is held, at most `N` bytes, which are at most
+/// [`relay::READ_LIMIT_BYTES`]; false at its end. The buffer is the thread's: a connection that waits has none.
 async fn read_more<const N: usize>(stream: &TcpStream, held: &mut Vec<u8>) -> io::Result<bool> {
+    const { assert!(N <= relay::READ_LIMIT_BYTES) };
     loop {
         stream.readable().await?;
-        let mut chunk = [0; N];
-        match stream.try_read(&mut chunk) {
-            Ok(0) => return Ok(false),
-            Ok(length) => {
-                held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-                return Ok(true);
-            }
+        let read: io::Result<bool> = relay::with_buffer(|buffer| {
+            let chunk = buffer.get_mut(..N).unwrap_or_default();
+            let length = stream.try_read(chunk)?;
+            held.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            Ok(length > 0)
+        });
+        match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
     }
 }

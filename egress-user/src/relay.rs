@@ -38,6 +38,7 @@ mod watch;
 pub use breaks::cut;
 pub use deliver::{WITHIN, delivered};
 pub use pipe::MAX_PIPES;
+pub(crate) use pump::with_buffer;
 pub use pump::{READ_LIMIT_BYTES, end, pump, pump_until};
 pub use watch::Watch;
 

@@ -175,16 +175,14 @@ impl Supervisor {
         let events = maps
             .take_events()
             .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
-        let held = maps
-            .take_held()
-            .ok_or_else(|| failed("take the held connects")(io::ErrorKind::NotFound.into()))?;
+        let held = maps.take_held();
         let payloads = maps
             .take_payloads()
             .ok_or_else(|| failed("take the held payloads")(io::ErrorKind::NotFound.into()))?;
         let maps = Arc::new(maps);
         confine::start_helpers().map_err(failed("start the threads that keep rights"))?;
+        let workers = Workers::start(held.len()).map_err(failed("start a worker"))?;
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let workers = Workers::start(processors).map_err(failed("start a worker"))?;
         let runtime = workers::runtime(processors.min(2)).map_err(failed("start the runtime"))?;
         let fanout = Arc::new(OwnFanout::default());
         let own = own_addresses::Watch::start(fanout.clone())
@@ -195,10 +193,12 @@ impl Supervisor {
         {
             let _entered = runtime.enter();
             dispatcher.clone().follow().map_err(failed("watch the events"))?;
-            held::follow(held, registry.clone()).map_err(failed("watch connects that are held"))?;
             payloads::follow(payloads, registry.clone())
                 .map_err(failed("watch payloads that are held"))?;
         }
+        workers
+            .each(held, |held| held::follow(held, registry.clone()))
+            .map_err(failed("watch connects that are held"))?;
         Ok(Arc::new(Self {
             rights,
             maps,

@@ -10,7 +10,7 @@ use egress_common::Reason;
 
 use crate::policy::{
     Decision, Host, HostError, HttpRequest, Lookup, Origin, Payload, Policy, Refusal, Remedy,
-    Request, Route, Rule, Transport, UnixAddress, UnixRule,
+    Request, Route, RouteReason, Rule, Transport, UnixAddress, UnixRule,
 };
 
 /// What is asked about.
@@ -70,8 +70,8 @@ pub struct Verdict {
     pub remedy: Option<Remedy>,
     /// Where it may be dialled; none when it is refused, or no host.
     pub addresses: Vec<IpAddr>,
-    /// The way of its bytes, where it is an allowed TCP target.
-    pub route: Option<Route>,
+    /// The way of its bytes and why, where it is an allowed TCP target.
+    pub route: Option<(Route, RouteReason)>,
 }
 
 /// The line of a policy that decides.

@@ -43,6 +43,7 @@ fn json_has_the_decision_and_the_rule_with_its_place() {
             "host": "a.example.com",
             "evidence": "pin",
             "via": "kernel",
+            "via_reason": "port 443 is of TLS, whose server name is read",
             "addresses": ["93.184.216.34"],
         })
     );

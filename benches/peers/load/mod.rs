@@ -19,6 +19,11 @@ use via::Via;
 /// What the policy allows, and the hello names.
 pub(crate) const NAME: &str = "curl.test";
 pub(crate) const TARGET: &str = "93.184.216.34:443";
+/// A port where HTTP is not expected, and what is said there: a client of PostgreSQL asks for TLS, and the server has
+/// none. Only who reaches the target itself gets there.
+const OPAQUE: &str = "93.184.216.34:5432";
+const ASKED: [u8; 8] = *b"\0\0\0\x08\x04\xd2\x16\x2f";
+const NONE: [u8; 1] = *b"N";
 /// A hello of curl, as captured.
 static HELLO: &[u8] = include_bytes!("../../../egress-user/tests/data/hello/curl-openssl3.bin");
 /// A ServerHello of TLS 1.2 and nothing behind it: until a server has answered, a filter may look at what
@@ -110,6 +115,7 @@ fn one(
             json!({})
         }
         "connect" => summary(work::connect(via, time)?),
+        "opaque" => summary(work::opaque(time)?),
         "rate" => json!({ "rate": work::rate(via, time)? }),
         "ping" => summary(work::pings(&mut via.wanting(Want::Ping)?, Some(time), usize::MAX)?),
         // So many pings on one connection, whatever else is open.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ANSWER, CHUNK, HELLO, PING, TARGET, WANT, Want};
+use super::{ANSWER, ASKED, CHUNK, HELLO, NONE, OPAQUE, PING, TARGET, WANT, Want};
 
 /// More than any load opens at once, but for idle ones, which need none.
 const THREADS: usize = 48;
@@ -31,7 +31,22 @@ pub(crate) fn serve() -> io::Result<()> {
         };
         thread::Builder::new().stack_size(64 << 10).spawn(work)?;
     }
+    let opaque = TcpListener::bind(OPAQUE)?;
+    let work = move || {
+        for mut stream in opaque.incoming().flatten() {
+            let _ = refuse_tls(&mut stream);
+        }
+    };
+    thread::Builder::new().stack_size(64 << 10).spawn(work)?;
     ready_until_the_end()
+}
+
+/// One after the other, as its clients come.
+fn refuse_tls(stream: &mut TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.read_exact(&mut [0; ASKED.len()])?;
+    stream.write_all(&NONE)
 }
 
 /// Says that it is ready, and comes back when whoever started this closes standard input.

@@ -10,7 +10,7 @@ use std::{
 use benches::dns_wire::query;
 use serde_json::{Value, json};
 
-use super::{CHUNK, PATIENCE, PING, Want, via::Via};
+use super::{ASKED, CHUNK, NONE, OPAQUE, PATIENCE, PING, Want, via::Via};
 
 /// Clients that connect at the same time when connections are counted.
 const CONNECTORS: usize = 8;
@@ -34,6 +34,24 @@ fn connect_once(via: Via) -> io::Result<f64> {
     // The server closes first: what waits for the last packets is its port, and not the client's.
     let _ = stream.read(&mut [0; 1]);
     Ok(took)
+}
+
+/// The same of a protocol that is not TLS.
+pub(super) fn opaque(time: Duration) -> io::Result<Vec<f64>> {
+    let target: SocketAddr = OPAQUE.parse().map_err(io::Error::other)?;
+    let begun = Instant::now();
+    let mut times = Vec::with_capacity(1 << 14);
+    while begun.elapsed() < time {
+        let opening = Instant::now();
+        let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&ASKED)?;
+        stream.read_exact(&mut [0; NONE.len()])?;
+        times.push(opening.elapsed().as_secs_f64() * 1e6);
+        let _ = stream.read(&mut [0; 1]);
+    }
+    Ok(times)
 }
 
 /// Connections a second, several at the same time.

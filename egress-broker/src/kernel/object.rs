@@ -41,6 +41,22 @@ pub struct Programs {
 struct Form {
     set_retval: u8,
     bpf_loop: u8,
+    first_line: u8,
+}
+
+/// The first version of Linux on whose verifier the packet hook is tried with the reading of first lines. That of 6.1
+/// gives up after a million instructions.
+const FIRST_LINE_SINCE: (u32, u32) = (6, 6);
+
+/// Major and minor; (0, 0) where they cannot be read.
+fn kernel_version() -> (u32, u32) {
+    let Ok(name) = nix::sys::utsname::uname() else { return (0, 0) };
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (0, 0),
+    }
 }
 
 /// Links that hold the programs at a cgroup; closing them and removing their pins detaches.
@@ -69,11 +85,15 @@ impl Loaded {
     pub fn load_for(sandboxes: u32) -> Result<Self, KernelError> {
         let sandboxes = sandboxes.clamp(1, capacity::SANDBOXES);
         let layout = Layout::of_kernel();
-        let mut form = Form { set_retval: 1, bpf_loop: 1 };
+        let first_line = u8::from(kernel_version() >= FIRST_LINE_SINCE);
+        let mut form = Form { set_retval: 1, bpf_loop: 1, first_line };
         loop {
             match Self::load_form(form, layout, sandboxes) {
                 Err(KernelError::Load { program: "egress_create", .. }) if form.set_retval == 1 => {
                     form.set_retval = 0;
+                }
+                Err(KernelError::Load { program: "egress_packet", .. }) if form.first_line == 1 => {
+                    form.first_line = 0;
                 }
                 Err(KernelError::Load { program: "egress_packet", .. }) if form.bpf_loop == 1 => {
                     form.bpf_loop = 0;
@@ -95,6 +115,7 @@ impl Loaded {
             .btf(None)
             .override_global(global::HAVE_SET_RETVAL, &form.set_retval, true)
             .override_global(global::HAVE_LOOP, &form.bpf_loop, true)
+            .override_global(global::FOLLOWS_LINES, &form.first_line, true)
             .override_global(global::SKB_HEAD, &at.skb_head, true)
             .override_global(global::SKB_END, &at.skb_end, true)
             .override_global(global::SHARED_FLAGS, &at.shared_flags, true)
@@ -146,7 +167,7 @@ impl Loaded {
                 })?;
             programs.push((spec, duplicate(descriptor.as_fd())?));
         }
-        let maps = MapSet::of(&self.ebpf, self.judges_hellos, self.sandboxes)?;
+        let maps = MapSet::of(&mut self.ebpf, self.judges_hellos, self.sandboxes)?;
         Ok((Programs { programs, unverified, barrier }, maps))
     }
 }

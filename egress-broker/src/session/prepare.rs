@@ -58,7 +58,8 @@ pub(super) fn make(order: &Order, link: &mut Link) -> Result<Made, SessionError>
     let cgroup = Cgroup::create(&host.cgroup2, &host.pins)?;
     let sandbox = cgroup.id()?;
     reach("broker:cgroup");
-    let (workers, listeners6) = (order.workers as usize, order.listeners6 as usize);
+    // As many as the kernel side has rings for.
+    let (workers, listeners6) = (maps.rings().len(), order.listeners6 as usize);
     let listeners = Listeners::open(workers, listeners6, 1)?;
     let attached = programs.attach(sandbox, cgroup.outer(), &host.pins.join(cgroup.name()))?;
     reach("broker:attached");

@@ -1,6 +1,6 @@
 //! bpf(2) calls that aya 0.14 has no way to make: a link that can be pinned for every attach type
-//! (aya's link of a setsockopt program cannot), pinning by descriptor, and reading and removing an
-//! element at once.
+//! (aya's link of a setsockopt program cannot), pinning by descriptor, making a ring buffer that is put into an
+//! array of maps, and reading and removing an element at once.
 
 use std::{
     ffi::CString,
@@ -12,6 +12,7 @@ use std::{
     path::Path,
 };
 
+const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
@@ -19,6 +20,7 @@ const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_int = 4;
 const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 
 /// The part of `union bpf_attr` that BPF_LINK_CREATE reads for cgroups.
 #[repr(C)]
@@ -26,6 +28,16 @@ struct LinkCreate {
     program: u32,
     target: u32,
     attach_type: u32,
+    flags: u32,
+}
+
+/// The part of `union bpf_attr` that BPF_MAP_CREATE reads for a ring buffer.
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
     flags: u32,
 }
 
@@ -83,6 +95,23 @@ pub fn link_create(
     };
     let descriptor = bpf(BPF_LINK_CREATE, &attributes)?;
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: a descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A ring buffer of so many bytes, a power of two and of the page size.
+///
+/// # Errors
+/// What BPF_MAP_CREATE gives.
+pub fn ring_create(bytes: u32) -> io::Result<OwnedFd> {
+    let attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_RINGBUF,
+        key_size: 0,
+        value_size: 0,
+        max_entries: bytes,
+        flags: 0,
+    };
+    let descriptor = i32::try_from(bpf(BPF_MAP_CREATE, &attributes)?).map_err(io::Error::other)?;
     // SAFETY: a descriptor that the kernel has just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -32,6 +32,13 @@ pub fn is_readable_within(descriptor: BorrowedFd<'_>, patience: Duration) -> boo
     unsafe { libc::poll(&raw mut poll, 1, patience) > 0 }
 }
 
+/// Whether something can be written without waiting, or there is an error, as [`is_readable`].
+pub fn is_writable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one live record, which the kernel fills; no waiting.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
 /// Waits until something can be written, or nobody reads any more.
 pub fn wait_to_write(descriptor: impl AsFd) {
     let descriptor = descriptor.as_fd().as_raw_fd();

@@ -2,7 +2,13 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpStream},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike as _, SockaddrStorage, connect, socket,
 };
 
 /// Lets the kernel judge what a netlink request asks for, and sort its answers by that (since 4.20).
@@ -23,6 +29,45 @@ pub fn check_netlink_strictly(socket: BorrowedFd<'_>) -> io::Result<()> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Begins to connect a TCP socket that does not wait, as connect(2) of such a one does: when it is writable, it is
+/// connected, or has the error.
+///
+/// # Errors
+/// What socket(2) and connect(2) give, but EINPROGRESS.
+pub fn begin_to_connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(family, SockType::Stream, flags, None::<_>)?;
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
+        Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(socket.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Accepts a TCP connection without waiting for one, and tells who it is from. It does not wait, either.
+///
+/// # Errors
+/// What accept4(2) gives; EAGAIN where there is none.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let mut peer = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most as many bytes as the length allows, which are there.
+    let accepted = unsafe {
+        libc::accept4(listener.as_raw_fd(), peer.as_mut_ptr().cast(), &raw mut length, flags)
+    };
+    if accepted < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that the kernel has just made for us.
+    let accepted = TcpStream::from(unsafe { OwnedFd::from_raw_fd(accepted) });
+    // SAFETY: an address of that length, as the kernel has written it.
+    let peer = unsafe { SockaddrStorage::from_raw(peer.as_ptr().cast(), Some(length)) };
+    let v4 = || peer.as_ref()?.as_sockaddr_in().map(|&peer| SocketAddr::V4(peer.into()));
+    let v6 = || peer.as_ref()?.as_sockaddr_in6().map(|&peer| SocketAddr::V6(peer.into()));
+    Ok((accepted, v4().or_else(v6).ok_or(io::ErrorKind::InvalidData)?))
 }
 
 /// Cookie of the socket's network namespace, as the kernel side's records carry it.

@@ -32,6 +32,9 @@ use super::{
 /// looks at the form that is used alone.
 #[unsafe(no_mangle)]
 static HAVE_LOOP: u8 = 0;
+/// Written by the loader: 1 where the verifier takes the reading of first lines.
+#[unsafe(no_mangle)]
+static FOLLOWS_LINES: u8 = 0;
 /// Written by the loader: where `struct sk_buff` and `struct skb_shared_info` have what is read.
 #[unsafe(no_mangle)]
 static SKB_HEAD: u32 = 0;
@@ -52,9 +55,16 @@ pub struct Packet {
 
 /// Whether the kernel has `bpf_loop`.
 #[inline(always)]
-pub(super) fn has_loop() -> bool {
+pub fn has_loop() -> bool {
     // SAFETY: a static that the loader has frozen; volatile, since to the compiler it is constant.
     unsafe { read_volatile(&raw const HAVE_LOOP) == 1 }
+}
+
+/// Whether first lines are followed here.
+#[inline(always)]
+pub fn follows_lines() -> bool {
+    // SAFETY: as in `has_loop`.
+    has_loop() && unsafe { read_volatile(&raw const FOLLOWS_LINES) == 1 }
 }
 
 impl Packet {

@@ -1,11 +1,14 @@
 //! The context of cgroup/connect, sendmsg, recvmsg and getpeername.
 
-use core::ptr::{null_mut, read_volatile, write_volatile};
+use core::{
+    ffi::c_void,
+    ptr::{null_mut, read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     EbpfContext,
     bindings::{
-        BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
+        BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sock_tuple,
         bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
     },
     helpers::generated::{
@@ -41,6 +44,12 @@ impl SockAddr {
     #[inline(always)]
     pub fn new(ctx: SockAddrContext, family: Family) -> Self {
         Self { ctx, family }
+    }
+
+    /// The same, for a function of its own: behind a reference to this the verifier would find the context changed.
+    #[inline(always)]
+    pub fn again(&self) -> Self {
+        Self { ctx: SockAddrContext::new(self.ctx.sock_addr), family: self.family }
     }
 
     /// The address in the context, v4 in its mapped form.
@@ -163,9 +172,11 @@ impl SockAddr {
         )
     }
 
-    /// Whether a connection from the socket's own port to this port of `::1` exists already.
+    /// Connections from the socket's own port to ports of `::1`, as their packets arrive: from there, to the socket.
+    ///
+    /// Made once for all ports that are asked for: the verifier goes through every one of them.
     #[inline(always)]
-    pub fn is_taken6(&self, port: u16) -> bool {
+    pub fn connected6(&self) -> Connected6 {
         let sk = self.sk();
         // SAFETY: as in `own_port`; volatile, as in `address`.
         let mut own = unsafe {
@@ -182,30 +193,14 @@ impl SockAddr {
             // What the kernel will choose.
             own = Address::LOOPBACK6;
         }
-        // As its packets arrive: from there, to the socket.
-        let mut tuple = bpf_sock_tuple {
-            __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
-                ipv6: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
-                    saddr: Address::LOOPBACK6.words,
-                    daddr: own.words,
-                    sport: port.to_be(),
-                    dport: self.own_port().to_be(),
-                },
+        Connected6 {
+            ctx: self.ctx.as_ptr(),
+            tuple: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 {
+                saddr: Address::LOOPBACK6.words,
+                daddr: own.words,
+                sport: 0,
+                dport: self.own_port().to_be(),
             },
-        };
-        let length = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>() as u32;
-        // SAFETY: the helper takes the context, and reads as much of the tuple as it is told.
-        let found = unsafe {
-            bpf_skc_lookup_tcp(self.ctx.as_ptr(), &raw mut tuple, length, CURRENT_NETNS, 0)
-        };
-        if found.is_null() {
-            return false;
-        }
-        // SAFETY: a socket that the helper has given, and that is given back right here.
-        unsafe {
-            let state = read_volatile(&raw const (*found).state);
-            bpf_sk_release(found.cast());
-            state != TCP_LISTEN
         }
     }
 
@@ -233,5 +228,32 @@ impl SockAddr {
         // replaced whole: nothing of an earlier call on the socket survives.
         unsafe { *record = *state };
         true
+    }
+}
+
+/// See [`SockAddr::connected6`].
+pub struct Connected6 {
+    ctx: *mut c_void,
+    tuple: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
+}
+
+impl Connected6 {
+    /// Whether there is one to this port already.
+    #[inline(always)]
+    pub fn has(&mut self, port: u16) -> bool {
+        self.tuple.sport = port.to_be();
+        let length = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>() as u32;
+        let tuple: *mut bpf_sock_tuple = (&raw mut self.tuple).cast();
+        // SAFETY: the helper takes the context, and reads as much of the tuple as it is told.
+        let found = unsafe { bpf_skc_lookup_tcp(self.ctx, tuple, length, CURRENT_NETNS, 0) };
+        if found.is_null() {
+            return false;
+        }
+        // SAFETY: a socket that the helper has given, and that is given back right here.
+        unsafe {
+            let state = read_volatile(&raw const (*found).state);
+            bpf_sk_release(found.cast());
+            state != TCP_LISTEN
+        }
     }
 }

@@ -7,6 +7,7 @@ use egress_common::{
     Address,
     answer::Answer,
     flow::{SocketState, kind, listener, option},
+    sandbox::WORKERS,
 };
 
 use super::Owner;
@@ -66,6 +67,13 @@ impl SocketRecord {
             )
         };
         (listener(family, v4), port)
+    }
+
+    /// Whose listener that is, below [`WORKERS`].
+    #[inline(always)]
+    pub fn worker(&self) -> u32 {
+        // SAFETY: as in `state`.
+        u32::from(unsafe { (*self.0.as_ptr()).worker }) & (WORKERS as u32 - 1)
     }
 
     /// Bits of [`option`].

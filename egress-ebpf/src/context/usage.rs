@@ -2,23 +2,27 @@
 
 use core::{
     arch::asm,
-    ptr::{NonNull, read_volatile, write_volatile},
+    ptr::{self, NonNull, read_volatile, write_volatile},
 };
 
-use aya_ebpf::maps::{HashMap, RingBuf};
+use aya_ebpf::{
+    helpers::bpf_ringbuf_query,
+    maps::{HashMap, RingBuf},
+};
 use egress_common::{
     abi::capacity,
     event::Counter,
     flow::SocketState,
-    sandbox::Sandbox,
-    usage::{self, NOBODY, Usage},
+    sandbox::{Sandbox, WORKERS},
+    usage::{self, NOBODY, Unread, Usage},
 };
 
-use crate::maps::{EVENTS, PAYLOADS, SYNS, USAGE};
+use crate::maps::{EVENTS, PAYLOADS, SynRing, USAGE};
 
 // linux/bpf.h, linux/errno.h.
 const NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
+const RING_SIZE: u64 = 1;
 const CONSUMER_POSITION: u64 = 2;
 const PRODUCER_POSITION: u64 = 3;
 
@@ -127,18 +131,30 @@ impl Owner {
         let usage = usage.as_ptr();
         // SAFETY: the addresses of fields, which are not looked at here.
         let unread = unsafe { (&raw mut (*usage).unread, &raw mut (*usage).unread_until) };
-        may_fill(&EVENTS, capacity::EVENT_BYTES, unread, bytes)
+        may_fill(Room::of(&EVENTS, capacity::EVENT_BYTES), unread, bytes)
     }
 
-    /// The same of the ring of held SYNs.
+    /// The same of a worker's ring of held SYNs.
     #[inline(always)]
-    pub fn may_hold(self, bytes: u64) -> bool {
+    pub fn may_hold(self, ring: &SynRing, worker: u32, bytes: u64) -> bool {
         let Some(usage) = self.usage() else { return false };
-        let usage = usage.as_ptr();
-        // SAFETY: as in `may_report`.
-        let unread =
-            unsafe { (&raw mut (*usage).syns_unread, &raw mut (*usage).syns_unread_until) };
-        may_fill(&SYNS, capacity::SYN_BYTES, unread, bytes)
+        let (usage, worker) = (usage.as_ptr(), worker as usize & (WORKERS - 1));
+        // SAFETY: as in `may_report`; the verifier has seen that the index is one of the array.
+        let unread = unsafe {
+            let unread = (&raw mut (*usage).syns).cast::<Unread>().add(worker);
+            (&raw mut (*unread).bytes, &raw mut (*unread).until)
+        };
+        let ring = ptr::from_ref(ring).cast_mut().cast();
+        let query = |what| {
+            // SAFETY: a ring buffer, which lives as long as the program that has looked it up runs.
+            unsafe { bpf_ringbuf_query(ring, what) }
+        };
+        let room = Room {
+            size: query(RING_SIZE),
+            read: query(CONSUMER_POSITION),
+            written: query(PRODUCER_POSITION),
+        };
+        may_fill(room, unread, bytes)
     }
 
     /// The same of the ring of held payloads.
@@ -149,16 +165,34 @@ impl Owner {
         // SAFETY: as in `may_report`.
         let unread =
             unsafe { (&raw mut (*usage).payloads_unread, &raw mut (*usage).payloads_unread_until) };
-        may_fill(&PAYLOADS, capacity::PAYLOAD_BYTES, unread, bytes)
+        may_fill(Room::of(&PAYLOADS, capacity::PAYLOAD_BYTES), unread, bytes)
+    }
+}
+
+/// A ring: its size in bytes, and how far it is read and written.
+struct Room {
+    size: u64,
+    read: u64,
+    written: u64,
+}
+
+impl Room {
+    #[inline(always)]
+    fn of(ring: &RingBuf, size: u32) -> Self {
+        Self {
+            size: u64::from(size),
+            read: ring.query(CONSUMER_POSITION),
+            written: ring.query(PRODUCER_POSITION),
+        }
     }
 }
 
 /// Takes so many bytes of a ring, where they are in a sandbox's share of it. `unread`: its counts, within its
 /// record.
 #[inline(always)]
-fn may_fill(ring: &RingBuf, size: u32, unread: (*mut u64, *mut u64), bytes: u64) -> bool {
+fn may_fill(room: Room, unread: (*mut u64, *mut u64), bytes: u64) -> bool {
+    let Room { size, read, written } = room;
     let (unread, until) = unread;
-    let (read, written) = (ring.query(CONSUMER_POSITION), ring.query(PRODUCER_POSITION));
     // SAFETY: fields of a live element of an array; the verifier has seen its null check. Processors that do
     // this at once may forget an event of each other's.
     unsafe {

@@ -168,8 +168,9 @@ impl Shown {
         if let Some(remedy) = &self.verdict.remedy {
             fields["fix"] = json!(Advice::new(remedy, self.port).to_string());
         }
-        if let Some(route) = self.verdict.route {
+        if let Some((route, why)) = self.verdict.route {
             fields["via"] = json!(route.as_str());
+            fields["via_reason"] = json!(why.to_string());
         }
         if !self.notes.is_empty() {
             fields["note"] = json!(self.notes.join("; "));
@@ -197,8 +198,8 @@ impl Shown {
         if let Some(evidence) = self.evidence {
             line("evidence", evidence);
         }
-        if let Some(route) = self.verdict.route {
-            line("via", route.as_str());
+        if let Some((route, why)) = self.verdict.route {
+            line("via", &format!("{} ({why})", route.as_str()));
         }
         let list = |addresses: &[IpAddr]| {
             addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")

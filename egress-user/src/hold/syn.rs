@@ -1,6 +1,6 @@
 //! A held SYN, and the packets that answer it. Pure: bytes in, bytes out.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// IP protocol numbers.
 const TCP: u8 = 6;
@@ -66,6 +66,15 @@ impl Syn {
     /// Where it goes: to the listener.
     pub fn destination(&self) -> IpAddr {
         self.destination
+    }
+
+    /// Both with their ports, the source first.
+    pub fn ends(&self) -> [SocketAddr; 2] {
+        let port = |at| {
+            let bytes = self.transport.get(at..).and_then(|rest| rest.first_chunk());
+            bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes))
+        };
+        [SocketAddr::new(self.source, port(0)), SocketAddr::new(self.destination, port(2))]
     }
 
     /// The initial sequence number, which a later connection of the same socket does not have.

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use egress_common::Reason;
+use egress_common::{Reason, first_line::COMMAND_PORTS};
 
 use crate::{
     pins::{Pinned, Pins},
@@ -18,9 +18,6 @@ use crate::{
     },
     record::{Event, Grounds, MAX_NAMES, Seen, Subject},
 };
-
-/// Ports of Redis, its Sentinel, and memcached, whose text commands look like HTTP/0.9.
-const COMMAND_PORTS: [u16; 3] = [6379, 26379, 11211];
 
 /// What vouches for a connection to an original destination.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ impl Evidence {
         finding: Finding,
         name: Option<String>,
     ) -> Ruling {
-        let hello = |ech| Hello { server_name: name, ech, alpn: Vec::new() };
+        let hello = |ech| Hello { server_name: name, ech };
         let odd = |seen| {
             let refused = Some(self.refused(seen, Reason::ProtocolNotAllowed));
             Ruling { refused, by_name: false }
@@ -55,6 +55,8 @@ impl Evidence {
             Finding::Urgent => odd(Seen::UrgentData),
             Finding::OutOfOrder => odd(Seen::HelloOutOfOrder),
             Finding::Incomplete | Finding::Unreadable => odd(Seen::HelloInPieces),
+            Finding::Request => odd(Seen::BeginningOfRequest),
+            Finding::Undecided => odd(Seen::TooShort),
             Finding::Diverted => odd(Seen::ChangedPackets),
             Finding::SharedPages => odd(Seen::HelloInSharedPages),
         }

@@ -3,11 +3,15 @@
 //! The proxy passes bytes on while it reads; here they may leave in the pieces alone in which the kernel has them, and
 //! nobody reads on behind a verdict. So what the proxy would judge request by request is not for this way.
 
-use egress_common::{Reason, payload::then};
+use egress_common::{
+    Reason,
+    first_line::{self, FirstLine},
+    payload::then,
+};
 
 use super::evidence::{Admitted, Evidence};
 use crate::{
-    policy::{Name, Policy},
+    policy::{Name, Policy, opaque_port},
     record::{Event, Seen},
     sniff::{
         Beginning, Begun, Protocol, RequestStream, Sniffer, Step, TlsSniff, TlsSniffer,
@@ -109,6 +113,7 @@ impl Evidence {
                 [0x16, 3, ..] => self.hellos(policy, held),
                 [] => Rest::Done.into(),
                 [0x16] => self.wait(held, Seen::BeginningOfHello),
+                _ if self.is_too_short(held) => Rest::Need.into(),
                 _ => {
                     let beginning = Beginning::new(self.reads_commands());
                     followed.beginning = Some(Box::new(beginning));
@@ -133,6 +138,15 @@ impl Evidence {
                 }
             }
         }
+    }
+
+    /// Whether nothing tells yet that a client speaks another protocol than HTTP, on a port where it need not be
+    /// expected to wait for the answer to a word: nothing of it leaves, as in the kernel, until it pauses.
+    fn is_too_short(&self, held: HeldBytes<'_>) -> bool {
+        let line = FirstLine::of(self.target().port(), held.bytes);
+        let is_over = held.paused || held.late || held.ended;
+        let is_listed = opaque_port(self.target().port()).is_some();
+        is_listed && !is_over && line.begun(true) == first_line::Begun::Held
     }
 
     /// Hellos, and what may stand around them until the server answers.

@@ -73,9 +73,9 @@ impl AsFd for HeldSyns {
 }
 
 impl Maps {
-    /// The ring of held SYNs; only the first call gets it.
-    pub fn take_held(&mut self) -> Option<HeldSyns> {
-        self.syns.take().map(HeldSyns::new)
+    /// The rings of held SYNs, one a worker; only the first call gets any.
+    pub fn take_held(&mut self) -> Vec<HeldSyns> {
+        std::mem::take(&mut self.syns).into_iter().map(HeldSyns::new).collect()
     }
 
     /// Lets the SYNs of a socket pass, and has it be called by this name once it is connected; by its own where
@@ -95,7 +95,7 @@ impl Maps {
         map.insert(cookie, Wire(released), 0).map_err(io::Error::other)
     }
 
-    /// The counterpart of [`Maps::release`], once the socket is accepted, or nobody waits for it any more.
+    /// The counterpart of [`Maps::release`] where the socket was not connected, with which the kernel forgets it.
     pub(super) fn forget_released(&self, cookie: u64) {
         let mut map = self.released.lock().unwrap_or_else(PoisonError::into_inner);
         // Absent is as good.

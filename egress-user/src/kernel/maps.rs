@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     net::IpAddr,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
@@ -49,7 +49,8 @@ pub struct Maps {
     /// Sandboxes that have ended as the last, and of which the maps still have something.
     pub(super) leftovers: Mutex<Vec<u64>>,
     events: Option<RingBuf<MapData>>,
-    pub(super) syns: Option<RingBuf<MapData>>,
+    /// By worker.
+    pub(super) syns: Vec<RingBuf<MapData>>,
     pub(super) payloads: Option<RingBuf<MapData>>,
     pub(super) approvals: Mutex<ApprovalMaps>,
     pub(super) released: Mutex<HashMap<MapData, u64, Wire<Released>>>,
@@ -66,6 +67,14 @@ where
     let fail = |source| KernelError::Map { map: name, source: Box::new(source) };
     let data = MapData::from_fd(maps.open(name)?).map_err(fail)?;
     T::try_from(kind(data)).map_err(fail)
+}
+
+fn ring(descriptor: &OwnedFd) -> Result<RingBuf<MapData>, KernelError> {
+    let fail = |source| KernelError::Map { map: map::SYNS, source: Box::new(source) };
+    let opened = descriptor
+        .try_clone()
+        .map_err(|source| KernelError::System { what: "open a ring of held SYNs", source })?;
+    MapData::from_fd(opened).and_then(|data| RingBuf::try_from(Map::RingBuf(data))).map_err(fail)
 }
 
 fn sized<K, V>(maps: &MapSet, name: &'static str) -> Result<SizedMap<K, V>, KernelError>
@@ -103,7 +112,7 @@ impl Maps {
             })?,
             leftovers: Mutex::default(),
             events: Some(taken(maps, map::EVENTS, Map::RingBuf)?),
-            syns: Some(taken(maps, map::SYNS, Map::RingBuf)?),
+            syns: maps.rings().iter().map(ring).collect::<Result<_, _>>()?,
             payloads: Some(taken(maps, map::PAYLOADS, Map::RingBuf)?),
             approvals: Mutex::new(ApprovalMaps {
                 approvals: taken(maps, map::APPROVALS, Map::HashMap)?,

@@ -11,7 +11,7 @@ use super::{
     Naming, Opening, Pins, list_of, ports_of, set_of,
     table::{Pin, PinTable},
 };
-use crate::policy::{PortSet, Transport};
+use crate::policy::{PortSet, Transport, WEB_PORTS};
 
 impl PinTable {
     /// What the store holds for the address; none when no live pin is left.
@@ -52,6 +52,7 @@ impl PinTable {
             return opening;
         }
         let (mut direct, mut unread) = (Vec::new(), Vec::new());
+        sets.push(PortSet::only(WEB_PORTS));
         for part in candidates.parts(&sets) {
             // All ports of a part are alike to every pin.
             let port = part.first();
@@ -60,7 +61,9 @@ impl PinTable {
             if !pins.iter().all(agrees) {
                 continue;
             }
-            match pins.iter().any(|pin| pin.grant.any_protocol(port)) {
+            // As the proxy: anything passes there, but for requests of hosts that are not judged.
+            let is_web = WEB_PORTS.contains(&port);
+            match !is_web || pins.iter().any(|pin| pin.grant.any_protocol(port)) {
                 true => unread.push(part),
                 false => direct.push(part),
             }

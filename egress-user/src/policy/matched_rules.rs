@@ -4,7 +4,8 @@ use std::sync::Arc;
 use egress_common::Reason;
 
 use super::{
-    HTTP_PORTS, Mode, Payload, PortRange, PortSet, Route, Rule, Settings, TLS_PORTS, Transport,
+    HTTP_PORTS, Mode, OPAQUE_PORTS, Payload, PortRange, PortSet, Route, Rule, Settings, TLS_PORTS,
+    Transport,
 };
 
 /// The lines of one pattern, the most specific that matched, all allows or all denies. Cheap to clone. Where they
@@ -110,7 +111,7 @@ impl MatchedRules {
     }
 
     /// The TCP ports of a name that its connections may reach without the proxy, the kernel judging
-    /// the name in their TLS hello: 443 and 8443, and what lines with `via = "kernel"` list, in this
+    /// their first payload: 443 and 8443, what lines with `via = "kernel"` list, and [`OPAQUE_PORTS`], in this
     /// order, unless a line asks for more than a name. A port may be there twice.
     ///
     /// In limited mode there are none, which is not asked here.
@@ -120,31 +121,16 @@ impl MatchedRules {
         });
         // Each way holds for all ports of a part.
         let (http, tls) = (PortSet::only(HTTP_PORTS), PortSet::only(TLS_PORTS));
+        let opaque = PortSet::only(OPAQUE_PORTS.map(|opaque| opaque.port));
         let own = || self.rules().iter().map(|rule| &rule.options.ports);
-        let parts = |set: &PortSet| set.parts(own().chain([&http, &tls]));
+        let parts = |set: &PortSet| set.parts(own().chain([&http, &tls, &opaque]));
         let listed = listed.flat_map(|rule| parts(&rule.options.ports));
-        let candidates = parts(&tls).into_iter().chain(listed);
-        let is_direct = |part: &PortRange| self.route(Mode::Full, part.first()) == Route::Kernel;
+        let candidates = parts(&tls).into_iter().chain(listed).chain(parts(&opaque));
+        let is_direct = |part: &PortRange| {
+            let port = part.first();
+            self.opens(port, Transport::Tcp) && self.route(Mode::Full, port).0 == Route::Kernel
+        };
         candidates.filter(is_direct).collect()
-    }
-
-    /// The way that connections to a name's address take on a TCP port, as far as its lines say.
-    pub fn route(&self, mode: Mode, port: u16) -> Route {
-        let opening = || self.opening(port, Transport::Tcp);
-        let written = |route| opening().any(|rule| rule.options.via == Some(route));
-        let by_kernel = written(Route::Kernel);
-        let suits = by_kernel || (TLS_PORTS.contains(&port) && !self.any_protocol(port));
-        let needs_proxy = mode == Mode::Limited
-            || HTTP_PORTS.contains(&port)
-            || written(Route::Proxy)
-            // To the kernel side ECH is a matter of the sandbox, not of a name.
-            || opening().any(|rule| rule.options.ech.is_some())
-            || self.reads_requests(mode, port);
-        if suits && !needs_proxy && opening().next().is_some() {
-            Route::Kernel
-        } else {
-            Route::Proxy
-        }
     }
 
     /// The lines for which `accepts` holds; none where it holds for no line.
@@ -154,7 +140,11 @@ impl MatchedRules {
         Some(rules.fold(first, |grant, rule| grant.and(rule)))
     }
 
-    fn opening(&self, port: u16, transport: Transport) -> impl Iterator<Item = &Arc<Rule>> {
+    pub(super) fn opening(
+        &self,
+        port: u16,
+        transport: Transport,
+    ) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules().iter().filter(move |rule| rule.opens(port, transport))
     }
 }

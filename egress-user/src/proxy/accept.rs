@@ -39,7 +39,7 @@ use crate::{
     policy::{Name, Policy, Transport},
     record::{Event, GivenUp, Limit, Renewal, Subject},
     sandbox::{Ending, Live, SandboxState},
-    sys::descriptors::is_readable,
+    sys::{self, descriptors::is_readable},
 };
 
 /// Connections of one sandbox at once; each holds two descriptors and about 3 KiB. Beyond it new
@@ -103,6 +103,8 @@ impl Transparent {
     /// Serves a listener, a task a connection, for ever. Best on a runtime of one thread, one
     /// for each listener: a connection that stays on its thread costs a third less to set up.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Infallible {
+        let listener = Arc::new(listener);
+        self.held.serves(&listener);
         self.drain.owe();
         let queue = self.drain.owed();
         let mut begun = pin!(self.drain.begun());
@@ -128,23 +130,66 @@ impl Transparent {
                     continue;
                 }
             };
-            let flow =
-                client.local_addr().ok().and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
-            let Some(Flow { original: OriginalDestination(to), cookie, .. }) = flow else {
-                tracing::debug!(%peer, "connection of nobody's socket closed");
-                reset(&client);
-                continue;
-            };
-            let Some(client) = Held::accepted(&self, cookie, to, client) else { continue };
+            let at = client.local_addr().ok();
+            let Some((client, to)) = self.unheld(client, peer, at) else { continue };
             let permit = self.permit().await;
-            let proxy = Arc::clone(&self);
-            // Here, so that it is before the queue is empty.
-            self.drain.owe();
-            tokio::spawn(async move {
-                let _permit = permit;
-                proxy.connection(client, to, proxy.drain.owed()).await;
-            });
+            self.begin(client, to, permit);
         }
+    }
+
+    /// Accepts a connection where one waits: that of a connect that has just been let in, as a rule, whose two ends are
+    /// `expected`. Within the runtime that serves the listener.
+    pub(super) fn accept_one(self: &Arc<Self>, listener: &TcpListener, expected: [SocketAddr; 2]) {
+        // Who waits for room is the first in the queue.
+        if self.waits_for_room() {
+            return;
+        }
+        let accepted = sys::sockets::accept(listener.as_fd())
+            .and_then(|(client, peer)| Ok((TcpStream::from_std(client)?, peer)));
+        // Its error is the next accept's, too.
+        let Ok((client, peer)) = accepted else { return };
+        let [source, destination] = expected;
+        let at = if peer == source { Some(destination) } else { client.local_addr().ok() };
+        let Some((client, to)) = self.unheld(client, peer, at) else { return };
+        if let Some(permit) = self.try_permit() {
+            return self.begin(client, to, permit);
+        }
+        let proxy = Arc::clone(self);
+        self.drain.owe();
+        tokio::spawn(async move {
+            let owed = proxy.drain.owed();
+            let permit = proxy.permit().await;
+            proxy.begin(client, to, permit);
+            drop(owed);
+        });
+    }
+
+    /// A connection that was accepted, and where it wants to go; none where somebody waits for it, who has it
+    /// then, or where it is nobody's.
+    fn unheld(
+        self: &Arc<Self>,
+        client: TcpStream,
+        peer: SocketAddr,
+        at: Option<SocketAddr>,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        let flow = at.and_then(|at| self.flows.take_tcp(PeerAddress(peer), at));
+        let Some(Flow { original: OriginalDestination(to), cookie, .. }) = flow else {
+            tracing::debug!(%peer, "connection of nobody's socket closed");
+            reset(&client);
+            return None;
+        };
+        Held::accepted(self, cookie, to, client).map(|client| (client, to))
+    }
+
+    /// Has a connection followed, as a task of its own.
+    fn begin(self: &Arc<Self>, client: TcpStream, to: SocketAddr, permit: Permit) {
+        let proxy = Arc::clone(self);
+        // Here, so that it is before the queue is empty.
+        self.drain.owe();
+        tokio::spawn(async move {
+            let _permit = permit;
+            proxy.connection(client, to, proxy.drain.owed()).await;
+        });
     }
 
     async fn connection(&self, client: TcpStream, to: SocketAddr, owed: Owed<'_>) {
@@ -194,6 +239,8 @@ impl Transparent {
             () = connection.run() => {}
             () = self.drain.give_up(owed, client, server, to) => {}
         }
+        // Both ends know of the end by now: who waits for a connection of his own goes before the two closes.
+        tokio::task::yield_now().await;
     }
 
     /// What vouches for a connection by the policy of now, and its place in the list of those that it judges.

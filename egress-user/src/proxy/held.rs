@@ -14,8 +14,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
-    runtime::Handle,
+    net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
 
@@ -52,20 +51,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 struct Connect {
     proxy: Arc<Transparent>,
     injector: Arc<Injector>,
+    /// To which its SYN goes.
+    listener: Arc<TcpListener>,
     to: SocketAddr,
     syn: Syn,
     place: Place,
 }
 
-/// The kernel lets the socket's SYNs pass, until this is dropped.
+/// The kernel lets the socket's SYNs pass: until it is connected, or this is dropped.
 struct Release<'a> {
     proxy: &'a Transparent,
     cookie: u64,
+    is_connected: bool,
 }
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.proxy.flows.forget_released(self.cookie);
+        if !self.is_connected {
+            self.proxy.flows.forget_released(self.cookie);
+        }
     }
 }
 
@@ -92,12 +96,7 @@ impl Transparent {
         self.held.injector.get().is_some()
     }
 
-    /// A listener is served by this runtime: connects to it are dialled there.
-    pub fn serves(&self, at: SocketAddr, runtime: &Handle) {
-        self.held.serves(at, runtime);
-    }
-
-    /// What the kernel side tells of a connect that it holds.
+    /// What the kernel side tells of a connect that it holds. Within the runtime that serves its listener.
     pub fn on_held(self: &Arc<Self>, event: HeldEvent) {
         let Some(syn) = event.syn else { return self.held.gone(event.cookie) };
         let Some(injector) = self.held.injector.get() else { return };
@@ -105,12 +104,12 @@ impl Transparent {
             tracing::debug!(to = %event.to, "a held packet that is no SYN");
             return;
         };
-        let Some(worker) = self.held.worker(syn.is_v4(), event.listener_port) else { return };
+        let Some(listener) = self.held.listener(syn.is_v4(), event.listener_port) else { return };
         // Here, in the order in which the kernel tells of beginnings and ends.
         let place = Place::enter(self, event.cookie, syn.sequence(), event.to);
         let Some(place) = place else { return };
         let (proxy, injector) = (Arc::clone(self), Arc::clone(injector));
-        worker.spawn(Connect { proxy, injector, to: event.to, syn, place }.run());
+        tokio::spawn(Connect { proxy, injector, listener, to: event.to, syn, place }.run());
     }
 }
 
@@ -191,13 +190,25 @@ impl Connect {
     /// Sends the very SYN to the listener. With the name that the program's socket is to have: its own, where
     /// there is none. None where it is not accepted.
     async fn let_in(&mut self, local: Option<SocketAddr>) -> Option<Accepted> {
-        let cookie = self.place.cookie();
-        let _release = Release { proxy: &self.proxy, cookie };
+        let (proxy, cookie) = (Arc::clone(&self.proxy), self.place.cookie());
+        let mut release = Release { proxy: &proxy, cookie, is_connected: false };
         // First, as the program may ask for its name as soon as it is connected.
         if let Err(error) = self.proxy.flows.release(cookie, local) {
             tracing::debug!(to = %self.to, %error, "let in under its own name");
         }
         self.send_again();
+        // On one machine the whole handshake is over by now, as a rule.
+        self.proxy.accept_one(&self.listener, self.syn.ends());
+        let accepted = match self.place.accepted_already() {
+            None => self.accepted_late().await,
+            accepted => accepted,
+        };
+        release.is_connected = accepted.is_some();
+        accepted
+    }
+
+    /// Waits for it: the listener's queue may be full.
+    async fn accepted_late(&mut self) -> Option<Accepted> {
         // Behind one that waits for room this one would keep that room.
         let mut looks = interval(LOOK_EVERY);
         let mut late = pin!(sleep(ACCEPTED_WITHIN));

@@ -136,6 +136,10 @@ pub enum Seen {
     HelloInPieces,
     /// A TLS hello in pages that the program may still write to, on the kernel's path.
     HelloInSharedPages,
+    /// What may be a request, where the kernel's path lets other protocols pass.
+    BeginningOfRequest,
+    /// There, too little to tell.
+    TooShort,
     /// Packets that this machine changes behind the kernel's path.
     ChangedPackets,
 }
@@ -231,6 +235,18 @@ impl Seen {
             }
             Self::HelloInSharedPages => {
                 "a TLS hello in shared pages (the next one takes the proxy, which copies it)"
+            }
+            Self::BeginningOfRequest => {
+                return write!(
+                    f,
+                    "what may be HTTP to tcp {to} (the next one takes the proxy, which reads it)"
+                );
+            }
+            Self::TooShort => {
+                return write!(
+                    f,
+                    "too little to tell from HTTP to tcp {to} (the next one takes the proxy)"
+                );
             }
             Self::ChangedPackets => "packets that this machine changes (all take the proxy now)",
         };

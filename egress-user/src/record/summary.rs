@@ -29,6 +29,8 @@ pub struct Summary {
     pub packets: u64,
     /// Connections and lookups that were refused because a kernel table was full.
     pub full: u64,
+    /// Connects of which user space was told a second late, as too many began at once.
+    pub delayed: u64,
     /// A file of the system's configuration that has changed and was not read again, as the command could
     /// have written it.
     pub left_unread: Option<Printable>,
@@ -76,6 +78,13 @@ impl fmt::Display for Summary {
         if self.has_refused() {
             self.fmt_refused(f)?;
         }
+        if self.delayed > 0 {
+            writeln!(
+                f,
+                "egress: {} connections took a second longer: more began at once than there is room for",
+                self.delayed
+            )?;
+        }
         if let Some(path) = &self.left_unread {
             writeln!(
                 f,
@@ -109,6 +118,7 @@ mod tests {
             lost: 2,
             packets: 5,
             full: 1,
+            delayed: 4,
             left_unread: Some("/etc/resolv.conf\nx".into()),
         };
         let text = summary.to_string();
@@ -119,6 +129,7 @@ mod tests {
             "  evil.test: not_allowed",
             "  and 2 more that were not recorded (5 packets",
             "  1 connections or lookups",
+            "egress: 4 connections took a second longer",
             "egress: /etc/resolv.conf\\nx has changed",
         ];
         let lines: Vec<_> = text.lines().collect();

@@ -33,6 +33,11 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LIMIT_BYTES]);
 }
 
+/// Lets `read` use the thread's buffer, [`READ_LIMIT_BYTES`] large. It must not do so again meanwhile.
+pub(crate) fn with_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    BUFFER.with_borrow_mut(|buffer| read(buffer))
+}
+
 /// Moves bytes from `reader` to `writer` until the end of the stream, then ends `writer`'s stream
 /// too. `moved_bytes` counts what was written, as it is written. Busy, it takes one of `pipes`, if any is left.
 ///
@@ -246,7 +251,7 @@ impl<'a, W: Watch> Pump<'a, W> {
     }
 
     fn copy(&mut self) -> Result<Turn, PumpError> {
-        BUFFER.with_borrow_mut(|buffer| {
+        with_buffer(|buffer| {
             let len = match self.reader.try_read(buffer) {
                 Ok(0) => return Ok(Turn::EndOfStream),
                 Ok(len) => len,

@@ -85,8 +85,7 @@ fn keeps(
     match judged {
         // What remains of it is encrypted.
         Judged::Whole(Some(name)) if now.settings().mode != Mode::Limited => {
-            let hello =
-                Hello { server_name: Some(name.as_str().into()), ech: false, alpn: Vec::new() };
+            let hello = Hello { server_name: Some(name.as_str().into()), ech: false };
             vouched.judge_hello(now, &hello).is_ok()
         }
         Judged::Whole(_) | Judged::Requests | Judged::Nothing => false,

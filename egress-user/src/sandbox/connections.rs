@@ -65,7 +65,8 @@ pub struct Connections {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_number: HashMap<u64, Entry>,
+    /// The numbers are ours: nobody can choose them to collide.
+    by_number: HashMap<u64, Entry, foldhash::fast::RandomState>,
     last: u64,
     /// Of the newest policy that the list was gone through for.
     generation: u64,

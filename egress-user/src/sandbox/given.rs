@@ -155,13 +155,14 @@ impl Served {
 
     /// Until the sandbox has ended; false where something of it does not die.
     async fn deliver(&mut self) -> bool {
-        let proxy = self.sandbox.proxy.clone();
+        let (sandbox, drain) = (self.sandbox.clone(), self.drain);
+        let proxy = sandbox.proxy.clone();
         let mut is_draining = false;
         loop {
             let event = tokio::select! {
                 biased;
                 event = self.events.recv() => event,
-                () = proxy.drained(), if is_draining => {
+                () = delivered(&sandbox, drain), if is_draining => {
                     is_draining = false;
                     reach("worker:drained");
                     self.broker.drained();
@@ -188,5 +189,13 @@ impl Served {
     fn sum_up(self, is_empty: bool) -> Summary {
         let counts = self.supervisor.maps.remove_sandbox(self.sandbox.state.id);
         account(&self.sandbox, &self.supervisor, &self.upstream, is_empty, counts)
+    }
+}
+
+/// Waits until everything that the command wrote is delivered or given up.
+async fn delivered(sandbox: &Sandbox, within: Duration) {
+    sandbox.proxy.drained().await;
+    if let Some(direct) = &sandbox.direct {
+        direct.delivered(within).await;
     }
 }

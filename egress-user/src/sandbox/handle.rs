@@ -161,6 +161,9 @@ impl Handle {
     /// Waits until everything is delivered or given up.
     pub async fn drained(&self) {
         self.sandbox.proxy.drained().await;
+        if let Some(direct) = &self.sandbox.direct {
+            direct.delivered(self.drain).await;
+        }
     }
 
     /// Gives up what is still to be delivered.

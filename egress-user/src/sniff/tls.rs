@@ -1,17 +1,21 @@
-//! The ClientHello: two parsers that must agree.
+//! The ClientHello. One that is whole in the first record, and has one server name, as nearly all have, is read by the
+//! kernel side's code (`egress-common`), whose reading alone counts on direct connections: the same bytes have the same
+//! verdict on both ways. All others are read by two parsers that must agree.
 //!
 //! `walk` is a small bounded walk over records and handshake fragments (RFC 8446 section 5.1)
 //! that decides when a hello is complete and sees what servers do not report: ECH, name types,
 //! extra names. rustls then reads the same bytes as a real server does. Where the two would name
 //! different hosts, the hello is malformed: nobody may profit from a difference between parsers.
+//! Tests and fuzzing hold all three against each other.
 //!
 //! rustls refuses some hellos that an old server would take: no `signature_algorithms` (TLS 1.1
-//! and before), no null compression, an ECH extension that is not well-formed. So do we.
+//! and before), no null compression, an ECH extension that is not well-formed. So do we, where it is asked.
 //!
 //! Until the server has answered (`answer`), every hello of a connection is read like the first: a
 //! server may ask for a second one, and act on the name in that.
 use std::net::IpAddr;
 
+use egress_common::hello;
 use rustls::server::Acceptor;
 
 mod answer;
@@ -23,7 +27,7 @@ mod walk;
 
 pub use answer::AnswerWatch;
 pub use body::{LABEL_LIMIT_BYTES, NAME_LIMIT_BYTES};
-use walk::{Walk, Walked};
+use walk::{RECORD_HEADER_LEN, Walk, Walked};
 
 /// Most hellos of a connection: a server asks for a second one once (RFC 8446 section 4.1.4).
 pub const MAX_HELLOS: u32 = egress_common::hello::MAX_HELLOS;
@@ -81,14 +85,12 @@ pub enum TlsSniff {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The one `host_name` (RFC 6066 section 3), in lower case, else as sent: ASCII letters,
-    /// digits, `-`, `_` and `.`, perhaps a trailing dot; or an IP literal, which RFC 6066 forbids
+    /// digits, `-`, `_` and `.`; or an IP literal, which RFC 6066 forbids
     /// and servers ignore, so that a deny rule can still see it. `None`: no extension.
     pub server_name: Option<String>,
     /// An encrypted ClientHello extension is there (RFC 9849), real or GREASE: nobody but the
     /// server can tell which. Then `server_name` is only the outer name.
     pub ech: bool,
-    /// The protocols of ALPN (RFC 7301), in the client's order.
-    pub alpn: Vec<Vec<u8>>,
 }
 
 impl Hello {
@@ -119,6 +121,12 @@ impl TlsSniffer {
         if let Some(verdict) = &self.verdict {
             return verdict.clone();
         }
+        if let Some((hello, length)) = plain(held) {
+            self.records_len = length;
+            let verdict = TlsSniff::Hello(hello);
+            self.verdict = Some(verdict.clone());
+            return verdict;
+        }
         let verdict = match self.walk.advance(held) {
             Walked::Need => return TlsSniff::Need,
             Walked::NotTls => TlsSniff::NotTls,
@@ -138,6 +146,20 @@ impl TlsSniffer {
     pub fn hello_len(&self) -> usize {
         self.records_len
     }
+}
+
+/// A hello as nearly all are: whole in the first record, with one server name, as the kernel side reads it for direct
+/// connections; and its length. None where it is anything else.
+fn plain(held: &[u8]) -> Option<(Hello, usize)> {
+    let [22, 3, _, high, low, ..] = held else { return None };
+    let length = RECORD_HEADER_LEN + usize::from(u16::from_be_bytes([*high, *low]));
+    let (words, said) = hello::read(held.get(..length)?).ok()?;
+    let bytes = hello::bytes(&words);
+    let name = str::from_utf8(bytes.get(..said.length as usize)?).ok()?;
+    (!name.ends_with('.') && body::is_host_name(name)).then(|| {
+        let server_name = Some(name.to_owned());
+        (Hello { server_name, ech: said.encrypted }, length)
+    })
 }
 
 /// Reads the whole records of one hello with both parsers.
@@ -173,10 +195,6 @@ fn read_and_compare(mut records: &[u8]) -> Result<Hello, &'static str> {
     };
     if !names_agree {
         return Err("two parsers read different server names");
-    }
-    let theirs: Vec<&[u8]> = theirs.alpn().map(Iterator::collect).unwrap_or_default();
-    if !theirs.iter().copied().eq(hello.alpn.iter().map(Vec::as_slice)) {
-        return Err("two parsers read different application protocols");
     }
     Ok(hello)
 }

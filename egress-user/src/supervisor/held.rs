@@ -8,7 +8,7 @@ use crate::kernel::HeldSyns;
 /// Most that are given out before other tasks have their turn.
 const AT_ONCE: usize = 64;
 
-/// Gives them out as they come. Within a runtime.
+/// Gives those of one worker's listeners out as they come. Within its runtime: what comes of them stays there.
 pub(super) fn follow(mut held: HeldSyns, registry: Arc<Registry>) -> io::Result<()> {
     let at = held.as_fd().try_clone_to_owned()?;
     ring::follow(at.as_fd(), move || give_some(&mut held, &registry), tokio::task::yield_now)

@@ -28,16 +28,29 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// One a processor, at most [`WORKERS`].
-    pub(super) fn start(processors: usize) -> io::Result<Self> {
+    /// So many, at most [`WORKERS`].
+    pub(super) fn start(count: usize) -> io::Result<Self> {
         let end = Arc::new(Notify::new());
-        let count = processors.clamp(1, WORKERS);
+        let count = count.clamp(1, WORKERS);
         let started = (0..count).map(|_| start(end.clone())).collect::<io::Result<_>>()?;
         Ok(Self { runtimes: started, end, outbound: Outbound::default() })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.runtimes.len()
+    }
+
+    /// Does something for each worker, within its runtime.
+    pub(super) fn each<T>(
+        &self,
+        of_each: Vec<T>,
+        mut work: impl FnMut(T) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for (its, runtime) in of_each.into_iter().zip(&self.runtimes) {
+            let _entered = runtime.enter();
+            work(its)?;
+        }
+        Ok(())
     }
 
     /// Serves the listeners of a sandbox: those of each family go to the workers in turn.
@@ -53,7 +66,6 @@ impl Workers {
         for (listener, runtime) in listeners.into_iter().zip(self.runtimes.iter().cycle()) {
             // Here and not on the worker: the probe tries one of them, and another's listener must not
             // stay without anybody.
-            proxy.serves(listener.local_addr()?, runtime);
             let entered = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
             drop(entered);

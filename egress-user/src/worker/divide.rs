@@ -112,7 +112,6 @@ pub fn divide(
                 command,
                 inherited: Inherited::of_this_process(),
                 worker: worker.as_raw(),
-                workers: count(workers),
                 listeners6: count(descriptors.listeners6(workers)),
                 fail_on_refusal,
             };

@@ -75,6 +75,8 @@ mod shares;
 mod sockets;
 mod source_ports;
 mod status;
+mod straight;
+mod straight_clients;
 mod symptoms;
 mod terminal;
 mod told;

@@ -173,6 +173,29 @@ fn a_policy_that_changes_ends_what_it_refuses_and_nothing_else() {
     out.said("again refused\n").said("other TLS").said("ended connections by the proxy: 1\n");
 }
 
+/// Connects to the SSH port, and once more each time that a pipe is closed; says by which way.
+const WAYS: &str = r"
+import socket, sys
+import base
+def way():
+    with socket.create_connection((sys.argv[1], 22), 60) as s:
+        s.recv(3)
+        return base.way(s)
+print('way', way(), flush=True)
+for pipe in sys.argv[2:]:
+    open(pipe).read()
+    print('way', way(), flush=True)
+";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_policy_that_changes_the_way_holds_for_the_next_connection() {
+    let world = world();
+    world.file("ways.py", WAYS);
+    let out = driving(&world, "route").run([""; 0]);
+    out.succeeded().said("way direct\nway proxy\nway direct\n").said("ended 0: 0\n");
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn what_is_revoked_ends_and_may_come_again() {

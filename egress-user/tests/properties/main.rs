@@ -10,6 +10,7 @@ mod bodies;
 
 mod corpus;
 mod decisions;
+mod first_lines;
 mod hellos;
 mod imported;
 mod spelling;

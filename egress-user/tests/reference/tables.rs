@@ -2,17 +2,21 @@
 use std::fmt::Write;
 
 use egress_common::Reason;
-use egress_user::config::{
-    self, Flags,
-    keys::{KEYS, Key, Table},
-    presets,
+use egress_user::{
+    config::{
+        self, Flags,
+        keys::{KEYS, Key, Table},
+        presets,
+    },
+    policy::{OPAQUE_PORTS, OpaquePort},
 };
 
 /// Each by the name of its mark.
-pub(crate) fn all() -> [(&'static str, String); 4] {
+pub(crate) fn all() -> [(&'static str, String); 5] {
     [
         ("keys", config::reference(KEYS)),
         ("reasons", reasons()),
+        ("opaque ports", opaque_ports()),
         ("presets", presets()),
         ("not built", not_built()),
     ]
@@ -71,6 +75,14 @@ fn not_built() -> String {
                 text.push_str(&row);
             }
         }
+    }
+    text
+}
+
+fn opaque_ports() -> String {
+    let mut text = "| port | protocol | how a client begins |\n|---|---|---|\n".to_owned();
+    for OpaquePort { port, protocol, begins } in OPAQUE_PORTS {
+        writeln!(text, "| {port} | {protocol} | {begins} |").unwrap();
     }
     text
 }

@@ -43,6 +43,10 @@ pub(super) struct Connection {
     /// Sequence number of the first byte that has not left.
     from: u32,
     bytes: Vec<u8>,
+    /// How many of these came by packets; the rest was seen in the socket.
+    told: usize,
+    /// What was seen in the socket was something else: what may leave has to be written anew.
+    pub(super) is_revised: bool,
     ended: bool,
     pub(super) followed: Followed,
     /// When the first of these bytes came, and the last.
@@ -55,8 +59,10 @@ pub(super) struct Connection {
     pub(super) standing: Option<Standing>,
     /// It is being ended: what still comes of it is nobody's concern.
     pub(super) is_refused: bool,
-    /// Its time-out is ours to set, and was set.
+    /// Its time-out is long enough for a verdict, since it was set or is the program's own.
     pub(super) is_extended: bool,
+    /// It could not be set: the kernel gives the connection up soon.
+    pub(super) is_short: bool,
 }
 
 impl Connection {
@@ -66,6 +72,8 @@ impl Connection {
             head,
             from: head.next,
             bytes: Vec::new(),
+            told: 0,
+            is_revised: false,
             ended: false,
             followed: Followed::default(),
             since: now,
@@ -75,6 +83,7 @@ impl Connection {
             standing: None,
             is_refused: false,
             is_extended: false,
+            is_short: false,
         }
     }
 
@@ -94,7 +103,13 @@ impl Connection {
             self.leave(left as usize, now);
         }
         let at = piece.head.sequence.wrapping_sub(self.from) as usize;
+        // Packets say what will leave. Of what was seen in the socket the beginning may have been taken for another.
+        if at >= self.told && !agree(self.bytes.get(at..).unwrap_or_default(), &piece.bytes) {
+            self.bytes.truncate(at);
+            self.is_revised = true;
+        }
         self.put(at, &piece.bytes, now)?;
+        self.told = self.told.max((at + piece.bytes.len()).min(self.bytes.len()));
         self.ended |= piece.head.flags & piece::END != 0;
         Ok(())
     }
@@ -109,10 +124,10 @@ impl Connection {
 
     fn put(&mut self, at: usize, bytes: &[u8], now: Instant) -> Result<(), Misfit> {
         let known = self.bytes.get(at..).ok_or(Misfit)?;
-        let (again, fresh) = bytes.split_at(known.len().min(bytes.len()));
-        if !known.starts_with(again) {
+        if !agree(known, bytes) {
             return Err(Misfit);
         }
+        let fresh = bytes.get(known.len()..).unwrap_or_default();
         let room = (HELD_BYTES as usize).saturating_sub(self.bytes.len());
         let fresh = fresh.get(..room).unwrap_or(fresh);
         if !fresh.is_empty() {
@@ -130,12 +145,14 @@ impl Connection {
     pub(super) fn refuse(&mut self) {
         self.is_refused = true;
         self.bytes = Vec::new();
+        self.told = 0;
         self.followed = Followed::default();
     }
 
     /// So many bytes have left.
     pub(super) fn leave(&mut self, bytes: usize, now: Instant) {
         self.bytes.drain(..bytes.min(self.bytes.len()));
+        self.told = self.told.saturating_sub(bytes);
         self.followed.leave(bytes);
         self.from = self.from.wrapping_add(bytes as u32);
         if bytes > 0 {
@@ -184,6 +201,11 @@ impl Connection {
             late: self.waited(now) >= VERDICT_WITHIN || self.is_full(),
         }
     }
+}
+
+/// Whether two are alike as far as both go.
+fn agree(one: &[u8], other: &[u8]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 #[cfg(test)]

@@ -224,6 +224,7 @@ impl Judge {
             }
             Err(error) => tracing::debug!(%error, "no more is seen of what is held"),
         }
+        connection.is_short = is_late && !connection.is_extended;
         connection.searches += 1;
         self.judge(cookie, now);
         Next::Wait
@@ -251,10 +252,17 @@ impl Judge {
             Rest::Requests => return self.end(cookie, Finding::NotTls, now),
             // The kernel gives it up soon.
             Rest::Need
-                if connection.waited(now) >= super::super::WHOLE_WITHIN
-                    && !connection.is_extended =>
+                if connection.waited(now) >= super::super::WHOLE_WITHIN && connection.is_short =>
             {
                 return self.end(cookie, Finding::Incomplete, now);
+            }
+            // However often more comes, it is looked after in time.
+            Rest::Need
+                if connection.waited(now) >= EXTEND_AFTER
+                    && !connection.is_extended
+                    && !connection.is_short =>
+            {
+                connection.look_at = Some(now);
             }
             Rest::Need => {
                 let after = SEARCH_AFTER.saturating_mul(3_u32.saturating_pow(connection.searches));
@@ -276,7 +284,8 @@ impl Judge {
         let is_same = |one: &Standing| {
             (one.from, one.length, one.then, one.hellos) == (from, length, then, hellos)
         };
-        if connection.standing.as_ref().is_some_and(is_same) {
+        let is_revised = std::mem::take(&mut connection.is_revised);
+        if !is_revised && connection.standing.as_ref().is_some_and(is_same) {
             return;
         }
         let address = connection.to().ip();

@@ -27,7 +27,7 @@ fn refused(rules: &str, name: Option<&str>) -> Option<Reason> {
         pins.pin(&name, &grant, &[(address, NEVER_NS)], 0).unwrap();
     }
     let evidence = Evidence::gather(&policy, &pins, SocketAddr::new(address, 443), 0).unwrap();
-    let hello = Hello { server_name: name.map(Into::into), ech: true, alpn: Vec::new() };
+    let hello = Hello { server_name: name.map(Into::into), ech: true };
     evidence.judge_hello(&policy, &hello).err().map(|event| event.reason().unwrap())
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Flags, assemble_layers, parse},
-    policy::{Name, Policy},
+    policy::{Name, OPAQUE_PORTS, Policy},
 };
 
 /// A sink that remembers.
@@ -57,9 +57,12 @@ impl PinStore for Kernel {
 impl Kernel {
     fn direct(&self, address: IpAddr) -> Vec<u16> {
         let open = self.open.lock().unwrap();
-        let ranges = open.get(&address).unwrap().direct.iter();
-        ranges.flat_map(|(first, last)| first..=last).collect()
+        ports_in(&open.get(&address).unwrap().direct)
     }
+}
+
+fn ports_in(list: &PortList) -> Vec<u16> {
+    list.iter().flat_map(|(first, last)| first..=last).collect()
 }
 
 const SITE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(93, 184, 216, 34));
@@ -81,20 +84,39 @@ fn pinned(sink: &Arc<Kernel>, policy: &Policy, names: &[&str]) -> Pins {
     table
 }
 
+/// The ports where HTTP is not expected, and these; without those that are left out.
+fn opaque_and(ports: &[u16], without: &[u16]) -> Vec<u16> {
+    let opaque = OPAQUE_PORTS.iter().map(|opaque| opaque.port);
+    let mut all: Vec<u16> = opaque.chain(ports.iter().copied()).collect();
+    all.retain(|port| !without.contains(port));
+    all.sort_unstable();
+    all
+}
+
 #[test]
 fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
+    let all = opaque_and(&[443, 8443], &[]);
+    let (no_tls, no_ssh) = (opaque_and(&[], &[]), opaque_and(&[443, 8443], &[22]));
+    let one_of_tls = opaque_and(&[8443], &[]);
     for (rules, expected) in [
-        ("\"a.test\" = \"allow\"", &[443, 8443][..]),
+        ("\"a.test\" = \"allow\"", &all[..]),
         ("\"a.test\" = { action = \"allow\", via = \"proxy\" }", &[]),
-        ("\"a.test\" = { action = \"allow\", protocol = \"any\" }", &[]),
+        ("\"a.test\" = { action = \"allow\", protocol = \"any\" }", &no_tls),
         ("\"a.test\" = { action = \"allow\", methods = [\"GET\"] }", &[]),
+        ("\"a.test\" = { action = \"allow\", ech = \"refuse\" }", &[]),
         ("\"a.test\" = { action = \"allow\", ports = [80, 443] }", &[443]),
+        ("\"a.test\" = { action = \"allow\", ports = [22, 80, 7000, 8080] }", &[22]),
+        ("\"a.test\" = { action = \"allow\", ports = [\"5400-5700\"] }", &[5432, 5433, 5671, 5672]),
         ("\"a.test\" = { action = \"allow\", ports = [80, 5432], via = \"kernel\" }", &[5432]),
-        ("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"", &[443, 8443]),
+        ("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"", &all),
         ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", paths = [\"/x/\"] }", &[]),
         (
             "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [443], via = \"proxy\" }",
-            &[8443],
+            &one_of_tls,
+        ),
+        (
+            "\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [22], via = \"proxy\" }",
+            &no_ssh,
         ),
         (
             "\"a.test\" = { action = \"allow\", ports = [\"90-99\"], via = \"kernel\" }\n\
@@ -102,7 +124,7 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
             &[90, 91, 92, 95, 96, 97, 98, 99],
         ),
         // A name that does not open the port has no say.
-        ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [22] }", &[443, 8443]),
+        ("\"a.test\" = \"allow\"\n\"b.test\" = { action = \"allow\", ports = [7000] }", &all),
     ] {
         let (sink, policy) = (Arc::<Kernel>::default(), policy(rules));
         let names: Vec<&str> =
@@ -113,15 +135,24 @@ fn a_port_is_direct_where_no_name_of_the_address_needs_the_proxy() {
 }
 
 #[test]
-fn unread_payloads_pass_only_where_a_rule_says_any() {
+fn what_is_not_tls_passes_off_the_ports_of_the_web_and_where_a_rule_says_any() {
     let any = policy("\"a.test\" = { action = \"allow\", protocol = \"any\", via = \"kernel\" }");
     let sink = Arc::<Kernel>::default();
     let _ = pinned(&sink, &any, &["a.test"]);
     let opening = *sink.open.lock().unwrap().get(&SITE).unwrap();
-    assert_eq!(opening.unread, PortList::of([(443, 443), (8443, 8443)]).unwrap());
+    assert_eq!(ports_in(&opening.unread), opaque_and(&[443, 8443], &[]));
     let plain = Arc::<Kernel>::default();
     let _ = pinned(&plain, &policy("\"a.test\" = \"allow\""), &["a.test"]);
-    assert_eq!(plain.open.lock().unwrap().get(&SITE).unwrap().unread, PortList::NONE);
+    let opening = *plain.open.lock().unwrap().get(&SITE).unwrap();
+    assert_eq!(ports_in(&opening.unread), opaque_and(&[], &[]));
+    let rule = "{ action = \"allow\", ports = [443, 7000], via = \"kernel\" }";
+    let listed = Arc::<Kernel>::default();
+    let _ = pinned(&listed, &policy(&format!("\"a.test\" = {rule}")), &["a.test"]);
+    let opening = *listed.open.lock().unwrap().get(&SITE).unwrap();
+    assert_eq!(
+        (ports_in(&opening.direct), ports_in(&opening.unread)),
+        (vec![443, 7000], vec![7000])
+    );
 }
 
 #[test]
@@ -144,7 +175,7 @@ fn an_address_that_is_sent_to_the_proxy_stays_there_while_it_is_pinned() {
     table.purge(30);
     assert!(sink.names.lock().unwrap().is_empty());
     table.pin(&name, &grant, &[(SITE, 50)], 40).unwrap();
-    assert_eq!(sink.direct(SITE), [443, 8443]);
+    assert_eq!(sink.direct(SITE), opaque_and(&[443, 8443], &[]));
     // Nobody's address is remembered.
     table.send_to_proxy("93.184.216.99".parse().unwrap(), 41);
     assert_eq!(table.table().proxied.len(), 0);

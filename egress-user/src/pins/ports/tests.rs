@@ -5,7 +5,7 @@ use egress_common::pin::{PortList, Ports};
 use super::{direct_ports, list_without, ports_of, set_of};
 use crate::{
     dns::support::{grant, name},
-    policy::{Policy, PortSet, Route, Rule, Settings},
+    policy::{OPAQUE_PORTS, Policy, PortSet, Route, Rule, Settings, TLS_PORTS},
 };
 
 /// The grant of a rule with these ports, `via = "kernel"`.
@@ -71,4 +71,16 @@ fn what_a_rule_of_the_address_opens_is_taken_from_a_list() {
     let direct = direct(by_kernel((443..=460).chain([8443])));
     let left = list_without(&direct, &PortSet::only((445..=450).chain([8443])));
     assert_eq!(set_of(&left).to_string(), "443, 444, 451-460");
+}
+
+#[test]
+fn the_ports_where_http_is_not_expected_fit_beside_those_of_tls() {
+    let mut rule = by_kernel([]);
+    rule.options.ports = PortSet::All;
+    rule.options.via = None;
+    let all =
+        PortSet::only(OPAQUE_PORTS.map(|opaque| opaque.port)).union(&PortSet::only(TLS_PORTS));
+    assert_eq!(set_of(&direct(rule)), all);
+    // A rule may list as many more.
+    assert!(all.ranges().len() + 16 <= PortList::CAPACITY);
 }

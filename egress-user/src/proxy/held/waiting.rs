@@ -3,11 +3,15 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
 use egress_common::abi::capacity;
-use tokio::{net::TcpStream, runtime::Handle, sync::oneshot};
+use foldhash::fast::RandomState;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
 
 use super::super::{accept::Transparent, drain::Owed, refuse::reset};
 use crate::hold::Injector;
@@ -20,9 +24,10 @@ const MOST: usize = capacity::FLOWS as usize;
 pub(in super::super) struct Held {
     /// None: nothing is held here, and every connect is let in at once.
     pub(super) injector: OnceLock<Arc<Injector>>,
-    /// The runtime that serves the listener of this family (IPv4 or not) and port.
-    workers: Mutex<HashMap<(bool, u16), Handle>>,
-    waiting: Mutex<HashMap<u64, Waiting>>,
+    /// By family (IPv4 or not) and port.
+    listeners: Mutex<HashMap<(bool, u16), Weak<TcpListener>>>,
+    /// The kernel draws cookies in their order: nobody can choose them to collide.
+    waiting: Mutex<HashMap<u64, Waiting, RandomState>>,
 }
 
 struct Waiting {
@@ -89,17 +94,21 @@ impl Held {
         drop(self.waiting().remove(&cookie));
     }
 
-    pub(super) fn serves(&self, at: SocketAddr, runtime: &Handle) {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.insert((at.is_ipv4(), at.port()), runtime.clone());
+    /// A listener is served: from here on connects to it may be let in.
+    pub(in super::super) fn serves(&self, listener: &Arc<TcpListener>) {
+        let Ok(at) = listener.local_addr() else { return };
+        self.listeners().insert((at.is_ipv4(), at.port()), Arc::downgrade(listener));
     }
 
-    pub(super) fn worker(&self, is_v4: bool, port: u16) -> Option<Handle> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.get(&(is_v4, port)).cloned()
+    pub(super) fn listener(&self, is_v4: bool, port: u16) -> Option<Arc<TcpListener>> {
+        self.listeners().get(&(is_v4, port)).and_then(Weak::upgrade)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+    fn listeners(&self) -> MutexGuard<'_, HashMap<(bool, u16), Weak<TcpListener>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting, RandomState>> {
         // Nothing that is done under the lock can leave it half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,6 +136,11 @@ impl Place {
 
     pub(super) fn cookie(&self) -> u64 {
         self.cookie
+    }
+
+    /// Where it has been accepted already.
+    pub(super) fn accepted_already(&mut self) -> Option<Accepted> {
+        self.accepted.try_recv().ok()
     }
 
     /// Waits until it is accepted; none when its program has given up. Not to be asked again behind that.

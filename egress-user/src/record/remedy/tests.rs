@@ -258,7 +258,7 @@ fn shows(policy: &Policy, to: SocketAddr, shown: &Shown) -> Result<(), Refusal> 
     let judged = Evidence::gather(policy, &pins(policy), to, 0).and_then(|evidence| match shown {
         Shown::Hello { name, ech } => {
             let server_name = name.map(str::to_owned);
-            let hello = Hello { server_name, ech: *ech, alpn: Vec::new() };
+            let hello = Hello { server_name, ech: *ech };
             evidence.judge_hello(policy, &hello)
         }
         Shown::Request(text) => evidence.judge_request(policy, &head(text)),

@@ -98,7 +98,6 @@ fn a_header_of_the_proxy_protocol_is_a_requests_beginning() {
             let begun = Beginning::new(reads_commands).feed(line);
             assert_eq!(begun, Begun::Request, "{}", line.escape_ascii());
         }
-        assert!(!egress_common::first_line::is_no_request(&line, 0, line.len() as u32));
     }
     for line in [&b"QUIT\n"[..], b"\r\nQUIT\r\n", b"PROXYING x\n", b"PROXY\n"] {
         assert_eq!(verdict(line).0, Begun::Opaque, "{}", line.escape_ascii());
@@ -165,20 +164,6 @@ fn other_protocols_pass_and_are_certain_at_their_first_lines_end() {
 }
 
 proptest! {
-    #[test]
-    fn what_passes_the_kernel_side_unread_is_no_request(
-        words in proptest::collection::vec(
-            prop_oneof!["HTTP/1.1", "GET", "HEAD", "connect", "http:", "/", "[*]", "[ -~]{0,6}", "[\r\n\t ]"],
-            0..8,
-        ),
-        end in "(\r?\n)?",
-    ) {
-        let bytes = [words.concat(), end].concat().into_bytes();
-        let length = u32::try_from(bytes.len()).unwrap();
-        let passes = egress_common::first_line::is_no_request(&&*bytes, 0, length);
-        prop_assert!(!passes || verdict(&bytes).0 == Begun::Opaque, "{}", bytes.escape_ascii());
-    }
-
     #[test]
     fn every_split_comes_to_the_same_and_forwards_no_more(
         words in proptest::collection::vec(

@@ -33,7 +33,7 @@ pub(super) fn read(message: &[u8]) -> Result<Hello, &'static str> {
     if hello.vector8().ok_or(SHORT)?.0.is_empty() {
         return Err("no compression method");
     }
-    let mut facts = Hello { server_name: None, ech: false, alpn: Vec::new() };
+    let mut facts = Hello { server_name: None, ech: false };
     if hello.0.is_empty() {
         return Ok(facts);
     }
@@ -48,7 +48,7 @@ pub(super) fn read(message: &[u8]) -> Result<Hello, &'static str> {
         kinds.push(kind);
         match kind {
             EXTENSION_SERVER_NAME => facts.server_name = Some(server_name(body)?),
-            EXTENSION_ALPN => facts.alpn = alpn(body)?,
+            EXTENSION_ALPN => alpn(body)?,
             EXTENSION_ESNI => facts.ech = true,
             kind if EXTENSION_ECH.contains(&kind) => facts.ech = true,
             _ => {}
@@ -79,11 +79,13 @@ fn server_name(mut extension: Reader<'_>) -> Result<String, &'static str> {
     if !is_address(name) && !is_host_name(name) {
         return Err("server name is not a host name");
     }
+    // What servers do not tell apart.
+    let name = name.strip_suffix('.').unwrap_or(name);
     Ok(name.to_ascii_lowercase())
 }
 
 /// LDH and `_`, labels of 1 to 63, at most 253, one trailing dot allowed.
-fn is_host_name(name: &str) -> bool {
+pub(super) fn is_host_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.len() <= NAME_LIMIT_BYTES
         && name.split('.').all(|label| {
@@ -92,24 +94,22 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-fn alpn(mut extension: Reader<'_>) -> Result<Vec<Vec<u8>>, &'static str> {
+/// What servers refuse.
+fn alpn(mut extension: Reader<'_>) -> Result<(), &'static str> {
     const SHORT: &str = "ALPN extension ends inside a field";
     let mut list = extension.vector16().ok_or(SHORT)?;
     if !extension.0.is_empty() {
         return Err("bytes after the ALPN list");
     }
-    let mut protocols = Vec::new();
-    while !list.0.is_empty() {
-        let protocol = list.vector8().ok_or(SHORT)?.0;
-        if protocol.is_empty() {
-            return Err("empty ALPN protocol");
-        }
-        protocols.push(protocol.to_vec());
-    }
-    if protocols.is_empty() {
+    if list.0.is_empty() {
         return Err("ALPN list is empty");
     }
-    Ok(protocols)
+    while !list.0.is_empty() {
+        if list.vector8().ok_or(SHORT)?.0.is_empty() {
+            return Err("empty ALPN protocol");
+        }
+    }
+    Ok(())
 }
 
 /// Takes fields from the front; `None` where the bytes end too early.

@@ -2,7 +2,7 @@
 use super::{HELD_LIMIT_BYTES, HELLO_LIMIT_BYTES};
 
 /// TLSPlaintext: type, version (2), length (2); RFC 8446 section 5.1.
-const RECORD_HEADER_LEN: usize = 5;
+pub(super) const RECORD_HEADER_LEN: usize = 5;
 /// The longest plaintext fragment of a record.
 const RECORD_LIMIT_BYTES: usize = 1 << 14;
 /// Handshake: type, length (3); RFC 8446 section 4.

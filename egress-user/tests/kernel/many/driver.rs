@@ -34,6 +34,7 @@ pub(super) fn run(scenario: &str, world: &Path) {
             let reloaded = handle.reload(allowing(&[0])).unwrap();
             println!("ended connections by the proxy: {}", reloaded.ended);
         }),
+        "route" => route(&supervisor, world),
         "revoke" => change(&supervisor, world, |handle| {
             let gone: std::net::IpAddr = address(1).parse().unwrap();
             handle.revoke(|address| address == gone);
@@ -163,6 +164,25 @@ fn change(supervisor: &Arc<Supervisor>, world: &Path, change: impl FnOnce(&Handl
     let go = open(&fifo);
     change(&handle);
     drop(go);
+    finish(supervisor, 0, handle);
+}
+
+/// A program connects on a port where HTTP is not expected, before and after the policy has changed.
+fn route(supervisor: &Arc<Supervisor>, world: &Path) {
+    let ways = ["proxy", "kernel"];
+    let pipes = ways.map(|via| fifo_named(world, via));
+    let words = ["/usr/bin/python3".to_owned(), "ways.py".to_owned(), name(0)];
+    let words = words.into_iter().chain(pipes.each_ref().map(|pipe| pipe.display().to_string()));
+    let handle = Sandbox::start(spec(&[0], words), supervisor).unwrap();
+    for (via, pipe) in ways.iter().zip(&pipes) {
+        let go = open(pipe);
+        let rule = format!("{{ action = \"allow\", ports = [22], via = \"{via}\" }}");
+        let text = format!("[network.domains]\n\"{}\" = {rule}\n", name(0));
+        let loaded = config::parse(&text, "policy.toml").unwrap();
+        let assembled = config::assemble_layers(vec![loaded], &config::Flags::default()).unwrap();
+        handle.reload(assembled.policy).unwrap();
+        drop(go);
+    }
     finish(supervisor, 0, handle);
 }
 

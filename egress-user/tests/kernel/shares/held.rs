@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::process::Child;
 
+use egress_common::event::Counter;
 use egress_user::kernel::HeldEvent;
 use nix::sys::socket::{Shutdown, shutdown};
 
@@ -125,6 +126,9 @@ fn one_that_has_many_held_leaves_anothers_room() {
     let of = |sandbox: &Judged| told.iter().filter(|event| event.sandbox == sandbox.id).count();
     assert!(of(&loud) < MANY, "the ring has room for all of them: the test tries nothing");
     assert_eq!(of(&quiet), 1);
+    let untold = |sandbox: &Judged| object.maps.counter(sandbox.id, Counter::SynsLost);
+    assert_eq!(untold(&loud), (MANY - of(&loud)) as u64, "what is told a second late is counted");
+    assert_eq!(untold(&quiet), 0);
     for begun in [&mut many, &mut one] {
         assert_eq!(begun.over(), "", "what is not told waits as well");
     }

@@ -38,7 +38,7 @@ impl Object {
         let (programs, set) = Loaded::load_for(2).and_then(Loaded::take).expect("the object");
         let mut maps = Maps::of(&set).expect("the maps");
         let events = maps.take_events().expect("the ring");
-        let syns = maps.take_held().expect("the ring of held SYNs");
+        let syns = maps.take_held().remove(0);
         Self { host, programs, maps: Arc::new(maps), events, syns }
     }
 

@@ -64,6 +64,17 @@ fn what_the_socket_has_goes_on_where_the_packets_stop() {
 }
 
 #[test]
+fn packets_have_the_last_word() {
+    let (mut one, now) = connection(0);
+    one.add(&piece(0, 0, b"hel"), now).unwrap();
+    one.extend(b"hello there", now).unwrap();
+    // What was seen in the socket was not what came next.
+    assert_eq!(one.add(&piece(0, 3, b"p!"), now), Ok(()));
+    assert_eq!((one.bytes(), one.is_revised), (&b"help!"[..], true));
+    assert_eq!(one.add(&piece(0, 2, b"lp?"), now), Err(Misfit));
+}
+
+#[test]
 fn no_more_is_kept_than_may_be() {
     let (mut one, now) = connection(0);
     let many = vec![b'x'; HELD_BYTES as usize - 1];
