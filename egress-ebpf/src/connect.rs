@@ -43,9 +43,8 @@ pub fn connect(call: &SockAddr) -> i32 {
         return to_own(call, &sandbox, address);
     }
     match decide::gate(&sandbox, &call.address(), call.port()) {
-        Ok(Way::Proxy) => redirect(call, &sandbox, kind::TCP, Hook::Connect),
-        // A namespace of the program's own: no listener is there, and nothing to end connections.
-        Ok(_) if call.netns() != sandbox.netns => {
+        // In a namespace of the program's own no listener is there, and nothing to end connections.
+        Ok(way) if way == Way::Proxy || call.netns() != sandbox.netns => {
             redirect(call, &sandbox, kind::TCP, Hook::Connect)
         }
         Ok(way) => direct(call, &sandbox, way),

@@ -21,18 +21,31 @@ use crate::{
 /// refuses (6.18: "R9 !read_ok").
 #[inline(always)]
 pub fn sandbox() -> Sandbox {
-    if let Some(sandbox) = lookup(&SANDBOXES, &current_cgroup()) {
-        return sandbox;
+    match lookup(&SANDBOXES, &nearest()) {
+        Some(sandbox) => sandbox,
+        None => Sandbox::NONE,
     }
-    let mut nearest = Sandbox::NONE;
+}
+
+/// The cgroup that is a sandbox; 0 of none.
+///
+/// A function of its own to the kernel, and looked up again behind it: where the record were copied at each place at
+/// which it can be found, the verifier would go through all that comes behind for each of them.
+#[inline(never)]
+fn nearest() -> u64 {
+    let current = current_cgroup();
+    if SANDBOXES.get_ptr(&current).is_some() {
+        return current;
+    }
+    let mut nearest = 0;
     let mut level = 1;
     while level <= MAX_CGROUP_LEVEL {
         let ancestor = current_ancestor(level);
         if ancestor == 0 {
             break;
         }
-        if let Some(sandbox) = lookup(&SANDBOXES, &ancestor) {
-            nearest = sandbox;
+        if SANDBOXES.get_ptr(&ancestor).is_some() {
+            nearest = ancestor;
         }
         level += 1;
     }

@@ -190,7 +190,10 @@ fn read_and_compare(mut records: &[u8]) -> Result<Hello, &'static str> {
     let ours = hello.server_name.as_deref().filter(|name| !is_address(name));
     let names_agree = match (ours, theirs.server_name()) {
         (None, None) => true,
-        (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
+        // It keeps a trailing dot.
+        (Some(ours), Some(theirs)) => {
+            ours.eq_ignore_ascii_case(theirs.strip_suffix('.').unwrap_or(theirs))
+        }
         _ => false,
     };
     if !names_agree {

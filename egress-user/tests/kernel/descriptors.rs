@@ -8,12 +8,15 @@ fn world() -> World {
     World::new().site("allowed.test", SITE).site("late.test", OTHER).build()
 }
 
+/// ssh's port, which goes straight out otherwise.
+const BY_PROXY: &str = r#"network.domains."allowed.test"={ action = "allow", via = "proxy" }"#;
+
 /// A run that has so many descriptors, and no right to more.
 fn confined(limit: usize, words: &[&str]) -> Vec<String> {
     let limit = format!("--nofile={limit}:{limit}");
     let binary = EGRESS;
     let rights = ["prlimit", &limit, "setpriv", "--bounding-set=-sys_resource"];
-    let run = [binary, "run", "--allow", "allowed.test", "--allow", "late.test"];
+    let run = [binary, "run", "--set", BY_PROXY, "--allow", "late.test"];
     let all = rights.iter().chain(&run).chain(&["--"]).chain(words);
     all.map(|word| (*word).to_owned()).collect()
 }
@@ -74,7 +77,7 @@ fn a_low_limit_of_the_callers_is_the_commands_alone() {
     let world = world();
     let script = crowd(&world).display().to_string();
     let words = ["prlimit", "--nofile=1024:1024"];
-    let egress = [EGRESS, "run", "--allow", "allowed.test", "--allow", "late.test", "--"];
+    let egress = [EGRESS, "run", "--set", BY_PROXY, "--allow", "late.test", "--"];
     let crowd = [PYTHON, &script, SITE, "700"];
     let direct: Vec<&str> = words.into_iter().chain(crowd).collect();
     let filtered: Vec<&str> = words.into_iter().chain(egress).chain(crowd).collect();

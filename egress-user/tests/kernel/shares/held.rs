@@ -127,7 +127,9 @@ fn one_that_has_many_held_leaves_anothers_room() {
     assert!(of(&loud) < MANY, "the ring has room for all of them: the test tries nothing");
     assert_eq!(of(&quiet), 1);
     let untold = |sandbox: &Judged| object.maps.counter(sandbox.id, Counter::SynsLost);
-    assert_eq!(untold(&loud), (MANY - of(&loud)) as u64, "what is told a second late is counted");
+    // Its later SYNs, too, where this takes that long.
+    let late = (MANY - of(&loud)) as u64;
+    assert!(untold(&loud) >= late, "{} of {late} that are told late are counted", untold(&loud));
     assert_eq!(untold(&quiet), 0);
     for begun in [&mut many, &mut one] {
         assert_eq!(begun.over(), "", "what is not told waits as well");
