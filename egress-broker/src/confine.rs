@@ -1,8 +1,9 @@
 //! What the threads that read foreign bytes may do: nothing that they do not need.
 //!
 //! A fault in a parser is a fault in such a thread. It has no capability, gains none by executing (which it cannot do),
-//! makes the system calls of its list ([`calls`]) and opens no file ([`files`]). What needs a right has a thread of
-//! its own for that one thing ([`helper`]), which reads nothing that comes from a sandbox, a server or a name server.
+//! makes the system calls of its list (module `calls`) and opens no file (module `files`). What needs a right has a
+//! thread of its own for that one thing (module `helper`), which reads nothing that comes from a sandbox, a server or a
+//! name server.
 //!
 //! Threads of one process share its memory: who can write there can make a thread with rights do things. What is here
 //! keeps such a fault from the straight way, and makes the process that parses alone, once there is one, what it has to
@@ -17,6 +18,7 @@ use std::io;
 
 use nix::sys::prctl;
 
+pub(crate) use self::capabilities::hold;
 pub use self::helper::{ENDERS, FILES, Helper, SOCKETS};
 use crate::sys::allowlist;
 

@@ -42,11 +42,16 @@ fn take_all_but(kept: &CapsHashSet) -> io::Result<()> {
     let kept: CapsHashSet = kept.intersection(&own).copied().collect();
     // First, as it takes CAP_SETPCAP: what is not in the bounding set can never come back.
     bounding_set::keep(|number| kept.iter().any(|capability| capability.index() == number))?;
+    hold(&kept)
+}
+
+/// Leaves the calling thread these and no others, and hands none on.
+pub(crate) fn hold(kept: &CapsHashSet) -> io::Result<()> {
     caps::clear(None, CapSet::Ambient).map_err(io::Error::other)?;
     for (set, value) in [
         (CapSet::Inheritable, &CapsHashSet::new()),
-        (CapSet::Effective, &kept),
-        (CapSet::Permitted, &kept),
+        (CapSet::Effective, kept),
+        (CapSet::Permitted, kept),
     ] {
         caps::set(None, set, value).map_err(io::Error::other)?;
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use caps::{CapSet, CapsHashSet};
+use caps::CapsHashSet;
 use landlock::{
     ABI, Access, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
 };
@@ -13,7 +13,10 @@ use nix::{
 };
 
 use super::{capabilities::Capabilities, user::User};
-use crate::sys::{bounding_set, handed, peer_devices::PeerDevices, seccomp};
+use crate::{
+    confine,
+    sys::{bounding_set, handed, peer_devices::PeerDevices, seccomp},
+};
 
 /// Runs between fork and exec, as root; the order matters: each step needs what the next one drops.
 pub(super) fn drop_all(
@@ -43,15 +46,7 @@ pub(super) fn drop_all(
         Some(user) if !user.uid.is_root() => CapsHashSet::new(),
         _ => kept,
     };
-    caps::clear(None, CapSet::Ambient).map_err(io::Error::other)?;
-    for (set, value) in [
-        (CapSet::Inheritable, &CapsHashSet::new()),
-        (CapSet::Effective, &kept),
-        (CapSet::Permitted, &kept),
-    ] {
-        caps::set(None, set, value).map_err(io::Error::other)?;
-    }
-    Ok(())
+    confine::hold(&kept)
 }
 
 /// No signals to, and no abstract unix sockets of, anything outside the sandbox (Landlock ABI 6,

@@ -44,8 +44,10 @@ struct Waiting {
     bytes: usize,
     /// What could not be taken in: of the connections with these cookies something is missing.
     lost: Vec<u64>,
-    /// Kept by who judges, while it does; there is no thread then.
+    /// Kept by who judges, while it does.
     judge: Option<Box<Judge>>,
+    /// There is a thread that judges, or one begins.
+    is_judged: bool,
     closed: bool,
 }
 
@@ -70,19 +72,16 @@ impl Held {
             waiting.bytes += bytes;
             waiting.pieces.push_back(piece);
         }
-        match waiting.judge.take() {
-            None => self.queue.came.notify_one(),
-            Some(judge) if waiting.closed => drop(judge),
-            Some(judge) => {
-                let queue = Arc::clone(&self.queue);
-                let started = thread::Builder::new()
-                    .name("egress-held".to_owned())
-                    .spawn(move || queue.judge_all(judge));
-                // Without one nothing leaves, and the programs have their time-outs.
-                if let Err(error) = started {
-                    tracing::warn!(%error, "what is held cannot be judged");
-                }
-            }
+        if waiting.is_judged {
+            return self.queue.came.notify_one();
+        }
+        let queue = Arc::clone(&self.queue);
+        let started =
+            thread::Builder::new().name("egress-held".to_owned()).spawn(move || queue.judge_all());
+        match started {
+            Ok(_) => waiting.is_judged = true,
+            // Nothing leaves until a later piece finds one, and the programs have their time-outs.
+            Err(error) => tracing::warn!(%error, "what is held cannot be judged yet"),
         }
     }
 }
@@ -100,7 +99,8 @@ impl Drop for Held {
 
 impl Queue {
     /// Until nothing has been held for a while.
-    fn judge_all(&self, mut judge: Box<Judge>) {
+    fn judge_all(&self) {
+        let Some(mut judge) = self.lock().judge.take() else { return };
         let mut until = Instant::now() + IDLE;
         loop {
             let Some((pieces, lost)) = self.next(&mut judge, until) else { return };
@@ -138,6 +138,7 @@ impl Queue {
                 Some(at) => waiting = self.wait(waiting, at - now),
                 None if until <= now => {
                     waiting.judge = Some(std::mem::replace(judge, Box::new(judge.emptied())));
+                    waiting.is_judged = false;
                     return None;
                 }
                 None => waiting = self.wait(waiting, until - now),

@@ -13,7 +13,7 @@ use crate::{
 /// What a direct connection that is ended is told as.
 #[derive(Debug)]
 pub(crate) struct Ruling {
-    /// The refusal; none where the proxy would let it pass.
+    /// The refusal; none of a name that passes by now.
     pub(crate) refused: Option<Box<Event>>,
     /// The name alone decides. Else it can be a good connection in a form that the kernel side does not read: the
     /// next connection to the address is to take the proxy, which reads it.
@@ -44,13 +44,14 @@ impl Evidence {
                 .judge_hello(policy, &hello(true))
                 .map_or_else(Ruling::by_name, |_| Ruling { refused: None, by_name: false }),
             // It may be HTTP, which the proxy judges by its requests.
-            Finding::NotTls => {
-                let refused = self.judge_opaque(policy).err().map(|mut refused| {
+            Finding::NotTls => match self.judge_opaque(policy) {
+                // Ended all the same, and not without a word.
+                Ok(_) => odd(Seen::NoHello),
+                Err(mut refused) => {
                     refused.subject = Subject::payload(self.target(), Seen::NoHello);
-                    refused
-                });
-                Ruling { refused, by_name: false }
-            }
+                    Ruling { refused: Some(refused), by_name: false }
+                }
+            },
             Finding::Malformed => odd(Seen::MalformedHello(None)),
             Finding::Urgent => odd(Seen::UrgentData),
             Finding::OutOfOrder => odd(Seen::HelloOutOfOrder),

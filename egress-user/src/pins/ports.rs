@@ -21,6 +21,11 @@ pub fn direct_ports(grant: &MatchedRules) -> PortList {
 
 /// As many of the ports as fit, the first ones first: as a set, and as the record has it.
 pub(super) fn list_of(ports: impl IntoIterator<Item = PortRange>) -> (PortSet, PortList) {
+    let ports: Vec<PortRange> = ports.into_iter().collect();
+    let all = PortSet::of(ports.iter().copied());
+    if let Some(list) = PortList::of(all.ranges().iter().map(ends)) {
+        return (all, list);
+    }
     let (mut set, mut list) = (PortSet::only([]), PortList::NONE);
     for range in ports {
         let more = set.clone().union(&PortSet::of([range]));

@@ -174,6 +174,7 @@ impl PinTable {
         if let Some(limit) = self.limit_met(name, wanted) {
             return Err(PinError::Full { name: name.as_str().to_owned(), limit });
         }
+        let direct = direct_ports(grant);
         let pins = wanted.iter().map(|&(address, expires_ns)| {
             let earlier = self.pin_of(name, address);
             let pin = Pin {
@@ -183,7 +184,7 @@ impl PinTable {
                 expires_ns: earlier.map_or(expires_ns, |pin| pin.expires_ns.max(expires_ns)),
                 lent_ns: earlier.map_or(0, |pin| pin.lent_ns),
                 id: earlier.map_or(0, |pin| pin.id),
-                direct: direct_ports(grant),
+                direct,
             };
             (address, pin)
         });

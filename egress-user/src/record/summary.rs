@@ -29,7 +29,8 @@ pub struct Summary {
     pub packets: u64,
     /// Connections and lookups that were refused because a kernel table was full.
     pub full: u64,
-    /// Connects of which user space was told a second late, as too many began at once.
+    /// Packets of connections (the first one, or first bytes) of which user space was told when the kernel sent them
+    /// again, as too many came at once.
     pub delayed: u64,
     /// A file of the system's configuration that has changed and was not read again, as the command could
     /// have written it.
@@ -81,7 +82,8 @@ impl fmt::Display for Summary {
         if self.delayed > 0 {
             writeln!(
                 f,
-                "egress: {} connections took a second longer: more began at once than there is room for",
+                "egress: {} packets of new connections waited, up to a second each: more came at once than there \
+                 is room for",
                 self.delayed
             )?;
         }
@@ -129,7 +131,7 @@ mod tests {
             "  evil.test: not_allowed",
             "  and 2 more that were not recorded (5 packets",
             "  1 connections or lookups",
-            "egress: 4 connections took a second longer",
+            "egress: 4 packets of new connections waited",
             "egress: /etc/resolv.conf\\nx has changed",
         ];
         let lines: Vec<_> = text.lines().collect();

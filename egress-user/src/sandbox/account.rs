@@ -31,7 +31,7 @@ pub(super) fn account(
         lost: counts.get(Counter::EventsLost),
         packets: counts.get(Counter::PacketsDropped),
         full: counts.get(Counter::MapFull),
-        delayed: counts.get(Counter::SynsLost),
+        delayed: counts.get(Counter::SynsLost) + counts.get(Counter::PayloadsUntold),
         left_unread: path.map(|path| Printable::of_bytes(path.as_os_str().as_encoded_bytes())),
     }
 }

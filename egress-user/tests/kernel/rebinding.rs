@@ -138,7 +138,7 @@ fn a_pin_outlives_its_time_while_a_connection_lives() {
     let world = World::new().flips("allowed.test", &[&[SITE], &[OTHER]]).ttl(0).build();
     let ttl = 3 * slowness();
     let text = format!(
-        "[network.domains]\n\"allowed.test\" = \"allow\"\n\
+        "[network.domains]\n\"allowed.test\" = {{ action = \"allow\", via = \"proxy\" }}\n\
          [network.dns]\nmin_ttl = \"{ttl}s\"\nmax_ttl = \"{ttl}s\"\n"
     );
     let policy = world.policy(text);

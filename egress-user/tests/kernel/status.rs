@@ -23,7 +23,7 @@ fn socket_of(report: &Report) -> PathBuf {
 #[ignore = "kernel: needs root"]
 fn pins_and_refusals_of_a_running_sandbox_are_shown() {
     let world = two_sites();
-    let rule = "{ action = \"allow\", ports = [22, 443] }";
+    let rule = "{ action = \"allow\", ports = [22, 443], via = \"proxy\" }";
     let policy = world.domains(&[("allowed.test", rule)]);
     let program = "import socket\n\
          try: socket.getaddrinfo('refused.test', 80)\n\

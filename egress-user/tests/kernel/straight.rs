@@ -119,7 +119,8 @@ fn not_a_byte_of_a_request_is_delivered_however_it_is_cut() {
             for what in REQUESTS {
                 let arguments = format!("send allowed.test {family} {port} {how} {what}");
                 let out = opaque(&world, ALLOWED, &arguments);
-                out.printed(&format!("{what} direct aborted\n"));
+                // Told, each of them, whatever its reason.
+                out.printed(&format!("{what} direct aborted\n")).complained("egress: refused:");
             }
         }
         world.arrived_at(address).on_port(port).no_payload();
@@ -163,8 +164,9 @@ fn a_request_behind_other_bytes_is_judged_as_by_the_proxy() {
         }
     }
     let arrived = world.arrived_at(FAR).on_port(5432);
-    // Whole and in two parts, by each way.
-    assert_eq!(arrived.holding("denied.test"), 4, "{world}");
+    // The line, by each way: whole and in two parts, and byte by byte where so many arrive at once.
+    let holding = arrived.holding("denied.test");
+    assert!((4..=6).contains(&holding), "{holding}\n{world}");
 }
 
 #[test]

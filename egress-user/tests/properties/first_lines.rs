@@ -142,6 +142,34 @@ fn first_messages_of_other_protocols_leave() {
     assert_eq!(FirstLine::of(22, b"get key\r\n").begun(true), Begun::Request);
 }
 
+/// Long words are skipped through, eight bytes at a time.
+#[test]
+fn what_stands_behind_a_long_word_is_read_wherever_it_begins() {
+    let letters = "abcdefgijklmnopqrstuvwxyz".repeat(2);
+    for before in ["", "a ", "a b ", "a b c "] {
+        for start in ["", "(", "/", "a("] {
+            for length in 0..48 {
+                for behind in ["HTTP/1.1", "hhttp/1.1", "TTP/1.1", "T", "://"] {
+                    let line = format!("{before}{start}{}{behind}\r\n", &letters[..length]);
+                    agree(line.as_bytes()).unwrap();
+                    let mut each = FirstLine::new(22);
+                    for (at, &byte) in line.as_bytes().iter().enumerate() {
+                        each.take(byte);
+                        // The skips end where these bytes do.
+                        if at + behind.len() + 4 > line.len() {
+                            let skipped = FirstLine::of(22, &line.as_bytes()[..=at]);
+                            assert_eq!(skipped.begun(false), each.begun(false), "{line:?} {at}");
+                        }
+                        if matches!(each.begun(false), Begun::Request | Begun::Opaque) {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_too_short_to_tell_waits() {
     for begun in [

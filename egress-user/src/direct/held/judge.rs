@@ -249,7 +249,11 @@ impl Judge {
         connection.followed = followed;
         match verdict.rest {
             Rest::Refused(refused) => return self.refuse(cookie, refused, now),
-            Rest::Requests => return self.end(cookie, Finding::NotTls, now),
+            Rest::Requests => {
+                let is_web = evidence.is_web();
+                let finding = if is_web { Finding::NotTls } else { Finding::Request };
+                return self.end(cookie, finding, now);
+            }
             // The kernel gives it up soon.
             Rest::Need
                 if connection.waited(now) >= super::super::WHOLE_WITHIN && connection.is_short =>

@@ -25,7 +25,9 @@ fn the_name_alone_decides_where_it_was_read() {
         (9, Finding::NoName, None, (None, false)),
         (443, Finding::Encrypted, Some("a.test"), (Some(Reason::EchRefused), true)),
         (443, Finding::NotTls, None, (Some(Reason::ProtocolNotAllowed), false)),
-        (9, Finding::NotTls, None, (None, false)),
+        // It may pass, and is ended here all the same.
+        (9, Finding::NotTls, None, (Some(Reason::ProtocolNotAllowed), false)),
+        (9, Finding::Request, None, (Some(Reason::ProtocolNotAllowed), false)),
         (9, Finding::Urgent, None, (Some(Reason::ProtocolNotAllowed), false)),
     ] {
         assert_eq!(ruled(port, finding, name), expected, "{port} {finding:?} {name:?}");
