@@ -16,3 +16,4 @@ pub use divide::{DivideError, Division, divide};
 pub use rights::{FIRST_USER, LAST_USER, is_workers};
 
 pub(crate) use broker::of_this_process;
+pub(crate) use divide::program;

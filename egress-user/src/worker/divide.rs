@@ -15,7 +15,7 @@ use egress_broker::{launch::Command, order::Order, sys::link};
 use egress_common::sandbox::WORKERS;
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, execv},
+    unistd::{AccessFlags, Pid, access, execv},
 };
 
 use super::rights::give_up;
@@ -35,8 +35,8 @@ const PROGRAM: &str = "egress-broker";
 /// Why there are no two processes.
 #[derive(Debug, thiserror::Error)]
 pub enum DivideError {
-    /// The program is missing.
-    #[error("{} is missing, the part of egress that has its rights: install it beside `egress`", path.display())]
+    /// The program is missing, or none that can be executed.
+    #[error("{} is missing, or not executable: the part of egress that has its rights: install it beside `egress`", path.display())]
     Missing {
         /// Where it should be.
         path: PathBuf,
@@ -122,11 +122,14 @@ pub fn divide(
     }
 }
 
-/// Where it is: beside the program of this process.
-fn program() -> Result<PathBuf, DivideError> {
+/// Where it is: beside the program of this process, and nowhere else.
+///
+/// # Errors
+/// [`DivideError::Missing`], where there is no program; or the path of this one cannot be read.
+pub(crate) fn program() -> Result<PathBuf, DivideError> {
     let own = std::env::current_exe().map_err(failed("find the path of this program"))?;
     let path = own.with_file_name(PROGRAM);
-    match path.is_file() {
+    match path.is_file() && access(&path, AccessFlags::X_OK).is_ok() {
         true => Ok(path),
         false => Err(DivideError::Missing { path }),
     }
