@@ -58,7 +58,7 @@ pub enum UserError {
 }
 
 /// The first user id that a process has which serves a sandbox: the ids are nobody's by systemd's table of users
-/// (https://systemd.io/UIDS-GIDS/, "unused" from 1879048192 to 2147352575).
+/// (<https://systemd.io/UIDS-GIDS/>, "unused" from 1879048192 to 2147352575).
 pub const FIRST_WORKER: u32 = 0x7e67_0000;
 /// The last one.
 pub const LAST_WORKER: u32 = FIRST_WORKER + 0xffff;
