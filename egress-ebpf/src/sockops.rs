@@ -5,12 +5,16 @@ use egress_common::{
     abi::{UNVERIFIED_WAIT_MS, capacity},
     event::Unverified,
     flow::{FlowKey, SocketState, kind, option},
+    pin::PinKey,
 };
 
 use crate::{
-    context::{IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, lookup, set_ended, usage},
+    context::{
+        IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, live_of, lookup, set_ended, usage,
+    },
+    direct::switch_pin,
     held,
-    maps::{FLOWS, LIVE, RELEASED, UNVERIFIED},
+    maps::{FLOWS, LIVE, PINS, RELEASED, UNVERIFIED},
     packet::is_direct,
 };
 
@@ -56,7 +60,9 @@ fn connect(ops: &SockOps) {
             ops.set_user_timeout(UNVERIFIED_WAIT_MS);
             return;
         }
-        return ops.follow_state();
+        // Before anything is counted: what is counted here, the close counts down.
+        ops.follow_state();
+        return count(socket, &state);
     }
     if !matches!(state.kind, kind::TCP | kind::DNS_TCP) {
         return;
@@ -70,6 +76,16 @@ fn connect(ops: &SockOps) {
     ops.follow_state();
     // To a listener on loopback: the machine's default may pace (bbr), which halves what is relayed.
     ops.set_reno();
+}
+
+/// Where a connection may name nobody, it counts for its address as long as it names none. Not in the connect hook: a
+/// connect that finds no route or no port behind it has no close.
+#[inline(always)]
+fn count(socket: SocketRecord, state: &SocketState) {
+    if state.options & option::UNREAD != 0 {
+        let address = PinKey { sandbox: state.sandbox, address: state.original };
+        switch_pin(socket, live_of(&PINS, &address));
+    }
 }
 
 /// What it was connected to before is no more.
