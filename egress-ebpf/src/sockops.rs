@@ -60,9 +60,7 @@ fn connect(ops: &SockOps) {
             ops.set_user_timeout(UNVERIFIED_WAIT_MS);
             return;
         }
-        // Before anything is counted: what is counted here, the close counts down.
-        ops.follow_state();
-        return count(socket, &state);
+        return ops.follow_state();
     }
     if !matches!(state.kind, kind::TCP | kind::DNS_TCP) {
         return;
@@ -76,16 +74,6 @@ fn connect(ops: &SockOps) {
     ops.follow_state();
     // To a listener on loopback: the machine's default may pace (bbr), which halves what is relayed.
     ops.set_reno();
-}
-
-/// Where a connection may name nobody, it counts for its address as long as it names none. Not in the connect hook: a
-/// connect that finds no route or no port behind it has no close.
-#[inline(always)]
-fn count(socket: SocketRecord, state: &SocketState) {
-    if state.options & option::UNREAD != 0 {
-        let address = PinKey { sandbox: state.sandbox, address: state.original };
-        switch_pin(socket, live_of(&PINS, &address));
-    }
 }
 
 /// What it was connected to before is no more.
@@ -108,7 +96,19 @@ fn established(ops: &SockOps) {
         }
         return;
     }
+    count(socket);
     limit_wait(ops);
+}
+
+/// Where a connection may name nobody, it counts for its address as long as it names none. Not before it is made: an
+/// address that does not answer keeps no pin, and a connect that finds no port has no close.
+#[inline(always)]
+fn count(socket: SocketRecord) {
+    if socket.kind() == kind::DIRECT && socket.options() & option::UNREAD != 0 {
+        let (address, _) = socket.original();
+        let address = PinKey { sandbox: socket.owner().sandbox, address };
+        switch_pin(socket, live_of(&PINS, &address));
+    }
 }
 
 /// Programs that have chosen a limit keep it.
@@ -146,7 +146,7 @@ fn close(ops: &SockOps) {
             Owner::of_socket(&state).remove(&UNVERIFIED, &ops.cookie(), usage::unverified);
         }
         if state.pin != 0 {
-            add(&LIVE, &state.pin, u64::MAX);
+            let _ = &LIVE;
             // A socket can close more than once: disconnected, then made a listener.
             socket.set_pin(0);
         }

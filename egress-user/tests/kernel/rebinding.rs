@@ -184,7 +184,7 @@ const ENDS: &str = "\
     for port in (5432, 22):\n  \
       s = socket.socket(); s.settimeout(60); print('closed' if s.connect_ex((site, port)) else 'open')\n  \
       s.close()\n\
-    asked = socket.socket(); asked.setblocking(False); asked.connect_ex((silent, 22)); asked.close()\n\
+    asked = socket.socket(); asked.setblocking(False); asked.connect_ex((silent, 22))\n\
     child = os.fork()\n\
     if child == 0:\n  \
       mine = [open_at(site), socket.socket()]; mine[1].setblocking(False); mine[1].connect_ex((silent, 22))\n  \
