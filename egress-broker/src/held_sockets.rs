@@ -5,7 +5,10 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::mpsc::{self, Sender},
+    sync::{
+        OnceLock,
+        mpsc::{self, Sender},
+    },
     thread,
 };
 
@@ -37,6 +40,49 @@ pub struct Patience {
     pub from: u32,
     /// What it is to be.
     pub to: u32,
+}
+
+/// What a socket holds, unread.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many bytes TCP has not sent; the end of the stream counts as one.
+    pub unsent: usize,
+    /// Its queue, from the first byte on that is not acknowledged; empty where no more is unsent than was known.
+    pub queue: Vec<u8>,
+    /// [`Seen::is_patient`].
+    pub is_patient: bool,
+}
+
+/// Whoever has the right to the sockets of the one sandbox that this process serves.
+pub trait Remote: Send + Sync {
+    /// [`HeldSockets::look`], of which so many bytes are known.
+    ///
+    /// # Errors
+    /// As there.
+    fn look(
+        &self,
+        which: Which,
+        known: usize,
+        most: usize,
+        patience: Option<Patience>,
+    ) -> io::Result<Held>;
+    /// [`HeldSockets::push`].
+    fn push(&self, which: Which, ours: [u32; 2]);
+    /// [`HeldSockets::push_on`].
+    ///
+    /// # Errors
+    /// As there.
+    fn push_on(&self, which: Which) -> io::Result<usize>;
+    /// [`HeldSockets::forget`].
+    fn forget(&self, cookie: u64);
+}
+
+static REMOTE: OnceLock<Box<dyn Remote>> = OnceLock::new();
+
+/// From now on this process, which has no right to them, asks `remote` for the sockets of its sandbox. The first call
+/// counts.
+pub fn ask_instead(remote: Box<dyn Remote>) {
+    REMOTE.get_or_init(|| remote);
 }
 
 /// What a socket has that waits for a verdict.
@@ -80,20 +126,48 @@ impl HeldSockets {
         most: usize,
         patience: Option<Patience>,
     ) -> io::Result<Seen> {
-        self.ask(move |sockets| {
-            let socket = sockets.find(which)?;
-            let unsent = unsent(&socket, &known, most)?;
-            let is_patient = match patience {
-                Some(patience) => wait(&socket, patience).is_ok(),
-                None => false,
-            };
-            Ok(Seen { unsent, is_patient })
-        })
+        let count = known.len();
+        let held = match REMOTE.get() {
+            Some(remote) => remote.look(which, count, most, patience)?,
+            None => self.ask(move |sockets| sockets.look(which, count, most, patience))?,
+        };
+        let is_patient = held.is_patient;
+        Ok(Seen { unsent: unsent(held, &known), is_patient })
+    }
+
+    /// The same for another process: `then` is called with what there is, in the thread of these sockets.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn look_then(
+        &mut self,
+        which: Which,
+        known: usize,
+        most: usize,
+        patience: Option<Patience>,
+        then: impl FnOnce(io::Result<Held>) + Send + 'static,
+    ) -> io::Result<()> {
+        self.send(Box::new(move |sockets| then(sockets.look(which, known, most, patience))))
+    }
+
+    /// [`HeldSockets::push_on`], likewise.
+    ///
+    /// # Errors
+    /// As [`HeldSockets::look_then`].
+    pub fn push_on_then(
+        &mut self,
+        which: Which,
+        then: impl FnOnce(io::Result<usize>) + Send + 'static,
+    ) -> io::Result<()> {
+        self.send(Box::new(move |sockets| then(sockets.push_on(which))))
     }
 
     /// Has TCP send what a socket holds, and takes the time-outs away that the kernel side and [`HeldSockets::look`] have
     /// set. Does not wait for it; where it cannot be done, TCP's own timer does it.
     pub fn push(&mut self, which: Which, ours: [u32; 2]) {
+        if let Some(remote) = REMOTE.get() {
+            return remote.push(which, ours);
+        }
         let job = move |sockets: &mut Sockets| {
             let pushed = sockets.find(which).and_then(|socket| {
                 for from in ours {
@@ -115,15 +189,17 @@ impl HeldSockets {
     /// # Errors
     /// As [`HeldSockets::look`].
     pub fn push_on(&mut self, which: Which) -> io::Result<usize> {
-        self.ask(move |sockets| {
-            let socket = sockets.find(which)?;
-            socket.push()?;
-            socket.unsent()
-        })
+        match REMOTE.get() {
+            Some(remote) => remote.push_on(which),
+            None => self.ask(move |sockets| sockets.push_on(which)),
+        }
     }
 
     /// It is asked for no more.
     pub fn forget(&mut self, cookie: u64) {
+        if let Some(remote) = REMOTE.get() {
+            return remote.forget(cookie);
+        }
         if self.jobs.is_some() {
             let job = move |sockets: &mut Sockets| {
                 sockets.places.remove(&cookie);
@@ -179,6 +255,35 @@ impl Sockets {
         Self { cgroup, places: HashMap::new() }
     }
 
+    fn look(
+        &mut self,
+        which: Which,
+        known: usize,
+        most: usize,
+        patience: Option<Patience>,
+    ) -> io::Result<Held> {
+        let socket = self.find(which)?;
+        // Without touching the socket's mode: nearly always there is no more.
+        let unsent = socket.unsent()?;
+        let queue = if unsent <= known { Vec::new() } else { socket.queue(most)? };
+        // Where it has grown meanwhile, it cannot be told which of its bytes were sent: next time.
+        let (unsent, queue) = match queue.is_empty() || socket.unsent()? == unsent {
+            true => (unsent, queue),
+            false => (known, Vec::new()),
+        };
+        let is_patient = match patience {
+            Some(patience) => wait(&socket, patience).is_ok(),
+            None => false,
+        };
+        Ok(Held { unsent, queue, is_patient })
+    }
+
+    fn push_on(&mut self, which: Which) -> io::Result<usize> {
+        let socket = self.find(which)?;
+        socket.push()?;
+        socket.unsent()
+    }
+
     /// The socket with this cookie, in the process that connected it, or in another one of the sandbox.
     ///
     /// # Errors
@@ -231,26 +336,20 @@ fn processes_of(cgroup: &Path, depth: usize, processes: &mut Vec<i32>) {
     }
 }
 
-/// What the socket has not sent, from its first such byte on, beginning with what is known of it; none where it has no
+/// What a socket has not sent, from its first such byte on, beginning with what is known of it; none where it has no
 /// more than that.
-fn unsent(socket: &HeldSocket, known: &[u8], most: usize) -> io::Result<Option<Vec<u8>>> {
-    // Without touching the socket's mode: nearly always there is no more.
-    let unsent = socket.unsent()?;
+fn unsent(held: Held, known: &[u8]) -> Option<Vec<u8>> {
+    let Held { unsent, mut queue, .. } = held;
     if unsent <= known.len() {
-        return Ok(None);
-    }
-    let mut queue = socket.queue(most)?;
-    // Where it has grown meanwhile, it cannot be told which of its bytes were sent: next time.
-    if socket.unsent()? != unsent {
-        return Ok(None);
+        return None;
     }
     // Behind what was sent and is not acknowledged. The end of the stream counts as one, and is no byte.
     for tail in [unsent, unsent - 1] {
         let Some(at) = queue.len().checked_sub(tail) else { continue };
         if queue.get(at..).is_some_and(|rest| rest.len() > known.len() && rest.starts_with(known)) {
             queue.drain(..at);
-            return Ok(Some(queue));
+            return Some(queue);
         }
     }
-    Ok(None)
+    None
 }

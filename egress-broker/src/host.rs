@@ -5,6 +5,7 @@ mod listeners;
 mod machine;
 pub mod mounts;
 mod rights;
+mod status_socket;
 mod writer;
 
 pub use cgroup::{Cgroup, CgroupError, Existing, Owned};
@@ -13,7 +14,8 @@ pub use machine::{BPFFS, CGROUP2, MINIMUM, OWN_BPFFS, check_version, is_really, 
 pub use machine::{Host, HostError};
 pub use mounts::mount_of;
 pub use mounts::{Mount, mount_at, mounts};
-pub use rights::Barred;
+pub use rights::{Barred, Rights};
 pub use rights::{LOCKDOWN, NEEDED, chosen, is_in_sandbox, lacking};
-pub use writer::Traced;
+pub use status_socket::{STATUS_ENDING, STATUS_PLACE, StatusSocket};
 pub use writer::Writer;
+pub use writer::{Traced, ask_instead};

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     net::IpAddr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use nix::sys::socket::{
@@ -28,6 +28,19 @@ impl Injector {
     /// Without CAP_NET_RAW.
     pub fn open() -> io::Result<Self> {
         Ok(Self { v4: raw(AddressFamily::Inet)?, v6: raw(AddressFamily::Inet6).ok() })
+    }
+
+    /// One that was handed on, in the order of [`Injector::descriptors`]; none where there is no socket, or more than
+    /// two.
+    pub fn adopt(sockets: Vec<OwnedFd>) -> Option<Self> {
+        let mut sockets = sockets.into_iter();
+        let (v4, v6) = (sockets.next()?, sockets.next());
+        sockets.next().is_none().then_some(Self { v4, v6 })
+    }
+
+    /// Its sockets: IPv4's, and IPv6's where the machine has that.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        [Some(&self.v4), self.v6.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
     /// Sends a whole packet, from its network header on, to an address of this machine's loopback.

@@ -28,4 +28,4 @@ pub use probe::{PROBE_GREETING, PROBE_TARGET, ProbeError};
 pub use signals::{Arrived, Signals};
 pub use stdio::{StdioError, check_stdio, check_stdio_devices};
 pub use terminal::Terminal;
-pub use user::{User, UserError};
+pub use user::{FIRST_WORKER, LAST_WORKER, User, UserError};

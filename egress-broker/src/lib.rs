@@ -3,13 +3,21 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+mod cli;
 pub mod clock;
 pub mod confine;
+mod ender;
 pub mod held_sockets;
 pub mod host;
 pub mod inject;
 pub mod kernel;
 pub mod launch;
+pub mod message;
+pub mod order;
+pub mod points;
+pub mod session;
 pub mod sys;
 pub mod text;
 mod wire;
+
+pub use cli::main;

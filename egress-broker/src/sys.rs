@@ -11,6 +11,7 @@ pub mod handed;
 pub mod held_socket;
 pub mod inherited;
 pub mod landlock;
+pub mod link;
 pub mod mapped;
 pub mod mounts;
 pub mod peer_devices;

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use egress_user::{
     launch,
     text::{self, Printable},
+    worker,
 };
 
 /// Decides what a set of Linux processes may reach, and holds them to it.
@@ -69,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Doctor(doctor) => finish(doctor.run()),
         Verb::Run(run) => run::run(run).unwrap_or_else(|failure| {
             complain_of(&failure.error);
+            worker::failed();
             ExitCode::from(failure.code)
         }),
     }

@@ -31,7 +31,8 @@ pub use service::Service;
 pub use settings::Settings;
 pub use tcp::{IDLE, MAX_DNS_CONNECTIONS};
 pub use upstream::{
-    LookupResult, NameServers, RESOLV_CONF, Records, ServersError, Upstream, search_domains,
+    LookupResult, NameServers, RESOLV_CONF, Records, ServersError, Upstream, preload,
+    search_domains,
 };
 
 #[cfg(test)]

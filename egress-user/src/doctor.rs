@@ -8,7 +8,10 @@ mod network;
 mod rights;
 mod sandbox;
 
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use nix::{
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC},
@@ -22,6 +25,7 @@ use crate::{
     },
     kernel::Loaded,
     text::Printable,
+    worker::{self, DivideError},
 };
 
 /// How one check came out.
@@ -104,6 +108,7 @@ impl Survey {
         let mounts = mounts();
         let is_root = nix::unistd::geteuid().is_root();
         let mut findings = vec![version(&kernel_version())];
+        findings.push(broker(worker::program()));
         findings.extend(rights::all());
         match &mounts {
             Ok(mounts) => findings.extend([
@@ -143,6 +148,18 @@ fn version(release: &str) -> Finding {
         Err(_) => Finding::missing("kernel", found)
             .loses("connections cannot be told apart where they arrive")
             .advise("boot a newer kernel: Debian 12 has 6.1, and newer ones in bookworm-backports"),
+    }
+}
+
+/// The other program of a run. A program of the library's has its rights itself, and needs none.
+fn broker(program: Result<PathBuf, DivideError>) -> Finding {
+    const CHECK: &str = "egress-broker";
+    match program {
+        Ok(path) => Finding::ok(CHECK, format!("at {}", path.display())),
+        Err(error @ DivideError::Missing { .. }) => Finding::missing(CHECK, error.to_string())
+            .loses("everything: it is the process of `egress run` that has its rights")
+            .advise("install `egress-broker` of the same version into the folder of `egress`"),
+        Err(error) => Finding::unknown(CHECK, chain(&error)),
     }
 }
 

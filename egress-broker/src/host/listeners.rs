@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use egress_common::{
@@ -96,6 +96,22 @@ impl Listeners {
         })
     }
 
+    /// Those that were handed on, in the order of [`Listeners::descriptors`]; none where there are others.
+    pub fn adopt(tcp4: u8, tcp6: u8, from: &mut impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        let v4 = Family::adopt(tcp4, from)?;
+        let v6 = match tcp6 {
+            0 => None,
+            tcp6 => Some(Family::adopt(tcp6, from)?),
+        };
+        Some(Self { v4, v6 })
+    }
+
+    /// All of them: of each family the transparent ones, the DNS socket and the DNS listener.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let families = [Some(&self.v4), self.v6.as_ref()].into_iter().flatten();
+        families.flat_map(Family::descriptors).collect()
+    }
+
     /// How many of them the transparent proxy has.
     pub fn count(&self) -> usize {
         self.v4.tcp.len() + self.v6.as_ref().map_or(0, |v6| v6.tcp.len())
@@ -126,6 +142,16 @@ impl Listeners {
 }
 
 impl Family {
+    fn adopt(tcp: u8, from: &mut impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        let tcp = (0..tcp).map(|_| from.next().map(TcpListener::from)).collect::<Option<_>>()?;
+        Some(Self { tcp, dns_udp: from.next()?.into(), dns_tcp: from.next()?.into() })
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let dns = [self.dns_udp.as_fd(), self.dns_tcp.as_fd()];
+        self.tcp.iter().map(AsFd::as_fd).chain(dns)
+    }
+
     fn open(address: IpAddr, listeners: usize, queue: usize) -> io::Result<Self> {
         let family = Self {
             tcp: (0..listeners).map(|_| proxied(address)).collect::<io::Result<_>>()?,

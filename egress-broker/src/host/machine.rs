@@ -102,7 +102,7 @@ impl Host {
     /// # Errors
     /// Each names what is missing and what to do.
     pub fn prepare() -> Result<Self, HostError> {
-        Rights::of_this_process().check()?;
+        Rights::check()?;
         check_version(&kernel_version())?;
         let mounts = mounts().map_err(HostError::MountTable)?;
         let cgroup2 =

@@ -30,7 +30,7 @@ pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
 /// What is known of this process before anything is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rights {
+pub struct Rights {
     pub(super) is_root: bool,
     /// Of [`NEEDED`], what it has not.
     pub(super) lacking: Vec<Capability>,
@@ -66,9 +66,15 @@ impl Rights {
         }
     }
 
+    /// Whether this process has what it needs.
+    ///
     /// # Errors
     /// The nearest reason why no sandbox can be made, whose remedy is the one that helps.
-    pub(super) fn check(&self) -> Result<(), HostError> {
+    pub fn check() -> Result<(), HostError> {
+        Self::of_this_process().suffice()
+    }
+
+    fn suffice(&self) -> Result<(), HostError> {
         match self {
             Self { is_root: true, lacking, is_first_namespace: true, .. } if lacking.is_empty() => {
                 Ok(())
@@ -156,12 +162,12 @@ mod tests {
     }
 
     fn said(rights: &Rights) -> String {
-        rights.check().unwrap_err().to_string()
+        rights.suffice().unwrap_err().to_string()
     }
 
     #[test]
     fn each_place_is_told_apart() {
-        rights().check().unwrap();
+        rights().suffice().unwrap();
         let less = vec![Capability::CAP_SYS_ADMIN, Capability::CAP_BPF];
         let container = Rights { lacking: less.clone(), ..rights() };
         assert!(said(&container).contains("CAP_SYS_ADMIN, CAP_BPF"));
@@ -176,7 +182,7 @@ mod tests {
             assert!(said(&inside).contains("inside of an `egress run`"), "{inside:?}");
         }
         // Whoever calls its first process so and has every right may start one.
-        Rights { is_in_sandbox: true, ..rights() }.check().unwrap();
+        Rights { is_in_sandbox: true, ..rights() }.suffice().unwrap();
     }
 
     #[test]

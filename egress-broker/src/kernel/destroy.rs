@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
@@ -15,7 +15,7 @@ use nix::{
 
 use super::{
     Connected,
-    sock_diag::{self, NLMSG_ERROR, request_of},
+    sock_diag::{self, NLMSG_ERROR, request_of, socket_of},
 };
 use crate::sys;
 
@@ -91,28 +91,7 @@ impl Destroyer {
 }
 
 fn request(source: (Address, u16), destination: (Address, u16), cookie: u64) -> Vec<u8> {
-    let v4 = destination.0.v4_word().is_some();
-    let mut socket = Vec::with_capacity(48);
-    socket.extend(source.1.to_be_bytes());
-    socket.extend(destination.1.to_be_bytes());
-    for (address, _) in [source, destination] {
-        let bytes = match IpAddr::from(address) {
-            IpAddr::V4(v4) => {
-                let mut bytes = [0; 16];
-                let (first, _) = bytes.split_at_mut(4);
-                first.copy_from_slice(&v4.octets());
-                bytes
-            }
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        socket.extend(bytes);
-    }
-    // Any interface; the cookie keeps a later socket of the same addresses from harm.
-    socket.extend(0_u32.to_ne_bytes());
-    socket.extend((cookie as u32).to_ne_bytes());
-    socket.extend(((cookie >> 32) as u32).to_ne_bytes());
-    // A v6 socket connected to a v4-mapped address is found as an IPv4 one (6.18).
-    let family = if v4 { libc::AF_INET } else { libc::AF_INET6 };
+    let (family, socket) = socket_of(source, destination, cookie);
     // Every state.
     request_of(SOCK_DESTROY, NLM_F_REQUEST_ACK, family, u32::MAX, &socket)
 }

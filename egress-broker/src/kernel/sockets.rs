@@ -6,12 +6,14 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
 };
 
+use egress_common::Address;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, recv, sendto};
 
-use super::sock_diag::{self, NLMSG_ERROR, request_of};
+use super::sock_diag::{self, NLMSG_ERROR, request_of, socket_of};
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 1;
 const NLM_F_REQUEST_DUMP: u16 = 1 | 0x300;
 const NLMSG_DONE: u16 = 3;
 /// Attribute with the id of the socket's cgroup, since Linux 5.9.
@@ -29,6 +31,36 @@ pub struct Connected {
     pub destination: SocketAddr,
     /// By which the kernel knows it.
     pub cookie: u64,
+}
+
+impl Connected {
+    /// The id of the cgroup that the socket with these ends and this cookie is in; none where there is no such.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn cgroup(&self) -> io::Result<Option<u64>> {
+        let key = |at: &SocketAddr| (Address::from(at.ip()), at.port());
+        let (family, id) = socket_of(key(&self.source), key(&self.destination), self.cookie);
+        let socket = sock_diag::open()?;
+        let request = request_of(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, family, u32::MAX, &id);
+        sendto(socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let mut buffer = [0; 4096];
+        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let answer = buffer.get(..length).unwrap_or_default();
+        let header = answer.get(..HEADER).ok_or(io::ErrorKind::InvalidData)?;
+        match half(header, 4) {
+            SOCK_DIAG_BY_FAMILY => Ok(answer.get(HEADER + MESSAGE..).and_then(of)),
+            NLMSG_ERROR => {
+                let error = word(answer, HEADER).cast_signed().saturating_neg();
+                match error {
+                    // None with these ends, or one with another cookie.
+                    libc::ENOENT | libc::ESTALE => Ok(None),
+                    error => Err(io::Error::from_raw_os_error(error)),
+                }
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// The TCP connections, of both families, of this cgroup in the calling thread's network namespace.

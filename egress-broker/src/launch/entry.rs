@@ -33,7 +33,7 @@ use super::{
     user::User,
     working_directory::Place,
 };
-use crate::{sys, text::Printable};
+use crate::{points::reach, sys, text::Printable};
 
 /// Somebody else than [`super::Init`] asked for an init.
 #[derive(Debug, thiserror::Error)]
@@ -108,10 +108,13 @@ fn live(channel: &mut UnixStream) -> Result<i32, Failure> {
     let pending = enter(&place, user.as_ref())?;
     prctl::set_dumpable(false).map_err(not_started)?;
     let peers = sys::peer_devices::peer_devices().map_err(not_started)?;
+    reach("init:isolated");
     await_order(channel, Order::Probe)?;
     probe().map_err(not_started)?;
     send(channel, &Report::Probed(notes)).map_err(not_started)?;
+    reach("init:probed");
     await_order(channel, Order::Start)?;
+    reach("init:command");
     let mut command = std::process::Command::new(&wanted.program);
     command.args(&wanted.arguments);
     for Change { name, value } in environment {

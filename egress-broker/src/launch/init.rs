@@ -95,11 +95,23 @@ impl Init {
     /// # Errors
     /// What clone3 or execveat gives.
     pub fn spawn(cgroup: &Cgroup, command: &Command) -> Result<Self, InitError> {
+        Self::spawn_with(cgroup, command, Inherited::of_this_process())
+    }
+
+    /// The same for a command that gets what another process than this one was started with.
+    ///
+    /// # Errors
+    /// As [`Init::spawn`].
+    pub fn spawn_with(
+        cgroup: &Cgroup,
+        command: &Command,
+        inherited: Inherited,
+    ) -> Result<Self, InitError> {
         let (channel, kept) = UnixStream::pair().map_err(InitError::Clone)?;
         let Child { id, handle } = execute(cgroup, kept.into()).map_err(InitError::Clone)?;
         let mut init = Self { id, handle, channel, ended: Mutex::default() };
         let (cgroup, command) = (cgroup.inner().into(), command.clone());
-        init.say(&Spec { cgroup, command, inherited: Inherited::of_this_process() })?;
+        init.say(&Spec { cgroup, command, inherited })?;
         Ok(init)
     }
 

@@ -46,9 +46,25 @@ pub enum UserError {
         /// Whose group it is.
         group: String,
     },
+    /// An id that the processes have which serve sandboxes.
+    #[error(
+        "user and group ids from {FIRST_WORKER} to {LAST_WORKER} are those of egress's own processes, which no command \
+         may share; choose another: `--user 4242`"
+    )]
+    Workers,
     /// The user database could not be read.
     #[error("look up the user {0:?}")]
     Lookup(String, #[source] nix::Error),
+}
+
+/// The first user id that a process has which serves a sandbox: the ids are nobody's by systemd's table of users
+/// (<https://systemd.io/UIDS-GIDS/>, "unused" from 1879048192 to 2147352575).
+pub const FIRST_WORKER: u32 = 0x7e67_0000;
+/// The last one.
+pub const LAST_WORKER: u32 = FIRST_WORKER + 0xffff;
+
+fn is_workers(id: u32) -> bool {
+    (FIRST_WORKER..=LAST_WORKER).contains(&id)
 }
 
 impl User {
@@ -58,7 +74,12 @@ impl User {
     /// When there is no such user. A number needs no entry in the user database.
     pub fn choose(flag: Option<&str>, sudo_uid: Option<&str>) -> Result<Option<Self>, UserError> {
         match flag.or(sudo_uid) {
-            Some(wanted) => Self::find(wanted).map(Some),
+            Some(wanted) => {
+                let found = Self::find(wanted)?;
+                let groups = found.groups.iter().chain([&found.gid]).map(|group| group.as_raw());
+                let is_ours = groups.chain([found.uid.as_raw()]).any(is_workers);
+                if is_ours { Err(UserError::Workers) } else { Ok(Some(found)) }
+            }
             None => Ok(None),
         }
     }
@@ -179,6 +200,19 @@ mod tests {
         let user = find("root:7").unwrap();
         assert_eq!((user.uid.as_raw(), user.gid.as_raw()), (0, 7));
         assert_eq!(user.groups, [Gid::from_raw(7)]);
+    }
+
+    #[test]
+    fn the_ids_of_our_own_processes_are_nobodys() {
+        for id in [FIRST_WORKER, FIRST_WORKER + 7, LAST_WORKER] {
+            for wanted in [id.to_string(), format!("4242:{id}"), format!("{id}:4242")] {
+                let error = find(&wanted).unwrap_err();
+                assert!(matches!(error, UserError::Workers), "{wanted}: {error}");
+            }
+        }
+        for id in [FIRST_WORKER - 1, LAST_WORKER + 1] {
+            assert_eq!(find(&id.to_string()).unwrap().uid.as_raw(), id);
+        }
     }
 
     #[test]

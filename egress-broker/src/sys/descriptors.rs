@@ -61,14 +61,15 @@ pub fn leave_output() {
 ///
 /// # Errors
 /// What poll gives.
-pub fn wait_for_any(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+pub fn wait_for_any<const N: usize>(descriptors: [BorrowedFd<'_>; N]) -> io::Result<()> {
     let mut polls = descriptors.map(|descriptor| libc::pollfd {
         fd: descriptor.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     });
-    // SAFETY: two live records, which the kernel fills; no time limit.
-    match unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) } {
+    let count = libc::nfds_t::try_from(N).map_err(io::Error::other)?;
+    // SAFETY: so many live records, which the kernel fills; no time limit.
+    match unsafe { libc::poll(polls.as_mut_ptr(), count, -1) } {
         0.. => Ok(()),
         _ => match io::Error::last_os_error() {
             error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
@@ -91,6 +92,52 @@ pub fn adopt_socket(number: RawFd) -> Option<UnixStream> {
         OwnedFd::from_raw_fd(number)
     };
     Some(socket.into())
+}
+
+/// Closes what this process was handed above stderr: everything that is not close-on-exec.
+///
+/// To be called while nothing of this process owns such a descriptor.
+///
+/// # Errors
+/// When /proc/self/fd cannot be read.
+pub fn close_inherited() -> io::Result<()> {
+    for number in open()? {
+        // SAFETY: reads flags, and closes what nobody in this process owns: what is made here is close-on-exec.
+        unsafe {
+            let flags = libc::fcntl(number, libc::F_GETFD);
+            if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+                libc::close(number);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What whoever executed this program left open under a number, close-on-exec from now on; none where nothing is, or it
+/// is one of stdin, stdout and stderr.
+///
+/// To be called once for each, before anything else of this process owns descriptors.
+pub fn adopt(number: RawFd) -> Option<OwnedFd> {
+    if number <= 2 || type_of_file(number).is_none() {
+        return None;
+    }
+    // SAFETY: open, as was just asked, and owned by nobody in this process.
+    unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        Some(OwnedFd::from_raw_fd(number))
+    }
+}
+
+/// Leaves a descriptor open for the program that this process is about to execute, and gives its number there.
+///
+/// # Errors
+/// What fcntl gives.
+pub fn hand_on(descriptor: BorrowedFd<'_>) -> io::Result<RawFd> {
+    // SAFETY: changes one flag of a live descriptor.
+    match unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) } {
+        0.. => Ok(descriptor.as_raw_fd()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// How many this process has.

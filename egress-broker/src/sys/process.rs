@@ -11,7 +11,10 @@ use std::{
     process::Command,
 };
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::{
+    sys::signal::{SigHandler, Signal, signal},
+    unistd::{ForkResult, Pid, Uid},
+};
 
 /// Gives the kernel back what the allocator keeps of freed memory: what loading leaves is 15 MiB, which
 /// every run would carry to its end.
@@ -81,6 +84,32 @@ where
 {
     // SAFETY: the forking process has one thread, so the child may do whatever it could.
     unsafe { command.pre_exec(prepare) };
+}
+
+/// One more process with everything that this one has; none in it. This one must have one thread: of others the new
+/// process would have the locks and not the work.
+///
+/// # Errors
+/// What fork gives, and EBUSY where there are other threads.
+pub fn fork() -> io::Result<Option<Pid>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: with one thread the child may do whatever the parent could.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+/// Whether a process of this user's lives (getpriority(2)).
+pub fn has_processes(user: Uid) -> bool {
+    // SAFETY: integers alone; the call tells an error from a priority below zero by errno.
+    unsafe {
+        *libc::__errno_location() = 0;
+        libc::getpriority(libc::PRIO_USER, user.as_raw());
+        *libc::__errno_location() != libc::ESRCH
+    }
 }
 
 /// A number by lot.

@@ -4,6 +4,7 @@
 //! gives each function the inputs that were kept, on stable Rust.
 
 pub mod beginning;
+pub mod broker_message;
 pub mod decision;
 pub mod dns_query;
 pub mod flag;
@@ -21,13 +22,14 @@ pub mod scenario;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("host", host::run),
     ("pattern", pattern::run),
     ("flag", flag::run),
     ("policy_file", policy_file::run),
     ("decision", decision::run),
     ("dns_query", dns_query::run),
+    ("broker_message", broker_message::run),
     ("hello", hello::run),
     ("http1", http1::run),
     ("beginning", beginning::run),

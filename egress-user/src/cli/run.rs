@@ -11,12 +11,11 @@ use anyhow::Context;
 use clap::Args;
 use egress_user::{
     config::Assembled,
-    launch::{Command, InitError, Signals, Terminal, exit},
+    launch::{Command, exit},
     policy::RefusalErrno,
-    sandbox::{Sandbox, Spec, StartError},
-    supervisor::Supervisor,
-    sys,
+    sandbox::{Served, Serving},
     text::Printable,
+    worker::divide,
 };
 
 use self::{
@@ -91,51 +90,40 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     }
     let Rights { user, capabilities } = args.rights.choose(&program, args.told)?;
     let command = Command { program, arguments: command.collect(), user, capabilities };
-    in_sandbox(assembled, command, args.told).map_err(|error| match error.downcast_ref() {
-        Some(StartError::Init(InitError::Failed { code, .. })) => Failure { code: *code, error },
-        _ => Failure { code: exit::NOT_STARTED, error },
-    })
+    in_sandbox(assembled, command, args.told)
 }
 
-fn in_sandbox(assembled: Assembled, command: Command, told: ToldArgs) -> anyhow::Result<ExitCode> {
+/// Where this returns, in whichever of the two processes, the exit code of the run is the broker's to give, but for what
+/// went wrong before there was one.
+fn in_sandbox(assembled: Assembled, command: Command, told: ToldArgs) -> Result<ExitCode, Failure> {
+    let not_started = |error: anyhow::Error| Failure { code: exit::NOT_STARTED, error };
     let Assembled { policy, dns, network, .. } = assembled;
-    // Before there are threads, which then do not get them.
-    let signals = Signals::block().context("block signals")?;
-    let terminal = Terminal::of_caller();
-    let supervisor = Supervisor::start()?;
-    if policy.settings().refusal_errno != RefusalErrno::default() && !supervisor.chooses_errno() {
+    let program = Printable::of_bytes(command.program.as_encoded_bytes());
+    let chosen_errno = policy.settings().refusal_errno != RefusalErrno::default();
+    let division =
+        divide(command, &dns, told.fail_on_refusal).map_err(|e| not_started(e.into()))?;
+    let teller = told.teller().context("start a thread").map_err(not_started)?;
+    let observer = teller.as_ref().map(Teller::observer);
+    let serving = Serving { policy, dns, drain: network.drain, observer, program };
+    let served = Served::start(serving, division, told::of_the_broker);
+    let served = served.map_err(|error| not_started(error.into()))?;
+    if chosen_errno && !served.chooses_errno() {
         told.note(
             "warning: refusal_errno has no effect on this kernel, which has no bpf_set_retval (Linux 5.18): \
              refused calls get EPERM",
         );
     }
-    let teller = told.teller().context("start a thread")?;
-    let observer = teller.as_ref().map(Teller::observer);
-    let spec = Spec { policy, dns, drain: network.drain, command, observer };
-    let handle = Sandbox::start(spec, &supervisor)?;
-    if let Some(error) = handle.status_error() {
+    if let Some(error) = served.status_error() {
         told.note(&format!("warning: `egress status` will not show this sandbox: {error}"));
     }
-    for note in handle.notes() {
+    for note in served.notes() {
         told.note(&note.to_string());
     }
-    let ended = supervisor.block_on(handle.pass_until_ended(&signals, terminal.as_ref()));
-    let ended = ended.context("wait for the command")?;
-    // Stragglers die with the init's PID namespace; the programs hold until the cgroup is empty, and what
-    // the command wrote is delivered.
-    if handle.kill() {
-        drop(terminal);
-        // Whoever reads the command's output is not to wait for this.
-        sys::descriptors::leave_output();
-        supervisor.block_on(handle.deliver(ended, &signals));
-    }
-    let summary = handle.stop();
+    let (summary, broker) = served.until_ended();
     if let Some(teller) = teller {
         teller.end();
     }
     told.tell(&summary);
-    Ok(match u8::try_from(ended.code) {
-        Ok(0) if told.fail_on_refusal && summary.has_refused() => ExitCode::from(exit::REFUSED),
-        code => ExitCode::from(code.unwrap_or(exit::NOT_STARTED)),
-    })
+    broker.finished(summary.has_refused());
+    Ok(ExitCode::SUCCESS)
 }

@@ -13,13 +13,14 @@ use std::{
 use crate::{
     confine::ENDERS,
     kernel::{Connected, Destroyer, Maps},
+    worker::of_this_process,
 };
 
 /// Most connections that wait for their end. What comes later ends by itself
 /// ([`egress_common::abi::UNVERIFIED_WAIT_MS`]).
 const MAX_QUEUED: usize = 4096;
 
-/// Ends connections of the network namespace of the threads of this process.
+/// Ends connections of the network namespace of the threads of this process; where it has a broker, this one does.
 pub(super) struct Ender {
     maps: Arc<Maps>,
     waiting: Mutex<Waiting>,
@@ -48,17 +49,26 @@ impl Ender {
 
     /// Ends the unanswered connection with this socket cookie, soon. Never blocks.
     pub(super) fn end(self: &Arc<Self>, cookie: u64) {
-        self.add(End::Unverified(cookie));
+        match of_this_process() {
+            Some(broker) => broker.end(cookie),
+            None => self.add(End::Unverified(cookie)),
+        }
     }
 
     /// Ends a connection, soon. Never blocks.
     pub(super) fn end_connection(self: &Arc<Self>, connection: Connected) {
-        self.add(End::Connection(connection));
+        match of_this_process() {
+            Some(broker) => broker.end_connection(connection),
+            None => self.add(End::Connection(connection)),
+        }
     }
 
     /// Waits until nothing is left to end, at most so long: a program can keep the kernel waiting for its socket.
     /// False where it was too long.
     pub(super) fn settle(&self, within: Duration) -> bool {
+        if let Some(broker) = of_this_process() {
+            return broker.settle();
+        }
         let is_busy = |waiting: &mut Waiting| waiting.has_thread;
         let waited = self.done.wait_timeout_while(self.waiting(), within, is_busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()

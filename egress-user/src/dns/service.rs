@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock::boottime_ns,
     flow::Flows,
+    points::reach,
     policy::{MatchedRules, Name, Refusal, Remedy},
     record::{Event, Limit, Subject},
     sandbox::{PolicyVersion, SandboxState},
@@ -108,6 +109,7 @@ impl Service {
         carrier: Carrier,
         admission: Admission,
     ) -> Option<Vec<u8>> {
+        reach("worker:lookup");
         let may_ask = admission == Admission::Answer;
         let (query, reply) = match query::parse(message) {
             Asked::Drop => {

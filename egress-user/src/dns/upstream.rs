@@ -43,6 +43,7 @@ pub use chain::{MAX_ADDRESSES, MAX_CHAIN};
 pub use error::ServersError;
 pub use lookup::{LookupResult, Records, Upstream};
 pub use system::{RESOLV_CONF, search_domains};
+pub use tls::preload;
 
 use crate::host::Writer;
 use cache::Cache;

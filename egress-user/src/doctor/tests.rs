@@ -67,3 +67,15 @@ fn everything_missing_here_comes_with_advice() {
         assert!(!needs_advice || finding.advice.is_some(), "{finding:?}");
     }
 }
+
+#[test]
+fn a_missing_broker_bars_a_start_and_is_named_with_its_place() {
+    let place = PathBuf::from("/opt/egress-broker");
+    assert_eq!(broker(Ok(place.clone())).status, Status::Ok);
+    let finding = broker(Err(DivideError::Missing { path: place }));
+    assert_eq!(finding.status, Status::Missing);
+    assert!(
+        finding.found.contains("/opt/egress-broker") && finding.advice.is_some(),
+        "{finding:?}"
+    );
+}

@@ -35,6 +35,7 @@ use crate::{
     judge::Evidence,
     launch::{PROBE_GREETING, PROBE_TARGET},
     pins::{Pins, RENEW_EVERY, direct_ports},
+    points::reach,
     policy::{Name, Policy, Transport},
     record::{Event, GivenUp, Limit, Renewal, Subject},
     sandbox::{Ending, Live, SandboxState},
@@ -225,6 +226,7 @@ impl Transparent {
 
     /// Runs a connection to its end, whoever brings it.
     pub(super) async fn follow(&self, connection: Connection<'_>, to: SocketAddr) {
+        reach("worker:connection");
         let Connection { client, server, live, owed, .. } = &connection;
         tokio::select! {
             biased;

@@ -1,11 +1,10 @@
 //! A sandbox, as whoever started it holds it.
 
-use std::{io, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use egress_common::event::Counter;
 use nix::sys::signal::Signal;
 
-use super::{Sandbox, awaited, serve::Tasks};
+use super::{Sandbox, account::account, awaited, serve::Tasks};
 use crate::{
     dns::NameServers,
     host::{Cgroup, CgroupError},
@@ -15,7 +14,6 @@ use crate::{
     record::{GivenUp, Summary},
     status::{Report, StatusServer},
     supervisor::Supervisor,
-    text::Printable,
 };
 
 /// The cgroup and the programs at it, which on every way out, an error's too, go in this order: nothing may be
@@ -181,27 +179,9 @@ impl Handle {
     /// Ends it: whatever runs is killed, the programs go, and with them everything that the kernel has of
     /// it. Gives what there is to tell.
     pub fn stop(mut self) -> Summary {
-        let given_up = self.given_up();
         let ended = self.cgroup.take().map(AttachedCgroup::end);
         let (is_empty, counts) = ended.unwrap_or_else(|| (true, Counts::default()));
-        self.supervisor.remove(&self.sandbox);
-        if counts.get(Counter::Direct) > 0 {
-            self.sandbox.proxy.tried_direct();
-        }
-        let journal = &self.sandbox.state.journal;
-        journal.flush_deferred();
-        let path = |path: &Path| Printable::of_bytes(path.as_os_str().as_encoded_bytes());
-        Summary {
-            given_up,
-            is_left: !is_empty,
-            refused: journal.to_string(),
-            // What no full ring can lose.
-            lost: counts.get(Counter::EventsLost),
-            packets: counts.get(Counter::PacketsDropped),
-            full: counts.get(Counter::MapFull),
-            delayed: counts.get(Counter::SynsLost) + counts.get(Counter::PayloadsUntold),
-            left_unread: self.upstream.left_unread().map(path),
-        }
+        account(&self.sandbox, &self.supervisor, &self.upstream, is_empty, counts)
     }
 }
 

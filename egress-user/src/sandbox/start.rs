@@ -3,23 +3,16 @@
 
 use std::{io, path::Path, sync::Arc};
 
-use egress_common::sandbox::Sandbox as Record;
-
 use super::{
-    Handle, PolicyWatch, Sandbox, SandboxState, Spec,
+    Handle, Sandbox, Spec,
+    assemble::{Proved, Service, Unproved},
     handle::AttachedCgroup,
-    serve::{Served, serve},
 };
 use crate::{
-    clock::boottime_ns,
-    direct::Direct,
     dns::ServersError,
-    host::{Cgroup, CgroupError, ListenError, Listeners},
-    kernel::{Devices, KernelError, SandboxRecord},
-    launch::{Init, InitError, Note, PROBE_TARGET, StdioError, check_stdio, check_stdio_devices},
-    own::Keeper,
-    pins::{NEVER_NS, Opening, ports_of},
-    policy::{Mode, PortSet},
+    host::{Cgroup, CgroupError, ListenError},
+    kernel::{Devices, KernelError},
+    launch::{Init, InitError, StdioError, check_stdio, check_stdio_devices},
     status::{self, StatusServer},
     supervisor::{Supervisor, SupervisorError},
     text::Printable,
@@ -82,59 +75,27 @@ impl Sandbox {
         let devices = Devices::known(Path::new("/proc")).ok();
         devices.as_ref().map_or(Ok(()), check_stdio_devices)?;
         let Spec { policy, dns, drain, command, observer } = spec;
-        let maps = supervisor.maps.clone();
-        let cgroup = Cgroup::create(&supervisor.host.cgroup2, &supervisor.host.pins)?;
+        let rights = supervisor.rights()?;
+        let cgroup = Cgroup::create(&rights.host.cgroup2, &rights.host.pins)?;
         let listeners = supervisor.open_listeners()?;
-        let pins = supervisor.host.pins.join(cgroup.name());
-        let attached = supervisor.programs.attach(cgroup.id()?, cgroup.outer(), &pins)?;
-        let cgroup = AttachedCgroup::new(cgroup, attached, maps.clone())?;
-        let policy = Arc::new(policy);
-        let described = describe(cgroup.id(), &listeners)?;
-        // Without a rule until the path is proved: a policy may well allow, or deny, the addresses that the
-        // probe tries.
-        let record = Arc::new(SandboxRecord::new(maps.clone(), described)?);
-
+        let pins = rights.host.pins.join(cgroup.name());
+        let attached = rights.programs.attach(cgroup.id()?, cgroup.outer(), &pins)?;
+        let cgroup = AttachedCgroup::new(cgroup, attached, supervisor.maps.clone())?;
         let writer =
             command.writer().map_err(failed("find out which files the command is handed"))?;
+        let service = Service { policy, dns, observer, writer };
         let mut init = Init::spawn(cgroup.cgroup(), &command)?;
-        let watched = Arc::new(PolicyWatch::new(policy.clone()));
-        let store = Arc::new(maps.pin_sink(described.id, watched.clone()));
-        let state = SandboxState::new(described.id, watched, store);
-        if let Some(observer) = observer {
-            state.journal.set_observer(observer);
-        }
-        let served = serve(supervisor, &state, listeners, &dns, writer)?;
-        let notes = prove(&state, &mut init)?;
+        let unproved = Unproved::serve(service, supervisor, cgroup.id(), listeners)?;
+        let notes = unproved.prove(|| init.probe())??;
         // By the init's /proc where ours shows processes alone.
         let devices = match devices {
             Some(_) => supervisor.open_devices(Path::new("/proc"))?,
             None => supervisor.open_devices(&init.proc())?,
         };
         check_stdio_devices(devices)?;
-        let Served { proxy, dns, upstream, tasks, listeners } = served;
-        proxy.proved();
-        maps.add_rules(described.id, &policy)?;
-        state.watch_own(supervisor.own.clone());
-        let keeper = Arc::new(Keeper::new(state.clone(), maps.clone()));
-        let may_be_direct = supervisor.can_end && policy.settings().mode != Mode::Limited;
-        let direct = may_be_direct.then(|| {
-            let inner = cgroup.cgroup().inner();
-            Direct::new(state.clone(), maps.clone(), record.clone(), inner)
-        });
-        if let Some(direct) = &direct {
-            keeper.set_direct(direct.clone());
-            tasks.add(supervisor.tasks.spawn(direct.clone().keep()).abort_handle());
-        }
         let name = cgroup.cgroup().name().to_owned();
-        let begun_ns = boottime_ns();
-        let sandbox =
-            Arc::new(Self { state, name, begun_ns, record, proxy, dns, keeper, direct, listeners });
-        if let Some(injector) = &supervisor.injector {
-            sandbox.proxy.hold_by(injector.clone());
-            sandbox.record.set_holds();
-        }
-        // Its keeper is told of the machine's own addresses before anything is open.
-        supervisor.add(&sandbox);
+        let Proved { sandbox, upstream, tasks } =
+            unproved.proved(supervisor, name, cgroup.cgroup().inner())?;
         let program = Printable::of_bytes(command.program.as_encoded_bytes());
         let mut handle = Handle {
             supervisor: supervisor.clone(),
@@ -147,34 +108,10 @@ impl Sandbox {
             cgroup: Some(cgroup),
             _tasks: tasks,
         };
-        handle.sandbox.dns.pin_hosts();
-        handle.sandbox.write_record()?;
-        if !supervisor.share_out() {
-            return Err(StartError::Descriptors { limit: supervisor.descriptor_limit() });
-        }
+        handle.sandbox.open(supervisor)?;
         handle.init.start()?;
         Ok(handle)
     }
-}
-
-/// Its ports; its flags come from the policy, once the path is proved.
-fn describe(id: u64, listeners: &Listeners) -> Result<Record, StartError> {
-    let mut record = Record { id, ..Record::NONE };
-    listeners.describe(&mut record).map_err(failed("read the listeners' ports"))?;
-    Ok(record)
-}
-
-/// Proves the path with the kernel's real hooks before the command exists.
-fn prove(state: &SandboxState, init: &mut Init) -> Result<Vec<Note>, StartError> {
-    let ports = ports_of(&PortSet::only([PROBE_TARGET.port()]));
-    state
-        .pins()
-        .store()
-        .pin(PROBE_TARGET.ip(), &Opening::proxied(NEVER_NS, ports))
-        .map_err(failed("pin the probe's target"))?;
-    let proved = init.probe();
-    state.pins().store().unpin(PROBE_TARGET.ip());
-    Ok(proved?)
 }
 
 /// Answers `egress status` until dropped. A sandbox without it is as safe, and only harder to look into.
@@ -187,6 +124,7 @@ fn tell_status(
     let source = status::Source {
         id: sandbox.name.clone(),
         program,
+        pid: std::process::id(),
         started_ns: sandbox.begun_ns,
         state: sandbox.state.clone(),
         dns: sandbox.dns.clone(),

@@ -1,15 +1,9 @@
 //! The side of the sandbox: a socket that hands out its report.
 
-use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use egress_common::Reason;
+use nix::unistd::Uid;
 use tokio::{
     io::AsyncWriteExt,
     net::{UnixListener, UnixStream},
@@ -17,12 +11,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    ENDING,
-    report::{Pin, Refusal, Report},
-};
+use super::report::{Pin, Refusal, Report};
 use crate::{
-    clock::boottime_ns, dns::Service, record::Event, sandbox::SandboxState, text::Printable,
+    clock::boottime_ns, dns::Service, host::StatusSocket, record::Event, sandbox::SandboxState,
+    text::Printable,
 };
 
 /// Whoever reads slower than this gets a part.
@@ -37,6 +29,8 @@ pub struct Source {
     pub id: String,
     /// The program that was started.
     pub program: Printable,
+    /// Process id of `egress run`.
+    pub pid: u32,
     /// When, in CLOCK_BOOTTIME nanoseconds.
     pub started_ns: u64,
     /// Its pins and refusals.
@@ -62,7 +56,7 @@ impl Source {
         };
         Report {
             id: self.id.as_str().into(),
-            pid: std::process::id(),
+            pid: self.pid,
             program: self.program.clone(),
             up_seconds: now_ns.saturating_sub(self.started_ns) / 1_000_000_000,
             dns: self.dns.counters().read().into(),
@@ -72,9 +66,10 @@ impl Source {
     }
 }
 
-/// The socket of one run; dropping it takes the socket away.
+/// Answers for one run until dropped.
 pub struct StatusServer {
-    path: PathBuf,
+    /// None where whoever made it takes it away.
+    _socket: Option<StatusSocket>,
     source: Arc<Source>,
     serving: JoinHandle<()>,
 }
@@ -90,14 +85,24 @@ impl StatusServer {
         is_alive: impl Fn(&str) -> bool,
         source: Arc<Source>,
     ) -> io::Result<Self> {
-        own(place)?;
-        sweep(place, is_alive);
-        let path = place.join(format!("{}{ENDING}", source.id));
-        let listener = UnixListener::bind(&path)?;
-        let serving = tokio::spawn(serve(listener, source.clone()));
-        let server = Self { path, source, serving };
-        fs::set_permissions(&server.path, fs::Permissions::from_mode(0o600))?;
+        let (socket, listener) = StatusSocket::open(place, &source.id, is_alive)?;
+        let mut server = Self::answer(listener, nix::unistd::geteuid(), source)?;
+        server._socket = Some(socket);
         Ok(server)
+    }
+
+    /// Answers `owner` by a listener that does not wait. To be called within the runtime that is to serve.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn answer(
+        listener: std::os::unix::net::UnixListener,
+        owner: Uid,
+        source: Arc<Source>,
+    ) -> io::Result<Self> {
+        let listener = UnixListener::from_std(listener)?;
+        let serving = tokio::spawn(serve(listener, owner, source.clone()));
+        Ok(Self { _socket: None, source, serving })
     }
 
     /// The report of now.
@@ -109,44 +114,15 @@ impl StatusServer {
 impl Drop for StatusServer {
     fn drop(&mut self) {
         self.serving.abort();
-        // What stays is swept by the next run.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// The directory is made, or taken when it is ours, so that nobody else reaches a socket in it, not
-/// even between its making and its mode.
-fn own(place: &Path) -> io::Result<()> {
-    if let Some(parent) = place.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
-    match DirBuilder::new().mode(0o700).create(place) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let data = fs::symlink_metadata(place)?;
-    if !data.is_dir() || data.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::other(format!("{} belongs to somebody else", place.display())));
-    }
-    fs::set_permissions(place, fs::Permissions::from_mode(0o700))
-}
-
-fn sweep(place: &Path, is_alive: impl Fn(&str) -> bool) {
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|name| name.strip_suffix(ENDING));
-        if id.is_some_and(|id| !is_alive(id)) {
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }
 
 /// One after the other: root alone asks, and a reader that sleeps is left after a while.
-async fn serve(listener: UnixListener, source: Arc<Source>) {
+async fn serve(listener: UnixListener, owner: Uid, source: Arc<Source>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if let Err(error) = answer(stream, &source).await {
+                if let Err(error) = answer(stream, owner, &source).await {
                     tracing::debug!(%error, "status not told");
                 }
             }
@@ -158,9 +134,9 @@ async fn serve(listener: UnixListener, source: Arc<Source>) {
     }
 }
 
-async fn answer(mut stream: UnixStream, source: &Source) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, owner: Uid, source: &Source) -> io::Result<()> {
     // The modes of directory and socket say so already.
-    if stream.peer_cred()?.uid() != nix::unistd::geteuid().as_raw() {
+    if stream.peer_cred()?.uid() != owner.as_raw() {
         return Err(io::Error::other("asked by another user"));
     }
     let document = serde_json::to_vec(&source.report())?;

@@ -37,14 +37,14 @@ const _: () = {
 };
 
 /// The limit of this process.
-pub(super) struct Descriptors {
+pub(crate) struct Descriptors {
     limit: u64,
 }
 
 impl Descriptors {
     /// Raises the limit as far as is needed and allowed, whatever the caller left: a soft limit of 1024 would be
     /// 400 connections.
-    pub(super) fn raise() -> Self {
+    pub(crate) fn raise() -> Self {
         let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
             return Self { limit: 1024 };
         };
@@ -57,18 +57,18 @@ impl Descriptors {
         Self { limit: soft }
     }
 
-    pub(super) fn limit(&self) -> u64 {
+    pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    pub(super) fn listeners6(&self, workers: usize) -> usize {
+    pub(crate) fn listeners6(&self, workers: usize) -> usize {
         if self.limit < FOR_ALL_LISTENERS { workers } else { LISTENERS6 }
     }
 
     /// Shares out what is left under the limit when everything else is open: each sandbox may have the same
     /// number of connections, and each of its listeners may have accepted one more, which waits. False
     /// when there is no room for any. `outbound` is what they take of all together.
-    pub(super) fn share_out(&self, sandboxes: &[Arc<Sandbox>], outbound: &Outbound) -> bool {
+    pub(crate) fn share_out(&self, sandboxes: &[Arc<Sandbox>], outbound: &Outbound) -> bool {
         if sandboxes.is_empty() {
             return true;
         }

@@ -275,7 +275,7 @@ fn early_data_behind_an_upgrade_is_bounded_in_total() {
         running.says("held");
         let offers = || offered() >= before + connections as usize;
         eventually("every offer", offers);
-        let resident = resident_kib(running.pid().as_raw());
+        let resident = resident_kib(running.reader().as_raw());
         running.tell("end");
         running.finish().exited(0);
         resident

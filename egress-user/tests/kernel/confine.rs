@@ -10,7 +10,7 @@ use egress_user::confine::{Offered, Role, enter};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use super::support::processes::{Task, eventually, tasks_of, with_argument};
+use super::support::processes::{Task, eventually, tasks_of, with_argument, worker_of};
 use super::support::{PYTHON, attempts, landlock_version, skip};
 use super::{ALLOWED, two_sites};
 
@@ -33,7 +33,7 @@ const KEEP: &[(&str, Rights)] = &[
         ]),
     ),
     // Starts and ends sandboxes: programs, cgroups, namespaces. What it reads comes from the kernel and from the init.
-    ("egress", Rights::All),
+    ("egress-broker", Rights::All),
     // Starts inits, and has to live as long as they do.
     ("egress-launcher", Rights::All),
     // Process 1 of the sandbox: reads orders of its parent, and signals.
@@ -44,7 +44,8 @@ const SOCKETS: &[Capability] =
     &[Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH, Capability::CAP_NET_ADMIN];
 
 /// Who reads foreign bytes.
-const READERS: [&str; 4] = ["egress-worker", "egress-runtime", "egress-teller", "egress-held"];
+const READERS: [&str; 6] =
+    ["egress", "egress-worker", "egress-runtime", "egress-teller", "egress-link", "egress-held"];
 
 enum Rights {
     All,
@@ -78,7 +79,8 @@ fn no_thread_that_reads_foreign_bytes_has_a_right() {
     let is_its =
         |id: &i32| tasks_of(*id).iter().any(|task| task.field("PPid") == parent.to_string());
     let init = with_argument("egress-init").into_iter().find(is_its).expect("an init of its own");
-    let tasks: Vec<Task> = [parent, init].into_iter().flat_map(tasks_of).collect();
+    let worker = worker_of(running.pid()).expect("a worker");
+    let tasks: Vec<Task> = [parent, worker, init].into_iter().flat_map(tasks_of).collect();
     // Where the kernel gives elements of maps to nobody without, that one stays (docs/security-model.md).
     let of_maps = match Offered::ask().unwrap().maps_without_rights {
         true => 0,
@@ -205,7 +207,8 @@ fn a_crash_writes_no_core() {
     egress.says("here");
     let id = egress.pid().as_raw();
     eventually("egress stands for the shell", || {
-        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name == "egress\n")
+        std::fs::read_to_string(format!("/proc/{id}/comm"))
+            .is_ok_and(|name| name == "egress-broker\n")
     });
     egress.signal(Signal::SIGABRT);
     let out = egress.finish();

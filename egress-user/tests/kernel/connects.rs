@@ -273,7 +273,7 @@ fn ten_thousand_held_at_once_leave_nothing_behind() {
     let words = [PYTHON, "-c", HELD, SITE, &port, &count, &opened];
     let running = world.egress(&policy.options()).idle_stdin().start(words);
     let descriptors = || {
-        let listed = std::fs::read_dir(format!("/proc/{}/fd", running.pid()));
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", running.reader()));
         listed.expect("its descriptors").count()
     };
     for name in ["first", "second", "third"] {

@@ -297,7 +297,7 @@ fn without_user_space_a_refused_program_still_gets_its_error() {
     running.stop();
     running.tell("go");
     running.says("whole => direct ETIMEDOUT");
-    running.signal(Signal::SIGCONT);
+    running.go_on();
     running.finish();
     world.arrived_at(SITE).no_payload();
 }

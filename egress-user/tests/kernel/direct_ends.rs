@@ -1,7 +1,7 @@
 //! How refused direct connections end, for the program and for `egress`: at once, and without traces.
 use aya::maps::{HashMap, Map, MapData};
 use egress_common::event::Unverified;
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::unistd::Pid;
 
 use super::support::processes::eventually;
 use super::support::{Finished, PYTHON, World};
@@ -73,7 +73,7 @@ fn a_refusal_that_a_full_ring_lost_is_told_again() {
         let sockets = world.client_netns().tcp_sockets();
         sockets.iter().any(|socket| socket.peer_port == 443 && socket.unsent > 0)
     });
-    running.signal(Signal::SIGCONT);
+    running.go_on();
     running.finish().probe("whole", &["direct aborted"]);
     world.arrived_at(SITE).no_payload();
 }

@@ -45,3 +45,28 @@ fn a_root_without_rights_is_told_which_are_missing() {
     out.exited(1).said("without CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN\n");
     out.said("missing  kernel object").said("not permitted");
 }
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_program_without_its_broker_is_told_where_to_put_it() {
+    let world = World::new().build();
+    let folder = tempfile::tempdir().expect("a folder");
+    let alone = folder.path().join("egress");
+    std::fs::copy(EGRESS, &alone).expect("a copy of the program alone");
+    let words = |rest: &[&str]| {
+        let own = alone.to_str().expect("a path").to_owned();
+        std::iter::once(own).chain(rest.iter().map(|word| (*word).to_owned())).collect::<Vec<_>>()
+    };
+    let out = world.direct().run(words(&["doctor"]));
+    let place = folder.path().join("egress-broker");
+    out.exited(1).said("missing  egress-broker").said(place.to_str().expect("a path"));
+    out.said("not able; missing: egress-broker\n");
+    // A start says the same, and starts nothing.
+    let out = world.direct().run(words(&["run", "--allow", "allowed.test", "--", "echo", "ran"]));
+    out.exited(125).complained(place.to_str().expect("a path"));
+    assert!(!out.text().contains("ran"), "{out}");
+    // With both in one folder it runs.
+    let broker = std::path::Path::new(EGRESS).with_file_name("egress-broker");
+    std::fs::copy(broker, &place).expect("a copy of the other one");
+    world.direct().run(words(&["doctor"])).succeeded().said("ok       egress-broker");
+}

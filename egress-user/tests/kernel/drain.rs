@@ -149,7 +149,7 @@ fn what_the_proxy_has_not_accepted_yet_outlives_its_program() {
         running.says("took");
         // The program has ended, and nothing of it is left but what lies in the listener's queue.
         eventually("the program has ended", || processes_with(&receiver.port.to_string()) == 1);
-        running.signal(Signal::SIGCONT);
+        running.go_on();
         running.finish();
         let got = receiver.got();
         assert_eq!((got.bytes.len(), got.end), (50_000, end), "{how} in the queue");

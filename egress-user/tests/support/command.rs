@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use super::advice;
 use super::outcome::Finished;
+use super::processes::{eventually, tasks_of};
 use super::tools::slowness;
 use super::world::World;
 
@@ -237,10 +238,15 @@ impl<'w> Running<'w> {
             .unwrap_or_else(|error| panic!("send {signal} to {:?}: {error}", self.words));
     }
 
-    /// Stops the outermost process, and waits until the last of its threads stands: until then one that is not the
-    /// first to hear of the signal goes on.
+    /// Stops the outermost process, and who reads for it, and waits until the last of their threads stands: until then
+    /// one that is not the first to hear of the signal goes on.
     #[track_caller]
     pub(crate) fn stop(&self) {
+        let reader = self.reader();
+        kill(reader, Signal::SIGSTOP).expect("stop who reads");
+        eventually("who reads stands", || {
+            tasks_of(reader.as_raw()).iter().all(|task| task.field("State").starts_with('T'))
+        });
         self.signal(Signal::SIGSTOP);
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         let status = waitid(Id::Pid(self.pid()), flags).expect("wait until it stands");

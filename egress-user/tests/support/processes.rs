@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::command::Running;
 use super::tools::slowness;
 
 /// How long a condition may take to come true; so many times longer where all is slow.
@@ -18,6 +19,34 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
         // Nothing tells of the changes that this waits for, so it looks again and again.
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The worker of a run: the child of the process that its caller knows.
+pub(crate) fn worker_of(run: Pid) -> Option<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).ok()?;
+    let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
+    ids.into_iter().find(|id| value(*id, "Uid:").starts_with("2120"))
+}
+
+/// A line of a process's status, its first word.
+fn value(process: i32, key: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|line| line.split_whitespace().next()).unwrap_or_default().to_owned()
+}
+
+impl Running<'_> {
+    /// The process that reads what the program sends: the worker, where the program is filtered.
+    pub(crate) fn reader(&self) -> Pid {
+        worker_of(self.pid()).map_or(self.pid(), Pid::from_raw)
+    }
+
+    /// Lets what [`Running::stop`] has stopped go on.
+    pub(crate) fn go_on(&self) {
+        for id in [self.reader(), self.pid()] {
+            kill(id, Signal::SIGCONT).expect("let it go on");
+        }
     }
 }
 

@@ -29,6 +29,15 @@ pub(super) struct Teller {
     thread: JoinHandle<()>,
 }
 
+/// When the broker is gone before the end.
+pub(super) fn of_the_broker(is_told: bool) {
+    if !is_told {
+        super::super::complain(
+            "the process that has the sandbox's rights (egress-broker) has died: everything in the sandbox was ended",
+        );
+    }
+}
+
 impl ToldArgs {
     /// A line that is no error.
     pub(super) fn note(self, text: &str) {

@@ -1,6 +1,6 @@
 //! TLS to name servers: the system's certificates decide, and nothing is ever asked without them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_native_certs::CertificateResult;
@@ -22,7 +22,25 @@ pub(super) fn uses_tls(settings: &DnsSettings) -> bool {
 /// # Errors
 /// [`ServersError::NoRoots`] when there is not one.
 pub(super) fn system_roots() -> Result<RootCertStore, ServersError> {
-    roots_of(rustls_native_certs::load_native_certs())
+    match PRELOADED.get() {
+        Some(roots) => Ok(roots.clone()),
+        None => roots_of(rustls_native_certs::load_native_certs()),
+    }
+}
+
+static PRELOADED: OnceLock<RootCertStore> = OnceLock::new();
+
+/// Reads the certificates where name servers with these settings are asked by TLS, for a process that cannot read them
+/// later: they may be root's alone.
+///
+/// # Errors
+/// [`ServersError::NoRoots`] when there is not one.
+pub fn preload(settings: &DnsSettings) -> Result<(), ServersError> {
+    if uses_tls(settings) {
+        let roots = system_roots()?;
+        PRELOADED.get_or_init(|| roots);
+    }
+    Ok(())
 }
 
 fn roots_of(found: CertificateResult) -> Result<RootCertStore, ServersError> {

@@ -33,7 +33,7 @@ fn nothing_of_it_leaves_while_nobody_judges() {
     running.says("records=30 => direct ETIMEDOUT");
     running.says("ready");
     assert_eq!(world.arrived_at(SITE).on_port(443).payload(), before, "{world}");
-    running.signal(Signal::SIGCONT);
+    running.go_on();
     running.tell("go");
     running.says("whole => direct answer");
     running.finish();
@@ -124,7 +124,7 @@ fn a_flood_of_it_is_bounded_and_keeps_nobody_waiting() {
     };
     let few = flood("1", "14000");
     few.says("held");
-    let alone = resident_kib(few.pid().as_raw());
+    let alone = resident_kib(few.reader().as_raw());
     few.tell("end");
     few.finish().exited(0);
     // Of 2,000 times 14,000 bytes 16 MiB may be held.
@@ -137,7 +137,7 @@ fn a_flood_of_it_is_bounded_and_keeps_nobody_waiting() {
         out.probe(how, &["direct answer"]);
     }
     assert!(beside.elapsed() < Duration::from_secs(25) * slowness(), "{:?}", beside.elapsed());
-    let more = resident_kib(many.pid().as_raw()).saturating_sub(alone);
+    let more = resident_kib(many.reader().as_raw()).saturating_sub(alone);
     assert!(more < 48 << 10, "{more} KiB for 2,000 that are held");
     many.says("ended");
     many.tell("end");
