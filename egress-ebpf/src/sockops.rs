@@ -146,7 +146,7 @@ fn close(ops: &SockOps) {
             Owner::of_socket(&state).remove(&UNVERIFIED, &ops.cookie(), usage::unverified);
         }
         if state.pin != 0 {
-            let _ = &LIVE;
+            add(&LIVE, &state.pin, u64::MAX);
             // A socket can close more than once: disconnected, then made a listener.
             socket.set_pin(0);
         }
