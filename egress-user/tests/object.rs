@@ -1,9 +1,15 @@
 //! The committed kernel object was built from the sources beside it, carries BTF, and does not
 //! tell where it was built.
-#![expect(clippy::unwrap_used, reason = "a test's helpers stop it by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test's helpers stop it by panicking"
+)]
 
 #[path = "../../xtask/src/digest.rs"]
 mod digest;
+#[path = "object/stack.rs"]
+mod stack;
 
 use std::{
     fs,
@@ -67,6 +73,28 @@ fn holds_no_host_paths() {
         let is_known = KNOWN.iter().any(|known| text.starts_with(&format!("{known}/")));
         assert!(!is_path || is_known, "{OBJECT} holds the path {text}");
     }
+}
+
+/// `MAX_BPF_STACK` of linux/filter.h. `cargo xtask vm` shows that 6.1 loads the object; this shows without it that a
+/// function has grown.
+#[test]
+fn no_program_needs_more_stack_than_linux_has() {
+    let functions = stack::Functions::of(&object());
+    for program in egress_common::abi::PROGRAMS {
+        let (depth, chain) = functions.deepest(program.name);
+        let chain: Vec<_> = chain.iter().map(|one| format!("{} {}", one.name, one.depth)).collect();
+        assert!(depth <= 512, "{} takes {depth} bytes: {chain:#?}", program.name);
+    }
+}
+
+/// The reckoning sees frames and calls at all.
+#[test]
+fn what_keeps_and_calls_more_takes_more_stack() {
+    let functions = stack::Functions::of(&object());
+    let depth = |name| functions.deepest(name).0;
+    assert!(depth("egress_packet") > depth("egress_sockops"), "the packet hook calls the most");
+    assert!(depth("egress_sockops") > 256, "its frame holds the record of a socket");
+    assert_eq!(depth("egress_peer4"), 32, "it keeps nothing");
 }
 
 /// Names of an ELF64 little-endian object's sections.
