@@ -1,7 +1,7 @@
 //! Names, capacities and the version that both sides agree on.
 
 /// Changes with every change of a record or a map that an older daemon could not read.
-pub const ABI_VERSION: u32 = 12;
+pub const ABI_VERSION: u32 = 13;
 
 /// Names of the maps, as they stand in the kernel object (at most 15 bytes: `BPF_OBJ_NAME_LEN`).
 pub mod map {
@@ -11,7 +11,8 @@ pub mod map {
     pub const PINS: &str = "PINS";
     /// [`crate::pin::NameKey`] → [`crate::pin::NameValue`].
     pub const NAMES: &str = "NAMES";
-    /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live.
+    /// [`crate::pin::NameValue::pin`] → number of direct connections that named it and live;
+    /// [`crate::pin::PinValue::live`] → of those to the address that live, and have named nobody.
     pub const LIVE: &str = "LIVE";
     /// Socket cookie → [`crate::event::Unverified`]: direct connections without an answer.
     pub const UNVERIFIED: &str = "UNVERIFIED";
@@ -61,6 +62,8 @@ pub mod capacity {
     pub const PINS: u32 = 8192;
     /// Names of pins: (sandbox, address, name). About 500 bytes each, as they fill.
     pub const NAMES: u32 = 8192;
+    /// Counts of direct connections: one of each name, and one of each address.
+    pub const LIVE: u32 = NAMES + PINS;
     /// Direct connections at once that no server has answered.
     pub const UNVERIFIED: u32 = 16_384;
     /// Address rules and non-public ranges.
@@ -93,7 +96,7 @@ pub mod capacity {
     pub const EACH: [(&str, u32); 10] = [
         (map::PINS, PINS),
         (map::NAMES, NAMES),
-        (map::LIVE, NAMES),
+        (map::LIVE, LIVE),
         (map::UNVERIFIED, UNVERIFIED),
         (map::ADDRESSES, ADDRESSES),
         (map::FLOWS, FLOWS),

@@ -82,8 +82,8 @@ pub struct SocketState {
     pub listener4: u32,
     /// [`crate::sandbox::Sandbox::slot`].
     pub slot: u32,
-    /// [`crate::pin::NameValue::pin`] of the name that a direct connection has named; 0 before that
-    /// and after its close.
+    /// As what a direct connection is counted until its close: [`crate::pin::NameValue::pin`] of the name that it has
+    /// named, before that [`crate::pin::PinValue::live`] where it need not name one; else 0.
     pub pin: u64,
     /// Of a provisional connection: how far the server's bytes have been read.
     pub answer: Answer,

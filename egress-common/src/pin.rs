@@ -24,6 +24,9 @@ pub struct PinValue {
     /// End of the pin's life in nanoseconds of CLOCK_BOOTTIME; `u64::MAX` never ends. What connects later is
     /// sent to the proxy, which has the name looked up again.
     pub expires_ns: u64,
+    /// Key of the map [`crate::abi::map::LIVE`], for connections to the address on ports where they may name nobody; 0
+    /// is none.
+    pub live: u64,
     /// TCP ports that the rules of the pinned names open, together.
     pub ports: Ports,
     /// Of these, the ones that go straight out, their first payload being judged by the packet

@@ -33,7 +33,7 @@ pod! {
     DeviceKey = 12,
     Sandbox = 120,
     PinKey = 24,
-    PinValue = 648,
+    PinValue = 656,
     NameKey = 288,
     NameValue = 272,
     RuleValue = 136,

@@ -254,6 +254,13 @@ pub fn pin_of(pins: &HashMap<PinKey, PinValue>, key: &PinKey, port: u16) -> PinO
     }
 }
 
+/// By which connections to the address are counted that name nobody; 0 is none.
+#[inline(always)]
+pub fn live_of(pins: &HashMap<PinKey, PinValue>, key: &PinKey) -> u64 {
+    // SAFETY: as in `lookup`, without a copy of the whole.
+    pins.get_ptr(key).map_or(0, |pin| unsafe { (*pin).live })
+}
+
 /// Fields of a name's value: (expires_ns, pin), where the port is one of its.
 #[inline(always)]
 pub fn named(names: &HashMap<NameKey, NameValue>, key: &NameKey, port: u16) -> Option<(u64, u64)> {

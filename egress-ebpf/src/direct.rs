@@ -267,19 +267,18 @@ fn named(packet: Packet, socket: SocketRecord, pin: u64) -> u32 {
     PASSES
 }
 
-/// The connection counts for this name from here on, 0 being none.
+/// The connection counts for this name from here on. What names nobody (0) leaves it as it was: counted for its
+/// address, or for what it has named before.
 #[inline(always)]
 pub fn switch_pin(socket: SocketRecord, pin: u64) {
     let before = socket.pin();
-    if pin == before {
+    if pin == before || pin == 0 {
         return;
     }
     if before != 0 {
         add(&LIVE, &before, u64::MAX);
     }
-    if pin != 0 {
-        add(&LIVE, &pin, 1);
-    }
+    add(&LIVE, &pin, 1);
     socket.set_pin(pin);
 }
 

@@ -44,9 +44,9 @@ pub static NAMES: HashMap<NameKey, NameValue> =
     HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
 
 /// Entries are made by user space and counted up and down here. Full: the name's connections do not
-/// keep its pin alive.
+/// keep its pin alive, nor do those to the address that name nobody.
 #[map]
-pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::NAMES, BPF_F_NO_PREALLOC);
+pub static LIVE: HashMap<u64, u64> = HashMap::with_max_entries(capacity::LIVE, BPF_F_NO_PREALLOC);
 
 /// Written by sockops before the SYN, deleted when a server has answered a good hello, or at close:
 /// whoever ends the filter has to end these first, or what they hold back would leave. Full: the

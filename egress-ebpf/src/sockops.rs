@@ -5,12 +5,16 @@ use egress_common::{
     abi::{UNVERIFIED_WAIT_MS, capacity},
     event::Unverified,
     flow::{FlowKey, SocketState, kind, option},
+    pin::PinKey,
 };
 
 use crate::{
-    context::{IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, lookup, set_ended, usage},
+    context::{
+        IPPROTO_TCP, Owner, SockOps, SocketRecord, add, boot_ns, live_of, lookup, set_ended, usage,
+    },
+    direct::switch_pin,
     held,
-    maps::{FLOWS, LIVE, RELEASED, UNVERIFIED},
+    maps::{FLOWS, LIVE, PINS, RELEASED, UNVERIFIED},
     packet::is_direct,
 };
 
@@ -92,7 +96,19 @@ fn established(ops: &SockOps) {
         }
         return;
     }
+    count(socket);
     limit_wait(ops);
+}
+
+/// Where a connection may name nobody, it counts for its address as long as it names none. Not before it is made: an
+/// address that does not answer keeps no pin, and a connect that finds no port has no close.
+#[inline(always)]
+fn count(socket: SocketRecord) {
+    if socket.kind() == kind::DIRECT && socket.options() & option::UNREAD != 0 {
+        let (address, _) = socket.original();
+        let address = PinKey { sandbox: socket.owner().sandbox, address };
+        switch_pin(socket, live_of(&PINS, &address));
+    }
 }
 
 /// Programs that have chosen a limit keep it.

@@ -15,7 +15,7 @@ use egress_common::{
     pin::{NameKey, NameValue, PinKey, PinValue, PortList, Ports},
 };
 
-use super::maps::{Maps, key_of};
+use super::maps::{Hash, Maps, key_of};
 use crate::{
     pins::{Naming, Opening, PinStore, list_without},
     policy::{self, NAME_LIMIT_BYTES, Name, Policy},
@@ -66,6 +66,21 @@ impl KernelPins {
         }
     }
 
+    /// Connections under it are counted from here on; 0 where there is no room for it, or it is another's. To be
+    /// called under the lock of the pins.
+    fn new_counter(&self) -> u64 {
+        let id = next_id(&self.maps.last_id);
+        let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.insert(id, 0, BPF_NOEXIST).map_or(0, |()| id)
+    }
+
+    fn remove_counter(&self, id: u64) {
+        if id != 0 {
+            let mut live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = live.remove(&id);
+        }
+    }
+
     fn name_key(&self, address: IpAddr, name: &Name) -> Option<Wire<NameKey>> {
         let text = name.as_str().as_bytes();
         Some(Wire(NameKey {
@@ -76,6 +91,11 @@ impl KernelPins {
             name: hello::words(text),
         }))
     }
+}
+
+/// By which connections to the address are counted; 0 is none.
+fn counter_of(pins: &Hash<PinKey, PinValue>, key: &Wire<PinKey>) -> u64 {
+    pins.get(key, 0).map_or(0, |pin| pin.0.live)
 }
 
 /// 0 is none.
@@ -101,25 +121,44 @@ impl PinStore for KernelPins {
             true => PortList::NONE,
             false => Self::without_open(&policy, address, opening.direct),
         };
-        let value = PinValue { expires_ns, ports, direct, unread };
+        let key = self.address_key(address);
         let mut map = self.maps.pins();
         if !self.maps.lives(self.sandbox) {
             return Err(io::Error::other("the sandbox has ended"));
         }
-        map.insert(self.address_key(address), Wire(value), 0).map_err(io::Error::other)
+        let before = counter_of(&map, &key);
+        let live = match before {
+            // Connections that were counted before go on.
+            0 if unread != PortList::NONE => self.new_counter(),
+            before => before,
+        };
+        let value = PinValue { expires_ns, live, ports, direct, unread };
+        map.insert(key, Wire(value), 0).map_err(|error| {
+            if live != before {
+                self.remove_counter(live);
+            }
+            io::Error::other(error)
+        })
     }
 
     fn unpin(&self, address: IpAddr) {
+        let key = self.address_key(address);
+        let mut map = self.maps.pins();
+        self.remove_counter(counter_of(&map, &key));
         // Absent is as good as removed.
-        let _ = self.maps.pins().remove(&self.address_key(address));
+        let _ = map.remove(&key);
     }
 
     fn expire(&self, address: IpAddr, ports: Ports) {
         let none = PortList::NONE;
-        let value = PinValue { expires_ns: OVER_NS, ports, direct: none, unread: none };
+        let value = PinValue { expires_ns: OVER_NS, live: 0, ports, direct: none, unread: none };
+        let key = self.address_key(address);
         let mut map = self.maps.pins();
-        let is_kept = self.maps.lives(self.sandbox)
-            && map.insert(self.address_key(address), Wire(value), 0).is_ok();
+        let counter = counter_of(&map, &key);
+        let is_kept = self.maps.lives(self.sandbox) && map.insert(key, Wire(value), 0).is_ok();
+        if is_kept {
+            self.remove_counter(counter);
+        }
         drop(map);
         if !is_kept {
             self.unpin(address);
@@ -183,6 +222,12 @@ impl PinStore for KernelPins {
     fn lives(&self, id: u64) -> bool {
         let live = self.maps.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.get(&id, 0).is_ok_and(|count| count.cast_signed() > 0)
+    }
+
+    fn lives_at(&self, address: IpAddr) -> bool {
+        let map = self.maps.pins();
+        let counter = counter_of(&map, &self.address_key(address));
+        counter != 0 && self.lives(counter)
     }
 }
 

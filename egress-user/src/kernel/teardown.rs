@@ -2,7 +2,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use aya::maps::{HashMap, MapData, lpm_trie::Key};
+use aya::maps::lpm_trie::Key;
 use egress_common::{
     pin::{NameKey, PinKey},
     usage::word,
@@ -85,11 +85,22 @@ impl Maps {
     }
 
     fn clear(&self, id: u64, has_flows: bool) {
-        remove_keys(self.pins(), |Wire(PinKey { sandbox, .. })| *sandbox == id);
+        self.remove_pins(id);
         self.remove_names(id);
         remove_rules(self.addresses(), id);
         if has_flows {
             self.flows.remove_where(|flow| flow.sandbox == id);
+        }
+    }
+
+    fn remove_pins(&self, id: u64) {
+        let mut pins = self.pins();
+        let is_its = |Wire(PinKey { sandbox, .. }): &Wire<PinKey>| *sandbox == id;
+        let its: Vec<_> = pins.iter().flatten().filter(|(key, _)| is_its(key)).collect();
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in its {
+            let _ = pins.remove(&key);
+            let _ = live.remove(&value.0.live);
         }
     }
 
@@ -103,16 +114,6 @@ impl Maps {
             let _ = names.remove(&key);
             let _ = live.remove(&value.0.pin);
         }
-    }
-}
-
-fn remove_keys<K: aya::Pod, V: aya::Pod>(
-    mut map: MutexGuard<'_, HashMap<MapData, K, V>>,
-    is_its: impl Fn(&K) -> bool,
-) {
-    let its: Vec<K> = map.keys().flatten().filter(is_its).collect();
-    for key in its {
-        let _ = map.remove(&key);
     }
 }
 

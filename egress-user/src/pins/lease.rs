@@ -63,6 +63,10 @@ impl Pins {
             }
         }
         let _writing = self.writing();
+        if self.store.lives_at(address) {
+            // They live on for those that go straight out.
+            return;
+        }
         let lent = self.numbers(address, |pin| pin.lent_ns > 0);
         let living: Vec<u64> = lent.into_iter().filter(|&id| self.store.lives(id)).collect();
         let rewrite = {
@@ -103,7 +107,9 @@ impl Pins {
     /// under them.
     fn lend(&self, address: IpAddr, now_ns: u64) {
         let _writing = self.writing();
-        let is_held = self.table().held.contains_key(&address);
+        // As by the proxy: which of its names a connection is for that names none, nobody knows.
+        let lives_at = self.store.lives_at(address);
+        let is_held = lives_at || self.table().held.contains_key(&address);
         let living: Vec<u64> = if is_held {
             Vec::new()
         } else {
@@ -113,7 +119,7 @@ impl Pins {
         let rewrite = {
             let mut table = self.table();
             // Looked at again: what was released meanwhile is lent nothing.
-            let is_held = table.held.contains_key(&address);
+            let is_held = lives_at || table.held.contains_key(&address);
             table.change(address, now_ns, |pin| {
                 let is_lent = pin.is_nearly_over(now_ns) && (is_held || living.contains(&pin.id));
                 if is_lent {

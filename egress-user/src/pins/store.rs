@@ -62,4 +62,8 @@ pub trait PinStore: Send + Sync {
     fn lives(&self, _id: u64) -> bool {
         false
     }
+    /// Whether a direct connection to the address lives that has named nobody.
+    fn lives_at(&self, _address: IpAddr) -> bool {
+        false
+    }
 }

@@ -131,41 +131,84 @@ fn a_name_whose_only_address_is_dead_fails_as_such() {
     assert!(out.status.code().is_some_and(|code| code != 0 && code != timed_out), "{out}");
 }
 
+/// Functions that say what comes of a connection, and how long its address stays open; and how a pin that a
+/// connection keeps ends.
+const KEPT: &str = "import ctypes, errno, os, socket, struct, sys, time\n\
+    site, silent, life = sys.argv[1], sys.argv[2], int(sys.argv[3])\n\
+    def open_at(address, limit=60):\n  \
+      try: s = socket.create_connection((address, 22), limit); s.recv(3); return s\n  \
+      except TimeoutError: return 'silent'\n  \
+      except OSError as e: return errno.errorcode[e.errno]\n\
+    def until_refused(address):\n  \
+      for _ in range(300):\n    \
+        s = open_at(address)\n    \
+        if isinstance(s, str): return s\n    \
+        s.close(); time.sleep(0.1)\n  \
+      return 'still open'\n\
+    def keep_and_let_go():\n  \
+      kept = open_at(site)\n  \
+      time.sleep(life + 0.5)\n  \
+      print('while one lives:', 'refused' if isinstance(open_at(site), str) else 'open')\n  \
+      kept.close()\n  \
+      print('after:', until_refused(site))\n\
+    socket.getaddrinfo('allowed.test', 22)\n";
+
+/// Runs it by the way that the rule says, with pins that live so long. The name moves, so that the address is not
+/// looked up anew for its next connection.
+fn keeping(rule: &str, lines: &str, printed: &str) {
+    let world = World::new().flips("allowed.test", &[&[SITE, SILENT], &[OTHER]]).ttl(0).build();
+    let life = 3 * slowness();
+    let policy = world.policy(format!(
+        "[network.domains]\n\"allowed.test\" = {rule}\n\
+         [network.dns]\nmin_ttl = \"{life}s\"\nmax_ttl = \"{life}s\"\n"
+    ));
+    let life = life.to_string();
+    let words = [PYTHON, "-c", &format!("{KEPT}{lines}"), SITE, SILENT, &life];
+    let out = world.egress(&policy.options()).run(words);
+    out.succeeded().printed(printed).complained("expired pin of allowed.test");
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_pin_outlives_its_time_while_a_connection_lives() {
-    // It moves, so that the address is not looked up anew for its next connection.
-    let world = World::new().flips("allowed.test", &[&[SITE], &[OTHER]]).ttl(0).build();
-    let ttl = 3 * slowness();
-    let text = format!(
-        "[network.domains]\n\"allowed.test\" = {{ action = \"allow\", via = \"proxy\" }}\n\
-         [network.dns]\nmin_ttl = \"{ttl}s\"\nmax_ttl = \"{ttl}s\"\n"
-    );
-    let policy = world.policy(text);
-    // The first connection is kept; another name server answer is never asked for. What ends a pin
-    // is time, so this waits for it, on another address that nothing holds.
-    let program = format!(
-        "import errno, socket, time\n\
-         def open_at(address):\n  \
-           try: s = socket.create_connection((address, 22), 60); s.recv(3); return s\n  \
-           except OSError as e: return errno.errorcode[e.errno]\n\
-         def until_refused(address):\n  \
-           for _ in range(1000):\n    \
-             s = open_at(address)\n    \
-             if isinstance(s, str): return s\n    \
-             s.close(); time.sleep(0.1)\n  \
-           return 'still open'\n\
-         socket.getaddrinfo('allowed.test', 22)\n\
-         kept = open_at('{SITE}')\n\
-         time.sleep({ttl} + 0.5)\n\
-         print('while one lives:', 'refused' if isinstance(open_at('{SITE}'), str) else 'open')\n\
-         kept.close()\n\
-         print('after:', until_refused('{SITE}'))"
-    );
-    world
-        .egress(&policy.options())
-        .run([PYTHON, "-c", &program])
-        .succeeded()
-        .printed("while one lives: open\nafter: ECONNRESET\n")
-        .complained("expired pin of allowed.test");
+    for rule in [BY_PROXY, "\"allow\""] {
+        keeping(rule, "keep_and_let_go()", "while one lives: open\nafter: ECONNRESET\n");
+    }
+}
+
+/// Connections that go straight out and end in every way; none of them may keep the pin, nor take from what another
+/// one keeps.
+const ENDS: &str = "\
+    for _ in range(20):\n  \
+      s = open_at(site); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()\n\
+    for port in (5432, 22):\n  \
+      s = socket.socket(); s.settimeout(60); print('closed' if s.connect_ex((site, port)) else 'open')\n  \
+      s.close()\n\
+    asked = socket.socket(); asked.setblocking(False); asked.connect_ex((silent, 22))\n\
+    child = os.fork()\n\
+    if child == 0:\n  \
+      mine = [open_at(site), socket.socket()]; mine[1].setblocking(False); mine[1].connect_ex((silent, 22))\n  \
+      os.kill(os.getpid(), 9)\n\
+    os.waitpid(child, 0)\n\
+    shared = open_at(site)\n\
+    if os.fork() == 0: os._exit(0)\n\
+    os.wait(); shared.close()\n\
+    def bound(port):\n  \
+      s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('', port)); return s\n\
+    def disconnect(s): ctypes.CDLL(None).connect(s.fileno(), bytes(16), 16)\n\
+    again = open_at(site)\n\
+    for _ in range(5): disconnect(again); again.connect((site, 22))\n\
+    again.close()\n\
+    first = bound(0); first.connect((site, 22))\n\
+    second = bound(first.getsockname()[1])\n\
+    for port in (5432, 22): print(errno.errorcode[second.connect_ex((site, port))])\n\
+    first.close(); second.close()\n";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn no_end_of_a_connection_keeps_a_pin_or_takes_what_keeps_it() {
+    let lines = format!("{ENDS}keep_and_let_go()\nprint('silent:', open_at(silent, 10))");
+    let printed = "closed\nopen\nECONNREFUSED\nEADDRNOTAVAIL\n\
+                   while one lives: open\nafter: ECONNRESET\nsilent: ECONNRESET\n";
+    keeping("\"allow\"", &lines, printed);
 }

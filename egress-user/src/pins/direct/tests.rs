@@ -21,6 +21,7 @@ struct Kernel {
     open: Mutex<HashMap<IpAddr, Opening>>,
     names: Mutex<HashMap<(IpAddr, String), Naming>>,
     living: Mutex<Vec<u64>>,
+    living_at: Mutex<Vec<IpAddr>>,
     last: AtomicU64,
     judges_no_names: bool,
 }
@@ -51,6 +52,10 @@ impl PinStore for Kernel {
 
     fn lives(&self, id: u64) -> bool {
         self.living.lock().unwrap().contains(&id)
+    }
+
+    fn lives_at(&self, address: IpAddr) -> bool {
+        self.living_at.lock().unwrap().contains(&address)
     }
 }
 
@@ -197,6 +202,26 @@ fn a_pin_is_prolonged_while_its_own_connections_live() {
     let left = table.names_of(SITE, 11);
     assert_eq!(left.iter().map(|pin| pin.name.as_str()).collect::<Vec<_>>(), ["a.test"]);
     sink.living.lock().unwrap().clear();
+    table.renew(9 + LEASE_NS);
+    table.purge(10 + LEASE_NS);
+    assert!(sink.open.lock().unwrap().is_empty());
+}
+
+#[test]
+fn what_names_nobody_prolongs_every_pin_of_its_address() {
+    let sink = Arc::<Kernel>::default();
+    let policy = policy("\"a.test\" = \"allow\"\n\"b.test\" = \"allow\"");
+    let table = pinned(&sink, &policy, &["a.test", "b.test"]);
+    sink.living_at.lock().unwrap().push(SITE);
+    table.renew(9);
+    table.purge(11);
+    assert_eq!(table.names_of(SITE, 11).len(), 2);
+    // The end of a connection by the proxy takes nothing from it.
+    assert!(table.hold(SITE, 11));
+    table.release(SITE, 12);
+    table.purge(13);
+    assert_eq!(table.names_of(SITE, 13).len(), 2);
+    sink.living_at.lock().unwrap().clear();
     table.renew(9 + LEASE_NS);
     table.purge(10 + LEASE_NS);
     assert!(sink.open.lock().unwrap().is_empty());
