@@ -211,18 +211,9 @@ impl Transparent {
             listed => listed,
         };
         match listed {
-            Ok(Listed { policy, evidence, live }) => {
+            Ok(listed) => {
                 let server = OnceLock::new();
-                let connection = Connection {
-                    proxy: self,
-                    client,
-                    server,
-                    policy,
-                    live,
-                    evidence,
-                    owed,
-                    server_ended: AtomicBool::new(false),
-                };
+                let connection = Connection::new(self, client, server, listed, owed);
                 self.follow(connection, to).await;
             }
             Err(refused) => {

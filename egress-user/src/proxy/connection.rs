@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    accept::Transparent,
+    accept::{Listed, Transparent},
     answers::{Answers, Watched},
     drain::Owed,
     first_bytes::{First, Stop, first},
@@ -51,6 +51,20 @@ pub(super) struct Connection<'a> {
     pub(super) server_ended: AtomicBool,
     /// Until the client's last byte, and its end, are handed to the server's socket.
     pub(super) owed: Owed<'a>,
+}
+
+impl<'a> Connection<'a> {
+    /// One for which `listed` vouches, dialled where `server` is set.
+    pub(super) fn new(
+        proxy: &'a Transparent,
+        client: TcpStream,
+        server: OnceLock<TcpStream>,
+        Listed { policy, evidence, live }: Listed<'a>,
+        owed: Owed<'a>,
+    ) -> Self {
+        let server_ended = AtomicBool::new(false);
+        Self { proxy, client, server, policy, live, evidence, server_ended, owed }
+    }
 }
 
 impl Connection<'_> {

@@ -9,7 +9,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -20,10 +20,7 @@ use tokio::{
 
 use self::waiting::Place;
 pub(super) use self::waiting::{Accepted, Held};
-use super::{
-    accept::{Listed, Transparent},
-    connection::Connection,
-};
+use super::{accept::Transparent, connection::Connection};
 use crate::{
     dial::{self, DialAddress, Dialled},
     hold::{Answer, Injector, Syn},
@@ -120,27 +117,16 @@ impl Connect {
         // Where there is no room it waits in the listener's queue, as at any server that is full; and what nothing
         // vouches for is refused where it is accepted.
         let Some(_permit) = proxy.try_permit() else { return self.pass_on() };
-        let Ok(Listed { policy, evidence, live }) = proxy.listed(self.to) else {
-            return self.pass_on();
-        };
+        let Ok(listed) = proxy.listed(self.to) else { return self.pass_on() };
         proxy.sandbox.journal.note_attempt(self.to.port());
         let server = OnceLock::new();
-        let accepted = Box::pin(self.settle(&live, &server)).await;
+        let accepted = Box::pin(self.settle(&listed.live, &server)).await;
         let Some((client, owed)) = accepted.and_then(|accepted| accepted.take(&proxy)) else {
             return;
         };
         let to = self.to;
         drop(self);
-        let connection = Connection {
-            proxy: &proxy,
-            client,
-            server,
-            policy,
-            live,
-            evidence,
-            owed,
-            server_ended: AtomicBool::new(false),
-        };
+        let connection = Connection::new(&proxy, client, server, listed, owed);
         proxy.follow(connection, to).await;
     }
 
