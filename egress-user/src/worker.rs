@@ -13,7 +13,6 @@ mod sockets;
 
 pub use broker::{Broker, Event, Handed, failed};
 pub use divide::{DivideError, Division, divide};
-pub use rights::{FIRST_USER, LAST_USER, is_workers};
 
 pub(crate) use broker::of_this_process;
 pub(crate) use divide::program;

@@ -14,17 +14,6 @@ use nix::{
 
 use crate::{confine::Offered, sys};
 
-/// The first user id of workers; the range is nobody's on a machine that follows systemd's table of user ids, and
-/// `--user` refuses it.
-pub const FIRST_USER: u32 = FIRST_WORKER;
-/// The last one.
-pub const LAST_USER: u32 = LAST_WORKER;
-
-/// Whether the id is one of workers.
-pub fn is_workers(user: Uid) -> bool {
-    (FIRST_USER..=LAST_USER).contains(&user.as_raw())
-}
-
 /// How often another id is drawn.
 const DRAWS: usize = 64;
 
@@ -73,9 +62,9 @@ pub(super) fn give_up() -> io::Result<()> {
 fn free_user() -> io::Result<Uid> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     for _ in 0..DRAWS {
-        let span = u64::from(LAST_USER - FIRST_USER) + 1;
+        let span = u64::from(LAST_WORKER - FIRST_WORKER) + 1;
         let offset = u32::try_from(sys::process::random() % span).unwrap_or(0);
-        let user = Uid::from_raw(FIRST_USER + offset);
+        let user = Uid::from_raw(FIRST_WORKER + offset);
         if !is_in(&passwd, user) && !sys::process::has_processes(user) {
             return Ok(user);
         }
@@ -95,11 +84,11 @@ mod tests {
 
     #[test]
     fn an_id_of_somebody_is_not_taken() {
-        let user = Uid::from_raw(FIRST_USER);
-        assert!(is_in(&format!("root:x:0:0::/:/bin/sh\nx:x:{FIRST_USER}:0::/:/bin/sh\n"), user));
-        assert!(!is_in(&format!("x:x:1:{FIRST_USER}::/:/bin/sh"), user));
-        assert!(is_workers(free_user().expect("a free one")));
-        assert!(!is_workers(Uid::from_raw(LAST_USER + 1)) && !is_workers(Uid::from_raw(0)));
+        let user = Uid::from_raw(FIRST_WORKER);
+        assert!(is_in(&format!("root:x:0:0::/:/bin/sh\nx:x:{FIRST_WORKER}:0::/:/bin/sh\n"), user));
+        assert!(!is_in(&format!("x:x:1:{FIRST_WORKER}::/:/bin/sh"), user));
+        let free = free_user().expect("a free one").as_raw();
+        assert!((FIRST_WORKER..=LAST_WORKER).contains(&free), "{free}");
         assert!(sys::process::has_processes(nix::unistd::getuid()));
     }
 }
