@@ -5,6 +5,8 @@ mod life;
 mod link;
 mod prepare;
 
+use std::time::Duration;
+
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -20,7 +22,11 @@ use crate::{
     kernel::Attached,
     message::{Tell, What},
     order::Order,
+    sys::process::ends_within,
 };
+
+/// How long a worker that has told all may take to end; then it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The process that reads what others wrote: a child of this one, without rights.
 struct Worker {
@@ -41,10 +47,11 @@ impl Worker {
         self.ended.get_or_insert_with(|| how(status)).clone()
     }
 
-    /// Waits for it, which has told that it ends.
+    /// Waits for it, which has told that it ends, and does not take its word for it.
     fn wait(&mut self) {
         if self.ended.is_none() {
-            self.ended = Some(how(waitpid(self.id, None)));
+            ends_within(self.id, ENDS_WITHIN);
+            self.end();
         }
     }
 }
@@ -105,7 +112,7 @@ impl Drop for Placed {
 /// Why there is nothing more of it: everything in it has ended then, and the worker.
 pub fn run(order: Order, link: std::os::fd::OwnedFd) -> Result<u8, SessionError> {
     let mut worker = Worker { id: Pid::from_raw(order.worker), ended: None };
-    let mut link = Link::new(link);
+    let mut link = Link::new(link).map_err(error::failed("make ready to hear the worker"))?;
     let made = match prepare::make(&order, &mut link) {
         Ok(made) => made,
         Err(error) => {

@@ -4,6 +4,12 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::{
+    socket::{setsockopt, sockopt::SendTimeout},
+    time::TimeVal,
 };
 
 use super::{SessionError, error::failed};
@@ -11,6 +17,9 @@ use crate::{
     message::{Ask, SIZE, Tell, decode, encode},
     sys::link::{Arrived, receive, send},
 };
+
+/// How long a worker may leave unread what it is told. A thread of its own reads it, and does nothing else.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Link {
     socket: Arc<OwnedFd>,
@@ -29,8 +38,12 @@ impl Teller {
 }
 
 impl Link {
-    pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket: Arc::new(socket) }
+    /// # Errors
+    /// When there can be no time-out.
+    pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
+        let seconds = i64::try_from(READ_WITHIN.as_secs()).map_err(io::Error::other)?;
+        setsockopt(&socket, SendTimeout, &TimeVal::new(seconds, 0))?;
+        Ok(Self { socket: Arc::new(socket) })
     }
 
     pub(super) fn teller(&self) -> Teller {
@@ -49,6 +62,7 @@ impl Link {
         let sent = send(self.socket.as_fd(), &encode(tell), descriptors);
         sent.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => SessionError::WorkerDied(String::new()),
+            io::ErrorKind::WouldBlock => SessionError::Misbehaved("did not read what it was told"),
             _ => failed("hand the sandbox to the process that serves it")(error),
         })
     }

@@ -4,17 +4,20 @@ use std::{
     ffi::OsString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd},
         unix::{ffi::OsStringExt, process::CommandExt},
     },
     path::PathBuf,
     process::Command,
+    time::Duration,
 };
 
 use nix::{
     sys::signal::{SigHandler, Signal, signal},
     unistd::{ForkResult, Pid, Uid},
 };
+
+use super::{descriptors::is_readable_within, held_socket::pidfd_open};
 
 /// Gives the kernel back what the allocator keeps of freed memory: what loading leaves is 15 MiB, which
 /// every run would carry to its end.
@@ -100,6 +103,12 @@ pub fn fork() -> io::Result<Option<Pid>> {
         ForkResult::Parent { child } => Ok(Some(child)),
         ForkResult::Child => Ok(None),
     }
+}
+
+/// Waits for the end of a child, at most so long, and leaves it to be reaped. False where it lives on, or cannot be
+/// watched.
+pub fn ends_within(child: Pid, patience: Duration) -> bool {
+    pidfd_open(child.as_raw()).is_ok_and(|child| is_readable_within(child.as_fd(), patience))
 }
 
 /// Whether a process of this user's lives (getpriority(2)).

@@ -11,7 +11,6 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
-    time::Duration,
 };
 
 use egress_broker::{
@@ -30,9 +29,6 @@ use crate::{
     launch::Note,
     worker::sockets::Sockets,
 };
-
-/// How long a question about files may take. What cannot be found out the command could have written.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 static OF_THIS_PROCESS: OnceLock<Arc<Broker>> = OnceLock::new();
 
@@ -188,6 +184,8 @@ impl Broker {
     /// All has been told.
     pub fn finished(&self, has_refused: bool) {
         self.ask(What::Finished { has_refused });
+        #[cfg(debug_assertions)]
+        super::misbehave::stay_where_asked();
     }
 
     fn may_write(&self, files: &[BorrowedFd<'_>]) -> bool {
@@ -196,7 +194,9 @@ impl Broker {
         }
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         self.send(What::MayWrite, files);
-        !matches!(answers.recv_timeout(PATIENCE), Ok(Tell::MayWrite(false)))
+        // However long it takes, as where the broker is stopped: an answer that nobody waited for would be taken for
+        // that to the next question.
+        !matches!(answers.recv(), Ok(Tell::MayWrite(false)))
     }
 
     /// Asks about a socket, and waits for what is told of it.
@@ -257,6 +257,8 @@ struct Hears {
 fn listen(socket: &OwnedFd, hears: &Hears, gone: &impl Fn(bool)) {
     let Hears { answer, see, event } = hears;
     loop {
+        #[cfg(debug_assertions)]
+        super::misbehave::stop_where_deaf();
         // Nobody waits for what is told to nobody.
         match told(socket) {
             Ok(Some((Tell::Gone, _))) => end(gone, true),

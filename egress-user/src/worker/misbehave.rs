@@ -1,6 +1,14 @@
 //! What a worker would try that somebody else has in hand: in builds for tests alone, where the caller asks for it.
 
-use std::{fs::File, io, net::TcpListener, os::fd::AsFd, path::Path};
+use std::{
+    fs::File,
+    io,
+    net::TcpListener,
+    os::fd::AsFd,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use egress_broker::{
     kernel::Connected,
@@ -17,6 +25,28 @@ use crate::sys;
 
 /// The variable that names what to try: a word, and a number for some.
 const VARIABLE: &str = "EGRESS_MISBEHAVE";
+
+/// Nothing that the broker tells is read any more.
+static IS_DEAF: AtomicBool = AtomicBool::new(false);
+
+/// Does not end once it has said that it does.
+static STAYS: AtomicBool = AtomicBool::new(false);
+
+/// For whoever reads what the broker tells.
+pub(super) fn stop_where_deaf() {
+    stop_where(&IS_DEAF);
+}
+
+/// For whoever has said that the worker ends.
+pub(super) fn stay_where_asked() {
+    stop_where(&STAYS);
+}
+
+fn stop_where(asked: &AtomicBool) {
+    while asked.load(Ordering::Relaxed) {
+        thread::park();
+    }
+}
 
 /// Tries what the caller has named. What is tried of the kernel is told by a line each.
 pub(crate) fn as_asked(broker: &Broker, tell: impl Fn(String)) {
@@ -45,6 +75,14 @@ pub(crate) fn as_asked(broker: &Broker, tell: impl Fn(String)) {
                 ask(own, What::EndConnection(Connected { source, destination, cookie: 7 }));
             }
         }
+        // Questions without end, whose answers nobody reads.
+        "deaf" => {
+            IS_DEAF.store(true, Ordering::Relaxed);
+            loop {
+                ask(own, What::Settle);
+            }
+        }
+        "stays" => STAYS.store(true, Ordering::Relaxed),
         "no-record" => broker.send_raw(b"give me root", &[]),
         "a-long-record" => broker.send_raw(&[0; 1 << 15], &[]),
         "descriptors" => {

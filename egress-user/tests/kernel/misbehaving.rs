@@ -40,6 +40,7 @@ fn what_is_anothers_or_out_of_turn_ends_the_worker_and_its_sandbox() {
         ("no-record", "sent what is no request"),
         ("a-long-record", "sent what is no request"),
         ("descriptors", "sent descriptors that nobody asked for"),
+        ("deaf", "did not read what it was told"),
     ] {
         let run = world.egress(ALLOWED).env("EGRESS_MISBEHAVE", asks).idle_stdin();
         let running = run.start(["sh", "-c", "echo begun; read x; echo went on"]);
@@ -51,6 +52,15 @@ fn what_is_anothers_or_out_of_turn_ends_the_worker_and_its_sandbox() {
     }
     other.tell("on");
     other.finish().succeeded().said("host=allowed.test");
+}
+
+/// Its run ends all the same: whoever waits for it has its exit code.
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_worker_that_says_that_it_ends_and_stays_is_ended() {
+    let world = two_sites();
+    let run = world.egress(ALLOWED).env("EGRESS_MISBEHAVE", "stays");
+    run.run(["echo", "fine"]).succeeded().printed("fine\n");
 }
 
 #[test]
