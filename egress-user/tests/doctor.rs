@@ -22,7 +22,9 @@ fn without_root(arguments: &[&str]) -> Output {
     let copy = folder.path().join("egress");
     // By another process: a child that another test forks while this one writes would hold the copy
     // open, and executing it would fail with ETXTBSY.
-    assert!(Command::new("cp").arg(built).arg(&copy).status().unwrap().success());
+    let broker = env!("CARGO_BIN_EXE_egress-broker");
+    let copied = Command::new("cp").args([built, Path::new(broker)]).arg(folder.path()).status();
+    assert!(copied.unwrap().success());
     run(Command::new(copy).uid(NOBODY).gid(NOBODY).current_dir("/"))
 }
 
