@@ -9,7 +9,7 @@ use crate::{
     order::Order,
     session,
     sys::descriptors::adopt,
-    text::Printable,
+    text::{Printable, with_causes},
 };
 
 /// Is the init of a sandbox, or the broker of one, as its arguments say.
@@ -56,17 +56,6 @@ fn number(word: OsString) -> Option<i32> {
 fn refused(error: &dyn Error) -> ExitCode {
     complain(&with_causes(error));
     ExitCode::from(2)
-}
-
-/// An error with all its causes.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// One line on stderr, whatever is in the text.

@@ -6,7 +6,7 @@
 //! width hides a difference. [`Printable`] holds none of them, so what keeps its foreign text in one cannot
 //! forget. Files and JSON have their own escapes, which a program reads back as what it was.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
 /// Most characters of a [`Printable`]; of longer text the middle is left out.
 pub const LONGEST: usize = 1000;
@@ -86,6 +86,17 @@ impl fmt::Display for Printable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// An error with all its causes, not escaped.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// Text in lines of our own making, for a terminal: its line breaks stay. The parts of it that others wrote

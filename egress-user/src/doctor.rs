@@ -24,7 +24,7 @@ use crate::{
         kernel_version, mount_of, mounts,
     },
     kernel::Loaded,
-    text::Printable,
+    text::{Printable, with_causes},
     worker::{self, DivideError},
 };
 
@@ -159,7 +159,7 @@ fn broker(program: Result<PathBuf, DivideError>) -> Finding {
         Err(error @ DivideError::Missing { .. }) => Finding::missing(CHECK, error.to_string())
             .loses("everything: it is the process of `egress run` that has its rights")
             .advise("install `egress-broker` of the same version into the folder of `egress`"),
-        Err(error) => Finding::unknown(CHECK, chain(&error)),
+        Err(error) => Finding::unknown(CHECK, with_causes(&error)),
     }
 }
 
@@ -248,7 +248,7 @@ fn object(is_root: bool) -> Vec<Finding> {
             vec![Finding::ok(CHECK, format!("all {count} programs load")), errno]
         }
         Err(error) => vec![
-            Finding::missing(CHECK, chain(&error))
+            Finding::missing(CHECK, with_causes(&error))
                 .loses("everything: all of its programs are required")
                 .advise(
                     "with `not permitted`, see the lines on rights and lockdown; a kernel needs \
@@ -261,17 +261,6 @@ fn object(is_root: bool) -> Vec<Finding> {
 
 /// What to do where root is needed.
 const SUDO: &str = "sudo egress doctor";
-
-/// An error and all its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
 
 /// What a file of the kernel's says, without the line's end; none where it cannot be read.
 fn read(path: impl AsRef<Path>) -> Option<String> {

@@ -2,7 +2,7 @@
 //! one place for it.
 
 use egress_broker::text::is_visible;
-pub use egress_broker::text::{LONGEST, Printable, lines};
+pub use egress_broker::text::{LONGEST, Printable, lines, with_causes};
 use serde::Serialize;
 
 /// A line of a file as it stands there, character by character, so that a mark below it stays in place.

@@ -33,7 +33,11 @@ use super::{
     user::User,
     working_directory::Place,
 };
-use crate::{points::reach, sys, text::Printable};
+use crate::{
+    points::reach,
+    sys,
+    text::{Printable, with_causes},
+};
 
 /// Somebody else than [`super::Init`] asked for an init.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +73,7 @@ struct Failure {
 }
 
 fn not_started(error: impl std::error::Error) -> Failure {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Failure { code: exit::NOT_STARTED, text }
+    Failure { code: exit::NOT_STARTED, text: with_causes(&error) }
 }
 
 fn be_init(mut channel: UnixStream) -> u8 {
